@@ -1,0 +1,120 @@
+# darkroom: make demo | check | bench | lint | all | clean          (see README.md)
+#
+# Objects, generated code and programs land in build/ (release), build/asan/ and build/tsan/; VARIANT chooses.
+# A room is a folder of sources; each becomes one static library, and DEPS_<room> is what it may link with.
+
+VARIANT ?= release
+B := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+
+CC := gcc
+PROTOC_C := protoc-c
+PACKAGES := libzmq libprotobuf-c hiredis libcurl libcrypto libpng libmicrohttpd jansson libpcre2-8 libutf8proc libsodium
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
+FLAGS_release := -O2 -g
+FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE
+CFLAGS := -std=c17 $(WARNINGS) $(FLAGS_$(VARIANT)) -fopenmp -MMD -MP
+LDFLAGS := $(FLAGS_$(VARIANT)) -fopenmp -Wl,--as-needed
+LDLIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lcmocka -lm -lpthread
+
+# room: folders ------------------------------------------------------------------------------------------------------
+DIRS_base := base
+DIRS_monitoring := monitoring
+DIRS_proto := proto
+DIRS_kernels := kernels kernels/ref kernels/cpu
+DIRS_sampler := worker/sampler
+DIRS_model := worker/model
+DIRS_engine := worker/engine
+DIRS_media := worker/media
+DIRS_worker := worker
+DIRS_broker := broker
+DIRS_cli := cli
+ROOMS := base monitoring proto kernels sampler model engine media worker broker cli
+
+# room: what it links with, itself first (the include check holds the same picture) -----------------------------------
+DEPS_base := base
+DEPS_monitoring := monitoring base
+DEPS_proto := proto base
+DEPS_kernels := kernels base
+DEPS_sampler := sampler base
+DEPS_model := model kernels base
+DEPS_engine := engine model sampler kernels proto monitoring base
+DEPS_media := media proto monitoring base
+DEPS_worker := worker media engine model sampler kernels proto monitoring base
+DEPS_broker := broker proto monitoring base
+DEPS_cli := cli proto monitoring base
+
+PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
+.PHONY: all check bench lint demo clean packages
+all: $(PROGRAMS)
+
+# libraries ----------------------------------------------------------------------------------------------------------
+sources = $(filter-out %/main.c,$(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.c)))
+GEN_proto := $(B)/gen/proto/darkroom.pb-c.c
+GEN_engine := $(B)/gen/worker/engine/pipe.pb-c.c
+GEN_broker := $(B)/gen/broker/scripts.c
+objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(patsubst %.c,%.o,$(GEN_$(1)))
+define room
+$(B)/lib$(1).a: $(call objects,$(1))
+	@rm -f $$@; ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+libs = $(foreach r,$(DEPS_$(1)),$(B)/lib$(r).a)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(firstword $(subst /, ,$*))) -c $< -o $@
+CFLAGS_kernels := $(if $(filter release,$(VARIANT)),-O3 -fno-math-errno)
+
+# generated code -----------------------------------------------------------------------------------------------------
+GENERATED_HEADERS := $(B)/gen/proto/darkroom.pb-c.h $(B)/gen/worker/engine/pipe.pb-c.h $(B)/gen/broker/scripts.h
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: %.proto
+	@mkdir -p $(B)/gen
+	$(PROTOC_C) --c_out=$(B)/gen $<
+$(B)/gen/broker/scripts.c $(B)/gen/broker/scripts.h: broker/embed-scripts $(wildcard broker/lua/*.lua)
+	@mkdir -p $(@D)
+	broker/embed-scripts $(@D) broker/lua/*.lua
+$(B)/gen/%.o: $(B)/gen/%.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -c $< -o $@
+define generated_first
+$(patsubst %.c,$(B)/%.o,$(call sources,$(1))): | $(2)
+endef
+P := $(B)/gen/proto/darkroom.pb-c.h
+E := $(B)/gen/worker/engine/pipe.pb-c.h
+S := $(B)/gen/broker/scripts.h
+$(foreach r,proto media cli,$(eval $(call generated_first,$(r),$(P))))
+$(foreach r,engine worker,$(eval $(call generated_first,$(r),$(P) $(E))))
+$(eval $(call generated_first,broker,$(P) $(S)))
+$(B)/broker/main.o: | $(P) $(S)
+$(B)/worker/main.o: | $(P) $(E)
+$(B)/cli/main.o: | $(P)
+$(B)/gen/worker/engine/pipe.pb-c.o: | $(P)
+
+# programs -----------------------------------------------------------------------------------------------------------
+$(B)/darkroom-broker: $(B)/broker/main.o $(call libs,broker)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/darkroom-worker: $(B)/worker/main.o $(call libs,worker)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/darkroom: $(B)/cli/main.o $(call libs,cli)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# unit tests: tests/unit/<room>/test_*.c, each its own cmocka program linked with its room -----------------------------
+TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/test_*.c))
+define unit_test
+$(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(call libs,$(1))
+	$(CC) $(LDFLAGS) $$^ $(LDLIBS) -o $$@
+$(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)): | $(GENERATED_HEADERS)
+endef
+$(foreach r,$(ROOMS),$(eval $(call unit_test,$(r))))
+.PHONY: tests unit
+tests: $(TESTS)
+unit: tests
+	tests/run-unit $(TESTS)
+
+clean:
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+.SECONDARY:
+.DELETE_ON_ERROR:

@@ -1,0 +1,58 @@
+/* limits.h - every maximum in the system, and what must hold between them. */
+#ifndef DARKROOM_BASE_LIMITS_H
+#define DARKROOM_BASE_LIMITS_H
+
+/* memory */
+#define ARENA_BLOCKS_MAX 64
+
+/* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
+#define FRAME_BYTES_MAX (256 * 1024)
+#define UNPACK_BYTES_MAX (4 * 1024 * 1024)
+#define UNPACK_FACTOR_MAX 8
+
+/* a job */
+#define JOB_ID_BYTES_MAX 64
+#define JOB_TENANT_BYTES_MAX 64
+#define JOB_PROMPT_BYTES_MAX 8192
+#define JOB_MODEL_BYTES_MAX 128
+#define JOB_SAMPLER_BYTES_MAX 32
+#define JOB_STEPS_MAX 1000
+#define JOB_SIDE_PIXELS_MIN 8
+#define JOB_SIDE_PIXELS_MAX 2048
+#define JOB_SIDE_PIXELS_MULTIPLE 8
+#define JOB_IMAGES_MAX 64
+#define JOB_GUIDANCE_MAX 100.0
+#define JOB_METADATA_MAX 16
+#define JOB_DEADLINE_MS_MAX (7LL * 24 * 3600 * 1000)
+
+/* the queue */
+#define ATTEMPTS_MAX 5
+#define CRASHES_MAX 3
+#define SCRIPT_LOOP_MAX 100
+#define LIST_JOBS_MAX 1000
+
+/* the engine */
+#define BATCH_ROWS_MAX 64
+#define SAMPLE_SLOTS_MAX 8
+#define SAMPLES_MAX 64
+#define TOKENS_PER_CHUNK 77
+#define DEVICES_MAX 16
+#define MODELS_MAX 64
+
+/* weights (reliability.md section 3) */
+#define SAFETENSORS_HEADER_BYTES_MAX (16 * 1024 * 1024)
+#define SAFETENSORS_TENSORS_MAX 100000
+#define SAFETENSORS_NAME_BYTES_MAX 512
+#define SAFETENSORS_RANK_MAX 8
+#define CONFIG_BYTES_MAX (1024 * 1024)
+#define VOCABULARY_BYTES_MAX (8 * 1024 * 1024)
+
+/* images */
+#define IMAGE_FILE_BYTES_MAX (64 * 1024 * 1024)
+
+_Static_assert(JOB_PROMPT_BYTES_MAX * 8 < FRAME_BYTES_MAX, "a job with the longest prompts fits in a frame");
+_Static_assert(UNPACK_BYTES_MAX >= FRAME_BYTES_MAX, "any frame can be unpacked");
+_Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
+_Static_assert(BATCH_ROWS_MAX >= 2, "a guided image needs two rows");
+
+#endif
