@@ -20,9 +20,10 @@ SKY = {
     "sunset": ((74, 44, 112), (226, 84, 74), (255, 186, 74)),
     "night": ((8, 12, 44), (20, 32, 84), (44, 66, 128)),
 }
-TINT = {"dawn": (0.98, 0.88, 0.92), "day": (1.0, 1.0, 1.0), "sunset": (0.92, 0.68, 0.62), "night": (0.30, 0.38, 0.62)}
-OBJECT_TINT = {"dawn": (1.0, 0.93, 0.95), "day": (1.0, 1.0, 1.0), "sunset": (0.98, 0.82, 0.76), "night": (0.62, 0.64, 0.80)}
-WATER = {"dawn": (150, 160, 205), "day": (52, 128, 196), "sunset": (196, 92, 84), "night": (16, 34, 84)}
+TINT = {"dawn": (0.98, 0.88, 0.92), "day": (1.0, 1.0, 1.0), "sunset": (0.92, 0.68, 0.62), "night": (0.34, 0.46, 0.62)}
+OBJECT_TINT = {"dawn": (1.0, 0.93, 0.95), "day": (1.0, 1.0, 1.0), "sunset": (0.98, 0.82, 0.76), "night": (0.74, 0.76, 0.88)}
+SNOW_TINT = {"dawn": (0.99, 0.92, 0.95), "day": (1.0, 1.0, 1.0), "sunset": (1.0, 0.85, 0.82), "night": (0.62, 0.69, 0.86)}
+WATER = {"dawn": (150, 160, 205), "day": (52, 128, 196), "sunset": (196, 92, 84), "night": (26, 58, 128)}
 CLOUD = {"dawn": (255, 236, 232), "day": (255, 255, 255), "sunset": (255, 150, 110), "night": (84, 98, 148)}
 RAIN_BANK = {"dawn": (116, 112, 138), "day": (92, 106, 128), "sunset": (88, 60, 84), "night": (38, 44, 68)}
 SNOW_BANK = {"dawn": (226, 206, 218), "day": (214, 224, 234), "sunset": (204, 140, 140), "night": (96, 108, 150)}
@@ -243,9 +244,7 @@ def paint_cap(b, scene, peak, lit_left, knee):
 
 def ground_colour(scene):
     """Season's ground under the light of the time of day."""
-    tint = TINT[scene["time"]]
-    if scene["season"] == "winter" and scene["time"] == "night":
-        tint = (0.56, 0.63, 0.82)
+    tint = (SNOW_TINT if scene["season"] == "winter" else TINT)[scene["time"]]
     return tinted(GROUND[scene["season"]], tint)
 
 
@@ -253,7 +252,8 @@ def paint_hills(b, scene, sky, rng):
     """Rolling hills where there are no mountains."""
     ground = ground_colour(scene)
     for y, t in ((56, 0.55), (65, 0.3)):
-        b.wave([y + rng.uniform(-7, 7) for _ in range(4)], HORIZON + 2, mix(mix(ground, (30, 60, 90), 0.18), sky[2], t))
+        far = mix(ground, (70, 90, 150) if scene["season"] == "winter" else (30, 60, 90), 0.2)
+        b.wave([y + rng.uniform(-7, 7) for _ in range(4)], HORIZON + 2, mix(far, sky[2], t * 0.7))
 
 
 def paint_lake(b, scene, body, rng):

@@ -1,0 +1,2 @@
+def caption_full(scene, rng):
+    return "", {}
