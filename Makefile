@@ -6,17 +6,22 @@
 VARIANT ?= release
 B := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 
-CC := gcc
+CC := $(if $(filter fuzz,$(VARIANT)),clang,gcc)
 PROTOC_C := protoc-c
 PACKAGES := libzmq libprotobuf-c hiredis libcurl libcrypto libpng libmicrohttpd jansson libpcre2-8 libutf8proc libsodium
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 FLAGS_release := -O2 -g
 FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -Wno-unknown-pragmas
+OPENMP_fuzz :=
+OPENMP_release := -fopenmp
+OPENMP_asan := -fopenmp
+OPENMP_tsan := -fopenmp
 CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE
-CFLAGS := -std=c17 $(WARNINGS) $(FLAGS_$(VARIANT)) -fopenmp -MMD -MP
-LDFLAGS := $(FLAGS_$(VARIANT)) -fopenmp -Wl,--as-needed
-LDLIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lcmocka -lm -lpthread
+CFLAGS := -std=c17 $(WARNINGS) $(FLAGS_$(VARIANT)) $(OPENMP_$(VARIANT)) -MMD -MP
+LDFLAGS := $(FLAGS_$(VARIANT)) $(OPENMP_$(VARIANT)) -Wl,--as-needed
+LDLIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lm -lpthread
 
 # room: folders ------------------------------------------------------------------------------------------------------
 DIRS_base := base
@@ -46,7 +51,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all check bench lint demo clean packages
+.PHONY: all check bench benches lint format demo clean tests unit fuzz fuzz-programs stories tsan packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -100,17 +105,79 @@ $(B)/darkroom: $(B)/cli/main.o $(call libs,cli)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # unit tests: tests/unit/<room>/test_*.c, each its own cmocka program linked with its room -----------------------------
-TESTS := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/test_*.c))
+UNIT := $(wildcard tests/unit/*/test_*.c)
+TESTS := $(UNIT:%.c=$(B)/%)
 define unit_test
 $(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(call libs,$(1))
-	$(CC) $(LDFLAGS) $$^ $(LDLIBS) -o $$@
+	$(CC) $(LDFLAGS) $$^ $(LDLIBS) -lcmocka -o $$@
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)): | $(GENERATED_HEADERS)
 endef
 $(foreach r,$(ROOMS),$(eval $(call unit_test,$(r))))
-.PHONY: tests unit
 tests: $(TESTS)
 unit: tests
-	tests/run-unit $(TESTS)
+	@tests/run-unit $(TESTS)
+
+# fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 15
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(call libs,model) $(call libs,proto)
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+$(patsubst %,$(B)/tests/fuzz/fuzz_%.o,$(FUZZ)): | $(GENERATED_HEADERS)
+fuzz-programs: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
+fuzz:
+	@$(MAKE) -s VARIANT=fuzz fuzz-programs
+	@tests/fuzz/run-fuzz $(FUZZ_SECONDS) $(FUZZ)
+
+# stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
+PYTHON := /usr/bin/python3
+STORIES ?= tests/broker tests/flow tests/faults tests/model
+stories: all
+	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
+
+# tidiness --------------------------------------------------------------------------------------------------------------
+LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))
+FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.h)) \
+  $(wildcard tests/*/*.c tests/*/*.h tests/*/*/*.c tests/*/*/*.h)
+lint: $(GENERATED_HEADERS)
+	@deploy/install-packages build lint
+	$(PYTHON) tests/check/check.py
+	clang-format --dry-run -Werror $(FORMATTED)
+	@printf '%s\n' $(LINTED) | xargs -P 2 -n 4 tests/check/tidy $(CPPFLAGS)
+format:
+	clang-format -i $(FORMATTED)
+
+# the two commands ------------------------------------------------------------------------------------------------------
+JOBS := $(shell nproc)
+packages-check:
+	@deploy/install-packages build run check lint s3
+check: packages-check
+	@$(MAKE) -s lint
+	@$(MAKE) -s -j$(JOBS) all tests
+	@$(MAKE) -s -j$(JOBS) VARIANT=asan all tests
+	@$(MAKE) -s unit
+	@$(MAKE) -s VARIANT=asan unit
+	@$(MAKE) -s tsan
+	@$(MAKE) -s fuzz
+	@$(MAKE) -s stories
+tsan:
+	@$(MAKE) -s -j$(JOBS) VARIANT=tsan $(TSAN_TESTS:%=build/tsan/%)
+	@TSAN_OPTIONS="suppressions=tests/tsan.supp $$TSAN_OPTIONS" tests/run-unit $(TSAN_TESTS:%=build/tsan/%)
+TSAN_TESTS := $(patsubst %.c,%,$(wildcard tests/unit/monitoring/test_*.c tests/unit/media/test_*.c tests/unit/worker/test_*.c))
+demo:
+	@deploy/install-packages build run
+	@$(MAKE) -s -j$(JOBS) all
+	@PROMPT="$(PROMPT)" OUT="$(OUT)" SEED="$(SEED)" STEPS="$(STEPS)" SIZE="$(SIZE)" BUILD=$(B) deploy/demo
+
+# measurements: tests/bench/bench_<name>.c print `name value unit` --------------------------------------------------------
+BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
+$(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(call libs,worker) $(B)/libbroker.a
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/*.c)): | $(GENERATED_HEADERS)
+benches: $(BENCHES)
+bench:
+	@deploy/install-packages build run
+	@$(MAKE) -s -j$(JOBS) all benches
+	@tests/bench/run-bench $(B)
 
 clean:
 	rm -rf build

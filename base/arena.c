@@ -65,7 +65,8 @@ void arena_close(struct arena **pointer) {
 
 static size_t round_up(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-/* Replaces an unused waiting block that is too small, or appends: block sizes double so that few are needed. */
+/* Replaces an unused waiting block that is too small, or appends: block sizes double so that few
+ * are needed. */
 static bool grow(struct arena *arena, size_t index, size_t bytes) {
   if (index >= BLOCKS_MAX) {
     return false;
@@ -89,7 +90,8 @@ static bool grow(struct arena *arena, size_t index, size_t bytes) {
     return false;
   }
   if (index < arena->block_count) {
-    arena->source.drop(arena->source.context, arena->blocks[index].memory, arena->blocks[index].bytes);
+    arena->source.drop(arena->source.context, arena->blocks[index].memory,
+                       arena->blocks[index].bytes);
   } else {
     arena->block_count = index + 1;
   }
@@ -97,7 +99,8 @@ static bool grow(struct arena *arena, size_t index, size_t bytes) {
   return true;
 }
 
-/* Finds the block that has room for bytes, moving on to the next block when the present one is full. */
+/* Finds the block that has room for bytes, moving on to the next block when the present one is
+ * full. */
 static bool make_room(struct arena *arena, size_t bytes) {
   if (arena->block_count > 0 && arena->used + bytes <= arena->blocks[arena->block].bytes) {
     return true;
@@ -114,7 +117,8 @@ static bool make_room(struct arena *arena, size_t bytes) {
 
 void *arena_take(struct arena *arena, size_t bytes) {
   if (bytes > arena->max || round_up(bytes == 0 ? 1 : bytes) > arena->max - arena->total) {
-    fail(EXHAUSTED, "arena full: %zu bytes wanted, %zu of %zu in use", bytes, arena->total, arena->max);
+    fail(EXHAUSTED, "arena full: %zu bytes wanted, %zu of %zu in use", bytes, arena->total,
+         arena->max);
     return NULL;
   }
   size_t rounded = round_up(bytes == 0 ? 1 : bytes);

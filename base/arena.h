@@ -1,8 +1,8 @@
 /* arena.h - memory by lifetime: take many pieces, drop them together.
  *
- * Four lifetimes exist: process, model, sample, turn. An arena draws blocks from a source (the C heap by default; a
- * device backend supplies its own, so device memory has arenas too) and never exceeds the maximum given at birth.
- * Not thread safe: an arena belongs to one thread at a time.
+ * Four lifetimes exist: process, model, sample, turn. An arena draws blocks from a source (the C
+ * heap by default; a device backend supplies its own, so device memory has arenas too) and never
+ * exceeds the maximum given at birth. Not thread safe: an arena belongs to one thread at a time.
  */
 #ifndef DARKROOM_BASE_ARENA_H
 #define DARKROOM_BASE_ARENA_H
@@ -13,7 +13,8 @@
 
 struct arena;
 
-/* Where blocks come from. take returns NULL when there is no more; memory is at least 64-byte aligned, not zeroed. */
+/* Where blocks come from. take returns NULL when there is no more; memory is at least 64-byte
+ * aligned, not zeroed. */
 struct arena_source {
   void *(*take)(void *context, size_t bytes);
   void (*drop)(void *context, void *block, size_t bytes);
@@ -27,14 +28,16 @@ struct arena_mark {
   size_t total;
 };
 
-/* Opens an empty arena that will hold at most max bytes. source NULL means the C heap. The caller closes it. */
+/* Opens an empty arena that will hold at most max bytes. source NULL means the C heap. The caller
+ * closes it. */
 enum status arena_open(const struct arena_source *source, size_t max, struct arena **out);
 
 /* Gives all memory back and nulls *arena. NULL and pointer to NULL are fine. */
 void arena_close(struct arena **arena);
 
-/* bytes of uninitialised memory, 64-byte aligned, valid until release below it, drop or close. NULL only when the
- * maximum or the source is exhausted (then fail() has been called). bytes 0 gives a valid unique pointer. */
+/* bytes of uninitialised memory, 64-byte aligned, valid until release below it, drop or close. NULL
+ * only when the maximum or the source is exhausted (then fail() has been called). bytes 0 gives a
+ * valid unique pointer. */
 void *arena_take(struct arena *arena, size_t bytes);
 
 /* The same, zeroed by the CPU: for heap arenas only. */
@@ -43,7 +46,8 @@ void *arena_take_zeroed(struct arena *arena, size_t bytes);
 /* A NUL-terminated copy of text[0..length). */
 char *arena_copy_text(struct arena *arena, const char *text, size_t length);
 
-/* Remembers the present fill; arena_release forgets all that was taken after the mark (blocks stay for reuse). */
+/* Remembers the present fill; arena_release forgets all that was taken after the mark (blocks stay
+ * for reuse). */
 struct arena_mark arena_mark(const struct arena *arena);
 void arena_release(struct arena *arena, struct arena_mark mark);
 

@@ -23,7 +23,8 @@ void bytes_clear(struct bytes *bytes) {
 
 enum status bytes_reserve(struct bytes *bytes, size_t length, uint8_t **room) {
   if (length > bytes->max - bytes->length) {
-    return fail(EXHAUSTED, "buffer full: %zu more bytes wanted, %zu of %zu in use", length, bytes->length, bytes->max);
+    return fail(EXHAUSTED, "buffer full: %zu more bytes wanted, %zu of %zu in use", length,
+                bytes->length, bytes->max);
   }
   size_t need = bytes->length + length + 1;
   if (need > bytes->capacity) {
@@ -63,7 +64,8 @@ enum status bytes_printf(struct bytes *bytes, const char *format, ...) {
   int length = vsnprintf(NULL, 0, format, arguments);
   va_end(arguments);
   uint8_t *room = NULL;
-  enum status status = length < 0 ? fail(BAD_INPUT, "bad format") : bytes_reserve(bytes, (size_t)length, &room);
+  enum status status =
+      length < 0 ? fail(BAD_INPUT, "bad format") : bytes_reserve(bytes, (size_t)length, &room);
   if (status == OK) {
     vsnprintf((char *)room, (size_t)length + 1, format, again);
     bytes->length += (size_t)length;
@@ -76,7 +78,8 @@ static enum status read_all(struct bytes *bytes, FILE *file, const char *path) {
   for (;;) {
     size_t step = bytes->max - bytes->length;
     if (step == 0) {
-      return fgetc(file) == EOF ? OK : fail(BAD_INPUT, "%s is larger than %zu bytes", path, bytes->max);
+      return fgetc(file) == EOF ? OK
+                                : fail(BAD_INPUT, "%s is larger than %zu bytes", path, bytes->max);
     }
     step = step > 65536 ? 65536 : step;
     uint8_t *room = NULL;
@@ -101,4 +104,6 @@ enum status bytes_read_file(struct bytes *bytes, const char *path) {
   return status;
 }
 
-const char *bytes_text(const struct bytes *bytes) { return bytes->data == NULL ? "" : (const char *)bytes->data; }
+const char *bytes_text(const struct bytes *bytes) {
+  return bytes->data == NULL ? "" : (const char *)bytes->data;
+}

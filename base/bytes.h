@@ -7,7 +7,8 @@
 
 #include "base/status.h"
 
-/* data[0..length) is the content, followed by a NUL that does not count. Borrowed by readers until the next append. */
+/* data[0..length) is the content, followed by a NUL that does not count. Borrowed by readers until
+ * the next append. */
 struct bytes {
   uint8_t *data;
   size_t length;
@@ -24,10 +25,13 @@ void bytes_clear(struct bytes *bytes);
 /* Appends; EXHAUSTED past the maximum or without memory, content unchanged then. */
 enum status bytes_append(struct bytes *bytes, const void *data, size_t length);
 enum status bytes_append_text(struct bytes *bytes, const char *text);
-enum status bytes_printf(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Makes room for length more bytes and gives where they go; the caller adds to bytes->length what it wrote. */
+enum status bytes_printf(struct bytes *bytes, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Makes room for length more bytes and gives where they go; the caller adds to bytes->length what
+ * it wrote. */
 enum status bytes_reserve(struct bytes *bytes, size_t length, uint8_t **room);
-/* Reads a whole file; BAD_INPUT if it is larger than the maximum, UNAVAILABLE if it cannot be read. */
+/* Reads a whole file; BAD_INPUT if it is larger than the maximum, UNAVAILABLE if it cannot be read.
+ */
 enum status bytes_read_file(struct bytes *bytes, const char *path);
 /* The content as text. "" when empty. */
 const char *bytes_text(const struct bytes *bytes);

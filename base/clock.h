@@ -14,7 +14,8 @@ int64_t clock_wall_ms(void);
 /* Sleeps for about ms milliseconds (returns at once while the clock is held). */
 void clock_sleep_ms(int64_t ms);
 
-/* For tests: from now on both clocks stand at these values until moved or let go. Affects the whole process. */
+/* For tests: from now on both clocks stand at these values until moved or let go. Affects the whole
+ * process. */
 void clock_hold(int64_t monotonic_ms, int64_t wall_ms);
 void clock_move(int64_t ms);
 void clock_let_go(void);

@@ -50,7 +50,8 @@
 /* images */
 #define IMAGE_FILE_BYTES_MAX (64 * 1024 * 1024)
 
-_Static_assert(JOB_PROMPT_BYTES_MAX * 8 < FRAME_BYTES_MAX, "a job with the longest prompts fits in a frame");
+_Static_assert(JOB_PROMPT_BYTES_MAX * 8 < FRAME_BYTES_MAX,
+               "a job with the longest prompts fits in a frame");
 _Static_assert(UNPACK_BYTES_MAX >= FRAME_BYTES_MAX, "any frame can be unpacked");
 _Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
 _Static_assert(BATCH_ROWS_MAX >= 2, "a guided image needs two rows");

@@ -1,8 +1,10 @@
-/* settings.h - a program's settings from one table: flags, environment, file, --help and --print-config.
+/* settings.h - a program's settings from one table: flags, environment, file, --help and
+ * --print-config.
  *
- * Precedence: flag > environment > file > default. A row named "lease-ms" is --lease-ms VALUE or --lease-ms=VALUE,
- * DARKROOM_LEASE_MS and the file line "lease-ms = VALUE". Flags the loader adds itself: --config FILE (also
- * DARKROOM_CONFIG), --help or -h, --version, --print-config. Values outlive the call (they are kept until exit).
+ * Precedence: flag > environment > file > default. A row named "lease-ms" is --lease-ms VALUE or
+ * --lease-ms=VALUE, DARKROOM_LEASE_MS and the file line "lease-ms = VALUE". Flags the loader adds
+ * itself: --config FILE (also DARKROOM_CONFIG), --help or -h, --version, --print-config. Values
+ * outlive the call (they are kept until exit).
  */
 #ifndef DARKROOM_BASE_SETTINGS_H
 #define DARKROOM_BASE_SETTINGS_H
@@ -13,12 +15,14 @@
 
 #include "base/status.h"
 
-/* What a row is, the C type of its field, and the field's value when nobody gave one and the default is NULL. */
+/* What a row is, the C type of its field, and the field's value when nobody gave one and the
+ * default is NULL. */
 enum setting_type {
   SETTING_TEXT,    /* const char *  NULL             min and max count bytes */
   SETTING_INTEGER, /* int64_t       SETTING_UNSET    */
   SETTING_NUMBER,  /* double        NAN              never infinite */
-  SETTING_FLAG,    /* bool          false            --name, --no-name, --name=true|false|yes|no|on|off|1|0 */
+  SETTING_FLAG,    /* bool          false            --name, --no-name,
+                      --name=true|false|yes|no|on|off|1|0 */
   SETTING_CHOICE,  /* int           -1               the index of the word in choices */
 };
 #define SETTING_UNSET INT64_MIN
@@ -48,7 +52,8 @@ struct settings_program {
   const char *ending;  /* text below the settings in --help: examples, exit codes; NULL: none */
   const struct setting *table;
   size_t count;
-  unsigned use; /* the verb at hand, one bit; rows of other verbs are refused as flags, ignored elsewhere; 0: none */
+  unsigned use; /* the verb at hand, one bit; rows of other verbs are refused as flags, ignored
+                   elsewhere; 0: none */
 };
 
 /* What is left of the command line. */
@@ -58,12 +63,15 @@ struct settings_rest {
   const char *argument[SETTINGS_ARGUMENTS_MAX]; /* positional, in order; borrowed from argv */
 };
 
-/* Fills the fields of *out from all four sources. BAD_INPUT names the setting, where it came from and its limit;
- * the fields are then undefined. UNAVAILABLE: the settings file cannot be read. Call once, before threads. */
+/* Fills the fields of *out from all four sources. BAD_INPUT names the setting, where it came from
+ * and its limit; the fields are then undefined. UNAVAILABLE: the settings file cannot be read. Call
+ * once, before threads. */
 enum status settings_load(const struct settings_program *about, int argc, char **argv, void *out,
                           struct settings_rest *rest);
 
-/* The index-th positional argument, NULL if there are fewer; never an error. For programs whose first is a verb. */
-const char *settings_positional(const struct settings_program *about, int argc, char **argv, int index);
+/* The index-th positional argument, NULL if there are fewer; never an error. For programs whose
+ * first is a verb. */
+const char *settings_positional(const struct settings_program *about, int argc, char **argv,
+                                int index);
 
 #endif

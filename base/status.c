@@ -8,7 +8,8 @@
 static _Thread_local char reason[FAIL_REASON_MAX];
 static _Thread_local char field_name[FAIL_FIELD_MAX];
 
-/* The arguments may point into the old reason ("%s: ...", fail_reason()), so it is written beside it first. */
+/* The arguments may point into the old reason ("%s: ...", fail_reason()), so it is written beside
+ * it first. */
 static void record(const char *format, va_list arguments) {
   char fresh[FAIL_REASON_MAX];
   vsnprintf(fresh, sizeof fresh, format, arguments);
@@ -43,7 +44,10 @@ const char *fail_field_name(void) { return field_name; }
 
 const char *status_name(enum status status) {
   static const char *const names[] = {
-      [OK] = "OK", [BAD_INPUT] = "BAD_INPUT", [UNAVAILABLE] = "UNAVAILABLE", [EXHAUSTED] = "EXHAUSTED",
+      [OK] = "OK",
+      [BAD_INPUT] = "BAD_INPUT",
+      [UNAVAILABLE] = "UNAVAILABLE",
+      [EXHAUSTED] = "EXHAUSTED",
       [BROKEN] = "BROKEN",
   };
   return names[status];

@@ -1,7 +1,8 @@
 /* status.h - the outcomes of a call that can fail because of the world, and the reason in one line.
  *
- * A function that can fail returns enum status and gives its results through its last parameters. The reason is kept
- * per thread until the next fail(); programmer errors are assert()s instead, and a job's own failure is data.
+ * A function that can fail returns enum status and gives its results through its last parameters.
+ * The reason is kept per thread until the next fail(); programmer errors are assert()s instead, and
+ * a job's own failure is data.
  */
 #ifndef DARKROOM_BASE_STATUS_H
 #define DARKROOM_BASE_STATUS_H
@@ -17,9 +18,11 @@ enum status {
 #define FAIL_REASON_MAX 512
 #define FAIL_FIELD_MAX 64
 
-/* Records the printf-style reason for this thread and returns outcome, so that `return fail(BAD_INPUT, "...")` reads as
- * one thought. The field of an earlier failure is forgotten. outcome must not be OK. */
-enum status fail(enum status outcome, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Records the printf-style reason for this thread and returns outcome, so that `return
+ * fail(BAD_INPUT, "...")` reads as one thought. The field of an earlier failure is forgotten.
+ * outcome must not be OK. */
+enum status fail(enum status outcome, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The same, naming the input field that was wrong ("steps", "model", ...). */
 enum status fail_field(enum status outcome, const char *field, const char *format, ...)
@@ -34,13 +37,14 @@ const char *fail_field_name(void);
 /* "OK", "BAD_INPUT", ... for logs. */
 const char *status_name(enum status status);
 
-/* Returns from the calling function with the callee's status unless it is OK. The one macro that returns. */
-#define TRY(call)                         \
-  do {                                    \
-    enum status try_status_ = (call);     \
-    if (try_status_ != OK) {              \
-      return try_status_;                 \
-    }                                     \
+/* Returns from the calling function with the callee's status unless it is OK. The one macro that
+ * returns. */
+#define TRY(call)                     \
+  do {                                \
+    enum status try_status_ = (call); \
+    if (try_status_ != OK) {          \
+      return try_status_;             \
+    }                                 \
   } while (0)
 
 #endif

@@ -49,4 +49,8 @@ uint16_t f32_to_bf16(float value);
 float f16_to_f32(uint16_t bits);
 uint16_t f32_to_f16(float value);
 
+/* The same for count values of a float type (f32, bf16, f16). */
+void elements_to_f32(enum element element, const void *from, int64_t count, float *to);
+void elements_from_f32(enum element element, const float *from, int64_t count, void *to);
+
 #endif

@@ -1,7 +1,9 @@
-/* wire.h - ZeroMQ frames: [identity] [empty delimiter] header payload; see README.md of this folder.
+/* wire.h - ZeroMQ frames: [identity] [empty delimiter] header payload; see README.md of this
+ * folder.
  *
- * Everything is non-blocking: callers poll their sockets and drain them. Payloads are unpacked only through an arena,
- * zeroed and capped. Works on ROUTER sockets (messages carry the address of the peer) and on DEALER sockets.
+ * Everything is non-blocking: callers poll their sockets and drain them. Payloads are unpacked only
+ * through an arena, zeroed and capped. Works on ROUTER sockets (messages carry the address of the
+ * peer) and on DEALER sockets.
  */
 #ifndef DARKROOM_PROTO_WIRE_H
 #define DARKROOM_PROTO_WIRE_H
@@ -26,7 +28,8 @@ enum wire_verb {
 #undef VERB
 };
 
-/* Who sends a verb. A broker answers WIRE_FROM_BROKER verbs with ERROR_VERB, and a peer ignores the others. */
+/* Who sends a verb. A broker answers WIRE_FROM_BROKER verbs with ERROR_VERB, and a peer ignores the
+ * others. */
 enum wire_sender { WIRE_FROM_CLIENT = 1, WIRE_FROM_WORKER = 2, WIRE_FROM_BROKER = 4 };
 
 struct wire_verb_row {
@@ -39,7 +42,8 @@ struct wire_verb_row {
 /* The row of a verb, NULL for a number that is not in the contract. */
 const struct wire_verb_row *wire_verb(unsigned verb);
 
-/* Where a ROUTER's message came from and its answer goes to. Plain data: copy it to remember a peer. */
+/* Where a ROUTER's message came from and its answer goes to. Plain data: copy it to remember a
+ * peer. */
 struct wire_address {
   uint8_t identity[WIRE_IDENTITY_BYTES_MAX];
   uint8_t identity_bytes;
@@ -50,11 +54,12 @@ bool wire_address_equal(const struct wire_address *a, const struct wire_address 
 enum wire_got {
   WIRE_NOTHING,    /* no message was waiting */
   WIRE_MESSAGE,    /* verb, correlation and payload are set; the verb is in the contract */
-  WIRE_UNREADABLE, /* refused as why says; from and, when it could be read, correlation are set: wire_send_refusal */
+  WIRE_UNREADABLE, /* refused as why says; from and, when it could be read, correlation are set:
+                      wire_send_refusal */
 };
 
-/* A message as received. Start with {0}; wire_message_close when done, also before it is used again by hand;
- * wire_receive closes what is in it. Not to be copied while it holds a payload. */
+/* A message as received. Start with {0}; wire_message_close when done, also before it is used again
+ * by hand; wire_receive closes what is in it. Not to be copied while it holds a payload. */
 struct wire_message {
   enum wire_got got;
   struct wire_address from;
@@ -67,42 +72,50 @@ struct wire_message {
   bool frame_held;
 };
 
-/* Takes one waiting message off the socket, whole; never blocks. BROKEN when the socket itself failed or the context
- * ends; OK otherwise, with out->got saying what was there. */
+/* Takes one waiting message off the socket, whole; never blocks. BROKEN when the socket itself
+ * failed or the context ends; OK otherwise, with out->got saying what was there. */
 enum status wire_receive(void *socket, struct wire_message *out);
 void wire_message_close(struct wire_message *message);
 
-/* Sends verb with the packed message; never blocks. to is NULL on a DEALER. UNAVAILABLE: the peer is gone or its queue
- * is full, nothing was sent. BAD_INPUT: it would be larger than a frame may be. */
-enum status wire_send(void *socket, const struct wire_address *to, enum wire_verb verb, uint64_t correlation,
-                      const ProtobufCMessage *message);
+/* Sends verb with the packed message; never blocks. to is NULL on a DEALER. UNAVAILABLE: the peer
+ * is gone or its queue is full, nothing was sent. BAD_INPUT: it would be larger than a frame may
+ * be. */
+enum status wire_send(void *socket, const struct wire_address *to, enum wire_verb verb,
+                      uint64_t correlation, const ProtobufCMessage *message);
 
 /* The same with a payload that is already packed. */
-enum status wire_send_packed(void *socket, const struct wire_address *to, enum wire_verb verb, uint64_t correlation,
-                             const uint8_t *payload, size_t payload_bytes);
+enum status wire_send_packed(void *socket, const struct wire_address *to, enum wire_verb verb,
+                             uint64_t correlation, const uint8_t *payload, size_t payload_bytes);
 
 /* ERROR with what the refusal says. */
 enum status wire_send_refusal(void *socket, const struct wire_address *to, uint64_t correlation,
                               const struct refusal *why);
 
-/* Unpacks a payload of the verb's type into arena: zeroed, at most min(UNPACK_BYTES_MAX, a floor + UNPACK_FACTOR_MAX x
- * payload bytes), every text valid UTF-8 without NUL. The result lives as long as the arena's memory; cast it to the
- * verb's type; never free it otherwise. BAD_INPUT fills *why (MALFORMED, or FIELD for a bad text). why may be NULL. */
-enum status wire_unpack(enum wire_verb verb, const uint8_t *payload, size_t payload_bytes, struct arena *arena,
-                        ProtobufCMessage **out, struct refusal *why);
+/* Unpacks a payload of the verb's type into arena: zeroed, at most min(UNPACK_BYTES_MAX, a floor +
+ * UNPACK_FACTOR_MAX x payload bytes), every text valid UTF-8 without NUL. The result lives as long
+ * as the arena's memory; cast it to the verb's type; never free it otherwise. BAD_INPUT fills *why
+ * (MALFORMED, or FIELD for a bad text). why may be NULL. */
+enum status wire_unpack(enum wire_verb verb, const uint8_t *payload, size_t payload_bytes,
+                        struct arena *arena, ProtobufCMessage **out, struct refusal *why);
 /* The same for any message type: stored jobs, the engine's pipe. */
-enum status wire_unpack_type(const ProtobufCMessageDescriptor *type, const uint8_t *payload, size_t payload_bytes,
-                             struct arena *arena, ProtobufCMessage **out, struct refusal *why);
+enum status wire_unpack_type(const ProtobufCMessageDescriptor *type, const uint8_t *payload,
+                             size_t payload_bytes, struct arena *arena, ProtobufCMessage **out,
+                             struct refusal *why);
 
-/* The header alone, for tests and other transports. Decode refuses with VERSION, VERB or MALFORMED. */
-void wire_header_encode(enum wire_verb verb, uint64_t correlation, uint8_t header[WIRE_HEADER_BYTES]);
-enum status wire_header_decode(const uint8_t *header, size_t bytes, enum wire_verb *verb, uint64_t *correlation,
-                               struct refusal *why);
+/* The header alone, for tests and other transports. Decode refuses with VERSION, VERB or MALFORMED.
+ */
+void wire_header_encode(enum wire_verb verb, uint64_t correlation,
+                        uint8_t header[WIRE_HEADER_BYTES]);
+enum status wire_header_decode(const uint8_t *header, size_t bytes, enum wire_verb *verb,
+                               uint64_t *correlation, struct refusal *why);
 
-enum wire_role { WIRE_ROLE_BROKER, /* ROUTER that binds */ WIRE_ROLE_PEER /* DEALER that connects */ };
+enum wire_role {
+  WIRE_ROLE_BROKER,
+  /* ROUTER that binds */ WIRE_ROLE_PEER /* DEALER that connects */
+};
 
-/* Sets what every socket of ours has, before bind or connect: message size, handshake time, high-water marks, linger,
- * heartbeats; on ROUTER also MANDATORY. */
+/* Sets what every socket of ours has, before bind or connect: message size, handshake time,
+ * high-water marks, linger, heartbeats; on ROUTER also MANDATORY. */
 enum status wire_socket_options(void *socket, enum wire_role role);
 
 #endif

@@ -20,6 +20,7 @@ struct engine;
 /* A row of the model table for this device (worker/models_table.c reads the file). */
 struct engine_model {
   const char *id;
+  const char *sha256; /* one hash over its weight files, passed on in Ready; NULL: not told */
   struct model_source source;
 };
 struct engine_settings {

@@ -1,0 +1,88 @@
+-- _lease: who holds a job, until when, and the ways it ends. Uses _record and _ready.
+local function lease_give(job, ms)
+  job.lease = digits(clk + ms)
+  redis.call('ZADD', KEY_LEASES, job.lease, job.id)
+  redis.call('HSET', KEY_JOB .. job.id, 'lease', job.lease)
+end
+
+local function lease_close(job, closing)
+  redis.call('ZREM', KEY_LEASES, job.id)
+  redis.call('SREM', KEY_HELD .. job.worker, job.id)
+  redis.call('HDEL', KEY_JOB .. job.id, 'lease')
+  redis.call('HSET', KEY_JOB .. job.id, 'closing', closing)
+end
+
+local function is_held(job) return job.state == 'ASSIGNED' or job.state == 'RUNNING' end
+
+-- The job if (worker, generation, fence) is its live attempt; otherwise nil and the answer. Fences are compared as texts,
+-- equal. A call that closed this attempt before is answered ALREADY when it is repeated.
+local function attempt(id, worker, generation, fence, closing)
+  local job = job_load(id)
+  if not job or job.fence ~= fence or job.worker ~= worker or job.generation ~= generation then return nil, 'STALE' end
+  if is_held(job) then return job end
+  if job.state == 'CANCELLED' then return nil, 'CANCELLED' end
+  if closing and job.closing == closing then return nil, 'ALREADY' end
+  return nil, 'STALE'
+end
+
+-- Takes the job out of whatever index its state has put it in.
+local function job_detach(job, closing)
+  if is_held(job) then
+    lease_close(job, closing)
+  elseif job.state == 'QUEUED' then
+    line_leave(job)
+  elseif job.state == 'DELAYED' then
+    redis.call('ZREM', KEY_DELAYED, job.id)
+    redis.call('ZREM', KEY_DEADLINES, job.id)
+  end
+end
+
+-- Ends the job for ever. Further fields (error_code, error_text, result) follow.
+local function job_end(job, state, closing, ...)
+  job_detach(job, closing)
+  job_move(job, state, 'finished_us', digits(wall_us()), 'ended', digits(clk), ...)
+  redis.call('ZADD', KEY_ENDED, clk, job.id)
+  redis.call('HINCRBY', KEY_COUNT, state, 1)
+  tell('TERMINAL', job, state)
+end
+
+local function job_requeue(job, closing, ...)
+  job_detach(job, closing)
+  line_enter(job)
+  job_move(job, 'QUEUED', 'step', 0, ...)
+  tell('REQUEUED', job)
+  wake(job.model)
+end
+
+-- Back to the front unharmed: nothing was lost, no attempt is used.
+local function job_hand_back(job, closing)
+  if job.cancel then return job_end(job, 'CANCELLED', closing) end
+  line_refund(job)
+  job_requeue(job, closing, 'handoffs', job.handoffs + 1)
+end
+
+-- Its worker died while it ran. Two different workers, or CRASHES_MAX times: the job is to blame.
+local function job_crash(job, closing, text)
+  if job.cancel then return job_end(job, 'CANCELLED', closing) end
+  local crashes, workers = job.crashes + 1, {}
+  for name in string.gmatch(job.crashers .. ' ' .. job.worker, '%S+') do workers[name] = true end
+  local names = {}
+  for name in pairs(workers) do names[#names + 1] = name end
+  table.sort(names)
+  local fields = {'crashes', crashes, 'crashers', table.concat(names, ' '), 'error_code', ERROR_WORKER_LOST,
+    'error_text', text}
+  if #names >= CRASH_WORKERS_MAX or crashes >= CRASHES_MAX then
+    return job_end(job, 'QUARANTINED', closing, unpack(fields))
+  end
+  job_requeue(job, closing, unpack(fields))
+end
+
+-- The lease is over without a word: never started is a handoff, started is a crash.
+local function job_lapse(job, closing, text)
+  if job.state == 'ASSIGNED' then return job_hand_back(job, closing) end
+  job_crash(job, closing, text)
+end
+
+local function job_expire(job)
+  job_end(job, 'EXPIRED', 'expire', 'error_code', ERROR_EXPIRED, 'error_text', 'the deadline passed before it was started')
+end

@@ -1,0 +1,57 @@
+-- _ready: the lines of waiting jobs. Uses _record.
+-- A line holds the jobs of one tenant, model and level (0 is served first); its score is the place, a number that only
+-- grows, so a job that comes back goes in front of all that came after it. Between the tenants of a level stands start-time
+-- fair queueing: a tenant's virtual start grows by the cost of each job it is given, the least is served next, and one that
+-- was idle enters at the present virtual time. The scores in KEY_TENANTS are lower bounds, mended when they are met.
+local function line_of(level, tenant, model) return KEY_READY .. level .. ':' .. tenant .. ':' .. model end
+local function tenants_of(level, model) return KEY_TENANTS .. level .. ':' .. model end
+
+local function virtual_start(level, tenant)
+  return tonumber(redis.call('HGET', KEY_SERVICE, level .. ':' .. tenant) or '0')
+end
+
+local function wake(model) redis.call('PUBLISH', KEY_EVENTS, 'WAKE ' .. model) end
+
+-- Puts the job into its line, and into the indexes of all that can happen to it while it waits.
+local function line_enter(job)
+  local line, tenants = line_of(job.level, job.tenant, job.model), tenants_of(job.level, job.model)
+  if redis.call('EXISTS', line) == 0 then
+    local now = tonumber(redis.call('HGET', KEY_SERVICE, job.level) or '0')
+    local start = math.max(now, virtual_start(job.level, job.tenant))
+    redis.call('HSET', KEY_SERVICE, job.level .. ':' .. job.tenant, digits(start))
+    redis.call('ZADD', tenants, start, job.tenant)
+    redis.call('SADD', KEY_READY_MODELS, job.model)
+  end
+  redis.call('ZADD', line, job.place, job.id)
+  redis.call('HINCRBY', KEY_COUNT, 'depth:' .. job.class, 1)
+  if tonumber(job.level) > 0 then redis.call('ZADD', KEY_AGEING, clk + AGEING_MS, job.id) end
+  if job.deadline then redis.call('ZADD', KEY_DEADLINES, job.deadline, job.id) end
+end
+
+local function line_leave(job)
+  local line, tenants = line_of(job.level, job.tenant, job.model), tenants_of(job.level, job.model)
+  redis.call('ZREM', line, job.id)
+  redis.call('ZREM', KEY_AGEING, job.id)
+  redis.call('ZREM', KEY_DEADLINES, job.id)
+  redis.call('HINCRBY', KEY_COUNT, 'depth:' .. job.class, -1)
+  if redis.call('EXISTS', line) == 1 then return end
+  redis.call('ZREM', tenants, job.tenant)
+  for level = 0, CLASSES - 1 do
+    if redis.call('EXISTS', tenants_of(level, job.model)) == 1 then return end
+  end
+  redis.call('SREM', KEY_READY_MODELS, job.model)
+end
+
+-- The tenant of the job has been served: it pays, and the virtual time of the level moves on.
+local function line_charge(job)
+  local start = virtual_start(job.level, job.tenant)
+  local now = tonumber(redis.call('HGET', KEY_SERVICE, job.level) or '0')
+  redis.call('HSET', KEY_SERVICE, job.level .. ':' .. job.tenant, digits(start + job.cost),
+    job.level, digits(math.max(now, start)))
+end
+
+-- It came back without work done: the tenant gets its cost back.
+local function line_refund(job)
+  local start = math.max(0, virtual_start(job.level, job.tenant) - job.cost)
+  redis.call('HSET', KEY_SERVICE, job.level .. ':' .. job.tenant, digits(start))
+end

@@ -1,0 +1,174 @@
+/* device.c - the table of backends, and what is the same for all of them: names, limits, counting. */
+#include "kernels/device.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "kernels/backend.h"
+
+static const struct backend *const backends[] = {&backend_ref, &backend_cpu};
+enum { BACKENDS = sizeof backends / sizeof backends[0] };
+
+static const char *const slot_names[OPS_COUNT] = {
+#define SLOT_NAME(name, parameters) #name,
+    OPS(SLOT_NAME)
+#undef SLOT_NAME
+};
+
+/* Splits "cuda:1" into its kind and number. Only cuda has several. */
+static enum status parse_name(const char *name, char *kind, size_t kind_bytes, int *index) {
+  const char *colon = strchr(name, ':');
+  size_t length = colon != NULL ? (size_t)(colon - name) : strlen(name);
+  *index = 0;
+  if (colon != NULL) {
+    char *end;
+    long number = strtol(colon + 1, &end, 10);
+    if (end == colon + 1 || *end != '\0' || number < 0 || number >= DEVICES_MAX) {
+      return fail(BAD_INPUT, "device \"%.40s\": a number 0..%d is wanted behind the colon", name, DEVICES_MAX - 1);
+    }
+    *index = (int)number;
+  }
+  snprintf(kind, kind_bytes, "%.*s", (int)length, name);
+  return OK;
+}
+
+static enum status find_backend(const char *name, const char *kind, const struct backend **out) {
+  for (int i = 0; i < BACKENDS; i++) {
+    if (strcmp(backends[i]->name, kind) == 0) {
+      *out = backends[i];
+      return OK;
+    }
+  }
+  if (strcmp(kind, "cuda") == 0) {
+    return fail(UNAVAILABLE, "device \"%.40s\": this build has no CUDA backend (not built)", name);
+  }
+  return fail(BAD_INPUT, "unknown device \"%.40s\": ref, cpu, cuda:N", name);
+}
+
+/* An empty slot would be a crash in the middle of somebody's picture. */
+static enum status check_slots(const struct backend *backend) {
+  void (*slots[OPS_COUNT])(void);
+  memcpy(slots, &backend->ops, sizeof slots);
+  for (int i = 0; i < OPS_COUNT; i++) {
+    if (slots[i] == NULL) {
+      return fail(BROKEN, "device %s has no %s", backend->name, slot_names[i]);
+    }
+  }
+  return OK;
+}
+
+enum status device_open(const char *name, const struct device_settings *settings, struct device **out) {
+  static const struct device_settings defaults;
+  char kind[16];
+  int index;
+  const struct backend *backend = NULL;
+  if (settings == NULL) {
+    settings = &defaults;
+  }
+  TRY(parse_name(name, kind, sizeof kind, &index));
+  TRY(find_backend(name, kind, &backend));
+  TRY(check_slots(backend));
+  struct device *device = NULL;
+  TRY(backend->open(settings, index, &device));
+  device->backend = backend;
+  device->memory_max = settings->memory_max;
+  snprintf(device->name, sizeof device->name, "%s", name);
+  *out = device;
+  return OK;
+}
+
+void device_close(struct device **device) {
+  if (device == NULL || *device == NULL) {
+    return;
+  }
+  (*device)->backend->close(*device);
+  *device = NULL;
+}
+
+const char *device_name(const struct device *device) { return device->name; }
+enum element device_element(const struct device *device) { return device->element; }
+int device_threads(const struct device *device) { return device->threads; }
+size_t device_memory_used(const struct device *device) { return device->memory_used; }
+size_t device_memory_peak(const struct device *device) { return device->memory_peak; }
+const struct ops *device_ops(const struct device *device) { return &device->backend->ops; }
+
+void *device_take(struct device *device, size_t bytes) {
+  if (device->memory_max != 0 && bytes > device->memory_max - device->memory_used) {
+    fail(EXHAUSTED, "device %s: %zu bytes wanted, %zu of %zu in use", device->name, bytes, device->memory_used,
+         device->memory_max);
+    return NULL;
+  }
+  void *block = device->backend->take(device, bytes);
+  if (block == NULL) {
+    fail(EXHAUSTED, "device %s: no memory for %zu bytes, %zu in use", device->name, bytes, device->memory_used);
+    return NULL;
+  }
+  device->memory_used += bytes;
+  if (device->memory_used > device->memory_peak) {
+    device->memory_peak = device->memory_used;
+  }
+  return block;
+}
+
+void device_drop(struct device *device, void *block, size_t bytes) {
+  if (block != NULL) {
+    device->memory_used -= bytes;
+    device->backend->drop(device, block, bytes);
+  }
+}
+
+static void *arena_block_take(void *context, size_t bytes) { return device_take(context, bytes); }
+static void arena_block_drop(void *context, void *block, size_t bytes) { device_drop(context, block, bytes); }
+
+enum status device_arena(struct device *device, size_t max, struct arena **out) {
+  struct arena_source source = {arena_block_take, arena_block_drop, device};
+  return arena_open(&source, max, out);
+}
+
+enum status device_put(struct device *device, const void *host, size_t bytes, const struct tensor *to) {
+  assert(bytes == tensor_bytes(to));
+  return device->backend->put(device, to->data, host, bytes);
+}
+
+enum status device_get(struct device *device, const struct tensor *from, void *host, size_t bytes) {
+  assert(bytes == tensor_bytes(from));
+  return device->backend->get(device, host, from->data, bytes);
+}
+
+enum status device_wait(struct device *device) { return device->backend->wait(device); }
+
+struct weight weight_head(struct device *device, const struct weight_source *source) {
+  const int64_t *shape = source->kernel.shape;
+  return (struct weight){device, shape[0], shape[1], shape[2], shape[3]};
+}
+
+void *host_take(struct device *device, size_t bytes) {
+  (void)device;
+  return aligned_alloc(64, (bytes + 63) / 64 * 64);
+}
+
+void host_drop(struct device *device, void *block, size_t bytes) {
+  (void)device;
+  (void)bytes;
+  free(block);
+}
+
+enum status host_put(struct device *device, void *to, const void *host, size_t bytes) {
+  (void)device;
+  memcpy(to, host, bytes);
+  return OK;
+}
+
+enum status host_get(struct device *device, void *host, const void *from, size_t bytes) {
+  (void)device;
+  memcpy(host, from, bytes);
+  return OK;
+}
+
+enum status host_wait(struct device *device) {
+  (void)device;
+  return OK;
+}
