@@ -177,9 +177,7 @@ static enum status positional(struct settings_rest *rest, const char *word) {
   return OK;
 }
 
-static bool is_flag(const char *word) {
-  return word[0] == '-' && word[1] != '\0';
-}
+static bool is_flag(const char *word) { return word[0] == '-' && word[1] != '\0'; }
 
 static enum status read_flags(struct loader *loader, int argc, char **argv) {
   bool flags_end = false;

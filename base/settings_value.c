@@ -19,9 +19,7 @@ void setting_environment_name(const struct setting *row, char name[SETTING_NAME_
   }
 }
 
-static bool limited(const struct setting *row) {
-  return row->min != 0 || row->max != 0;
-}
+static bool limited(const struct setting *row) { return row->min != 0 || row->max != 0; }
 
 void setting_limit(const struct setting *row, char limit[SETTING_LIMIT_BYTES_MAX]) {
   static const char *const kinds[] = {

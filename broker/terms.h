@@ -9,7 +9,7 @@
 
 #define LEASE_ASSIGNED_MS 5000   /* until the worker says START: sent is not received */
 #define LEASE_RUNNING_MS 30000   /* renewed by every beat */
-#define LEASE_GONE_MS 5000       /* what is left when the worker's connection closes; a beat restores it */
+#define LEASE_GONE_MS 6000       /* what is left when the worker's connection closes; a beat restores it */
 #define BEAT_MS 5000
 #define CLOCK_STEP_MS_MAX 750    /* the most one tick adds: outages and clock jumps cost at most this */
 #define TICK_MS 500
@@ -23,7 +23,10 @@
 #define WORKER_SILENT_MS 30000   /* no beat for so long: shown as gone */
 #define WORKER_FORGET_MS 3600000 /* gone for so long: no longer listed */
 
+#define CODE_WORKER_LOST 16       /* ErrorCode of the contract that scripts store themselves */
+
 _Static_assert(CLOCK_STEP_MS_MAX > TICK_MS, "one broker's ticks carry the clock");
+_Static_assert(LEASE_GONE_MS > BEAT_MS, "a closed and reopened connection costs no lease");
 _Static_assert(LEASE_RUNNING_MS > 3 * BEAT_MS, "a lost beat or two costs no lease");
 
 #endif

@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 VAE_CONFIG = dict(
     in_channels=3, out_channels=3, latent_channels=4, norm_num_groups=8, act_fn="silu", sample_size=128,
-    block_out_channels=(32, 32, 64, 96), layers_per_block=1,
+    block_out_channels=(32, 32, 64, 128), layers_per_block=1,
     down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4)
 UNET_CONFIG = dict(
     sample_size=16, in_channels=4, out_channels=4, cross_attention_dim=160, norm_num_groups=16, act_fn="silu",
@@ -120,6 +120,13 @@ class Clock:
             return False
         setattr(self, name, time.time() + every)
         return True
+
+    def minutes(self):
+        return (time.time() - self.start) / 60
+
+    def fraction(self):
+        """Share of the time that is used up, for learning rates that fall."""
+        return min(1.0, (time.time() - self.start) / (self.end - self.start))
 
     def up(self):
         return time.time() > self.end

@@ -92,9 +92,10 @@ enum status wire_send_refusal(void *socket, const struct wire_address *to, uint6
                               const struct refusal *why);
 
 /* Unpacks a payload of the verb's type into arena: zeroed, at most min(UNPACK_BYTES_MAX, a floor +
- * UNPACK_FACTOR_MAX x payload bytes), every text valid UTF-8 without NUL. The result lives as long
- * as the arena's memory; cast it to the verb's type; never free it otherwise. BAD_INPUT fills *why
- * (MALFORMED, or FIELD for a bad text). why may be NULL. */
+ * UNPACK_FACTOR_MAX x payload bytes) for what peers send and UNPACK_BYTES_MAX for a broker's
+ * answers, every text valid UTF-8 without NUL. The result lives as long as the arena's memory; cast
+ * it to the verb's type; never free it otherwise. BAD_INPUT fills *why (MALFORMED, or FIELD for a
+ * bad text). why may be NULL. */
 enum status wire_unpack(enum wire_verb verb, const uint8_t *payload, size_t payload_bytes,
                         struct arena *arena, ProtobufCMessage **out, struct refusal *why);
 /* The same for any message type: stored jobs, the engine's pipe. */

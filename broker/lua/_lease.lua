@@ -37,20 +37,25 @@ local function job_detach(job, closing)
   end
 end
 
+-- How many jobs this call has ended, by state.
+local ended = {CANCELLED = 0, EXPIRED = 0, QUARANTINED = 0, FAILED = 0, SUCCEEDED = 0}
+
 -- Ends the job for ever. Further fields (error_code, error_text, result) follow.
 local function job_end(job, state, closing, ...)
   job_detach(job, closing)
   job_move(job, state, 'finished_us', digits(wall_us()), 'ended', digits(clk), ...)
   redis.call('ZADD', KEY_ENDED, clk, job.id)
   redis.call('HINCRBY', KEY_COUNT, state, 1)
+  ended[state] = ended[state] + 1
   tell('TERMINAL', job, state)
 end
 
 local function job_requeue(job, closing, ...)
+  local kind = job.state == 'DELAYED' and 'QUEUED' or 'REQUEUED'
   job_detach(job, closing)
   line_enter(job)
   job_move(job, 'QUEUED', 'step', 0, ...)
-  tell('REQUEUED', job)
+  tell(kind, job)
   wake(job.model)
 end
 
@@ -69,7 +74,7 @@ local function job_crash(job, closing, text)
   local names = {}
   for name in pairs(workers) do names[#names + 1] = name end
   table.sort(names)
-  local fields = {'crashes', crashes, 'crashers', table.concat(names, ' '), 'error_code', ERROR_WORKER_LOST,
+  local fields = {'crashes', crashes, 'crashers', table.concat(names, ' '), 'error_code', CODE_WORKER_LOST,
     'error_text', text}
   if #names >= CRASH_WORKERS_MAX or crashes >= CRASHES_MAX then
     return job_end(job, 'QUARANTINED', closing, unpack(fields))
@@ -84,5 +89,5 @@ local function job_lapse(job, closing, text)
 end
 
 local function job_expire(job)
-  job_end(job, 'EXPIRED', 'expire', 'error_code', ERROR_EXPIRED, 'error_text', 'the deadline passed before it was started')
+  job_end(job, 'EXPIRED', 'expire', 'error_code', 0, 'error_text', 'the deadline passed before it was started')
 end

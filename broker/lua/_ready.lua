@@ -10,7 +10,8 @@ local function virtual_start(level, tenant)
   return tonumber(redis.call('HGET', KEY_SERVICE, level .. ':' .. tenant) or '0')
 end
 
-local function wake(model) redis.call('PUBLISH', KEY_EVENTS, 'WAKE ' .. model) end
+-- There is work. origin names the broker that will offer it to its own workers anyway, '-' if none will.
+local function wake(model, origin) redis.call('PUBLISH', KEY_EVENTS, 'WAKE ' .. (origin or '-') .. ' ' .. model) end
 
 -- Puts the job into its line, and into the indexes of all that can happen to it while it waits.
 local function line_enter(job)

@@ -3,10 +3,10 @@ local function worker_live(name, generation)
   return redis.call('HGET', KEY_WORKER .. name, 'generation') == generation
 end
 
--- It was heard: alive until WORKER_SILENT_MS from now.
-local function worker_heard(name)
+-- It was heard by the broker `via`: alive until WORKER_SILENT_MS from now.
+local function worker_heard(name, via)
   redis.call('ZADD', KEY_WORKERS, clk, name)
-  redis.call('HSET', KEY_WORKER .. name, 'state', 'ready', 'seen', digits(clk))
+  redis.call('HSET', KEY_WORKER .. name, 'state', 'ready', 'seen', digits(clk), 'via', via)
 end
 
 local function worker_models_leave(name)

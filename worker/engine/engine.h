@@ -1,7 +1,7 @@
 /* engine.h - the turn: admit, choose, predict, advance, retire. Owns one device; knows no network.
  *
- * One thread. The caller (engine_main over the pipe, or a test) admits and stops jobs between turns and receives what
- * happens through the listener, during the calls.
+ * One thread. The caller (engine_main over the pipe, or a test) admits and stops jobs between turns
+ * and receives what happens through the listener, during the calls.
  */
 #ifndef DARKROOM_WORKER_ENGINE_ENGINE_H
 #define DARKROOM_WORKER_ENGINE_ENGINE_H
@@ -27,10 +27,18 @@ struct engine_settings {
   struct device *device;
   const struct engine_model *models;
   size_t model_count;
-  int slots;          /* samples held at once, 1..SAMPLES_MAX */
-  int batch_rows;     /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX */
-  int max_side;       /* pixels */
-  size_t memory_max;  /* bytes for samples, conditionings and scratch */
+  int slots;         /* samples held at once, 1..SAMPLES_MAX */
+  int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX */
+  int max_side;      /* pixels */
+  size_t memory_max; /* bytes for samples, conditionings and scratch */
+};
+
+/* A finished picture: image `index` of its job, height x width x 3 bytes. */
+struct engine_picture {
+  const char *id;
+  uint64_t fence, seed;
+  uint32_t index, width, height;
+  const uint8_t *rgb;
 };
 
 /* What the engine tells. Pointers are valid during the call. */
@@ -38,29 +46,36 @@ struct engine_listener {
   void *context;
   void (*started)(void *context, const char *id, uint64_t fence);
   void (*step)(void *context, const char *id, uint64_t fence, uint32_t step, uint32_t steps);
-  void (*pixels)(void *context, const char *id, uint64_t fence, uint32_t index, uint64_t seed, uint32_t width,
-                 uint32_t height, const uint8_t *rgb);
-  void (*finished)(void *context, const char *id, uint64_t fence, const Darkroom__V1__Timings *timings);
+  void (*pixels)(void *context, const struct engine_picture *picture);
+  void (*finished)(void *context, const char *id, uint64_t fence,
+                   const Darkroom__V1__Timings *timings);
   void (*failed)(void *context, const char *id, uint64_t fence, Darkroom__V1__FailKind kind,
                  const Darkroom__V1__Error *error);
   void (*turn)(void *context, uint32_t rows, uint32_t samples, uint64_t microseconds);
 };
 
 /* Loads all models and runs a known-answer image on each. Fails as model_open does. */
-enum status engine_open(const struct engine_settings *settings, const struct engine_listener *listener,
-                        struct engine **out);
+enum status engine_open(const struct engine_settings *settings,
+                        const struct engine_listener *listener, struct engine **out);
 void engine_close(struct engine **engine);
 
-/* Takes a job (copied). EXHAUSTED when no slot or memory is left: nothing happened, try later. BAD_INPUT when this model
- * cannot do it (size, sampler): the job has been reported failed for good. Images beyond the free slots wait inside. */
+/* What the index-th model is called, its family and its sides. Texts are borrowed until
+ * engine_close. */
+void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__ModelInfo *out);
+
+/* Takes a job (copied). EXHAUSTED when no slot or memory is left: nothing happened, try later.
+ * BAD_INPUT when this model cannot do it (size, sampler): the job has been reported failed for
+ * good. Images beyond the free slots wait inside. */
 enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence);
-/* Forgets the job at once if it is here; its slots are free for the next turn. Silent when unknown. */
+/* Forgets the job at once if it is here; its slots are free for the next turn. Silent when unknown.
+ */
 void engine_stop(struct engine *engine, const char *id, uint64_t fence);
 
 /* Whether engine_turn has anything to do. */
 bool engine_busy(const struct engine *engine);
 int engine_free_slots(const struct engine *engine);
-/* One turn: one U-Net batch or one decode. OK when idle. BROKEN: the device is in an unknown state, leave the process. */
+/* One turn: one U-Net batch or one decode. OK when idle. BROKEN: the device is in an unknown state,
+ * leave the process. */
 enum status engine_turn(struct engine *engine);
 
 #endif

@@ -1,8 +1,10 @@
-/* engine_main.h - the engine child: opens a device and its models, then takes orders from its parent over one socket pair.
+/* engine_main.h - the engine child: opens a device and its models, then takes orders from its
+ * parent over one socket pair.
  *
- * The parent makes a socketpair(AF_UNIX, SOCK_STREAM), forks and executes its own binary with one end inherited; main()
- * there fills these settings and calls engine_main before it opens anything else (no ZeroMQ, no threads). What is said
- * over the pair: pipe.proto, framed by pipe.h. Reasons of a failed start go to the log (stderr), which the child inherits.
+ * The parent makes a socketpair(AF_UNIX, SOCK_STREAM), forks and executes its own binary with one
+ * end inherited; main() there fills these settings and calls engine_main before it opens anything
+ * else (no ZeroMQ, no threads). What is said over the pair: pipe.proto, framed by pipe.h. Reasons
+ * of a failed start go to the log (stderr), which the child inherits.
  */
 #ifndef DARKROOM_WORKER_ENGINE_ENGINE_MAIN_H
 #define DARKROOM_WORKER_ENGINE_ENGINE_MAIN_H
@@ -13,15 +15,17 @@
 #include "worker/engine/engine.h"
 
 struct engine_main_settings {
-  const char *device; /* "ref", "cpu", "cuda:0" */
-  int threads;        /* cpu: 0 = all cores this process may use */
-  bool force_f32;     /* cpu: activations in f32 even where bf16 is fast */
+  const char *device;                /* "ref", "cpu", "cuda:0" */
+  int threads;                       /* cpu: 0 = all cores this process may use */
+  bool force_f32;                    /* cpu: activations in f32 even where bf16 is fast */
   const struct engine_model *models; /* those pinned to this device, 1..MODELS_MAX; borrowed */
   size_t model_count;
   int slots;         /* samples held at once, 1..SAMPLES_MAX; 0: ENGINE_SLOTS_STANDARD */
-  int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX; 0: ENGINE_BATCH_ROWS_STANDARD */
+  int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX; 0:
+                        ENGINE_BATCH_ROWS_STANDARD */
   int max_side;      /* pixels, 0: JOB_SIDE_PIXELS_MAX; larger jobs are refused */
-  size_t memory_max; /* bytes for samples, conditionings and scratch, beside the weights; 0: ENGINE_MEMORY_STANDARD */
+  size_t memory_max; /* bytes for samples, conditionings and scratch, beside the weights; 0:
+                        ENGINE_MEMORY_STANDARD */
 };
 #define ENGINE_SLOTS_STANDARD 16
 #define ENGINE_BATCH_ROWS_STANDARD 16
@@ -35,9 +39,10 @@ enum engine_exit {
   ENGINE_EXIT_UNAVAILABLE = 4, /* no device or not enough memory now: restart with backoff */
 };
 
-/* Runs until ordered to finish or the parent is gone; returns what to exit with. Sends Ready once the models are loaded
- * and a known-answer image came out right on each, and nothing before it. After an Order.finish it works off what it has
- * admitted and leaves. Takes fd over. Ignores SIGPIPE. */
+/* Runs until ordered to finish or the parent is gone; returns what to exit with. Sends Ready once
+ * the models are loaded and a known-answer image came out right on each, and nothing before it.
+ * After an Order.finish it works off what it has admitted and leaves. Takes fd over. Ignores
+ * SIGPIPE. */
 int engine_main(int fd, const struct engine_main_settings *settings);
 
 #endif

@@ -1,6 +1,8 @@
-/* pipe.h - framed protobuf messages over a socket pair, without blocking: u32 length (little endian), then that many bytes.
+/* pipe.h - framed protobuf messages over a socket pair, without blocking: u32 length (little
+ * endian), then that many bytes.
  *
- * Both ends use it: the parent sends Orders and takes Reports, the child the reverse. A pipe belongs to one thread.
+ * Both ends use it: the parent sends Orders and takes Reports, the child the reverse. A pipe
+ * belongs to one thread.
  */
 #ifndef DARKROOM_WORKER_ENGINE_PIPE_H
 #define DARKROOM_WORKER_ENGINE_PIPE_H
@@ -34,20 +36,25 @@ enum status pipe_open(struct pipe *pipe, int fd);
 /* Closes fd. Safe on a closed pipe. */
 void pipe_close(struct pipe *pipe);
 
-/* Packs a message behind what waits and sends as much as goes without blocking. UNAVAILABLE when the other side is gone,
- * EXHAUSTED when it has stopped reading (nothing was added then). */
+/* Packs a message behind what waits and sends as much as goes without blocking. UNAVAILABLE when
+ * the other side is gone, EXHAUSTED when it has stopped reading (nothing was added then). */
 enum status pipe_send(struct pipe *pipe, const ProtobufCMessage *message);
 /* Sends more of what waits: when poll says POLLOUT. UNAVAILABLE when the other side is gone. */
 enum status pipe_flush(struct pipe *pipe);
 /* Whether something waits to be sent: poll for POLLOUT then. */
 bool pipe_waiting(const struct pipe *pipe);
 
-/* Receives what is there, at most one message more than is whole: when poll says POLLIN or POLLHUP. Sets ended at the
- * end of the stream, which is no failure. UNAVAILABLE when the socket failed, BAD_INPUT for a frame over the maximum. */
+/* Receives what is there, at most one message more than is whole: when poll says POLLIN or POLLHUP.
+ * Sets ended at the end of the stream, which is no failure. UNAVAILABLE when the socket failed,
+ * BAD_INPUT for a frame over the maximum. */
 enum status pipe_receive(struct pipe *pipe);
-/* Takes the next whole message, *out NULL when there is none. It lives in the arena. BAD_INPUT when it is not of that
- * type, EXHAUSTED when the arena is too small. Call until NULL after each pipe_receive. */
-enum status pipe_take(struct pipe *pipe, const ProtobufCMessageDescriptor *type, struct arena *arena,
-                      ProtobufCMessage **out);
+/* Takes the next whole message, *out NULL when there is none. It lives in the arena. BAD_INPUT when
+ * it is not of that type or too large for the arena. Call until NULL after each pipe_receive. */
+enum status pipe_take(struct pipe *pipe, const ProtobufCMessageDescriptor *type,
+                      struct arena *arena, ProtobufCMessage **out);
+
+/* The same for bytes from elsewhere: protobuf-c gets memory from the arena alone, zeroed. */
+enum status pipe_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t length,
+                        struct arena *arena, ProtobufCMessage **out);
 
 #endif

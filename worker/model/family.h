@@ -17,27 +17,28 @@ struct clip_facts {
   int vocabulary, width, layers, heads, inner, positions;
   enum activation activation;
   float epsilon;
-  int start_id, end_id, pad_id;
 };
+/* Lists are in the order of the down blocks; up block i is the mirror of down block levels - 1 - i,
+ * except for attention_up, which is in the order of the up blocks as the config writes it. */
 struct unet_facts {
   int levels;
   int channels[UNET_LEVELS_MAX];
   bool attention_down[UNET_LEVELS_MAX], attention_up[UNET_LEVELS_MAX];
-  int heads[UNET_LEVELS_MAX]; /* of the down level; up blocks take the reversed list */
+  int heads[UNET_LEVELS_MAX];
   int layers_per_block;
   int transformer_layers[UNET_LEVELS_MAX];
   int in_channels, out_channels, cross_width;
   int groups;
   float epsilon;
-  bool linear_projection;
   int sample_side; /* latent cells of the model's own size */
 };
 struct vae_facts {
   int levels;
-  int channels[UNET_LEVELS_MAX];
+  int channels[UNET_LEVELS_MAX]; /* in the order of the encoder's down blocks: the decoder starts at
+                                    the last */
   int layers_per_block, latent_channels, groups;
   float scaling_factor;
-  bool mid_attention;
+  bool mid_attention, post_quant;
 };
 struct family {
   char name[16]; /* "sd1" */
@@ -48,7 +49,8 @@ struct family {
   int scale_factor; /* pixels per latent cell: 2^(vae levels - 1) */
 };
 
-/* Reads model_index.json and every config.json of a diffusers-layout folder. BAD_INPUT names file, key and value. */
+/* Reads model_index.json and every config.json of a diffusers-layout folder. BAD_INPUT (field
+ * "config") names file, key and value. */
 enum status family_read(const char *folder, struct family *out);
 
 #endif

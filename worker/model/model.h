@@ -1,7 +1,8 @@
 /* model.h - a model on a device: loaded once, read-only, used by any number of samples.
  *
- * model_condition turns a prompt into what the U-Net needs of it; model_predict runs one U-Net batch; model_decode turns
- * latents into pixels. None of them keeps anything between calls. Written once over kernels/ops.h for every device.
+ * model_condition turns a prompt into what the U-Net needs of it; model_predict runs one U-Net
+ * batch; model_decode turns latents into pixels. None of them keeps anything between calls. Written
+ * once over kernels/ops.h for every device.
  */
 #ifndef DARKROOM_WORKER_MODEL_MODEL_H
 #define DARKROOM_WORKER_MODEL_MODEL_H
@@ -27,29 +28,34 @@ struct model_source {
   size_t hash_count; /* 0: unchecked, for tests; the worker's model table always has them */
 };
 
-/* Loads, checks and packs. BAD_INPUT (field "weights" or "config") with the file and what is wrong: wrong hash, pickle,
- * truncated, overlapping, a name missing or left over, an option not implemented. EXHAUSTED without memory. */
-enum status model_open(struct device *device, const struct model_source *source, struct model **out);
+/* Loads, checks and packs. BAD_INPUT (field "weights" or "config") with the file and what is wrong:
+ * wrong hash, pickle, truncated, overlapping, a name missing or left over, an option not
+ * implemented. EXHAUSTED without memory. */
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out);
 void model_close(struct model **model);
 const struct family *model_family(const struct model *model);
 /* Bytes of weights it holds on the device. */
 size_t model_bytes(const struct model *model);
 
-/* What a prompt becomes: the embedding and, for every cross-attention layer, its keys and values side by side. Lives in
- * the arena it was made from; read-only; shared by all samples with this prompt. */
+/* What a prompt becomes: the embedding and, for every cross-attention layer, its keys and values
+ * side by side. Lives in the arena it was made from; read-only; shared by all samples with this
+ * prompt. */
 struct conditioning {
-  struct tensor embedding;  /* [L, cross width] */
-  int layers;
-  struct tensor *keys_values; /* per cross-attention layer in U-Net order: [L, 2 * heads * d] */
+  struct tensor embedding;   /* [L, cross width] */
+  struct tensor keys_values; /* flat: per cross-attention layer in U-Net order [L, 2 * heads * d],
+                                one after another */
 };
-/* prompt is UTF-8, checked; longer than the model's tokens is cut as diffusers does. turn is scratch. */
-enum status model_condition(struct model *model, struct arena *keep, struct arena *turn, const char *prompt,
-                            struct conditioning *out);
+/* prompt is UTF-8, checked; longer than the model's tokens is cut as diffusers does. turn is
+ * scratch. */
+enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
+                            const char *prompt, struct conditioning *out);
 /* Bytes one conditioning takes of its arena, at most: for admission. */
 size_t model_condition_bytes(const struct model *model);
 
-/* One U-Net call. input [B, H, W, in channels] activations (already scaled), a timestep and a conditioning per row;
- * prediction f32 [B, H, W, out channels]. All scratch comes from turn and is released. */
+/* One U-Net call. input [B, H, W, in channels] activations (already scaled), a timestep and a
+ * conditioning per row; prediction f32 [B, H, W, out channels]. All scratch comes from turn and is
+ * released. */
 struct predict {
   struct tensor input;
   const float *timesteps;
@@ -60,8 +66,8 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
 /* Scratch bytes that model_predict needs for B rows of H x W latents, at most. */
 size_t model_predict_bytes(const struct model *model, int rows, int height, int width);
 
-/* latents f32 [H, W, C] of one finished sample -> pixels u8 [H * f, W * f, 3] taken from turn by the caller. BAD_INPUT
- * with field "numeric" when the picture is not finite. */
+/* latents f32 [H, W, C] of one finished sample -> pixels u8 [H * f, W * f, 3] taken from turn by
+ * the caller. BAD_INPUT with field "numeric" when the picture is not finite. */
 enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
                          const struct tensor *pixels);
 size_t model_decode_bytes(const struct model *model, int height, int width);

@@ -1,6 +1,8 @@
-/* noise_levels.h - how much noise a model was trained with at each timestep, and which timesteps a run visits.
+/* noise_levels.h - how much noise a model was trained with at each timestep, and which timesteps a
+ * run visits.
  *
- * Arithmetic only. The facts come from a model's scheduler_config.json (worker/model/family.c reads them).
+ * Arithmetic only. The facts come from a model's scheduler_config.json (worker/model/family.c reads
+ * them).
  */
 #ifndef DARKROOM_WORKER_SAMPLER_NOISE_LEVELS_H
 #define DARKROOM_WORKER_SAMPLER_NOISE_LEVELS_H
@@ -9,11 +11,12 @@
 
 #include "base/status.h"
 
-#define TRAIN_TIMESTEPS_MAX 1000
+#define TRAIN_TIMESTEPS_MAX 2000
 
 enum prediction { PREDICTION_EPSILON, PREDICTION_V, PREDICTION_SAMPLE };
 enum beta_schedule { BETAS_LINEAR, BETAS_SCALED_LINEAR, BETAS_SQUARED_COSINE };
-/* SPACING_DEFAULT: what the sampler's class in diffusers takes when the config says nothing (engine.md 3.2). */
+/* SPACING_DEFAULT: what the sampler's class in diffusers takes when the config says nothing
+ * (engine.md 3.2). */
 enum spacing { SPACING_DEFAULT, SPACING_LEADING, SPACING_LINSPACE, SPACING_TRAILING };
 
 struct noise_facts {
@@ -23,18 +26,20 @@ struct noise_facts {
   enum prediction prediction;
   enum spacing spacing;
   int steps_offset;
-  bool set_alpha_to_one;      /* DDIM's last step: alpha 1 instead of alpha[0] */
-  bool rescale_zero_snr;      /* Lin et al. 2023: shift so that the last timestep is pure noise */
+  bool set_alpha_to_one; /* DDIM's last step: alpha 1 instead of alpha[0] */
+  bool rescale_zero_snr; /* Lin et al. 2023: shift so that the last timestep is pure noise */
 };
 
-/* Cumulative products of 1 - beta (alpha bar) and sigma = sqrt((1 - a)/a) for every training timestep. */
+/* Cumulative products of 1 - beta (alpha bar) and sigma = sqrt((1 - a)/a) for every training
+ * timestep, f32 as torch has them. With rescale_zero_snr the last alpha bar is 0 and the last sigma
+ * that of alpha bar 2^-24, as in diffusers. */
 struct noise_levels {
   struct noise_facts facts;
   double alpha_bar[TRAIN_TIMESTEPS_MAX];
   double sigma[TRAIN_TIMESTEPS_MAX];
 };
 
-/* Fills the table; BAD_INPUT for facts out of range. Betas are rounded to f32 as torch's are. */
+/* Fills the table; BAD_INPUT, field "config", for facts out of range. */
 enum status noise_levels_make(const struct noise_facts *facts, struct noise_levels *out);
 
 #endif

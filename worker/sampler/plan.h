@@ -3,9 +3,9 @@
  * Row e says how evaluation e of the U-Net is made and what becomes of its output:
  *   the U-Net sees input_scale * slot[0] at `timestep`, giving `out` (after guidance);
  *   slots' = matrix * (slot[0], ..., slot[S-1], out, noise), element by element.
- * At the start slot[0] = start_scale * noise, all other slots are 0. After the last row slot[0] is the latent image.
- * So the engine owns the only loop, samples with different samplers share a batch, and a sample can be written down after
- * any row and resumed elsewhere.
+ * At the start slot[0] = start_scale * noise, all other slots are 0. After the last row slot[0] is
+ * the latent image. So the engine owns the only loop, samples with different samplers share a
+ * batch, and a sample can be written down after any row and resumed elsewhere.
  */
 #ifndef DARKROOM_WORKER_SAMPLER_PLAN_H
 #define DARKROOM_WORKER_SAMPLER_PLAN_H
@@ -23,7 +23,8 @@ struct plan_row {
   float input_scale; /* on slot 0 */
   bool needs_noise;  /* draw fresh noise for this row, in row order */
   int step;          /* the user's step this belongs to, 0-based: Heun has two rows a step */
-  float matrix[SAMPLE_SLOTS_MAX * (SAMPLE_SLOTS_MAX + 2)]; /* slots x (slots + 2), row major, leading part used */
+  float matrix[SAMPLE_SLOTS_MAX *
+               (SAMPLE_SLOTS_MAX + 2)]; /* slots x (slots + 2), row major, leading part used */
 };
 
 struct plan {
@@ -41,8 +42,9 @@ struct plan_request {
   int steps;
 };
 
-/* Fills a plan from the arena. BAD_INPUT with field "sampler" or "steps" for an unknown sampler, a sampler that has no
- * Karras form, or more steps than training timesteps where the spacing cannot give them. */
+/* Fills a plan from the arena. BAD_INPUT with field "sampler" or "steps" for an unknown sampler, a
+ * sampler that has no Karras form, or more steps than training timesteps where the spacing cannot
+ * give them. */
 enum status plan_make(struct arena *arena, const struct plan_request *request, struct plan *out);
 
 /* The table of samplers: name, whether it has a Karras form, and the function that fills a plan. */

@@ -1,0 +1,251 @@
+/* client_verbs.c - watch get list cancel explain models status; submit has a file of its own. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/version.h"
+#include "broker/explanation.h"
+#include "broker/verbs.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "proto/job.h"
+
+/* The largest answer that is sure to fit into a frame. */
+enum { ANSWER_BYTES_MAX = FRAME_BYTES_MAX - 4096, LIST_DEFAULT = 100 };
+
+static enum status not_found(struct request *request, const char *id) {
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND, "id", NULL, "there is no job %s", id);
+}
+
+/* ---- watch ----------------------------------------------------------------------------------------------------------- */
+
+enum status watch_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Watch *watch = (const Darkroom__V1__Watch *)request->message;
+  if (watch->n_id == 0 || watch->n_id > WATCH_IDS_MAX) {
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "id", "1..64 ids", "%zu ids to watch", watch->n_id);
+  }
+  for (size_t i = 0; i < watch->n_id; i++) {
+    TRY(verb_check_id(request, "id", watch->id[i]));
+  }
+  request->calls = watch->n_id;
+  for (size_t i = 0; i < watch->n_id; i++) {
+    size_t call = queue_get(turn->redis, watch->id[i], verb_tenant(request));
+    request->call = i == 0 ? call : request->call;
+  }
+  return OK;
+}
+
+/* Each id on its own: one that is unknown must not cost the others their watch. */
+static enum status watch_one(struct turn *turn, struct request *request, const char *id, size_t call) {
+  Darkroom__V1__JobStatus *status = NULL;
+  TRY(queue_get_reply(turn->redis, call, turn->arena, false, &status));
+  if (status == NULL) {
+    return not_found(request, id);
+  }
+  status->id = (char *)id;
+  struct watcher *watcher = NULL;
+  TRY(waiting_watch(turn->waiting, id, &request->peer, &watcher));
+  watcher->version = 0; /* asked again: the snapshot is told again */
+  verb_tell_status(turn, waiting_watch_of(turn->waiting, id), watcher, status);
+  return OK;
+}
+
+enum status watch_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Watch *watch = (const Darkroom__V1__Watch *)request->message;
+  for (size_t i = 0; i < request->calls; i++) {
+    enum status status = watch_one(turn, request, watch->id[i], request->call + i);
+    if (status != OK && i + 1 == request->calls) {
+      return status;
+    }
+    if (status != OK) {
+      (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation, &request->why);
+      request->why = (struct refusal){0};
+    }
+  }
+  return OK;
+}
+
+/* ---- get ------------------------------------------------------------------------------------------------------------- */
+
+enum status get_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Get *get = (const Darkroom__V1__Get *)request->message;
+  TRY(verb_check_id(request, "id", get->id));
+  request->call = queue_get(turn->redis, get->id, verb_tenant(request));
+  return OK;
+}
+
+enum status get_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Get *get = (const Darkroom__V1__Get *)request->message;
+  Darkroom__V1__JobStatus *status = NULL;
+  TRY(queue_get_reply(turn->redis, request->call, turn->arena, true, &status));
+  if (status == NULL) {
+    return not_found(request, get->id);
+  }
+  status->id = get->id;
+  turn_send(turn, &request->peer, WIRE_JOB_STATUS, &status->base);
+  return OK;
+}
+
+/* ---- list ------------------------------------------------------------------------------------------------------------ */
+
+static size_t list_limit(const Darkroom__V1__List *list) { return list->has_limit ? list->limit : LIST_DEFAULT; }
+
+/* A script call gives at most SCRIPT_LOOP_MAX rows of one state; the pages of all states asked for are merged here. */
+enum status list_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__List *list = (const Darkroom__V1__List *)request->message;
+  size_t limit = list_limit(list);
+  if (limit == 0 || limit > LIST_JOBS_MAX) {
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "limit", "1..1000", "limit is %zu", limit);
+  }
+  uint32_t asked = 0; /* states seen, so that a repeated one is listed once */
+  size_t states = list->n_state == 0 ? 1 : list->n_state;
+  for (size_t i = 0; i < states && i < 9; i++) {
+    Darkroom__V1__JobState state = list->n_state == 0 ? 0 : list->state[i];
+    if ((asked & (1U << state)) != 0 || (list->n_state > 0 && queue_state_word(state)[0] == '\0')) {
+      continue;
+    }
+    asked |= 1U << state;
+    for (size_t from = 0; from < limit; from += SCRIPT_LOOP_MAX) {
+      size_t count = limit - from < SCRIPT_LOOP_MAX ? limit - from : SCRIPT_LOOP_MAX;
+      size_t call = queue_list(turn->redis, state, verb_tenant(request), from, count);
+      request->call = request->calls++ == 0 ? call : request->call;
+    }
+  }
+  return OK;
+}
+
+static int newest_first(const void *a, const void *b) {
+  uint64_t left = ((const struct listed *)a)->born, right = ((const struct listed *)b)->born;
+  return left < right ? 1 : left > right ? -1 : 0;
+}
+
+enum status list_answer(struct turn *turn, struct request *request) {
+  size_t limit = list_limit((const Darkroom__V1__List *)request->message), count = 0;
+  size_t max = request->calls * SCRIPT_LOOP_MAX;
+  struct listed *rows = arena_take(turn->arena, max * sizeof *rows);
+  Darkroom__V1__JobStatus **jobs = arena_take(turn->arena, limit * sizeof *jobs);
+  if (rows == NULL || jobs == NULL) {
+    return EXHAUSTED;
+  }
+  for (size_t i = 0; i < request->calls; i++) {
+    TRY(queue_list_reply(turn->redis, request->call + i, turn->arena, rows, max, &count));
+  }
+  qsort(rows, count, sizeof *rows, newest_first);
+  Darkroom__V1__JobList answer = DARKROOM__V1__JOB_LIST__INIT;
+  answer.job = jobs;
+  size_t bytes = 0;
+  for (size_t i = 0; i < count && answer.n_job < limit; i++) {
+    bytes += protobuf_c_message_get_packed_size(&rows[i].status->base) + 8;
+    if (bytes > ANSWER_BYTES_MAX) {
+      break;
+    }
+    jobs[answer.n_job++] = rows[i].status;
+  }
+  turn_send(turn, &request->peer, WIRE_JOB_LIST, &answer.base);
+  return OK;
+}
+
+/* ---- cancel ---------------------------------------------------------------------------------------------------------- */
+
+enum status cancel_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Cancel *cancel = (const Darkroom__V1__Cancel *)request->message;
+  TRY(verb_check_id(request, "id", cancel->id));
+  request->call = queue_cancel(turn->redis, cancel->id, verb_tenant(request));
+  return OK;
+}
+
+enum status cancel_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Cancel *cancel = (const Darkroom__V1__Cancel *)request->message;
+  Darkroom__V1__Cancelled answer = DARKROOM__V1__CANCELLED__INIT;
+  bool found = false;
+  TRY(queue_cancel_reply(turn->redis, request->call, &found, &answer.outcome, &answer.state));
+  if (!found) {
+    return not_found(request, cancel->id);
+  }
+  answer.id = cancel->id;
+  answer.has_outcome = answer.has_state = true;
+  if (answer.outcome == DARKROOM__V1__CANCEL_OUTCOME__CANCEL_REMOVED) {
+    verb_count_ended(answer.state, 1);
+    log_event("job_cancelled", "job=%s", cancel->id);
+  }
+  turn_send(turn, &request->peer, WIRE_CANCELLED, &answer.base);
+  return OK;
+}
+
+/* ---- explain --------------------------------------------------------------------------------------------------------- */
+
+enum status explain_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Explain *explain = (const Darkroom__V1__Explain *)request->message;
+  TRY(verb_check_id(request, "id", explain->id));
+  request->call = queue_explain(turn->redis, explain->id, verb_tenant(request));
+  return OK;
+}
+
+enum status explain_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Explain *explain = (const Darkroom__V1__Explain *)request->message;
+  Darkroom__V1__Explanation answer = DARKROOM__V1__EXPLANATION__INIT;
+  const redisReply *facts = NULL;
+  TRY(queue_explain_reply(turn->redis, request->call, &facts));
+  if (facts->elements == 0) {
+    return not_found(request, explain->id);
+  }
+  answer.id = explain->id;
+  TRY(explanation_write(turn, facts, &answer));
+  turn_send(turn, &request->peer, WIRE_EXPLANATION, &answer.base);
+  return OK;
+}
+
+/* ---- models, status -------------------------------------------------------------------------------------------------- */
+
+enum status models_ask(struct turn *turn, struct request *request) {
+  request->call = queue_fleet(turn->redis);
+  return OK;
+}
+
+enum status models_answer(struct turn *turn, struct request *request) {
+  Darkroom__V1__ModelList answer = DARKROOM__V1__MODEL_LIST__INIT;
+  const redisReply *reply = NULL;
+  TRY(queue_fleet_reply(turn->redis, request->call, &reply));
+  TRY(fleet_read(&turn->fleet, reply, turn->arena));
+  TRY(fleet_models(&turn->fleet, turn->arena, &answer));
+  turn_send(turn, &request->peer, WIRE_MODEL_LIST, &answer.base);
+  return OK;
+}
+
+enum status status_ask(struct turn *turn, struct request *request) {
+  request->call = queue_stats(turn->redis);
+  (void)queue_fleet(turn->redis);
+  return OK;
+}
+
+/* Credits live in the broker that holds them: shown for the workers of this one. */
+static void add_credits(struct turn *turn, const Darkroom__V1__FleetStatus *status) {
+  for (size_t i = 0; i < status->n_worker; i++) {
+    const struct waiter *waiter = waiting_worker(turn->waiting, status->worker[i]->id);
+    for (size_t k = 0; waiter != NULL && k < waiter->credits; k++) {
+      status->worker[i]->has_credits = true;
+      status->worker[i]->credits += waiter->credit[k].jobs;
+    }
+  }
+}
+
+enum status status_answer(struct turn *turn, struct request *request) {
+  Darkroom__V1__FleetStatus answer = DARKROOM__V1__FLEET_STATUS__INIT;
+  struct stats stats;
+  const redisReply *fleet = NULL;
+  TRY(queue_stats_reply(turn->redis, request->call, &stats));
+  TRY(queue_fleet_reply(turn->redis, request->call + 1, &fleet));
+  TRY(fleet_workers(fleet, turn->arena, &answer.worker, &answer.n_worker));
+  add_credits(turn, &answer);
+  answer.version = (char *)DARKROOM_VERSION;
+  answer.has_queued = answer.has_running = answer.has_delayed = answer.has_succeeded = answer.has_failed = true;
+  answer.has_cancelled = answer.has_oldest_wait_ms = true;
+  answer.queued = stats.queued;
+  answer.running = stats.assigned + stats.running;
+  answer.delayed = stats.delayed;
+  answer.succeeded = stats.succeeded;
+  answer.failed = stats.failed + stats.expired + stats.quarantined;
+  answer.cancelled = stats.cancelled;
+  answer.oldest_wait_ms = stats.oldest_wait_ms;
+  turn_send(turn, &request->peer, WIRE_FLEET_STATUS, &answer.base);
+  return OK;
+}

@@ -1,0 +1,209 @@
+/* errands.c - what the broker asks Redis of its own accord: the clock, the fleet, offers to workers, news for watchers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/terms.h"
+#include "broker/verbs.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "proto/job.h"
+
+/* ---- the clock and the sweep ----------------------------------------------------------------------------------------- */
+
+static enum status tick_ask(struct turn *turn, struct request *request) {
+  (void)queue_tick(turn->redis);
+  request->call = queue_sweep(turn->redis, turn->options.retention_ms);
+  return OK;
+}
+
+static enum status tick_answer(struct turn *turn, struct request *request) {
+  struct swept swept;
+  TRY(queue_sweep_reply(turn->redis, request->call, &swept));
+  turn->more_due = swept.more;
+  metric_add(M_LEASE_EXPIRED, (double)swept.lapsed);
+  metric_add(M_JOBS_RETRIED, (double)(swept.lapsed - swept.quarantined - swept.cancelled));
+  verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED, swept.cancelled);
+  verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED, swept.expired);
+  verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED, swept.quarantined);
+  if (swept.lapsed > 0) {
+    log_warning("leases_lapsed", "jobs=%llu", (unsigned long long)swept.lapsed);
+  }
+  for (size_t i = 0; i < swept.models; i++) {
+    while (waiting_wake(turn->waiting, swept.model[i])) {
+    }
+  }
+  return OK;
+}
+
+const struct verb errand_tick = {"tick", tick_ask, tick_answer};
+
+/* ---- the fleet and the gauges ---------------------------------------------------------------------------------------- */
+
+static enum status fleet_ask(struct turn *turn, struct request *request) {
+  request->call = queue_fleet(turn->redis);
+  return OK;
+}
+
+static enum status fleet_answer(struct turn *turn, struct request *request) {
+  const redisReply *reply = NULL;
+  TRY(queue_fleet_reply(turn->redis, request->call, &reply));
+  return fleet_read(&turn->fleet, reply, turn->arena);
+}
+
+const struct verb errand_fleet = {"fleet", fleet_ask, fleet_answer};
+
+static enum status stats_ask(struct turn *turn, struct request *request) {
+  request->call = queue_stats(turn->redis);
+  (void)queue_fleet(turn->redis);
+  return OK;
+}
+
+static void count_workers(struct turn *turn, const redisReply *fleet) {
+  static const char *const states[] = {"ready", "draining", "gone"};
+  Darkroom__V1__WorkerInfo **workers = NULL;
+  size_t count = 0;
+  if (fleet_workers(fleet, turn->arena, &workers, &count) != OK) {
+    return;
+  }
+  for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+    double number = 0;
+    for (size_t k = 0; k < count; k++) {
+      number += strcmp(workers[k]->state, states[i]) == 0;
+    }
+    metric_set_labelled(M_WORKERS, states[i], number);
+  }
+}
+
+static enum status stats_answer(struct turn *turn, struct request *request) {
+  struct stats stats;
+  const redisReply *fleet = NULL;
+  TRY(queue_stats_reply(turn->redis, request->call, &stats));
+  for (int class = 0; class < CLASSES; class++) {
+    const char *name = job_priority_name((Darkroom__V1__Priority)(DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE + class));
+    metric_set_labelled(M_QUEUE_DEPTH, name, (double)stats.depth[class]);
+  }
+  metric_set(M_JOBS_RUNNING, (double)(stats.assigned + stats.running));
+  metric_set(M_QUEUE_OUTSTANDING, (double)(stats.queued + stats.delayed + stats.assigned + stats.running));
+  metric_set(M_QUEUE_OLDEST_JOB_AGE, (double)stats.oldest_wait_ms / 1e3);
+  TRY(queue_fleet_reply(turn->redis, request->call + 1, &fleet));
+  count_workers(turn, fleet);
+  return fleet_read(&turn->fleet, fleet, turn->arena);
+}
+
+const struct verb errand_stats = {"stats", stats_ask, stats_answer};
+
+/* ---- offers ---------------------------------------------------------------------------------------------------------- */
+
+static enum status offer_ask(struct turn *turn, struct request *request) {
+  const struct waiter *waiter = waiting_worker(turn->waiting, request->subject);
+  if (waiter == NULL) {
+    return fail(UNAVAILABLE, "the worker has gone");
+  }
+  Darkroom__V1__Credit credits[WORKER_CREDITS_MAX];
+  const Darkroom__V1__Credit *list[WORKER_CREDITS_MAX];
+  for (size_t i = 0; i < waiter->credits; i++) {
+    darkroom__v1__credit__init(&credits[i]);
+    credits[i].model = (char *)waiter->credit[i].model;
+    credits[i].jobs = waiter->credit[i].jobs;
+    credits[i].max_side = waiter->credit[i].max_side != 0 ? waiter->credit[i].max_side : JOB_SIDE_PIXELS_MAX;
+    list[i] = &credits[i];
+  }
+  request->call = queue_claim(turn->redis, waiter->name, waiter->generation, list, waiter->credits);
+  return OK;
+}
+
+static void use_credit(struct waiter *waiter, const char *model) {
+  for (size_t i = 0; i < waiter->credits; i++) {
+    if (strcmp(waiter->credit[i].model, model) == 0 && waiter->credit[i].jobs > 0) {
+      waiter->credit[i].jobs--;
+    }
+  }
+}
+
+/* Sends one job to the worker. False: it could not be sent, or not be read. */
+static bool push(struct turn *turn, struct waiter *waiter, const struct assigned *assigned) {
+  Darkroom__V1__Assign assign = DARKROOM__V1__ASSIGN__INIT;
+  ProtobufCMessage *job = NULL;
+  if (wire_unpack_type(&darkroom__v1__job__descriptor, assigned->job, assigned->job_bytes, turn->arena, &job, NULL) != OK) {
+    log_error("record_unreadable", "job=%s reason=%s", assigned->id, fail_reason());
+    return false;
+  }
+  assign.job = (Darkroom__V1__Job *)job;
+  assign.has_fence = assign.has_lease_ms = assign.has_queued_us = true;
+  assign.fence = assigned->fence;
+  assign.lease_ms = LEASE_ASSIGNED_MS;
+  assign.queued_us = assigned->queued_us;
+  use_credit(waiter, assign.job->model);
+  return turn_send(turn, &waiter->peer, WIRE_ASSIGN, &assign.base);
+}
+
+/* The job never left: it goes back at once instead of waiting for its lease to lapse. */
+static void give_back(struct turn *turn, const struct waiter *waiter, const struct assigned *assigned) {
+  struct lease *lease = arena_take(turn->arena, sizeof *lease);
+  if (lease != NULL) {
+    *lease = (struct lease){turn_text(turn, "%s", waiter->name), waiter->generation, turn_text(turn, "%s", assigned->id),
+                            assigned->fence};
+    turn_errand(turn, &errand_release, lease);
+  }
+}
+
+static enum status offer_answer(struct turn *turn, struct request *request) {
+  struct waiter *waiter = waiting_worker(turn->waiting, request->subject);
+  struct assigned *jobs = arena_take(turn->arena, SCRIPT_LOOP_MAX * sizeof *jobs);
+  bool live = false;
+  size_t count = 0;
+  if (waiter == NULL || jobs == NULL) {
+    return fail(UNAVAILABLE, "the worker has gone"); /* what it was given lapses */
+  }
+  TRY(queue_claim_reply(turn->redis, request->call, &live, jobs, &count));
+  if (!live) {
+    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_STALE, "generation", NULL, "the generation is unknown: say HELLO");
+    (void)wire_send_refusal(turn->router, &waiter->peer.address, waiter->peer.correlation, &request->why);
+    waiting_drop(turn->waiting, waiter);
+    return OK;
+  }
+  bool reachable = true;
+  for (size_t i = 0; i < count; i++) {
+    reachable = reachable && push(turn, waiter, &jobs[i]);
+    if (!reachable) {
+      give_back(turn, waiter, &jobs[i]);
+    } else {
+      log_event("job_assigned", "job=%s worker=%s fence=%llu", jobs[i].id, waiter->name,
+                (unsigned long long)jobs[i].fence);
+    }
+  }
+  if (!reachable) {
+    log_warning("worker_unreachable", "worker=%s", waiter->name);
+    waiting_drop(turn->waiting, waiter);
+  }
+  return OK;
+}
+
+const struct verb errand_offer = {"offer", offer_ask, offer_answer};
+
+static enum status release_lease_ask(struct turn *turn, struct request *request) {
+  request->call = queue_release(turn->redis, request->subject);
+  return OK;
+}
+
+static enum status release_lease_answer(struct turn *turn, struct request *request) {
+  Darkroom__V1__AckResult result;
+  const char *detail;
+  return queue_ack_reply(turn->redis, request->call, &result, &detail);
+}
+
+const struct verb errand_release = {"release", release_lease_ask, release_lease_answer};
+
+static enum status gone_ask(struct turn *turn, struct request *request) {
+  const struct lease *lease = request->subject;
+  request->call = queue_gone(turn->redis, lease->worker, lease->generation, turn->name);
+  return OK;
+}
+
+static enum status gone_answer(struct turn *turn, struct request *request) {
+  turn->fleet_due = true;
+  return redis_reply(turn->redis, request->call) != NULL ? OK : UNAVAILABLE;
+}
+
+const struct verb errand_gone = {"gone", gone_ask, gone_answer};

@@ -1,0 +1,172 @@
+/* explanation.c - a table of state -> lines over the facts of the record. */
+#include "broker/explanation.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/record.h"
+#include "proto/job.h"
+
+enum { REASONS_MAX = 8 };
+
+struct story {
+  struct turn *turn;
+  const redisReply *facts;
+  Darkroom__V1__Explanation *out;
+};
+
+static const redisReply *fact(const struct story *story, const char *name) {
+  for (size_t i = 0; i + 1 < story->facts->elements; i += 2) {
+    if (strcmp(reply_text(story->facts->element[i]), name) == 0) {
+      return story->facts->element[i + 1];
+    }
+  }
+  return NULL;
+}
+
+static uint64_t number(const struct story *story, const char *name) {
+  const redisReply *value = fact(story, name);
+  return value != NULL ? reply_number(value) : 0;
+}
+
+static const char *text(const struct story *story, const char *name) {
+  const redisReply *value = fact(story, name);
+  return value != NULL ? reply_text(value) : "";
+}
+
+static void say(struct story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct story *story, const char *format, ...) {
+  char line[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(line, sizeof line, format, arguments);
+  va_end(arguments);
+  if (story->out->n_reason < REASONS_MAX) {
+    story->out->reason[story->out->n_reason++] = turn_text(story->turn, "%s", line);
+  }
+}
+
+static double seconds_until(const struct story *story, const char *name) {
+  uint64_t then = number(story, name), now = number(story, "clk");
+  return then > now ? (double)(then - now) / 1e3 : 0;
+}
+
+static double seconds_since(const struct story *story, const char *name) {
+  uint64_t then = number(story, name), now = number(story, "now_us");
+  return then != 0 && now > then ? (double)(now - then) / 1e6 : 0;
+}
+
+/* ---- what every unfinished job may have -------------------------------------------------------------------------------- */
+
+static void say_history(struct story *story) {
+  uint64_t fails = number(story, "fails"), crashes = number(story, "crashes"), handoffs = number(story, "handoffs");
+  if (fails + crashes + handoffs > 0) {
+    say(story, "earlier attempts: %llu failed, %llu lost with their worker, %llu handed back",
+        (unsigned long long)fails, (unsigned long long)crashes, (unsigned long long)handoffs);
+  }
+  if (text(story, "error_text")[0] != '\0') {
+    say(story, "last error: %s", text(story, "error_text"));
+  }
+}
+
+static void say_deadline(struct story *story) {
+  if (fact(story, "deadline") != NULL) {
+    say(story, "it expires in %.1f s unless it is started before", seconds_until(story, "deadline"));
+  }
+}
+
+static void say_cancel(struct story *story) {
+  if (fact(story, "cancel") != NULL) {
+    say(story, "a cancel was asked for: the worker stops at its next step");
+  }
+}
+
+/* ---- by state ---------------------------------------------------------------------------------------------------------- */
+
+static void say_workers(struct story *story) {
+  uint64_t workers = number(story, "workers"), slots = number(story, "slots"), held = number(story, "held");
+  const char *model = text(story, "model");
+  if (workers == 0) {
+    say(story, "no live worker has model %s", model);
+  } else if (held >= slots) {
+    say(story, "all %llu workers with model %s are busy: %llu jobs in %llu slots", (unsigned long long)workers, model,
+        (unsigned long long)held, (unsigned long long)slots);
+  } else {
+    say(story, "%llu workers have model %s, with %llu of %llu slots taken: it waits for one to ask for work of %llu pixels",
+        (unsigned long long)workers, model, (unsigned long long)held, (unsigned long long)slots,
+        (unsigned long long)number(story, "side"));
+  }
+}
+
+static void say_queued(struct story *story) {
+  uint64_t class = number(story, "class"), level = number(story, "level");
+  say(story, "queued: %llu jobs for the same model are ahead; %llu of class %s wait in all",
+      (unsigned long long)number(story, "position"), (unsigned long long)number(story, "class_depth"),
+      job_priority_name((Darkroom__V1__Priority)(class + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
+  if (level < class) {
+    say(story, "it has waited so long that it is served as class %s",
+        job_priority_name((Darkroom__V1__Priority)(level + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
+  }
+  say_workers(story);
+  say_deadline(story);
+  say_history(story);
+}
+
+static void say_assigned(struct story *story) {
+  say(story, "given to worker %s, which has %.1f s to say that it has started", text(story, "worker"),
+      seconds_until(story, "lease"));
+  say_cancel(story);
+  say_history(story);
+}
+
+static void say_running(struct story *story) {
+  say(story, "running on worker %s for %.1f s, step %llu of %llu", text(story, "worker"), seconds_since(story, "started_us"),
+      (unsigned long long)number(story, "step"), (unsigned long long)number(story, "steps"));
+  if (fact(story, "lease") != NULL) {
+    say(story, "its lease lasts %.1f s more unless the worker is heard", seconds_until(story, "lease"));
+  }
+  say_cancel(story);
+  say_history(story);
+}
+
+static void say_delayed(struct story *story) {
+  say(story, "delayed: it is tried again in %.1f s", seconds_until(story, "due"));
+  say_workers(story);
+  say_deadline(story);
+  say_history(story);
+}
+
+static void say_ended(struct story *story) {
+  say(story, "it has ended: %s", job_state_name(story->out->state));
+  if (story->out->state != DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED) {
+    say_history(story);
+  }
+}
+
+static void (*const tellers[])(struct story *story) = {
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED] = say_queued,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_ASSIGNED] = say_assigned,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_RUNNING] = say_running,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED] = say_delayed,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED] = say_ended,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_FAILED] = say_ended,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED] = say_ended,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED] = say_ended,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = say_ended,
+};
+
+enum status explanation_write(struct turn *turn, const redisReply *facts, Darkroom__V1__Explanation *out) {
+  struct story story = {turn, facts, out};
+  out->state = queue_state_parse(text(&story, "state"));
+  out->has_state = true;
+  out->reason = arena_take(turn->arena, REASONS_MAX * sizeof *out->reason);
+  if (out->reason == NULL) {
+    return EXHAUSTED;
+  }
+  if (out->state == 0) {
+    return fail(BROKEN, "a record has the state %s", text(&story, "state"));
+  }
+  tellers[out->state](&story);
+  return OK;
+}

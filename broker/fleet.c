@@ -1,0 +1,159 @@
+/* fleet.c - models that are remembered, then the live workers' own words over them. */
+#include "broker/fleet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/record.h"
+#include "proto/wire.h"
+
+/* One row of the reply's workers. */
+struct row {
+  const char *name, *state;
+  uint64_t generation, held;
+  const Darkroom__V1__Hello *hello;
+};
+
+static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescriptor *type, struct arena *arena,
+                          ProtobufCMessage **out) {
+  if (bytes->str == NULL) {
+    return fail(BROKEN, "the fleet has an empty record");
+  }
+  return wire_unpack_type(type, (const uint8_t *)bytes->str, bytes->len, arena, out, NULL);
+}
+
+static enum status read_row(const redisReply *element, struct arena *arena, struct row *out) {
+  if (element->type != REDIS_REPLY_ARRAY || element->elements != 5) {
+    return fail(BROKEN, "the script fleet returned something else");
+  }
+  ProtobufCMessage *hello = NULL;
+  TRY(unpack(element->element[4], &darkroom__v1__hello__descriptor, arena, &hello));
+  *out = (struct row){.name = reply_text(element->element[0]), .generation = reply_number(element->element[1]),
+                      .state = reply_text(element->element[2]), .held = reply_number(element->element[3]),
+                      .hello = (const Darkroom__V1__Hello *)hello};
+  return OK;
+}
+
+static struct fleet_model *find(struct fleet *fleet, const char *id) {
+  for (size_t i = 0; i < fleet->count; i++) {
+    if (strcmp(fleet->model[i].id, id) == 0) {
+      return &fleet->model[i];
+    }
+  }
+  return NULL;
+}
+
+static void remember(struct fleet *fleet, const char *id, const Darkroom__V1__ModelInfo *info) {
+  if (fleet->count == MODELS_MAX || strlen(id) > JOB_MODEL_BYTES_MAX) {
+    return;
+  }
+  struct fleet_model *model = &fleet->model[fleet->count++];
+  *model = (struct fleet_model){.default_side = info->default_side, .least_side = info->max_side,
+                                .largest_side = info->max_side};
+  snprintf(model->id, sizeof model->id, "%s", id);
+  snprintf(model->sha256, sizeof model->sha256, "%s", info->sha256 != NULL ? info->sha256 : "");
+  snprintf(model->family, sizeof model->family, "%s", info->family != NULL ? info->family : "");
+}
+
+/* The first live worker of a model replaces the remembered limits, the others widen them. */
+static void count_worker(struct fleet *fleet, const Darkroom__V1__Hello *hello) {
+  for (size_t i = 0; i < hello->n_model; i++) {
+    const Darkroom__V1__ModelInfo *info = hello->model[i];
+    struct fleet_model *model = info->id != NULL ? find(fleet, info->id) : NULL;
+    if (model == NULL) {
+      continue;
+    }
+    bool first = model->workers++ == 0;
+    model->least_side = first || info->max_side < model->least_side ? info->max_side : model->least_side;
+    model->largest_side = first || info->max_side > model->largest_side ? info->max_side : model->largest_side;
+  }
+}
+
+enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct arena *arena) {
+  const redisReply *models = reply->element[1], *workers = reply->element[2];
+  fleet->count = 0;
+  snprintf(fleet->default_model, sizeof fleet->default_model, "%s", reply_text(reply->element[0]));
+  for (size_t i = 0; i + 1 < models->elements; i += 2) {
+    struct arena_mark mark = arena_mark(arena);
+    ProtobufCMessage *info = NULL;
+    TRY(unpack(models->element[i + 1], &darkroom__v1__model_info__descriptor, arena, &info));
+    remember(fleet, reply_text(models->element[i]), (const Darkroom__V1__ModelInfo *)info);
+    arena_release(arena, mark);
+  }
+  for (size_t i = 0; i < workers->elements; i++) {
+    struct arena_mark mark = arena_mark(arena);
+    struct row row;
+    TRY(read_row(workers->element[i], arena, &row));
+    if (strcmp(row.state, "ready") == 0) {
+      count_worker(fleet, row.hello);
+    }
+    arena_release(arena, mark);
+  }
+  return OK;
+}
+
+const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id) { return find((struct fleet *)fleet, id); }
+
+enum status fleet_models(const struct fleet *fleet, struct arena *arena, Darkroom__V1__ModelList *out) {
+  Darkroom__V1__ModelInfo *infos = arena_take(arena, fleet->count * sizeof *infos);
+  Darkroom__V1__ModelInfo **list = arena_take(arena, fleet->count * sizeof *list);
+  if (infos == NULL || list == NULL) {
+    return EXHAUSTED;
+  }
+  for (size_t i = 0; i < fleet->count; i++) {
+    const struct fleet_model *model = &fleet->model[i];
+    Darkroom__V1__ModelInfo *info = list[i] = &infos[i];
+    darkroom__v1__model_info__init(info);
+    info->id = (char *)model->id;
+    info->sha256 = model->sha256[0] != '\0' ? (char *)model->sha256 : NULL;
+    info->family = model->family[0] != '\0' ? (char *)model->family : NULL;
+    info->has_default_side = info->has_max_side = info->has_workers = true;
+    info->default_side = model->default_side;
+    info->max_side = model->least_side;
+    info->workers = model->workers;
+  }
+  out->model = list;
+  out->n_model = fleet->count;
+  out->default_model = fleet->default_model[0] != '\0' ? (char *)fleet->default_model : NULL;
+  return OK;
+}
+
+static enum status describe(const struct row *row, struct arena *arena, Darkroom__V1__WorkerInfo **out) {
+  Darkroom__V1__WorkerInfo *info = arena_take(arena, sizeof *info);
+  char **models = arena_take(arena, row->hello->n_model * sizeof *models);
+  if (info == NULL || models == NULL) {
+    return EXHAUSTED;
+  }
+  darkroom__v1__worker_info__init(info);
+  for (size_t i = 0; i < row->hello->n_model; i++) {
+    models[i] = row->hello->model[i]->id;
+  }
+  info->id = (char *)row->name;
+  info->has_generation = info->has_running = true;
+  info->generation = row->generation;
+  info->running = (uint32_t)row->held;
+  info->state = (char *)row->state;
+  info->device = row->hello->device;
+  info->n_device = row->hello->n_device;
+  info->model = models;
+  info->n_model = row->hello->n_model;
+  info->version = row->hello->version;
+  *out = info;
+  return OK;
+}
+
+enum status fleet_workers(const redisReply *reply, struct arena *arena, Darkroom__V1__WorkerInfo ***out, size_t *count) {
+  const redisReply *workers = reply->element[2];
+  *count = 0;
+  *out = arena_take(arena, workers->elements * sizeof **out);
+  if (*out == NULL) {
+    return EXHAUSTED;
+  }
+  for (size_t i = 0; i < workers->elements; i++) {
+    struct row row;
+    TRY(read_row(workers->element[i], arena, &row));
+    TRY(describe(&row, arena, &(*out)[i]));
+    *count = i + 1;
+  }
+  return OK;
+}

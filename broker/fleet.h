@@ -1,0 +1,41 @@
+/* fleet.h - the models that workers have or had, as Redis last told: what a job is checked against and filled in from. */
+#ifndef DARKROOM_BROKER_FLEET_H
+#define DARKROOM_BROKER_FLEET_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "proto/darkroom.pb-c.h"
+
+struct fleet_model {
+  char id[JOB_MODEL_BYTES_MAX + 1];
+  char sha256[65];
+  char family[32];
+  uint32_t default_side;
+  uint32_t least_side, largest_side; /* the limits of its workers: of the live ones, or of the last that had it */
+  uint32_t workers;                  /* live */
+};
+
+struct fleet {
+  struct fleet_model model[MODELS_MAX];
+  size_t count;
+  char default_model[JOB_MODEL_BYTES_MAX + 1]; /* "" while no worker has named one */
+};
+
+/* Replaces what was known by the reply of queue_fleet. arena: for what is unpacked on the way. */
+enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct arena *arena);
+
+/* NULL when no worker has ever had it. */
+const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id);
+
+/* The contract's lists, in the arena. */
+enum status fleet_models(const struct fleet *fleet, struct arena *arena, Darkroom__V1__ModelList *out);
+/* Workers come straight from the reply; credits are this broker's to add. */
+enum status fleet_workers(const redisReply *reply, struct arena *arena, Darkroom__V1__WorkerInfo ***out, size_t *count);
+
+#endif

@@ -1,0 +1,117 @@
+/* greeting.c - INFO says run, version, eviction policy and whether there is an AOF; only CONFIG GET says appendfsync, and
+ * an ACL may forbid that: then we say that we could not see it, and go on. */
+#include "broker/greeting.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/scripts.h"
+#include "monitoring/log.h"
+
+/* Copies the value of "name:value\r\n" from an INFO text; "" when it is not there. */
+static void info_value(const char *info, const char *name, char *out, size_t size) {
+  out[0] = '\0';
+  size_t length = strlen(name);
+  for (const char *line = info; line != NULL; line = strchr(line, '\n')) {
+    line += line[0] == '\n';
+    if (strncmp(line, name, length) == 0 && line[length] == ':') {
+      snprintf(out, size, "%.*s", (int)strcspn(line + length + 1, "\r\n"), line + length + 1);
+      return;
+    }
+  }
+}
+
+static enum status take_info(struct greeting *greeting, const redisReply *reply) {
+  if (reply->type != REDIS_REPLY_STRING) {
+    return fail(UNAVAILABLE, "Redis refuses INFO: %s", reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
+  }
+  char loading[8];
+  info_value(reply->str, "run_id", greeting->run, sizeof greeting->run);
+  info_value(reply->str, "redis_version", greeting->version, sizeof greeting->version);
+  info_value(reply->str, "maxmemory_policy", greeting->eviction, sizeof greeting->eviction);
+  info_value(reply->str, "aof_enabled", greeting->aof, sizeof greeting->aof);
+  info_value(reply->str, "loading", loading, sizeof loading);
+  return strcmp(loading, "1") == 0 ? fail(UNAVAILABLE, "Redis is loading its data") : OK;
+}
+
+static enum status take_config(struct greeting *greeting, const redisReply *reply) {
+  greeting->appendfsync[0] = '\0';
+  if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[1]->str != NULL) {
+    snprintf(greeting->appendfsync, sizeof greeting->appendfsync, "%s", reply->element[1]->str);
+  }
+  return OK;
+}
+
+static enum status take_script(struct greeting *greeting, const redisReply *reply) {
+  (void)greeting;
+  return reply->type == REDIS_REPLY_STRING
+             ? OK
+             : fail(UNAVAILABLE, "Redis refuses a script: %s", reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
+}
+
+/* The questions before the scripts, in order. */
+static const struct question {
+  const char *command[3];
+  size_t words;
+  enum status (*take)(struct greeting *, const redisReply *);
+} questions[] = {
+    {{"INFO"}, 1, take_info},
+    {{"CONFIG", "GET", "appendfsync"}, 3, take_config},
+};
+enum { QUESTIONS = sizeof questions / sizeof questions[0] };
+
+enum status greeting_ask(struct greeting *greeting, struct connection *connection, size_t login) {
+  *greeting = (struct greeting){.login = login};
+  for (size_t i = 0; i < QUESTIONS; i++) {
+    TRY(connection_command(connection, questions[i].command, questions[i].words));
+  }
+  for (size_t i = 0; i < SCRIPTS_COUNT; i++) {
+    TRY(connection_command(connection, (const char *const[]){"SCRIPT", "LOAD", scripts[i].source}, 3));
+  }
+  return OK;
+}
+
+enum status greeting_take(struct greeting *greeting, const redisReply *reply) {
+  if (greeting->login > 0) {
+    greeting->login--;
+    return reply->type != REDIS_REPLY_ERROR ? OK : fail(UNAVAILABLE, "Redis refuses the login: %s", reply->str);
+  }
+  size_t at = greeting->taken++;
+  return at < QUESTIONS ? questions[at].take(greeting, reply) : take_script(greeting, reply);
+}
+
+bool greeting_done(const struct greeting *greeting) {
+  return greeting->login == 0 && greeting->taken == QUESTIONS + SCRIPTS_COUNT;
+}
+
+enum status greeting_judge(const struct greeting *greeting, bool allow_unsafe) {
+  if (greeting->run[0] == '\0') {
+    return fail(UNAVAILABLE, "Redis does not tell its run_id");
+  }
+  bool evicts = strcmp(greeting->eviction, "noeviction") != 0;
+  bool keeps = strcmp(greeting->aof, "1") == 0;
+  bool seen = greeting->appendfsync[0] != '\0';
+  bool synced = !seen || strcmp(greeting->appendfsync, "always") == 0;
+  if (allow_unsafe) {
+    if (evicts || !keeps || !synced) {
+      log_warning("redis_unsafe", "maxmemory_policy=%s appendonly=%s appendfsync=%s", greeting->eviction,
+                  keeps ? "yes" : "no", seen ? greeting->appendfsync : "unseen");
+    }
+    return OK;
+  }
+  if (evicts) {
+    return fail(BAD_INPUT, "Redis may evict jobs: maxmemory-policy is %s and must be noeviction (or --allow-unsafe-redis)",
+                greeting->eviction);
+  }
+  if (!keeps) {
+    return fail(BAD_INPUT, "Redis keeps no log on disk: appendonly is no and must be yes (or --allow-unsafe-redis)");
+  }
+  if (!synced) {
+    return fail(BAD_INPUT, "Redis may lose accepted jobs: appendfsync is %s and must be always (or --allow-unsafe-redis)",
+                greeting->appendfsync);
+  }
+  if (!seen) {
+    log_warning("redis_appendfsync_unseen", "hint=%s", "CONFIG GET is forbidden: make sure appendfsync is always");
+  }
+  return OK;
+}

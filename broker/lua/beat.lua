@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- beat: the worker lives, and so far are its jobs. Renews every lease it still has; the answers are its orders. A beat for
+-- an ASSIGNED job proves that it was received, so that lease is renewed too.
+-- KEYS prefix
+-- ARGV worker generation via (id fence step steps images(bytes or empty))..., at most SCRIPT_LOOP_MAX
+-- returns {0} when the generation is not the live one | {1, verdict...}: OK, CANCEL or STALE, in the order asked
+-- uses: record ready lease worker
+local worker, generation = ARGV[1], ARGV[2]
+if not worker_live(worker, generation) then return {0} end
+worker_heard(worker, ARGV[3])
+local answer = {1}
+for i = 4, #ARGV, 5 do
+  local job = attempt(ARGV[i], worker, generation, ARGV[i + 1])
+  if job then
+    lease_give(job, LEASE_RUNNING_MS)
+    local step = tonumber(ARGV[i + 2])
+    if step > tonumber(redis.call('HGET', KEY_JOB .. job.id, 'step') or '0') then
+      job_set(job, 'step', step, 'steps', ARGV[i + 3])
+      tell('STEP', job, step, ARGV[i + 3])
+    end
+    if ARGV[i + 4] ~= '' then tell('IMAGE', job, ARGV[i + 4]) end
+  end
+  answer[#answer + 1] = not job and 'STALE' or job.cancel and 'CANCEL' or 'OK'
+end
+return answer

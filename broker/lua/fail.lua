@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- fail: the worker could not finish. RETRY -> DELAYED (doubling backoff) or, at ATTEMPTS_MAX, FAILED; PERMANENT -> FAILED;
+-- CRASH -> QUEUED or QUARANTINED; CANCELLED -> CANCELLED, or QUEUED if nobody asked for it.
+-- KEYS prefix
+-- ARGV worker generation id fence kind code text jitter(0..1000)
+-- returns {OK state} | {ALREADY} | {STALE} | {CANCELLED}
+-- uses: record ready lease
+local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4], 'fail')
+if not job then return {answer} end
+local kind, code, text = ARGV[5], ARGV[6], ARGV[7]
+
+local function job_delay(fails)
+  local wait = BACKOFF_MS * 2 ^ (fails - 1) * (500 + ARGV[8]) / 1000
+  job_detach(job, 'fail')
+  redis.call('ZADD', KEY_DELAYED, clk + math.floor(wait), job.id)
+  if job.deadline then redis.call('ZADD', KEY_DEADLINES, job.deadline, job.id) end
+  job_move(job, 'DELAYED', 'due', digits(clk + math.floor(wait)), 'fails', fails, 'step', 0,
+    'error_code', code, 'error_text', text)
+  tell('REQUEUED', job)
+end
+
+if job.cancel then
+  job_end(job, 'CANCELLED', 'fail')
+elseif kind == 'CANCELLED' then
+  job_hand_back(job, 'fail')
+elseif kind == 'CRASH' then
+  job_crash(job, 'fail', text)
+elseif kind == 'RETRY' and job.fails + 1 < ATTEMPTS_MAX then
+  job_delay(job.fails + 1)
+else
+  job_end(job, 'FAILED', 'fail', 'fails', job.fails + 1, 'error_code', code, 'error_text', text)
+end
+return {'OK', job.state}

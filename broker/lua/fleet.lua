@@ -1,0 +1,13 @@
+#!lua flags=no-writes
+-- fleet: the models and the workers that are known.
+-- KEYS prefix
+-- ARGV -
+-- returns {default_model, {model info(bytes)...}, {{name generation state held hello(bytes)}...}}; the SCRIPT_LOOP_MAX
+--   workers heard last
+-- uses:
+local workers = {}
+for _, name in ipairs(redis.call('ZREVRANGE', KEY_WORKERS, 0, SCRIPT_LOOP_MAX - 1)) do
+  local row = redis.call('HMGET', KEY_WORKER .. name, 'generation', 'state', 'hello')
+  workers[#workers + 1] = {name, row[1], row[2], redis.call('SCARD', KEY_HELD .. name), row[3]}
+end
+return {redis.call('GET', KEY_DEFAULT_MODEL) or '', redis.call('HGETALL', KEY_MODEL), workers}

@@ -1,0 +1,16 @@
+#!lua flags=allow-oom
+-- worker_bye: the worker leaves on its own. Whatever it did not release goes back to the front, no attempt used.
+-- KEYS prefix
+-- ARGV worker generation
+-- returns {OK} | {STALE}
+-- uses: record ready lease worker
+local name = ARGV[1]
+if not worker_live(name, ARGV[2]) then return {'STALE'} end
+for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
+  if i > SCRIPT_LOOP_MAX then break end
+  job_hand_back(job_load(id), 'bye')
+end
+worker_models_leave(name)
+redis.call('HSET', KEY_WORKER .. name, 'state', 'gone', 'models', '')
+redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
+return {'OK'}

@@ -1,0 +1,291 @@
+/* main.c - darkroom-broker: settings, sockets, the loop, and leaving on SIGTERM. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "base/clock.h"
+#include "base/settings.h"
+#include "base/version.h"
+#include "broker/record.h"
+#include "broker/turn.h"
+#include "monitoring/health.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "proto/wire.h"
+
+enum { EXIT_SETTINGS = 2, EXIT_REDIS = 3, WAIT_MS_MAX = 100, LISTEN_MAX = 8, MONITOR_FD_ITEMS = 2 };
+
+struct broker_settings {
+  const char *listen, *redis, *prefix, *admin;
+  int64_t retention_s, queue_max;
+  bool allow_unsafe_redis, allow_plaintext, audit;
+  int log_format, log_level;
+};
+
+#define FIELD(name) offsetof(struct broker_settings, name)
+static const struct setting table[] = {
+    {.name = "listen", .type = SETTING_TEXT, .field = FIELD(listen), .standard = "tcp://127.0.0.1:7200",
+     .help = "ZeroMQ endpoints to listen on, separated by commas: tcp://HOST:PORT, ipc:///PATH"},
+    {.name = "redis", .type = SETTING_TEXT, .field = FIELD(redis), .standard = "redis://127.0.0.1:6379/0", .secret = true,
+     .help = "the queue: unix:///path/to.sock[?db=N] or redis://[[user]:password@]host:port[/db]"},
+    {.name = "prefix", .type = SETTING_TEXT, .field = FIELD(prefix), .standard = "dk:", .min = 1, .max = 64,
+     .help = "what every key and channel in Redis begins with"},
+    {.name = "admin", .type = SETTING_TEXT, .field = FIELD(admin),
+     .help = "HOST:PORT for /metrics, /healthz, /readyz and /version; left out: no admin port"},
+    {.name = "retention-s", .type = SETTING_INTEGER, .field = FIELD(retention_s), .standard = "86400", .min = 1,
+     .max = 31536000, .help = "seconds that ended jobs and their ids are kept"},
+    {.name = "queue-max", .type = SETTING_INTEGER, .field = FIELD(queue_max), .standard = "1000000", .min = 1,
+     .max = 100000000, .help = "waiting jobs above which submits are refused"},
+    {.name = "allow-unsafe-redis", .type = SETTING_FLAG, .field = FIELD(allow_unsafe_redis),
+     .help = "take a Redis that may evict or lose jobs it has accepted"},
+    {.name = "allow-plaintext", .type = SETTING_FLAG, .field = FIELD(allow_plaintext),
+     .help = "listen beyond this host although nothing is encrypted or authenticated yet"},
+    {.name = "audit", .type = SETTING_FLAG, .field = FIELD(audit),
+     .help = "hold the queue's indexes against its records, print every mismatch, and leave (1: there were some)"},
+    {.name = "log-format", .type = SETTING_CHOICE, .field = FIELD(log_format), .standard = "logfmt", .choices = LOG_FORMATS,
+     .help = "how log lines are written"},
+    {.name = "log-level", .type = SETTING_CHOICE, .field = FIELD(log_level), .standard = "info", .choices = LOG_LEVELS,
+     .help = "the least important lines that are written"},
+};
+
+static const struct settings_program about = {
+    .name = "darkroom-broker",
+    .version = DARKROOM_VERSION,
+    .summary = "Takes jobs from clients, keeps them in Redis, hands them to workers.",
+    .usage = "[settings]",
+    .ending = "Exit codes: 0 asked to leave; 1 failed, or an audit found something; 2 bad settings; 3 Redis is refused.\n",
+    .table = table,
+    .count = sizeof table / sizeof table[0],
+};
+
+/* What the admin thread may see of the loop. */
+static struct readiness {
+  pthread_mutex_t lock;
+  bool ready;
+  char why[HEALTH_REASON_BYTES_MAX];
+} readiness = {.lock = PTHREAD_MUTEX_INITIALIZER, .why = "starting"};
+
+static volatile sig_atomic_t leaving;
+
+static void on_signal(int number) {
+  (void)number;
+  leaving = 1;
+}
+
+static bool is_ready(void *context, char *reason, size_t reason_bytes) {
+  (void)context;
+  pthread_mutex_lock(&readiness.lock);
+  bool ready = readiness.ready;
+  snprintf(reason, reason_bytes, "%s", readiness.why);
+  pthread_mutex_unlock(&readiness.lock);
+  return ready;
+}
+
+static void note_readiness(const struct redis *redis) {
+  pthread_mutex_lock(&readiness.lock);
+  readiness.ready = redis_up(redis) && !leaving;
+  snprintf(readiness.why, sizeof readiness.why, "%s", leaving ? "leaving" : redis_why(redis));
+  pthread_mutex_unlock(&readiness.lock);
+}
+
+/* ---- sockets ----------------------------------------------------------------------------------------------------------- */
+
+static bool is_local(const char *endpoint) {
+  static const char *const local[] = {"ipc://", "inproc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:"};
+  for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
+    if (strncmp(endpoint, local[i], strlen(local[i])) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static enum status bind_one(void *router, const char *endpoint, bool allow_plaintext) {
+  if (!is_local(endpoint) && !allow_plaintext) {
+    return fail_field(BAD_INPUT, "listen", "%s can be reached from other hosts, and there is no authentication yet: "
+                      "bind to 127.0.0.1 or ipc://, or say --allow-plaintext", endpoint);
+  }
+  if (zmq_bind(router, endpoint) != 0) {
+    return fail_field(BAD_INPUT, "listen", "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
+  }
+  char bound[256] = "";
+  size_t size = sizeof bound;
+  zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, bound, &size);
+  log_event("listening", "endpoint=%s", bound);
+  return OK;
+}
+
+static enum status bind_all(void *router, const struct broker_settings *settings) {
+  char *list = strdup(settings->listen);
+  char *rest = list;
+  enum status status = list != NULL ? OK : fail(EXHAUSTED, "no memory");
+  for (char *one; status == OK && (one = strsep(&rest, ",")) != NULL;) {
+    status = bind_one(router, one, settings->allow_plaintext);
+  }
+  free(list);
+  return status;
+}
+
+struct sockets {
+  void *context, *router, *monitor;
+};
+
+static enum status sockets_open(const struct broker_settings *settings, struct sockets *out) {
+  *out = (struct sockets){.context = zmq_ctx_new()};
+  if (out->context == NULL || (out->router = zmq_socket(out->context, ZMQ_ROUTER)) == NULL) {
+    return fail(EXHAUSTED, "no memory for sockets");
+  }
+  TRY(wire_socket_options(out->router, WIRE_ROLE_BROKER));
+  out->monitor = zmq_socket(out->context, ZMQ_PAIR);
+  if (zmq_socket_monitor(out->router, "inproc://monitor", ZMQ_EVENT_DISCONNECTED) != 0 || out->monitor == NULL ||
+      zmq_connect(out->monitor, "inproc://monitor") != 0) {
+    return fail(UNAVAILABLE, "cannot watch the socket: %s", zmq_strerror(errno));
+  }
+  return bind_all(out->router, settings);
+}
+
+static void sockets_close(struct sockets *sockets) {
+  if (sockets->router != NULL) {
+    zmq_socket_monitor(sockets->router, NULL, 0);
+    zmq_close(sockets->router);
+  }
+  if (sockets->monitor != NULL) {
+    zmq_close(sockets->monitor);
+  }
+  if (sockets->context != NULL) {
+    zmq_ctx_term(sockets->context);
+  }
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------------- */
+
+/* Redis's callback, which exists before the turn does. */
+static struct turn *current_turn;
+
+static void on_event(void *context, const char *text, size_t bytes) {
+  (void)context;
+  if (current_turn != NULL) {
+    turn_event(current_turn, text, bytes);
+  }
+}
+
+/* Sleeps until a message, a reply or the clock wants something. */
+static void wait_for_work(const struct sockets *sockets, const struct redis *redis, int64_t wait_ms) {
+  struct pollfd redis_items[MONITOR_FD_ITEMS];
+  size_t count = redis_poll(redis, redis_items);
+  zmq_pollitem_t items[2 + MONITOR_FD_ITEMS] = {
+      {.socket = sockets->router, .events = ZMQ_POLLIN},
+      {.socket = sockets->monitor, .events = ZMQ_POLLIN},
+  };
+  for (size_t i = 0; i < count; i++) {
+    short events = (redis_items[i].events & POLLOUT) != 0 ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
+    items[2 + i] = (zmq_pollitem_t){.fd = redis_items[i].fd, .events = events};
+  }
+  (void)zmq_poll(items, (int)(2 + count), wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : (long)wait_ms);
+}
+
+static enum status serve(struct turn *turn, const struct sockets *sockets, struct redis *redis) {
+  bool reached = false; /* a Redis that is refused at the start ends the program, later it only makes us unready */
+  while (!leaving) {
+    redis_serve(redis);
+    reached = reached || redis_up(redis);
+    note_readiness(redis);
+    if (!reached && redis_refused(redis)) {
+      return fail(BAD_INPUT, "%s", redis_why(redis));
+    }
+    TRY(turn_run(turn));
+    wait_for_work(sockets, redis, turn_wait_ms(turn));
+  }
+  note_readiness(redis);
+  return OK;
+}
+
+/* Waits for Redis, asks for the audit, prints it. *mismatches is how many lines there were. */
+static enum status audit(struct redis *redis, size_t *mismatches) {
+  int64_t deadline = clock_ms() + 2 * REDIS_WAIT_MS;
+  while (!redis_up(redis) && !redis_refused(redis) && clock_ms() < deadline) {
+    redis_serve(redis);
+    clock_sleep_ms(1);
+  }
+  if (!redis_up(redis)) {
+    return fail(UNAVAILABLE, "%s", redis_why(redis));
+  }
+  const redisReply *reply = NULL;
+  size_t call = queue_audit(redis);
+  redis_flush(redis);
+  TRY(queue_audit_reply(redis, call, &reply));
+  for (size_t i = 0; i < reply->elements; i++) {
+    printf("%s\n", reply_text(reply->element[i]));
+  }
+  *mismatches = reply->elements;
+  return OK;
+}
+
+static enum status run_broker(const struct broker_settings *settings, struct redis *redis) {
+  struct sockets sockets = {0};
+  struct health *health = NULL;
+  struct health_options health_options = {settings->admin, DARKROOM_VERSION, is_ready, NULL};
+  enum status status = sockets_open(settings, &sockets);
+  if (status == OK && settings->admin != NULL) {
+    status = health_open(&health_options, &health);
+  }
+  struct turn_options options = {sockets.router, sockets.monitor, redis, (uint64_t)settings->queue_max,
+                                 (uint64_t)settings->retention_s * 1000};
+  status = status != OK ? status : turn_open(&options, &current_turn);
+  if (status == OK) {
+    log_event("broker_ready", "version=%s admin=%d", DARKROOM_VERSION, health != NULL ? health_port(health) : 0);
+    status = serve(current_turn, &sockets, redis);
+  }
+  turn_close(&current_turn);
+  health_close(&health);
+  sockets_close(&sockets);
+  return status;
+}
+
+static int exit_code(enum status status, const struct redis *redis) {
+  if (status == OK) {
+    return EXIT_SUCCESS;
+  }
+  fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
+  if (redis != NULL && redis_refused(redis)) {
+    return EXIT_REDIS;
+  }
+  return status == BAD_INPUT ? EXIT_SETTINGS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv) {
+  static struct broker_settings settings;
+  struct settings_rest rest = {0};
+  struct redis *redis = NULL;
+  size_t mismatches = 0;
+  enum status status = settings_load(&about, argc, argv, &settings, &rest);
+  if (status == OK && rest.leave) {
+    return EXIT_SUCCESS;
+  }
+  if (status == OK && rest.count > 0) {
+    status = fail(BAD_INPUT, "unexpected argument: %s", rest.argument[0]);
+  }
+  log_open("broker", (enum log_format)settings.log_format, (enum log_level)settings.log_level);
+  metrics_open(METRICS_OF_BROKER, DARKROOM_VERSION);
+  srandom((unsigned)(time(NULL) ^ getpid()));
+  struct sigaction action = {.sa_handler = on_signal};
+  sigaction(SIGTERM, &action, NULL);
+  sigaction(SIGINT, &action, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  struct redis_options options = {settings.redis, settings.prefix, settings.allow_unsafe_redis, on_event, NULL};
+  status = status != OK ? status : redis_open(&options, &redis);
+  if (status == OK) {
+    status = settings.audit ? audit(redis, &mismatches) : run_broker(&settings, redis);
+  }
+  log_event("broker_leaving", "status=%s", status_name(status));
+  int code = exit_code(status, redis);
+  redis_close(&redis);
+  return mismatches > 0 ? EXIT_FAILURE : code;
+}

@@ -1,0 +1,196 @@
+/* queue.c - the asking half: arguments in the order that the head of each script says. */
+#include "broker/queue.h"
+
+#include <string.h>
+
+#include "base/limits.h"
+#include "broker/terms.h"
+
+_Static_assert(CODE_WORKER_LOST == DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST, "the scripts store the contract's number");
+_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 3 + 5 * SCRIPT_LOOP_MAX, "a beat of the most jobs fits in a call");
+
+enum { COST_PIXELS = 64 };
+
+/* What a job costs its tenant: U-Net rows times latent pixels. Only its proportion to other jobs matters. */
+static uint64_t job_cost(const Darkroom__V1__Job *job) {
+  uint64_t rows = job->guidance_scale > 1 ? 2 : 1;
+  uint64_t pixels = ((uint64_t)job->width * job->height + COST_PIXELS - 1) / COST_PIXELS;
+  return rows * job->steps * job->images * pixels;
+}
+
+static uint32_t job_side(const Darkroom__V1__Job *job) { return job->width > job->height ? job->width : job->height; }
+
+size_t queue_submit(struct redis *redis, const struct submission *submission) {
+  const Darkroom__V1__Job *job = submission->job;
+  redis_begin(redis, SCRIPT_SUBMIT);
+  redis_text(redis, job->id);
+  redis_text(redis, submission->digest);
+  redis_text(redis, job->tenant);
+  redis_text(redis, job->model);
+  redis_number(redis, (uint64_t)(job->priority - DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE));
+  redis_number(redis, job_side(job));
+  redis_number(redis, job_cost(job));
+  redis_number(redis, job->has_deadline_ms ? job->deadline_ms : 0);
+  redis_number(redis, job->seed);
+  redis_number(redis, (uint64_t)job->steps * job->images);
+  redis_number(redis, submission->queue_max);
+  redis_text(redis, submission->origin);
+  redis_bytes(redis, submission->packed, submission->packed_bytes);
+  return redis_end(redis);
+}
+
+static size_t ask_of_job(struct redis *redis, enum script script, const char *id, const char *tenant) {
+  redis_begin(redis, script);
+  redis_text(redis, id);
+  redis_text(redis, tenant);
+  return redis_end(redis);
+}
+
+size_t queue_get(struct redis *redis, const char *id, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_GET, id, tenant);
+}
+
+size_t queue_cancel(struct redis *redis, const char *id, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_CANCEL, id, tenant);
+}
+
+size_t queue_explain(struct redis *redis, const char *id, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_EXPLAIN, id, tenant);
+}
+
+size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant, size_t from, size_t count) {
+  redis_begin(redis, SCRIPT_LIST);
+  redis_text(redis, state == 0 ? "" : queue_state_word(state));
+  redis_text(redis, tenant);
+  redis_number(redis, from);
+  redis_number(redis, count);
+  return redis_end(redis);
+}
+
+static void put_packed(struct redis *redis, const ProtobufCMessage *message, struct arena *arena) {
+  struct arena_mark mark = arena_mark(arena);
+  size_t bytes = protobuf_c_message_get_packed_size(message);
+  uint8_t *packed = arena_take(arena, bytes);
+  redis_bytes(redis, packed, packed != NULL ? protobuf_c_message_pack(message, packed) : 0);
+  arena_release(arena, mark);
+}
+
+size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via, struct arena *arena) {
+  redis_begin(redis, SCRIPT_WORKER_HELLO);
+  redis_text(redis, hello->worker);
+  redis_text(redis, via);
+  redis_number(redis, hello->slots);
+  redis_text(redis, hello->default_model != NULL ? hello->default_model : "");
+  put_packed(redis, &hello->base, arena);
+  for (size_t i = 0; i < hello->n_model && i < MODELS_MAX; i++) {
+    redis_text(redis, hello->model[i]->id);
+    put_packed(redis, &hello->model[i]->base, arena);
+  }
+  return redis_end(redis);
+}
+
+static void begin_of_worker(struct redis *redis, enum script script, const char *worker, uint64_t generation) {
+  redis_begin(redis, script);
+  redis_text(redis, worker);
+  redis_number(redis, generation);
+}
+
+size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation, const Darkroom__V1__Credit *const *credit,
+                   size_t count) {
+  begin_of_worker(redis, SCRIPT_CLAIM, worker, generation);
+  for (size_t i = 0; i < count; i++) {
+    redis_text(redis, credit[i]->model);
+    redis_number(redis, credit[i]->jobs);
+    redis_number(redis, credit[i]->max_side);
+  }
+  return redis_end(redis);
+}
+
+static void begin_of_lease(struct redis *redis, enum script script, const struct lease *lease) {
+  begin_of_worker(redis, script, lease->worker, lease->generation);
+  redis_text(redis, lease->id);
+  redis_number(redis, lease->fence);
+}
+
+size_t queue_start(struct redis *redis, const struct lease *lease) {
+  begin_of_lease(redis, SCRIPT_START, lease);
+  return redis_end(redis);
+}
+
+size_t queue_complete(struct redis *redis, const struct lease *lease, const uint8_t *result, size_t result_bytes) {
+  begin_of_lease(redis, SCRIPT_COMPLETE, lease);
+  redis_bytes(redis, result, result_bytes);
+  return redis_end(redis);
+}
+
+size_t queue_fail(struct redis *redis, const struct lease *lease, const struct failure *failure) {
+  static const char *const kinds[] = {
+      [DARKROOM__V1__FAIL_KIND__FAIL_RETRY] = "RETRY",
+      [DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT] = "PERMANENT",
+      [DARKROOM__V1__FAIL_KIND__FAIL_CRASH] = "CRASH",
+      [DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED] = "CANCELLED",
+  };
+  begin_of_lease(redis, SCRIPT_FAIL, lease);
+  redis_text(redis, kinds[failure->kind]);
+  redis_number(redis, failure->code);
+  redis_text(redis, failure->text);
+  redis_number(redis, failure->jitter);
+  return redis_end(redis);
+}
+
+size_t queue_release(struct redis *redis, const struct lease *lease) {
+  begin_of_lease(redis, SCRIPT_RELEASE, lease);
+  return redis_end(redis);
+}
+
+size_t queue_bye(struct redis *redis, const char *worker, uint64_t generation) {
+  begin_of_worker(redis, SCRIPT_WORKER_BYE, worker, generation);
+  return redis_end(redis);
+}
+
+size_t queue_gone(struct redis *redis, const char *worker, uint64_t generation, const char *via) {
+  begin_of_worker(redis, SCRIPT_WORKER_GONE, worker, generation);
+  redis_text(redis, via);
+  return redis_end(redis);
+}
+
+/* The stored images of a progress report, as a Progress message that has nothing else; none: no bytes. */
+static void put_images(struct redis *redis, const Darkroom__V1__Progress *progress, struct arena *arena) {
+  Darkroom__V1__Progress images = DARKROOM__V1__PROGRESS__INIT;
+  images.n_image = progress->n_image;
+  images.image = progress->image;
+  put_packed(redis, &images.base, arena);
+}
+
+size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via, struct arena *arena) {
+  begin_of_worker(redis, SCRIPT_BEAT, beat->worker, beat->generation);
+  redis_text(redis, via);
+  for (size_t i = 0; i < beat->n_progress; i++) {
+    const Darkroom__V1__Progress *progress = beat->progress[i];
+    redis_text(redis, progress->id);
+    redis_number(redis, progress->fence);
+    redis_number(redis, progress->step);
+    redis_number(redis, progress->steps);
+    put_images(redis, progress, arena);
+  }
+  return redis_end(redis);
+}
+
+static size_t ask_plainly(struct redis *redis, enum script script) {
+  redis_begin(redis, script);
+  return redis_end(redis);
+}
+
+size_t queue_tick(struct redis *redis) { return ask_plainly(redis, SCRIPT_TICK); }
+
+size_t queue_sweep(struct redis *redis, uint64_t retention_ms) {
+  redis_begin(redis, SCRIPT_SWEEP);
+  redis_number(redis, retention_ms);
+  return redis_end(redis);
+}
+
+size_t queue_fleet(struct redis *redis) { return ask_plainly(redis, SCRIPT_FLEET); }
+
+size_t queue_stats(struct redis *redis) { return ask_plainly(redis, SCRIPT_STATS); }
+
+size_t queue_audit(struct redis *redis) { return ask_plainly(redis, SCRIPT_AUDIT); }

@@ -1,0 +1,245 @@
+/* queue_read.c - the reading half: what each script returned, checked before it is believed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/queue.h"
+#include "broker/record.h"
+
+/* ---- words <-> numbers ----------------------------------------------------------------------------------------------- */
+
+static const char *const state_words[] = {
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED] = "QUEUED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_ASSIGNED] = "ASSIGNED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_RUNNING] = "RUNNING",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED] = "DELAYED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED] = "SUCCEEDED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_FAILED] = "FAILED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED] = "CANCELLED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED] = "EXPIRED",
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = "QUARANTINED",
+};
+enum { STATE_WORDS = sizeof state_words / sizeof state_words[0] };
+
+/* The index of word in words[1..count); 0 if it is not there. */
+static size_t word_index(const char *const *words, size_t count, const char *word) {
+  for (size_t i = 1; i < count; i++) {
+    if (words[i] != NULL && strcmp(words[i], word) == 0) {
+      return i;
+    }
+  }
+  return 0;
+}
+
+const char *queue_state_word(Darkroom__V1__JobState state) {
+  return state > 0 && (int)state < STATE_WORDS ? state_words[state] : "";
+}
+
+Darkroom__V1__JobState queue_state_parse(const char *word) {
+  return (Darkroom__V1__JobState)word_index(state_words, STATE_WORDS, word);
+}
+
+/* ---- replies --------------------------------------------------------------------------------------------------------- */
+
+static enum status odd(const char *script) { return fail(BROKEN, "the script %s returned something else", script); }
+
+/* The reply as an array of at least count elements. */
+static enum status take_array(const struct redis *redis, size_t call, size_t count, const redisReply **out) {
+  const redisReply *reply = redis_reply(redis, call);
+  if (reply == NULL) {
+    return UNAVAILABLE;
+  }
+  if (reply->type != REDIS_REPLY_ARRAY || reply->elements < count) {
+    return odd("call");
+  }
+  *out = reply;
+  return OK;
+}
+
+uint64_t reply_number(const redisReply *reply) {
+  if (reply->type == REDIS_REPLY_INTEGER) {
+    return reply->integer < 0 ? 0 : (uint64_t)reply->integer;
+  }
+  return reply->str != NULL ? strtoull(reply->str, NULL, 10) : 0;
+}
+
+const char *reply_text(const redisReply *reply) { return reply->str != NULL ? reply->str : ""; }
+
+static const char *word_at(const redisReply *reply, size_t index) {
+  return index < reply->elements ? reply_text(reply->element[index]) : "";
+}
+
+static uint64_t number_at(const redisReply *reply, size_t index) {
+  return index < reply->elements ? reply_number(reply->element[index]) : 0;
+}
+
+/* ---- of clients ------------------------------------------------------------------------------------------------------ */
+
+enum status queue_submit_reply(const struct redis *redis, size_t call, struct submit_reply *out) {
+  const redisReply *reply = NULL;
+  *out = (struct submit_reply){.outcome = SUBMIT_FULL};
+  TRY(take_array(redis, call, 1, &reply));
+  const char *word = word_at(reply, 0);
+  if (strcmp(word, "CONFLICT") == 0) {
+    out->outcome = SUBMIT_CONFLICT;
+    return OK;
+  }
+  if (strcmp(word, "FULL") == 0) {
+    return OK;
+  }
+  bool existed = strcmp(word, "EXISTED") == 0;
+  size_t at = existed ? 2 : 1;
+  out->outcome = existed ? SUBMIT_EXISTED : SUBMIT_QUEUED;
+  out->state = queue_state_parse(word_at(reply, at - 1));
+  out->version = number_at(reply, at);
+  out->position = number_at(reply, at + 1);
+  out->seed = number_at(reply, at + 2);
+  return out->state != 0 ? OK : odd("submit");
+}
+
+enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena, bool with_job,
+                            Darkroom__V1__JobStatus **out) {
+  const redisReply *reply = NULL;
+  *out = NULL;
+  TRY(take_array(redis, call, 0, &reply));
+  return reply->elements == 0 ? OK : record_status(reply, arena, with_job, out);
+}
+
+enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena, struct listed *rows, size_t max,
+                             size_t *count) {
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, 0, &reply));
+  for (size_t i = 0; i < reply->elements && *count < max; i++) {
+    const redisReply *row = reply->element[i];
+    TRY(record_listed(row, arena, &rows[*count].status));
+    rows[*count].born = number_at(row, 1);
+    *count += 1;
+  }
+  return OK;
+}
+
+enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found, Darkroom__V1__CancelOutcome *outcome,
+                               Darkroom__V1__JobState *state) {
+  static const char *const words[] = {
+      [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_REMOVED] = "REMOVED",
+      [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_SIGNALLED] = "SIGNALLED",
+      [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_ALREADY] = "ALREADY",
+  };
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, 1, &reply));
+  *found = strcmp(word_at(reply, 0), "NOT_FOUND") != 0;
+  *outcome = (Darkroom__V1__CancelOutcome)word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  *state = queue_state_parse(word_at(reply, 1));
+  return !*found || (*outcome != 0 && *state != 0) ? OK : odd("cancel");
+}
+
+enum status queue_explain_reply(const struct redis *redis, size_t call, const redisReply **out) {
+  TRY(take_array(redis, call, 0, out));
+  return (*out)->elements % 2 == 0 ? OK : odd("explain");
+}
+
+/* ---- of workers ------------------------------------------------------------------------------------------------------ */
+
+enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation) {
+  const redisReply *reply = redis_reply(redis, call);
+  if (reply == NULL) {
+    return UNAVAILABLE;
+  }
+  *generation = reply_number(reply);
+  return *generation != 0 ? OK : odd("worker_hello");
+}
+
+enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live, struct assigned *jobs, size_t *count) {
+  const redisReply *reply = NULL;
+  *count = 0;
+  TRY(take_array(redis, call, 1, &reply));
+  *live = strcmp(word_at(reply, 0), "OK") == 0;
+  for (size_t i = 1; i < reply->elements && i <= SCRIPT_LOOP_MAX; i++) {
+    const redisReply *row = reply->element[i];
+    if (row->type != REDIS_REPLY_ARRAY || row->elements != 4 || row->element[3]->str == NULL) {
+      return odd("claim");
+    }
+    jobs[i - 1] = (struct assigned){.id = word_at(row, 0), .fence = number_at(row, 1), .queued_us = number_at(row, 2),
+                                    .job = (const uint8_t *)row->element[3]->str, .job_bytes = row->element[3]->len};
+    *count = i;
+  }
+  return OK;
+}
+
+enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1__AckResult *result, const char **detail) {
+  static const char *const words[] = {
+      [DARKROOM__V1__ACK_RESULT__ACK_OK] = "OK",
+      [DARKROOM__V1__ACK_RESULT__ACK_ALREADY] = "ALREADY",
+      [DARKROOM__V1__ACK_RESULT__ACK_STALE] = "STALE",
+      [DARKROOM__V1__ACK_RESULT__ACK_CANCELLED] = "CANCELLED",
+  };
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, 1, &reply));
+  *result = (Darkroom__V1__AckResult)word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  *detail = word_at(reply, 1);
+  return *result != 0 ? OK : odd("call");
+}
+
+enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat, struct arena *arena,
+                             Darkroom__V1__Orders *out) {
+  const redisReply *reply = NULL;
+  *out = (Darkroom__V1__Orders)DARKROOM__V1__ORDERS__INIT;
+  TRY(take_array(redis, call, 1, &reply));
+  if (number_at(reply, 0) == 0) {
+    out->has_hello_again = out->hello_again = true;
+    return OK;
+  }
+  out->cancel = arena_take(arena, (beat->n_progress + 1) * sizeof *out->cancel);
+  out->stale = arena_take(arena, (beat->n_progress + 1) * sizeof *out->stale);
+  if (out->cancel == NULL || out->stale == NULL) {
+    return EXHAUSTED;
+  }
+  if (reply->elements != beat->n_progress + 1) {
+    return odd("beat");
+  }
+  for (size_t i = 0; i < beat->n_progress; i++) {
+    const char *verdict = word_at(reply, i + 1);
+    if (strcmp(verdict, "CANCEL") == 0) {
+      out->cancel[out->n_cancel++] = beat->progress[i]->id;
+    } else if (strcmp(verdict, "STALE") == 0) {
+      out->stale[out->n_stale++] = beat->progress[i]->id;
+    }
+  }
+  return OK;
+}
+
+/* ---- of the broker itself -------------------------------------------------------------------------------------------- */
+
+enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swept *out) {
+  const redisReply *reply = NULL;
+  *out = (struct swept){0};
+  TRY(take_array(redis, call, 5, &reply));
+  out->more = number_at(reply, 0) != 0;
+  out->lapsed = number_at(reply, 1);
+  out->cancelled = number_at(reply, 2);
+  out->expired = number_at(reply, 3);
+  out->quarantined = number_at(reply, 4);
+  for (size_t i = 5; i < reply->elements && out->models < SCRIPT_LOOP_MAX; i++) {
+    out->model[out->models++] = word_at(reply, i);
+  }
+  return OK;
+}
+
+enum status queue_fleet_reply(const struct redis *redis, size_t call, const redisReply **out) {
+  TRY(take_array(redis, call, 3, out));
+  bool fine = (*out)->element[1]->type == REDIS_REPLY_ARRAY && (*out)->element[2]->type == REDIS_REPLY_ARRAY;
+  return fine ? OK : odd("fleet");
+}
+
+enum status queue_stats_reply(const struct redis *redis, size_t call, struct stats *out) {
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, sizeof *out / sizeof(uint64_t), &reply));
+  uint64_t *fields = &out->queued; /* the struct has the script's order */
+  for (size_t i = 0; i < sizeof *out / sizeof(uint64_t); i++) {
+    fields[i] = number_at(reply, i);
+  }
+  return OK;
+}
+
+enum status queue_audit_reply(const struct redis *redis, size_t call, const redisReply **out) {
+  return take_array(redis, call, 0, out);
+}

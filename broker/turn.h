@@ -1,0 +1,101 @@
+/* turn.h - the rhythm of the broker: take the burst that is there, ask Redis everything in one pipeline, answer everyone.
+ *
+ * A message is a request: its verb's ask() appends script calls, and after the flush its answer() reads their replies and
+ * sends. An answer that needs to ask again says so and gets a second round in the same turn.
+ */
+#ifndef DARKROOM_BROKER_TURN_H
+#define DARKROOM_BROKER_TURN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "broker/fleet.h"
+#include "broker/queue.h"
+#include "broker/redis.h"
+#include "broker/waiting.h"
+#include "proto/refusal.h"
+#include "proto/wire.h"
+
+#define TURN_BURST_MAX 256  /* messages taken in one turn */
+#define TURN_REQUESTS_MAX 2048
+#define TURN_ROUNDS_MAX 4
+#define TURN_BYTES_MAX ((size_t)256 * 1024 * 1024)
+#define RETRY_AFTER_MS 1000
+
+struct request;
+struct turn;
+
+/* A message, or an errand of the broker's own: what to ask, and what to do with the answer. A status other than OK is
+ * answered with ERROR: as request->why says, or UNAVAILABLE with the reason of the failure. */
+struct verb {
+  const char *name;
+  enum status (*ask)(struct turn *turn, struct request *request);
+  enum status (*answer)(struct turn *turn, struct request *request);
+};
+
+/* Being served in this turn. Lives in the turn's arena. */
+struct request {
+  const struct verb *verb;
+  struct peer peer;              /* who asked; errands have none */
+  bool errand;
+  const ProtobufCMessage *message; /* of the verb's type; of an errand: NULL */
+  const void *subject;           /* an errand's own */
+  size_t call, calls;            /* its script calls, the first and how many */
+  int round;                     /* 0 at the first ask */
+  bool again;                    /* set by answer: ask me once more */
+  enum status asked;             /* of ask(); the answer half is left out unless OK */
+  struct refusal why;
+};
+
+struct turn_options {
+  void *router, *monitor; /* bound; the monitor's PAIR socket */
+  struct redis *redis;    /* borrowed, as are the sockets */
+  uint64_t queue_max;     /* waiting jobs, above which submits are refused */
+  uint64_t retention_ms;  /* how long ended jobs are kept */
+};
+
+struct turn {
+  struct turn_options options;
+  void *router;
+  struct redis *redis;
+  struct waiting *waiting;
+  struct fleet fleet;
+  struct arena *arena;
+  char name[40];   /* of this broker, random: where workers were heard last */
+  struct request *requests[TURN_REQUESTS_MAX];
+  size_t count;
+  bool was_up;
+  bool fleet_due;  /* the fleet has changed: read it again */
+  bool more_due;   /* the last sweep did not reach the end */
+  int64_t tick_ms, position_ms, stats_ms; /* when the errands of the clock are due */
+};
+
+enum status turn_open(const struct turn_options *options, struct turn **out);
+void turn_close(struct turn **turn);
+
+/* Does all that is there now. Never waits but for Redis. BROKEN when the socket failed. */
+enum status turn_run(struct turn *turn);
+
+/* Milliseconds until the clock's next errand. */
+int64_t turn_wait_ms(const struct turn *turn);
+
+/* An event from Redis, for redis_options.on_event; context is the turn. */
+void turn_event(void *context, const char *text, size_t bytes);
+
+/* ---- for the verbs ---- */
+
+/* Adds an errand to this round, or to the next when called from an answer. NULL when the turn is full: errands are made
+ * again by the clock or by a lapsed lease. */
+struct request *turn_errand(struct turn *turn, const struct verb *verb, const void *subject);
+
+/* Sends to the peer of a request or another one. A peer that has gone is not an error of the turn: it is let go of, and
+ * false says so. */
+bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb, const ProtobufCMessage *message);
+
+/* printf into the turn's arena; "" without memory. */
+char *turn_text(struct turn *turn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

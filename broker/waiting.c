@@ -1,0 +1,285 @@
+/* waiting.c - a hash table of watches, a plain array of workers. */
+#include "broker/waiting.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+enum { BUCKETS = 4096, WAITING_BYTES_MAX = 64 * 1024 * 1024 };
+
+struct waiting {
+  struct arena *arena; /* watches and watchers; they come back through the free lists */
+  struct watch *bucket[BUCKETS];
+  struct watch *all;
+  struct watch *free_watches;
+  struct watcher *free_watchers;
+  size_t watchers;
+  struct waiter *worker[WAITING_WORKERS_MAX];
+  size_t workers, worker_rows; /* in use; rows that have memory */
+  size_t turn;                 /* whose turn it is to be woken */
+};
+
+enum status waiting_open(struct waiting **out) {
+  struct arena *arena = NULL;
+  TRY(arena_open(NULL, WAITING_BYTES_MAX, &arena));
+  struct waiting *waiting = arena_take_zeroed(arena, sizeof *waiting);
+  if (waiting == NULL) {
+    arena_close(&arena);
+    return EXHAUSTED;
+  }
+  waiting->arena = arena;
+  *out = waiting;
+  return OK;
+}
+
+void waiting_close(struct waiting **waiting) {
+  if (*waiting != NULL) {
+    struct arena *arena = (*waiting)->arena;
+    *waiting = NULL;
+    arena_close(&arena);
+  }
+}
+
+/* ---- clients --------------------------------------------------------------------------------------------------------- */
+
+static struct watch **bucket_of(struct waiting *waiting, const char *id) {
+  uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+  for (; *id != '\0'; id++) {
+    hash = (hash ^ (unsigned char)*id) * UINT64_C(1099511628211);
+  }
+  return &waiting->bucket[hash % BUCKETS];
+}
+
+struct watch *waiting_watch_of(struct waiting *waiting, const char *id) {
+  struct watch *watch = *bucket_of(waiting, id);
+  while (watch != NULL && strcmp(watch->id, id) != 0) {
+    watch = watch->chain;
+  }
+  return watch;
+}
+
+static struct watch *add_watch(struct waiting *waiting, const char *id) {
+  struct watch *watch = waiting->free_watches;
+  if (watch != NULL) {
+    waiting->free_watches = watch->chain;
+  } else if ((watch = arena_take(waiting->arena, sizeof *watch)) == NULL) {
+    return NULL;
+  }
+  struct watch **bucket = bucket_of(waiting, id);
+  *watch = (struct watch){.chain = *bucket, .next = waiting->all, .back = &waiting->all};
+  snprintf(watch->id, sizeof watch->id, "%s", id);
+  *bucket = watch;
+  if (waiting->all != NULL) {
+    waiting->all->back = &watch->next;
+  }
+  waiting->all = watch;
+  return watch;
+}
+
+static void remove_watch(struct waiting *waiting, struct watch *watch) {
+  struct watch **link = bucket_of(waiting, watch->id);
+  while (*link != watch) {
+    link = &(*link)->chain;
+  }
+  *link = watch->chain;
+  *watch->back = watch->next;
+  if (watch->next != NULL) {
+    watch->next->back = watch->back;
+  }
+  watch->chain = waiting->free_watches;
+  waiting->free_watches = watch;
+}
+
+static bool same_peer(const struct peer *a, const struct peer *b) {
+  return a->correlation == b->correlation && wire_address_equal(&a->address, &b->address);
+}
+
+static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch, const struct peer *peer) {
+  struct watcher *watcher = waiting->free_watchers;
+  if (waiting->watchers >= WATCHERS_MAX) {
+    fail(EXHAUSTED, "more than %d watchers at this broker", WATCHERS_MAX);
+    return NULL;
+  }
+  if (watcher != NULL) {
+    waiting->free_watchers = watcher->next;
+  } else if ((watcher = arena_take(waiting->arena, sizeof *watcher)) == NULL) {
+    return NULL;
+  }
+  *watcher = (struct watcher){.peer = *peer, .next = watch->first};
+  watch->first = watcher;
+  waiting->watchers++;
+  return watcher;
+}
+
+enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer, struct watcher **out) {
+  struct watch *watch = waiting_watch_of(waiting, id);
+  if (watch == NULL && (watch = add_watch(waiting, id)) == NULL) {
+    return EXHAUSTED;
+  }
+  for (struct watcher *watcher = watch->first; watcher != NULL; watcher = watcher->next) {
+    if (same_peer(&watcher->peer, peer)) {
+      *out = watcher;
+      return OK;
+    }
+  }
+  *out = add_watcher(waiting, watch, peer);
+  if (*out == NULL && watch->first == NULL) {
+    remove_watch(waiting, watch);
+  }
+  return *out != NULL ? OK : EXHAUSTED;
+}
+
+void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watcher *watcher) {
+  struct watcher **link = &watch->first;
+  while (*link != watcher) {
+    link = &(*link)->next;
+  }
+  *link = watcher->next;
+  watcher->next = waiting->free_watchers;
+  waiting->free_watchers = watcher;
+  waiting->watchers--;
+  if (watch->first == NULL) {
+    remove_watch(waiting, watch);
+  }
+}
+
+void waiting_unwatch_all(struct waiting *waiting, struct watch *watch) {
+  for (struct watcher *watcher = watch->first, *next; watcher != NULL; watcher = next) {
+    next = watcher->next;
+    waiting_unwatch(waiting, watch, watcher);
+  }
+}
+
+struct watch *waiting_due(struct waiting *waiting, struct watch *after) {
+  struct watch *watch = after != NULL ? after->next : waiting->all;
+  while (watch != NULL && !watch->due) {
+    watch = watch->next;
+  }
+  return watch;
+}
+
+void waiting_all_due(struct waiting *waiting, bool queued_only) {
+  for (struct watch *watch = waiting->all; watch != NULL; watch = watch->next) {
+    watch->due = watch->due || !queued_only || watch->queued;
+  }
+}
+
+size_t waiting_watchers(const struct waiting *waiting) { return waiting->watchers; }
+
+/* ---- workers --------------------------------------------------------------------------------------------------------- */
+
+struct waiter *waiting_worker(struct waiting *waiting, const char *name) {
+  for (size_t i = 0; i < waiting->workers; i++) {
+    if (strcmp(waiting->worker[i]->name, name) == 0) {
+      return waiting->worker[i];
+    }
+  }
+  return NULL;
+}
+
+static struct waiter *add_worker(struct waiting *waiting, const char *name) {
+  if (waiting->workers == WAITING_WORKERS_MAX) {
+    fail(EXHAUSTED, "more than %d workers at this broker", WAITING_WORKERS_MAX);
+    return NULL;
+  }
+  if (waiting->workers == waiting->worker_rows) {
+    waiting->worker[waiting->worker_rows] = arena_take(waiting->arena, sizeof(struct waiter));
+    if (waiting->worker[waiting->worker_rows] == NULL) {
+      return NULL;
+    }
+    waiting->worker_rows++;
+  }
+  struct waiter *waiter = waiting->worker[waiting->workers++];
+  *waiter = (struct waiter){0};
+  snprintf(waiter->name, sizeof waiter->name, "%s", name);
+  return waiter;
+}
+
+enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *claim, const struct peer *peer) {
+  struct waiter *waiter = waiting_worker(waiting, claim->worker);
+  if (waiter == NULL && (waiter = add_worker(waiting, claim->worker)) == NULL) {
+    return EXHAUSTED;
+  }
+  waiter->generation = claim->generation;
+  waiter->peer = *peer;
+  waiter->credits = 0;
+  waiter->woken = false;
+  for (size_t i = 0; i < claim->n_credit && waiter->credits < WORKER_CREDITS_MAX; i++) {
+    struct credit *credit = &waiter->credit[waiter->credits++];
+    snprintf(credit->model, sizeof credit->model, "%s", claim->credit[i]->model);
+    credit->jobs = claim->credit[i]->jobs;
+    credit->max_side = claim->credit[i]->max_side;
+    waiter->woken = waiter->woken || credit->jobs > 0;
+  }
+  return OK;
+}
+
+static bool has_credit(const struct waiter *waiter, const char *model) {
+  for (size_t i = 0; i < waiter->credits; i++) {
+    if (waiter->credit[i].jobs > 0 && (model == NULL || strcmp(waiter->credit[i].model, model) == 0)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool waiting_wake(struct waiting *waiting, const char *model) {
+  for (size_t i = 0; i < waiting->workers; i++) {
+    struct waiter *waiter = waiting->worker[(waiting->turn + i) % waiting->workers];
+    if (!waiter->woken && has_credit(waiter, model)) {
+      waiter->woken = true;
+      waiting->turn = (waiting->turn + i + 1) % waiting->workers;
+      return true;
+    }
+  }
+  return false;
+}
+
+void waiting_wake_all(struct waiting *waiting) {
+  for (size_t i = 0; i < waiting->workers; i++) {
+    waiting->worker[i]->woken = has_credit(waiting->worker[i], NULL);
+  }
+}
+
+struct waiter *waiting_woken(struct waiting *waiting) {
+  for (size_t i = 0; i < waiting->workers; i++) {
+    if (waiting->worker[i]->woken) {
+      waiting->worker[i]->woken = false;
+      return waiting->worker[i];
+    }
+  }
+  return NULL;
+}
+
+void waiting_drop(struct waiting *waiting, struct waiter *waiter) {
+  for (size_t i = 0; i < waiting->workers; i++) {
+    if (waiting->worker[i] == waiter) { /* the last row takes its place; its memory waits behind the rows in use */
+      waiting->workers--;
+      waiting->worker[i] = waiting->worker[waiting->workers];
+      waiting->worker[waiting->workers] = waiter;
+      return;
+    }
+  }
+  assert(false);
+}
+
+void waiting_closed(struct waiting *waiting, int fd, void (*gone)(void *context, const struct waiter *waiter),
+                    void *context) {
+  for (struct watch *watch = waiting->all, *next; watch != NULL; watch = next) {
+    next = watch->next;
+    for (struct watcher *watcher = watch->first, *following; watcher != NULL; watcher = following) {
+      following = watcher->next;
+      if (watcher->peer.fd == fd) {
+        waiting_unwatch(waiting, watch, watcher);
+      }
+    }
+  }
+  for (size_t i = waiting->workers; i > 0; i--) {
+    if (waiting->worker[i - 1]->peer.fd == fd) {
+      gone(context, waiting->worker[i - 1]);
+      waiting_drop(waiting, waiting->worker[i - 1]);
+    }
+  }
+}

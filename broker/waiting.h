@@ -1,0 +1,97 @@
+/* waiting.h - who waits: clients for the events of a job, workers for work. Soft state: rebuilt when they ask again.
+ *
+ * Nothing here is truth. A broker that dies takes it along, and loses no job by it.
+ */
+#ifndef DARKROOM_BROKER_WAITING_H
+#define DARKROOM_BROKER_WAITING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "proto/wire.h"
+
+#define WATCHERS_MAX 16384      /* of one broker */
+#define WATCH_IDS_MAX 64        /* of one WATCH message */
+#define WAITING_WORKERS_MAX 2048
+#define WORKER_CREDITS_MAX 16   /* models a worker can offer credits for */
+
+/* A peer as the broker reaches it; fd is what the socket monitor will name when it goes. */
+struct peer {
+  struct wire_address address;
+  int fd;
+  uint64_t correlation; /* of the request that its pushes belong to */
+};
+
+struct watcher {
+  struct peer peer;
+  uint64_t version;  /* last told; 0: nothing yet */
+  uint64_t position; /* last told */
+  struct watcher *next;
+};
+
+/* A job somebody watches. */
+struct watch {
+  char id[JOB_ID_BYTES_MAX + 1];
+  bool due;      /* a snapshot is to be fetched and told */
+  bool requeued; /* the snapshot is told as REQUEUED */
+  bool queued;   /* last seen QUEUED: its position may change */
+  struct watcher *first;
+  struct watch *chain;      /* of the hash table */
+  struct watch *next, **back; /* of all watches */
+};
+
+struct credit {
+  char model[JOB_MODEL_BYTES_MAX + 1];
+  uint32_t jobs;
+  uint32_t max_side;
+};
+
+struct waiter {
+  char name[JOB_ID_BYTES_MAX + 1];
+  uint64_t generation;
+  struct peer peer;
+  struct credit credit[WORKER_CREDITS_MAX];
+  size_t credits;
+  bool woken; /* to be offered work in this turn */
+};
+
+struct waiting;
+enum status waiting_open(struct waiting **out);
+void waiting_close(struct waiting **waiting);
+
+/* ---- clients ---- */
+
+/* The watch of a job with this peer in it (told nothing yet if it is new). EXHAUSTED: too many watchers. */
+enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer, struct watcher **out);
+/* NULL if nobody watches it. */
+struct watch *waiting_watch_of(struct waiting *waiting, const char *id);
+/* Takes one watcher out, or all of a job; the watch itself goes with the last one. */
+void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watcher *watcher);
+void waiting_unwatch_all(struct waiting *waiting, struct watch *watch);
+/* The next watch that is due, after the given one; NULL starts, NULL ends. */
+struct watch *waiting_due(struct waiting *waiting, struct watch *after);
+/* Makes every watch due: events may have been missed. With queued_only: those whose position may have changed. */
+void waiting_all_due(struct waiting *waiting, bool queued_only);
+size_t waiting_watchers(const struct waiting *waiting);
+
+/* ---- workers ---- */
+
+/* Notes the credits of a CLAIM, replacing what was said before, and wakes the worker. EXHAUSTED: too many workers. */
+enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *claim, const struct peer *peer);
+/* The worker's entry, NULL if it holds no credits here. */
+struct waiter *waiting_worker(struct waiting *waiting, const char *name);
+/* Wakes one worker that has a credit for the model and is not awake yet, in turn. False if there is none. */
+bool waiting_wake(struct waiting *waiting, const char *model);
+void waiting_wake_all(struct waiting *waiting);
+/* The next woken worker, put to sleep again; NULL if none is left. */
+struct waiter *waiting_woken(struct waiting *waiting);
+void waiting_drop(struct waiting *waiting, struct waiter *waiter);
+
+/* A connection has closed: its watchers are dropped, and gone() is called for each of its workers before it is. */
+void waiting_closed(struct waiting *waiting, int fd, void (*gone)(void *context, const struct waiter *waiter),
+                    void *context);
+
+#endif

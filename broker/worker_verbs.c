@@ -1,0 +1,285 @@
+/* worker_verbs.c - hello claim start beat complete fail release bye. The broker relays: only the fence decides, in Lua. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/terms.h"
+#include "broker/verbs.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+
+enum { ERROR_TEXT_BYTES_MAX = 500 };
+
+static enum status missing(struct request *request, const char *field, const char *limit) {
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit, "%s is missing or out of range", field);
+}
+
+static enum status check_model(struct request *request, const char *model) {
+  bool fine = model != NULL && model[0] != '\0' && strlen(model) <= JOB_MODEL_BYTES_MAX && strchr(model, '\n') == NULL;
+  return fine ? OK : missing(request, "model", "1..128 bytes");
+}
+
+/* ---- hello, bye ------------------------------------------------------------------------------------------------------ */
+
+enum status hello_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
+  TRY(verb_check_id(request, "worker", hello->worker));
+  if (hello->n_model > MODELS_MAX) {
+    return missing(request, "model", "0..64 models");
+  }
+  for (size_t i = 0; i < hello->n_model; i++) {
+    TRY(check_model(request, hello->model[i]->id));
+    if (hello->model[i]->default_side == 0) {
+      return missing(request, "default_side", "1 or more pixels");
+    }
+  }
+  request->call = queue_hello(turn->redis, hello, turn->name, turn->arena);
+  return OK;
+}
+
+enum status hello_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
+  Darkroom__V1__Welcome answer = DARKROOM__V1__WELCOME__INIT;
+  TRY(queue_hello_reply(turn->redis, request->call, &answer.generation));
+  answer.has_generation = answer.has_beat_ms = answer.has_lease_ms = true;
+  answer.beat_ms = BEAT_MS;
+  answer.lease_ms = LEASE_RUNNING_MS;
+  turn->fleet_due = true;
+  log_event("worker_ready", "worker=%s generation=%llu models=%zu slots=%u", hello->worker,
+            (unsigned long long)answer.generation, hello->n_model, hello->slots);
+  turn_send(turn, &request->peer, WIRE_WELCOME, &answer.base);
+  return OK;
+}
+
+enum status bye_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Bye *bye = (const Darkroom__V1__Bye *)request->message;
+  TRY(verb_check_id(request, "worker", bye->worker));
+  request->call = queue_bye(turn->redis, bye->worker, bye->generation);
+  return OK;
+}
+
+enum status bye_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Bye *bye = (const Darkroom__V1__Bye *)request->message;
+  Darkroom__V1__Ack answer = DARKROOM__V1__ACK__INIT;
+  const char *detail;
+  TRY(queue_ack_reply(turn->redis, request->call, &answer.result, &detail));
+  struct waiter *waiter = waiting_worker(turn->waiting, bye->worker);
+  if (waiter != NULL && waiter->generation == bye->generation) {
+    waiting_drop(turn->waiting, waiter);
+  }
+  answer.has_result = true;
+  log_event("worker_left", "worker=%s generation=%llu", bye->worker, (unsigned long long)bye->generation);
+  turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
+  return OK;
+}
+
+/* ---- claim: the credits stay here, the offers follow in the same turn ------------------------------------------------ */
+
+enum status claim_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Claim *claim = (const Darkroom__V1__Claim *)request->message;
+  TRY(verb_check_id(request, "worker", claim->worker));
+  if (claim->n_credit > WORKER_CREDITS_MAX) {
+    return missing(request, "credit", "0..16 models");
+  }
+  for (size_t i = 0; i < claim->n_credit; i++) {
+    TRY(check_model(request, claim->credit[i]->model));
+    if (claim->credit[i]->jobs > SCRIPT_LOOP_MAX) {
+      return missing(request, "jobs", "0..100");
+    }
+  }
+  return waiting_claim(turn->waiting, claim, &request->peer);
+}
+
+enum status claim_answer(struct turn *turn, struct request *request) {
+  (void)turn;
+  (void)request;
+  return OK;
+}
+
+/* ---- start, complete, fail, release: one attempt, one ACK ------------------------------------------------------------ */
+
+static enum status check_lease(struct request *request, const struct lease *lease) {
+  TRY(verb_check_id(request, "worker", lease->worker));
+  TRY(verb_check_id(request, "id", lease->id));
+  return lease->fence != 0 ? OK : missing(request, "fence", "1 or more");
+}
+
+/* Reads the reply and sends the ACK; *detail is what the script added. */
+static enum status acknowledge(struct turn *turn, struct request *request, const struct lease *lease, bool *live,
+                               const char **detail) {
+  Darkroom__V1__Ack answer = DARKROOM__V1__ACK__INIT;
+  TRY(queue_ack_reply(turn->redis, request->call, &answer.result, detail));
+  answer.id = (char *)lease->id;
+  answer.has_fence = answer.has_result = true;
+  answer.fence = lease->fence;
+  *live = answer.result == DARKROOM__V1__ACK_RESULT__ACK_OK;
+  if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE) {
+    metric_add(M_STALE_REFUSED, 1);
+    log_event("stale_refused", "verb=%s job=%s worker=%s fence=%llu", request->verb->name, lease->id, lease->worker,
+              (unsigned long long)lease->fence);
+  }
+  turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
+  return OK;
+}
+
+/* The four messages name their lease alike, in types of their own. */
+#define LEASE_OF(message) \
+  (struct lease) { (message)->worker, (message)->generation, (message)->id, (message)->fence }
+
+enum status start_ask(struct turn *turn, struct request *request) {
+  struct lease lease = LEASE_OF((const Darkroom__V1__Start *)request->message);
+  TRY(check_lease(request, &lease));
+  request->call = queue_start(turn->redis, &lease);
+  return OK;
+}
+
+enum status start_answer(struct turn *turn, struct request *request) {
+  struct lease lease = LEASE_OF((const Darkroom__V1__Start *)request->message);
+  bool live = false;
+  const char *queue_us;
+  TRY(acknowledge(turn, request, &lease, &live, &queue_us));
+  if (live) {
+    metric_add(M_JOBS_STARTED, 1);
+    metric_observe(M_QUEUE_WAIT, strtod(queue_us, NULL) / 1e6);
+    log_event("job_started", "job=%s worker=%s fence=%llu", lease.id, lease.worker, (unsigned long long)lease.fence);
+  }
+  return OK;
+}
+
+/* What is kept of a success is what its status will say: the images and where the time went. */
+enum status complete_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Complete *complete = (const Darkroom__V1__Complete *)request->message;
+  struct lease lease = LEASE_OF(complete);
+  TRY(check_lease(request, &lease));
+  if (complete->n_image > JOB_IMAGES_MAX) {
+    return missing(request, "image", "0..64 images");
+  }
+  Darkroom__V1__JobStatus result = DARKROOM__V1__JOB_STATUS__INIT;
+  result.images = complete->image;
+  result.n_images = complete->n_image;
+  result.timings = complete->timings;
+  size_t bytes = protobuf_c_message_get_packed_size(&result.base);
+  uint8_t *packed = arena_take(turn->arena, bytes);
+  if (packed == NULL) {
+    return EXHAUSTED;
+  }
+  request->call = queue_complete(turn->redis, &lease, packed, protobuf_c_message_pack(&result.base, packed));
+  request->calls = 1;
+  if (waiting_watch_of(turn->waiting, lease.id) != NULL) { /* told from this pipeline, sooner than by the event */
+    (void)queue_get(turn->redis, lease.id, verb_tenant(request));
+    request->calls = 2;
+  }
+  return OK;
+}
+
+enum status complete_answer(struct turn *turn, struct request *request) {
+  struct lease lease = LEASE_OF((const Darkroom__V1__Complete *)request->message);
+  bool live = false;
+  const char *total_us;
+  TRY(acknowledge(turn, request, &lease, &live, &total_us));
+  if (live) {
+    verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED, 1);
+    metric_observe(M_JOB_DURATION, strtod(total_us, NULL) / 1e6);
+    log_event("job_succeeded", "job=%s worker=%s fence=%llu ms=%.1f", lease.id, lease.worker,
+              (unsigned long long)lease.fence, strtod(total_us, NULL) / 1e3);
+  }
+  if (request->calls == 2) {
+    (void)verb_tell_snapshot(turn, lease.id, request->call + 1); /* without an answer the watch stays due */
+  }
+  return OK;
+}
+
+/* At most so many bytes, cut between characters. */
+static const char *cut_text(struct turn *turn, const char *text) {
+  size_t length = strlen(text);
+  if (length <= ERROR_TEXT_BYTES_MAX) {
+    return text;
+  }
+  for (length = ERROR_TEXT_BYTES_MAX; length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80; length--) {
+  }
+  const char *cut = arena_copy_text(turn->arena, text, length);
+  return cut != NULL ? cut : "";
+}
+
+enum status fail_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Fail *message = (const Darkroom__V1__Fail *)request->message;
+  struct lease lease = LEASE_OF(message);
+  TRY(check_lease(request, &lease));
+  bool known = message->kind >= DARKROOM__V1__FAIL_KIND__FAIL_RETRY && message->kind <= DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED;
+  if (!message->has_kind || !known) {
+    return missing(request, "kind", "retry, permanent, crash or cancelled");
+  }
+  const Darkroom__V1__Error *error = message->error;
+  struct failure failure = {.kind = message->kind, .code = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, .text = "",
+                            .jitter = (unsigned)(random() % 1001)};
+  if (error != NULL && error->has_code) {
+    failure.code = error->code;
+  }
+  if (error != NULL && error->message != NULL) {
+    failure.text = cut_text(turn, error->message);
+  }
+  request->call = queue_fail(turn->redis, &lease, &failure);
+  return OK;
+}
+
+enum status fail_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Fail *message = (const Darkroom__V1__Fail *)request->message;
+  struct lease lease = LEASE_OF(message);
+  bool live = false;
+  const char *word;
+  TRY(acknowledge(turn, request, &lease, &live, &word));
+  if (live) {
+    Darkroom__V1__JobState state = queue_state_parse(word);
+    verb_count_ended(state, 1);
+    bool again = state == DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED || state == DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED;
+    metric_add(M_JOBS_RETRIED, again ? 1 : 0);
+    log_event("attempt_failed", "job=%s worker=%s fence=%llu state=%s code=%s", lease.id, lease.worker,
+              (unsigned long long)lease.fence, word,
+              refusal_code_name(message->error != NULL ? message->error->code : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL));
+  }
+  return OK;
+}
+
+enum status release_ask(struct turn *turn, struct request *request) {
+  struct lease lease = LEASE_OF((const Darkroom__V1__Release *)request->message);
+  TRY(check_lease(request, &lease));
+  request->call = queue_release(turn->redis, &lease);
+  return OK;
+}
+
+enum status release_answer(struct turn *turn, struct request *request) {
+  struct lease lease = LEASE_OF((const Darkroom__V1__Release *)request->message);
+  bool live = false;
+  const char *detail;
+  TRY(acknowledge(turn, request, &lease, &live, &detail));
+  if (live) {
+    log_event("job_released", "job=%s worker=%s fence=%llu", lease.id, lease.worker, (unsigned long long)lease.fence);
+  }
+  return OK;
+}
+
+/* ---- beat ------------------------------------------------------------------------------------------------------------ */
+
+enum status beat_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
+  TRY(verb_check_id(request, "worker", beat->worker));
+  if (beat->n_progress > SCRIPT_LOOP_MAX) {
+    return missing(request, "progress", "0..100 jobs");
+  }
+  for (size_t i = 0; i < beat->n_progress; i++) {
+    TRY(verb_check_id(request, "id", beat->progress[i]->id));
+  }
+  request->call = queue_beat(turn->redis, beat, turn->name, turn->arena);
+  return OK;
+}
+
+enum status beat_answer(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
+  Darkroom__V1__Orders answer;
+  TRY(queue_beat_reply(turn->redis, request->call, beat, turn->arena, &answer));
+  const struct waiter *waiter = waiting_worker(turn->waiting, beat->worker);
+  bool held_here = waiter != NULL && waiter->generation == beat->generation &&
+                   wire_address_equal(&waiter->peer.address, &request->peer.address);
+  answer.has_claim_again = answer.claim_again = !answer.hello_again && !held_here;
+  turn_send(turn, &request->peer, WIRE_ORDERS, &answer.base);
+  return OK;
+}

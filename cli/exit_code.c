@@ -1,0 +1,73 @@
+/* exit_code.c - outcomes and refusals become exit codes in one place. */
+#include "cli/exit_code.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+static const struct exit_row rows[] = {
+    {EXIT_CODE_OK, "done"},
+    {EXIT_CODE_JOB, "the job ended without its images: failed, expired, cancelled, quarantined"},
+    {EXIT_CODE_USAGE, "the command line or what it asks for is wrong; repeating it will not help"},
+    {EXIT_CODE_NOT_FETCHED, "made and stored, but not fetched to -o: the URLs are on stdout"},
+    {EXIT_CODE_NO_JOB, "there is no such job"},
+    {EXIT_CODE_UNAVAILABLE, "no broker answers"},
+    {EXIT_CODE_INTERNAL, "a fault of the program or of the fleet"},
+    {EXIT_CODE_CANNOT_WRITE, "the output cannot be written"},
+    {EXIT_CODE_AGAIN, "not now: the queue cannot accept; the same command may succeed later"},
+    {EXIT_CODE_PROTOCOL, "the broker speaks another version of the protocol"},
+    {EXIT_CODE_INTERRUPTED, "interrupted by Ctrl-C"},
+};
+
+const struct exit_row *exit_row(size_t index) {
+  return index < sizeof rows / sizeof rows[0] ? &rows[index] : NULL;
+}
+
+#define CODE(id, code) [DARKROOM__V1__ERROR_CODE__ERROR_##id] = (code)
+
+static const enum exit_code refusals[] = {
+    CODE(MALFORMED, EXIT_CODE_PROTOCOL),  CODE(VERSION, EXIT_CODE_PROTOCOL),
+    CODE(VERB, EXIT_CODE_PROTOCOL),       CODE(FIELD, EXIT_CODE_USAGE),
+    CODE(UNKNOWN_MODEL, EXIT_CODE_USAGE), CODE(UNKNOWN_SAMPLER, EXIT_CODE_USAGE),
+    CODE(NOT_FOUND, EXIT_CODE_NO_JOB),    CODE(CONFLICT, EXIT_CODE_USAGE),
+    CODE(UNAVAILABLE, EXIT_CODE_AGAIN),   CODE(EXHAUSTED, EXIT_CODE_AGAIN),
+    CODE(STALE, EXIT_CODE_JOB),           CODE(TERMINAL, EXIT_CODE_JOB),
+    CODE(ENGINE, EXIT_CODE_JOB),          CODE(NUMERIC, EXIT_CODE_JOB),
+    CODE(STORE, EXIT_CODE_JOB),           CODE(WORKER_LOST, EXIT_CODE_JOB),
+    CODE(WEIGHTS, EXIT_CODE_JOB),         CODE(INTERNAL, EXIT_CODE_INTERNAL),
+};
+
+/* A code from a newer broker is a fault as far as this client can tell. */
+enum exit_code exit_code_of(Darkroom__V1__ErrorCode code) {
+  size_t index = (size_t)code;
+  bool known = index > 0 && index < sizeof refusals / sizeof refusals[0];
+  return known ? refusals[index] : EXIT_CODE_INTERNAL;
+}
+
+enum exit_code complain(enum status status) {
+  static const enum exit_code codes[] = {
+      [OK] = EXIT_CODE_OK,
+      [BAD_INPUT] = EXIT_CODE_USAGE,
+      [UNAVAILABLE] = EXIT_CODE_UNAVAILABLE,
+      [EXHAUSTED] = EXIT_CODE_INTERNAL,
+      [BROKEN] = EXIT_CODE_INTERNAL,
+  };
+  if (status != OK) {
+    fprintf(stderr, "darkroom: %s\n", fail_reason());
+  }
+  return codes[status];
+}
+
+enum exit_code complain_refused(enum status status, const struct refusal *why) {
+  if (status != BAD_INPUT || why->code == 0) {
+    return complain(status);
+  }
+  fprintf(stderr, "darkroom: %s (%s", why->message, refusal_code_name(why->code));
+  if (why->field[0] != '\0') {
+    fprintf(stderr, "; field %s", why->field);
+  }
+  if (why->limit[0] != '\0') {
+    fprintf(stderr, "; must be %s", why->limit);
+  }
+  fprintf(stderr, ")\n");
+  return exit_code_of(why->code);
+}

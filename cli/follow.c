@@ -1,0 +1,281 @@
+/* follow.c - SUBMIT or WATCH, then events; every silence is answered by asking again, maybe
+ * elsewhere. */
+#include "cli/follow.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/progress.h"
+
+#define SLICE_MS 200        /* the longest deaf time after a signal */
+#define CONNECT_MS 1000     /* until the next broker is tried */
+#define WATCH_AGAIN_MS 8000 /* of silence, since events are not kept for who was away */
+#define CANCEL_AGAIN_MS 3000
+#define RETRY_MS_MIN 100
+#define RETRY_MS_MAX 5000
+
+static volatile sig_atomic_t interrupts;
+
+static void on_interrupt(int signal_number) {
+  (void)signal_number;
+  interrupts++;
+}
+
+struct follower {
+  const struct following *with;
+  struct progress progress;
+  bool submitted;       /* the queue has the job */
+  bool ask;             /* SUBMIT or WATCH is to be sent */
+  bool answered;        /* since it was sent last */
+  uint64_t correlation; /* of it, and of the events */
+  uint64_t cancel_correlation;
+  int64_t asked_ms;
+  int64_t heard_ms;
+  int64_t cancelled_ms; /* when CANCEL was sent last */
+  int64_t not_before_ms;
+  struct refusal busy; /* what a broker that cannot accept now said last; code 0: none did */
+  Darkroom__V1__JobStatus *status; /* the final one */
+  bool done;
+  enum exit_code code;
+};
+
+static void leave(struct follower *follower, enum exit_code code) {
+  progress_end(&follower->progress);
+  follower->done = true;
+  follower->code = code;
+}
+
+/* asking -------------------------------------------------------------------------------------- */
+
+static enum status send_question(struct follower *follower) {
+  const struct following *with = follower->with;
+  follower->correlation = link_correlation(with->link);
+  if (with->job != NULL && !follower->submitted) {
+    Darkroom__V1__Submit submit = DARKROOM__V1__SUBMIT__INIT;
+    submit.job = with->job;
+    submit.has_watch = 1;
+    submit.watch = 1;
+    return link_send(with->link, WIRE_SUBMIT, follower->correlation, &submit.base, CONNECT_MS);
+  }
+  char *ids[] = {(char *)with->id};
+  Darkroom__V1__Watch watch = DARKROOM__V1__WATCH__INIT;
+  watch.n_id = 1;
+  watch.id = ids;
+  return link_send(with->link, WIRE_WATCH, follower->correlation, &watch.base, CONNECT_MS);
+}
+
+static void elsewhere(struct follower *follower) {
+  link_next(follower->with->link);
+  follower->ask = true;
+  follower->not_before_ms = clock_ms() + RETRY_MS_MIN;
+}
+
+static void ask(struct follower *follower) {
+  int64_t now = clock_ms();
+  if (!follower->ask || now < follower->not_before_ms) {
+    return;
+  }
+  enum status status = send_question(follower);
+  if (status == UNAVAILABLE) {
+    elsewhere(follower);
+  } else if (status != OK) {
+    leave(follower, complain(status));
+  } else {
+    follower->ask = false;
+    follower->answered = false;
+    follower->asked_ms = clock_ms();
+  }
+}
+
+static void give_up(struct follower *follower) {
+  progress_end(&follower->progress);
+  enum exit_code code = EXIT_CODE_UNAVAILABLE;
+  if (follower->busy.code != 0) {
+    code = complain_refused(BAD_INPUT, &follower->busy);
+  } else {
+    fprintf(stderr, "darkroom: no broker answers (last tried: %s)\n",
+            link_endpoint(follower->with->link));
+  }
+  if (follower->submitted) {
+    fprintf(stderr, "darkroom: the job goes on without us: darkroom watch %s\n",
+            follower->with->id);
+  }
+  leave(follower, code);
+}
+
+/* Asks again after silence, and gives up when it has lasted too long. */
+static void mind_the_silence(struct follower *follower) {
+  int64_t now = clock_ms();
+  int64_t silent_ms = now - follower->heard_ms;
+  int64_t asked_ago_ms = now - follower->asked_ms;
+  if (silent_ms > follower->with->options->patience_ms) {
+    give_up(follower);
+  } else if (!follower->ask && !follower->answered && asked_ago_ms > LINK_ANSWER_MS) {
+    elsewhere(follower);
+  } else if (silent_ms > WATCH_AGAIN_MS && asked_ago_ms > WATCH_AGAIN_MS) {
+    follower->ask = true;
+  }
+}
+
+/* Ctrl-C -------------------------------------------------------------------------------------- */
+
+static void send_cancel(struct follower *follower) {
+  Darkroom__V1__Cancel cancel = DARKROOM__V1__CANCEL__INIT;
+  cancel.id = (char *)follower->with->id;
+  follower->cancelled_ms = clock_ms();
+  follower->cancel_correlation = link_correlation(follower->with->link);
+  if (link_send(follower->with->link, WIRE_CANCEL, follower->cancel_correlation, &cancel.base, 0) !=
+      OK) {
+    follower->cancelled_ms = clock_ms() - CANCEL_AGAIN_MS + SLICE_MS;
+  }
+}
+
+static void mind_the_interrupts(struct follower *follower) {
+  bool ours = follower->with->job != NULL;
+  if (interrupts == 0) {
+    return;
+  }
+  if (!ours || interrupts > 1) {
+    leave(follower, EXIT_CODE_INTERRUPTED);
+  } else if (follower->cancelled_ms == 0) {
+    progress_say(&follower->progress, "cancelling %s; Ctrl-C again leaves at once",
+                 follower->with->id);
+    send_cancel(follower);
+  } else if (clock_ms() - follower->cancelled_ms > CANCEL_AGAIN_MS) {
+    send_cancel(follower);
+  }
+}
+
+/* hearing ------------------------------------------------------------------------------------- */
+
+static void hear_submitted(struct follower *follower, const Darkroom__V1__Submitted *submitted) {
+  if (!follower->submitted && !follower->with->options->quiet) {
+    progress_say(&follower->progress, "job %s%s", follower->with->id,
+                 submitted->existed ? " (submitted before)" : "");
+  }
+  follower->submitted = true;
+}
+
+/* True when the message must stay in the arena. */
+static bool hear_event(struct follower *follower, Darkroom__V1__Event *event) {
+  progress_event(&follower->progress, event);
+  if (!event->has_kind || event->kind != DARKROOM__V1__EVENT_KIND__EVENT_TERMINAL ||
+      event->status == NULL) {
+    return false;
+  }
+  follower->status = event->status;
+  leave(follower, EXIT_CODE_OK);
+  return true;
+}
+
+static void ask_later(struct follower *follower, const struct refusal *why) {
+  int64_t pause_ms =
+      why->retry_after_ms < RETRY_MS_MAX ? (int64_t)why->retry_after_ms : RETRY_MS_MAX;
+  follower->not_before_ms = clock_ms() + (pause_ms > RETRY_MS_MIN ? pause_ms : RETRY_MS_MIN);
+  follower->busy = *why;
+  follower->ask = true;
+}
+
+/* A queue that cannot accept now is asked again; a cancel that came too early or too late is no
+ * failure. */
+static void hear_error(struct follower *follower, const Darkroom__V1__Error *error,
+                       bool to_cancel) {
+  struct refusal why;
+  refusal_from_error(error, &why);
+  bool nothing_to_cancel = to_cancel && why.code == DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND;
+  if (why.code == DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE) {
+    ask_later(follower, &why);
+  } else if (nothing_to_cancel && !follower->submitted) {
+    leave(follower, EXIT_CODE_INTERRUPTED);
+  } else if (!to_cancel) {
+    progress_end(&follower->progress);
+    leave(follower, complain_refused(BAD_INPUT, &why));
+  }
+}
+
+static bool hear(struct follower *follower, enum wire_verb verb, ProtobufCMessage *payload,
+                 bool to_cancel) {
+  switch (verb) {
+    case WIRE_SUBMITTED:
+      hear_submitted(follower, (Darkroom__V1__Submitted *)payload);
+      return false;
+    case WIRE_EVENT:
+      return hear_event(follower, (Darkroom__V1__Event *)payload);
+    case WIRE_ERROR:
+      hear_error(follower, (Darkroom__V1__Error *)payload, to_cancel);
+      return false;
+    default:
+      return false;
+  }
+}
+
+/* UNAVAILABLE answers do not count as heard: patience runs on. */
+static bool counts_as_heard(enum wire_verb verb, const ProtobufCMessage *payload) {
+  return verb != WIRE_ERROR || ((const Darkroom__V1__Error *)payload)->code !=
+                                   DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE;
+}
+
+/* A message for us; what is kept of it stays in the arena. */
+static void hear_message(struct follower *follower, const struct wire_message *message,
+                         bool to_cancel) {
+  struct arena *arena = follower->with->arena;
+  struct arena_mark mark = arena_mark(arena);
+  struct refusal why;
+  ProtobufCMessage *payload = NULL;
+  enum status status =
+      wire_unpack(message->verb, message->payload, message->payload_bytes, arena, &payload, &why);
+  if (status != OK) {
+    leave(follower, complain_refused(status, &why));
+    return;
+  }
+  follower->answered = true;
+  if (counts_as_heard(message->verb, payload)) {
+    follower->heard_ms = clock_ms();
+    follower->busy.code = 0;
+  }
+  if (!hear(follower, message->verb, payload, to_cancel)) {
+    arena_release(arena, mark);
+  }
+}
+
+static void listen_once(struct follower *follower) {
+  struct wire_message message = {0};
+  enum status status = link_receive(follower->with->link, SLICE_MS, &message);
+  uint64_t correlation = message.correlation;
+  bool to_cancel = follower->cancel_correlation != 0 && correlation == follower->cancel_correlation;
+  if (status != OK) {
+    leave(follower, complain(status));
+  } else if (message.got == WIRE_UNREADABLE) {
+    leave(follower, complain_refused(BAD_INPUT, &message.why));
+  } else if (message.got == WIRE_MESSAGE && (to_cancel || correlation == follower->correlation)) {
+    hear_message(follower, &message, to_cancel);
+  }
+  wire_message_close(&message);
+}
+
+enum exit_code follow(const struct following *following, Darkroom__V1__JobStatus **out) {
+  struct follower follower = {.with = following, .ask = true, .heard_ms = clock_ms()};
+  struct sigaction caught = {.sa_handler = on_interrupt};
+  struct sigaction before;
+  sigaction(SIGINT, &caught, &before);
+  progress_open(&follower.progress, following->options->quiet);
+  while (!follower.done) {
+    ask(&follower);
+    if (!follower.done) {
+      listen_once(&follower);
+    }
+    if (!follower.done) {
+      mind_the_interrupts(&follower);
+    }
+    if (!follower.done) {
+      mind_the_silence(&follower);
+    }
+  }
+  sigaction(SIGINT, &before, NULL);
+  *out = follower.status;
+  bool by_us = interrupts > 0 && follower.status != NULL &&
+               follower.status->state == DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED;
+  return by_us ? EXIT_CODE_INTERRUPTED : follower.code;
+}

@@ -1,0 +1,227 @@
+/* link.c - a DEALER to one broker of the list. */
+#include "cli/link.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define ENDPOINTS_BYTES_MAX 2049
+#define LINK_BYTES_MAX ((size_t)16 * 1024)
+#define CONNECT_MS 1000  /* until a broker that does not take the connection is passed over */
+#define RETRY_MS_MIN 100 /* between two tries, also when a broker says 0 */
+#define RETRY_MS_MAX 5000
+
+struct link {
+  struct arena *arena; /* holds this */
+  void *context;
+  void *socket; /* NULL between brokers */
+  char text[ENDPOINTS_BYTES_MAX];
+  const char *endpoint[LINK_ENDPOINTS_MAX];
+  size_t count;
+  size_t at;
+  uint64_t correlation;
+};
+
+static enum status endpoints_read(struct link *link, const char *endpoints) {
+  if (strlen(endpoints) >= sizeof link->text) {
+    return fail_field(BAD_INPUT, "broker", "--broker: longer than %zu bytes", sizeof link->text);
+  }
+  snprintf(link->text, sizeof link->text, "%s", endpoints);
+  char *rest = link->text;
+  while (rest != NULL) {
+    char *endpoint = strsep(&rest, ",");
+    if (strstr(endpoint, "://") == NULL) {
+      return fail_field(BAD_INPUT, "broker",
+                        "--broker \"%s\": must be tcp://HOST:PORT or ipc://PATH", endpoint);
+    }
+    if (link->count == LINK_ENDPOINTS_MAX) {
+      return fail_field(BAD_INPUT, "broker", "--broker: more than %d endpoints",
+                        LINK_ENDPOINTS_MAX);
+    }
+    link->endpoint[link->count++] = endpoint;
+  }
+  return OK;
+}
+
+enum status link_open(const char *endpoints, struct link **out) {
+  struct arena *arena = NULL;
+  TRY(arena_open(NULL, LINK_BYTES_MAX, &arena));
+  struct link *link = arena_take_zeroed(arena, sizeof *link);
+  if (link == NULL) {
+    arena_close(&arena);
+    return EXHAUSTED;
+  }
+  link->arena = arena;
+  enum status status = endpoints_read(link, endpoints);
+  link->context = status == OK ? zmq_ctx_new() : NULL;
+  if (status == OK && link->context == NULL) {
+    status = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
+  }
+  if (status != OK) {
+    arena_close(&arena);
+    return status;
+  }
+  *out = link;
+  return OK;
+}
+
+static void disconnect(struct link *link) {
+  if (link->socket != NULL) {
+    zmq_close(link->socket);
+    link->socket = NULL;
+  }
+}
+
+/* The socket's linger lets a last CANCEL out, for at most a second. */
+void link_close(struct link **pointer) {
+  if (pointer == NULL || *pointer == NULL) {
+    return;
+  }
+  struct link *link = *pointer;
+  struct arena *arena = link->arena;
+  disconnect(link);
+  zmq_ctx_term(link->context);
+  arena_close(&arena);
+  *pointer = NULL;
+}
+
+const char *link_endpoint(const struct link *link) { return link->endpoint[link->at]; }
+
+uint64_t link_correlation(struct link *link) { return ++link->correlation; }
+
+void link_next(struct link *link) {
+  disconnect(link);
+  link->at = (link->at + 1) % link->count;
+}
+
+/* IMMEDIATE: nothing is queued for a broker that is not there, so that POLLOUT means connected. */
+static enum status connect_socket(struct link *link) {
+  if (link->socket != NULL) {
+    return OK;
+  }
+  void *socket = zmq_socket(link->context, ZMQ_DEALER);
+  if (socket == NULL) {
+    return fail(BROKEN, "zmq: %s", zmq_strerror(errno));
+  }
+  int immediate = 1;
+  enum status status = wire_socket_options(socket, WIRE_ROLE_PEER);
+  if (status == OK && zmq_setsockopt(socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate) != 0) {
+    status = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
+  }
+  if (status == OK && zmq_connect(socket, link_endpoint(link)) != 0) {
+    status = fail_field(BAD_INPUT, "broker", "--broker \"%s\": %s", link_endpoint(link),
+                        zmq_strerror(errno));
+  }
+  if (status != OK) {
+    zmq_close(socket);
+    return status;
+  }
+  link->socket = socket;
+  return OK;
+}
+
+static bool poll_for(struct link *link, short what, int64_t wait_ms) {
+  zmq_pollitem_t item = {.socket = link->socket, .events = what};
+  return zmq_poll(&item, 1, wait_ms > 0 ? wait_ms : 0) == 1;
+}
+
+enum status link_send(struct link *link, enum wire_verb verb, uint64_t correlation,
+                      const ProtobufCMessage *message, int64_t wait_ms) {
+  TRY(connect_socket(link));
+  if (!poll_for(link, ZMQ_POLLOUT, wait_ms)) {
+    return fail(UNAVAILABLE, "no broker answers at %s", link_endpoint(link));
+  }
+  return wire_send(link->socket, NULL, verb, correlation, message);
+}
+
+enum status link_receive(struct link *link, int64_t wait_ms, struct wire_message *message) {
+  wire_message_close(message);
+  TRY(connect_socket(link));
+  if (!poll_for(link, ZMQ_POLLIN, wait_ms)) {
+    return OK;
+  }
+  return wire_receive(link->socket, message);
+}
+
+/* asking -------------------------------------------------------------------------------------- */
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* Waits for the message that carries correlation; others are late answers to requests given up.
+ * What cannot be read at all comes from a broker of another version. */
+static enum status answer_wait(struct link *link, uint64_t correlation, int64_t until_ms,
+                               struct wire_message *message) {
+  for (int64_t left = until_ms - clock_ms(); left > 0; left = until_ms - clock_ms()) {
+    TRY(link_receive(link, left, message));
+    bool ours = message->got == WIRE_MESSAGE && message->correlation == correlation;
+    if (ours || message->got == WIRE_UNREADABLE) {
+      return OK;
+    }
+  }
+  return fail(UNAVAILABLE, "the broker at %s does not answer", link_endpoint(link));
+}
+
+static enum status answer_read(const struct wire_message *message, const struct question *question,
+                               struct arena *arena, ProtobufCMessage **answer,
+                               struct refusal *why) {
+  if (message->got == WIRE_UNREADABLE) {
+    *why = message->why;
+    return fail(BAD_INPUT, "%s", why->message);
+  }
+  if (message->verb != question->answer && message->verb != WIRE_ERROR) {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL, "%s was answered with %s",
+                  wire_verb(question->verb)->name, wire_verb(message->verb)->name);
+  }
+  TRY(wire_unpack(message->verb, message->payload, message->payload_bytes, arena, answer, why));
+  if (message->verb == WIRE_ERROR) {
+    refusal_from_error((const Darkroom__V1__Error *)*answer, why);
+    return fail(BAD_INPUT, "%s", why->message);
+  }
+  return OK;
+}
+
+static enum status ask_once(struct link *link, const struct question *question, int64_t until_ms,
+                            struct arena *arena, ProtobufCMessage **answer, struct refusal *why) {
+  uint64_t correlation = link_correlation(link);
+  int64_t now = clock_ms();
+  struct wire_message message = {0};
+  TRY(link_send(link, question->verb, correlation, question->message,
+                smaller(CONNECT_MS, until_ms - now)));
+  enum status status =
+      answer_wait(link, correlation, smaller(until_ms, now + LINK_ANSWER_MS), &message);
+  if (status == OK) {
+    status = answer_read(&message, question, arena, answer, why);
+  }
+  wire_message_close(&message);
+  return status;
+}
+
+/* How long to wait before asking again, -1 for never: the broker's own word, within reason. */
+static int64_t retry_after(enum status status, const struct refusal *why) {
+  if (status == UNAVAILABLE) {
+    return RETRY_MS_MIN;
+  }
+  if (status == BAD_INPUT && why->code == DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE) {
+    int64_t wanted = smaller((int64_t)why->retry_after_ms, RETRY_MS_MAX);
+    return wanted < RETRY_MS_MIN ? RETRY_MS_MIN : wanted;
+  }
+  return -1;
+}
+
+enum status link_ask(struct link *link, const struct question *question, struct arena *arena,
+                     ProtobufCMessage **answer, struct refusal *why) {
+  int64_t until_ms = clock_ms() + question->patience_ms;
+  for (;;) {
+    *why = (struct refusal){0};
+    enum status status = ask_once(link, question, until_ms, arena, answer, why);
+    int64_t pause_ms = retry_after(status, why);
+    if (status == OK || pause_ms < 0 || clock_ms() + pause_ms >= until_ms) {
+      return status;
+    }
+    clock_sleep_ms(pause_ms);
+    link_next(link);
+  }
+}

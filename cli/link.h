@@ -1,0 +1,55 @@
+/* link.h - the client's way to the brokers: one at a time, another when it is silent.
+ *
+ * Brokers are equal and hold nothing, so any request may be repeated at any of them: reads change
+ * nothing, and what changes something names a job by the client's own id.
+ */
+#ifndef DARKROOM_CLI_LINK_H
+#define DARKROOM_CLI_LINK_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "proto/refusal.h"
+#include "proto/wire.h"
+
+#define LINK_ENDPOINTS_MAX 16
+#define LINK_ANSWER_MS 5000 /* a broker that takes longer is taken for silent */
+
+struct link;
+
+/* endpoints is "tcp://a:7700,ipc:///run/b"; connecting happens at the first send. */
+enum status link_open(const char *endpoints, struct link **out);
+void link_close(struct link **link);
+
+/* Sends once to the broker at hand, waiting at most wait_ms for it to be reachable. UNAVAILABLE: it
+ * is not. */
+enum status link_send(struct link *link, enum wire_verb verb, uint64_t correlation,
+                      const ProtobufCMessage *message, int64_t wait_ms);
+
+/* Waits at most wait_ms for a message; message->got says what came. A signal ends the wait early.
+ */
+enum status link_receive(struct link *link, int64_t wait_ms, struct wire_message *message);
+
+/* Leaves the broker at hand for the next one of the list (or for itself, connected anew). */
+void link_next(struct link *link);
+
+/* The endpoint at hand, for messages. */
+const char *link_endpoint(const struct link *link);
+
+/* A number that no earlier request of this process carried. */
+uint64_t link_correlation(struct link *link);
+
+struct question {
+  enum wire_verb verb;
+  const ProtobufCMessage *message;
+  enum wire_verb answer;
+  int64_t patience_ms;
+};
+
+/* One request, one answer, through any broker. BAD_INPUT: refused, *why says so; UNAVAILABLE: none
+ * answered in time. The answer lives in arena. */
+enum status link_ask(struct link *link, const struct question *question, struct arena *arena,
+                     ProtobufCMessage **answer, struct refusal *why);
+
+#endif

@@ -1,0 +1,58 @@
+/* options.h - every setting of the client, one table for all verbs. */
+#ifndef DARKROOM_CLI_OPTIONS_H
+#define DARKROOM_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/settings.h"
+#include "proto/darkroom.pb-c.h"
+#include "proto/refusal.h"
+
+/* The verbs as bits, for the rows that only some take. */
+enum verb_use {
+  USE_GENERATE = 1 << 0,
+  USE_SUBMIT = 1 << 1,
+  USE_WATCH = 1 << 2,
+  USE_GET = 1 << 3,
+  USE_LIST = 1 << 4,
+  USE_CANCEL = 1 << 5,
+  USE_EXPLAIN = 1 << 6,
+  USE_MODELS = 1 << 7,
+  USE_STATUS = 1 << 8,
+  USE_VERSION = 1 << 9,
+};
+
+struct options {
+  const char *broker; /* endpoints, comma separated */
+  int64_t patience_ms;
+  bool json;
+  bool quiet;
+  const char *output; /* NULL: leave the images in the store */
+  const char *state;
+  int64_t limit;
+
+  /* of a job; what was not given stays out of the message, so that the broker's defaults hold */
+  const char *id;
+  const char *negative;
+  int64_t steps;
+  double guidance;
+  int64_t seed;
+  const char *size;
+  const char *sampler;
+  const char *model;
+  int64_t count;
+  const char *priority;
+  int64_t deadline_ms;
+};
+
+extern const struct setting options_table[];
+extern const size_t options_count;
+
+/* The job that prompt and options describe, checked. Texts are borrowed; id is the client's own
+ * when none was given, and must hold JOB_ID_TEXT_MAX bytes. BAD_INPUT fills *why. */
+enum status options_job(const struct options *options, const char *prompt, char *id,
+                        Darkroom__V1__Job *job, struct refusal *why);
+
+#endif

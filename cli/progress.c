@@ -1,0 +1,136 @@
+/* progress.c - events as people read them. */
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define BAR_CELLS 30
+
+void progress_open(struct progress *progress, bool quiet) {
+  *progress =
+      (struct progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .position = -1};
+}
+
+void progress_end(struct progress *progress) {
+  if (progress->bar_shown) {
+    fprintf(stderr, "\r\033[K");
+    fflush(stderr);
+    progress->bar_shown = false;
+  }
+}
+
+static void say(struct progress *progress, const char *format, va_list arguments) {
+  progress_end(progress);
+  vfprintf(stderr, format, arguments);
+  fputc('\n', stderr);
+}
+
+void progress_say(struct progress *progress, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  say(progress, format, arguments);
+  va_end(arguments);
+}
+
+/* The same, but silent when quiet. */
+__attribute__((format(printf, 2, 3))) static void tell(struct progress *progress,
+                                                       const char *format, ...) {
+  if (!progress->quiet) {
+    va_list arguments;
+    va_start(arguments, format);
+    say(progress, format, arguments);
+    va_end(arguments);
+  }
+}
+
+/* Steps a second since the first one seen; 0 while there is nothing to go by. */
+static double rate(const struct progress *progress) {
+  int64_t ms = clock_ms() - progress->begun_ms;
+  return ms > 0 ? (progress->step - progress->begun_step) * 1000.0 / (double)ms : 0;
+}
+
+static void draw_bar(struct progress *progress, uint32_t steps) {
+  char cells[BAR_CELLS + 1];
+  uint32_t filled = steps > 0 ? progress->step * BAR_CELLS / steps : 0;
+  filled = filled > BAR_CELLS ? BAR_CELLS : filled;
+  memset(cells, '.', BAR_CELLS);
+  memset(cells, '#', filled);
+  cells[BAR_CELLS] = '\0';
+  double speed = rate(progress);
+  fprintf(stderr, "\r\033[K[%s] step %u/%u", cells, progress->step, steps);
+  if (speed > 0) {
+    fprintf(stderr, "  %.1f it/s  %.0f s left", speed,
+            steps > progress->step ? (steps - progress->step) / speed : 0);
+  }
+  fflush(stderr);
+  progress->bar_shown = true;
+}
+
+/* A restarted job counts from the beginning again. */
+static void show_step(struct progress *progress, uint32_t step, uint32_t steps) {
+  if (progress->begun_ms == 0 || step < progress->step) {
+    progress->begun_ms = clock_ms();
+    progress->begun_step = step;
+    progress->quarter = 0;
+  }
+  progress->step = step;
+  uint32_t quarter = steps > 0 ? step * 4 / steps : 0;
+  if (progress->terminal && !progress->quiet) {
+    draw_bar(progress, steps);
+  } else if (quarter > progress->quarter) {
+    progress->quarter = quarter;
+    tell(progress, "step %u/%u", step, steps);
+  }
+}
+
+static void show_queued(struct progress *progress, const Darkroom__V1__Event *event) {
+  int64_t position = event->has_position ? (int64_t)event->position : 0;
+  if (position != progress->position) {
+    progress->position = position;
+    tell(progress, "queued, %" PRId64 " ahead", position);
+  }
+}
+
+void progress_event(struct progress *progress, const Darkroom__V1__Event *event) {
+  switch (event->has_kind ? (int)event->kind : 0) {
+    case DARKROOM__V1__EVENT_KIND__EVENT_QUEUED:
+      show_queued(progress, event);
+      break;
+    case DARKROOM__V1__EVENT_KIND__EVENT_STARTED:
+      tell(progress, "started on %s", event->worker != NULL ? event->worker : "a worker");
+      break;
+    case DARKROOM__V1__EVENT_KIND__EVENT_STEP:
+      show_step(progress, event->step, event->steps);
+      break;
+    case DARKROOM__V1__EVENT_KIND__EVENT_REQUEUED:
+      progress->begun_ms = 0;
+      progress->position = -1;
+      tell(progress, "put back: %s",
+           event->error != NULL && event->error->message != NULL ? event->error->message
+                                                                 : "unknown");
+      break;
+    case DARKROOM__V1__EVENT_KIND__EVENT_TERMINAL:
+      progress_end(progress);
+      break;
+    default: /* IMAGE says nothing that the end does not; kinds of newer brokers are passed over */
+      break;
+  }
+}
+
+static double ms(uint64_t us) { return (double)us / 1000; }
+
+void progress_timings(const Darkroom__V1__Timings *timings) {
+  uint32_t steps = timings->denoise_steps;
+  fprintf(stderr, "time: queue %.1f ms, encode %.1f ms, denoise %.1f ms", ms(timings->queue_us),
+          ms(timings->encode_us), ms(timings->denoise_us));
+  if (steps > 0) {
+    fprintf(stderr, " (%u steps of %.1f ms)", steps, ms(timings->denoise_us) / steps);
+  }
+  fprintf(stderr, ", decode %.1f ms, store %.1f ms, total %.1f ms\n", ms(timings->decode_us),
+          ms(timings->store_us), ms(timings->total_us));
+}

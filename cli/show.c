@@ -1,0 +1,190 @@
+/* show.c - tables and lines; every text that came from elsewhere is made safe for a terminal. */
+#include "cli/show.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "proto/job.h"
+#include "proto/json.h"
+
+#define JSON_BYTES_MAX ((size_t)16 * 1024 * 1024)
+#define SAFE_BYTES_MAX 512
+
+/* A copy of text without control characters, cut to fit; "-" for none. */
+static const char *safe(const char *text, char *copy) {
+  size_t length = 0;
+  for (const char *at = text != NULL ? text : "-"; *at != '\0' && length < SAFE_BYTES_MAX - 1;
+       at++) {
+    unsigned char c = (unsigned char)*at;
+    copy[length++] = c < 0x20 || c == 0x7f ? ' ' : *at;
+  }
+  copy[length] = '\0';
+  return copy;
+}
+
+static void line_text(const char *name, const char *value) {
+  char copy[SAFE_BYTES_MAX];
+  if (value != NULL && value[0] != '\0') {
+    printf("%-12s %s\n", name, safe(value, copy));
+  }
+}
+
+static void line_number(const char *name, uint64_t value) {
+  printf("%-12s %" PRIu64 "\n", name, value);
+}
+
+static void line_time(const char *name, protobuf_c_boolean given, uint64_t wall_ms) {
+  if (given) {
+    char text[CLOCK_TEXT_MAX];
+    clock_text((int64_t)wall_ms, text);
+    printf("%-12s %s\n", name, text);
+  }
+}
+
+static void show_job(const Darkroom__V1__Job *job) {
+  line_text("prompt", job->prompt);
+  line_text("negative", job->negative_prompt);
+  line_text("model", job->model);
+  printf("%-12s %ux%u\n", "size", job->width, job->height);
+  line_number("steps", job->steps);
+  printf("%-12s %g\n", "guidance", job->guidance_scale);
+  line_number("seed", job->seed);
+  line_number("images", job->images);
+  line_text("sampler", job_sampler_name(job->sampler, job->noise_schedule));
+  line_text("priority", job_priority_name(job->priority));
+}
+
+static void show_error(const Darkroom__V1__Error *error) {
+  char copy[SAFE_BYTES_MAX];
+  printf("%-12s %s (%s)\n", "error", safe(error->message, copy),
+         refusal_code_name(error->has_code ? error->code : 0));
+}
+
+void show_status(const Darkroom__V1__JobStatus *status) {
+  line_text("id", status->id);
+  line_text("state", job_state_name(status->state));
+  if (status->has_position) {
+    line_number("ahead", status->position);
+  }
+  if (status->has_steps) {
+    printf("%-12s %u/%u\n", "step", status->step, status->steps);
+  }
+  line_text("worker", status->worker);
+  line_time("submitted", status->has_submitted_ms, status->submitted_ms);
+  line_time("finished", status->has_finished_ms, status->finished_ms);
+  if (status->fails + status->crashes + status->handoffs > 0) {
+    printf("%-12s %u failed, %u crashed, %u handed back\n", "attempts", status->fails,
+           status->crashes, status->handoffs);
+  }
+  if (status->error != NULL) {
+    show_error(status->error);
+  }
+  if (status->job != NULL) {
+    show_job(status->job);
+  }
+  for (size_t i = 0; i < status->n_images; i++) {
+    line_text("image", status->images[i]->url);
+  }
+}
+
+void show_list(const Darkroom__V1__JobList *list) {
+  if (list->n_job > 0) {
+    printf("%-28s %-12s %-12s %-24s %s\n", "ID", "STATE", "STEP", "SUBMITTED", "WORKER");
+  }
+  for (size_t i = 0; i < list->n_job; i++) {
+    const Darkroom__V1__JobStatus *status = list->job[i];
+    char id[SAFE_BYTES_MAX];
+    char worker[SAFE_BYTES_MAX];
+    char step[32] = "-";
+    char time[CLOCK_TEXT_MAX] = "-";
+    if (status->has_steps) {
+      snprintf(step, sizeof step, "%u/%u", status->step, status->steps);
+    }
+    if (status->has_submitted_ms) {
+      clock_text((int64_t)status->submitted_ms, time);
+    }
+    printf("%-28s %-12s %-12s %-24s %s\n", safe(status->id, id), job_state_name(status->state),
+           step, time, safe(status->worker, worker));
+  }
+}
+
+void show_explanation(const Darkroom__V1__Explanation *explanation) {
+  char copy[SAFE_BYTES_MAX];
+  printf("%s is %s\n", safe(explanation->id, copy), job_state_name(explanation->state));
+  for (size_t i = 0; i < explanation->n_reason; i++) {
+    printf("  %s\n", safe(explanation->reason[i], copy));
+  }
+}
+
+void show_models(const Darkroom__V1__ModelList *list) {
+  if (list->n_model > 0) {
+    printf("%-32s %-8s %-10s %-10s %-8s %s\n", "ID", "FAMILY", "SIDE", "MAX SIDE", "WORKERS", "");
+  }
+  for (size_t i = 0; i < list->n_model; i++) {
+    const Darkroom__V1__ModelInfo *model = list->model[i];
+    char id[SAFE_BYTES_MAX];
+    char family[SAFE_BYTES_MAX];
+    bool standard = list->default_model != NULL && model->id != NULL &&
+                    strcmp(model->id, list->default_model) == 0;
+    printf("%-32s %-8s %-10u %-10u %-8u %s\n", safe(model->id, id), safe(model->family, family),
+           model->default_side, model->max_side, model->workers, standard ? "(default)" : "");
+  }
+}
+
+static void show_worker(const Darkroom__V1__WorkerInfo *worker) {
+  char copy[SAFE_BYTES_MAX];
+  printf("%-28s ", safe(worker->id, copy));
+  printf("%-10s %-8u %-8u ", safe(worker->state, copy), worker->running, worker->credits);
+  for (size_t i = 0; i < worker->n_device; i++) {
+    printf("%s%s", i == 0 ? "" : ",", safe(worker->device[i], copy));
+  }
+  for (size_t i = 0; i < worker->n_model; i++) {
+    printf("%s%s", i == 0 ? " " : ",", safe(worker->model[i], copy));
+  }
+  printf("\n");
+}
+
+void show_fleet(const Darkroom__V1__FleetStatus *fleet) {
+  line_text("broker", fleet->version);
+  line_number("queued", fleet->queued);
+  line_number("running", fleet->running);
+  line_number("delayed", fleet->delayed);
+  line_number("succeeded", fleet->succeeded);
+  line_number("failed", fleet->failed);
+  line_number("cancelled", fleet->cancelled);
+  printf("%-12s %.1f s\n", "oldest wait", (double)fleet->oldest_wait_ms / 1000);
+  if (fleet->n_worker > 0) {
+    printf("\n%-28s %-10s %-8s %-8s %s\n", "WORKER", "STATE", "RUNNING", "CREDITS",
+           "DEVICES MODELS");
+  }
+  for (size_t i = 0; i < fleet->n_worker; i++) {
+    show_worker(fleet->worker[i]);
+  }
+}
+
+void show_cancelled(const Darkroom__V1__Cancelled *cancelled) {
+  static const char *const outcomes[] = {
+      [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_REMOVED] = "it was waiting and is cancelled",
+      [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_SIGNALLED] = "it runs and stops at the next step",
+      [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_ALREADY] = "it had ended before",
+  };
+  size_t index = (size_t)cancelled->outcome;
+  bool known = index > 0 && index < sizeof outcomes / sizeof outcomes[0];
+  char copy[SAFE_BYTES_MAX];
+  printf("%s: %s (%s)\n", safe(cancelled->id, copy), known ? outcomes[index] : "cancelled",
+         job_state_name(cancelled->state));
+}
+
+enum exit_code show_json(const ProtobufCMessage *message) {
+  struct bytes text;
+  bytes_open(&text, JSON_BYTES_MAX);
+  enum exit_code code = complain(message_to_json(message, &text));
+  if (code == EXIT_CODE_OK) {
+    printf("%s\n", bytes_text(&text));
+  }
+  bytes_close(&text);
+  return code;
+}

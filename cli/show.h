@@ -1,0 +1,18 @@
+/* show.h - answers on stdout, for people. */
+#ifndef DARKROOM_CLI_SHOW_H
+#define DARKROOM_CLI_SHOW_H
+
+#include "cli/exit_code.h"
+#include "proto/darkroom.pb-c.h"
+
+void show_status(const Darkroom__V1__JobStatus *status);
+void show_list(const Darkroom__V1__JobList *list);
+void show_explanation(const Darkroom__V1__Explanation *explanation);
+void show_models(const Darkroom__V1__ModelList *list);
+void show_fleet(const Darkroom__V1__FleetStatus *fleet);
+void show_cancelled(const Darkroom__V1__Cancelled *cancelled);
+
+/* The message as one line of JSON. */
+enum exit_code show_json(const ProtobufCMessage *message);
+
+#endif

@@ -1,0 +1,36 @@
+/* verbs.h - the commands of the client, one row each. */
+#ifndef DARKROOM_CLI_VERBS_H
+#define DARKROOM_CLI_VERBS_H
+
+#include "base/arena.h"
+#include "cli/exit_code.h"
+#include "cli/link.h"
+#include "cli/options.h"
+
+/* What a command gets to work with. argument is its positional one, NULL if it takes none. */
+struct call {
+  const struct options *options;
+  const char *argument;
+  struct arena *arena;
+  struct link *link;
+};
+
+struct cli_verb {
+  const char *name;
+  enum verb_use use;
+  const char *argument; /* "PROMPT", "ID" or NULL */
+  const char *summary;
+  const char *documentation; /* for --help of the verb */
+  enum exit_code (*run)(const struct call *call);
+};
+
+/* The index-th verb, NULL past the end; and the one of that name, NULL if there is none. */
+const struct cli_verb *cli_verb(size_t index);
+const struct cli_verb *cli_verb_named(const char *name);
+
+/* The verbs that make or follow a job: jobs.c. */
+enum exit_code run_generate(const struct call *call);
+enum exit_code run_submit(const struct call *call);
+enum exit_code run_watch(const struct call *call);
+
+#endif

@@ -1,0 +1,89 @@
+/* backend.c - the cpu device: host memory, OpenMP threads, oneDNN, our own vector code by what the processor has. */
+#include <omp.h>
+#include <stdlib.h>
+
+#include "kernels/cpu/cpu.h"
+
+/* oneDNN knows the processor and honours ONEDNN_MAX_CPU_ISA, so that a lesser one can be tried on a better one. */
+static enum level find_level(void) {
+  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core) {
+    return LEVEL_AVX512;
+  }
+  return (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma") ? LEVEL_AVX2 : LEVEL_PLAIN;
+}
+
+static bool has_fast_bf16(void) {
+  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+}
+
+static enum status cpu_open(const struct device_settings *settings, int index, struct device **out) {
+  (void)index;
+  struct cpu *cpu = calloc(1, sizeof *cpu);
+  if (cpu == NULL) {
+    return fail(EXHAUSTED, "no memory for a device");
+  }
+  cpu->level = find_level();
+  cpu->head.element = has_fast_bf16() && !settings->force_f32 ? ELEMENT_BF16 : ELEMENT_F32;
+  cpu->head.threads = settings->threads > 0 ? settings->threads : omp_get_num_procs();
+  enum status status = library_open(&cpu->library);
+  if (status != OK) {
+    free(cpu);
+    return status;
+  }
+  *out = &cpu->head;
+  return OK;
+}
+
+static void cpu_close(struct device *device) {
+  struct cpu *cpu = cpu_of(device);
+  device_drop(device, cpu->scratch, cpu->scratch_bytes);
+  library_close(&cpu->library);
+  free(cpu);
+}
+
+void *cpu_scratch(struct cpu *cpu, size_t bytes) {
+  if (bytes > cpu->scratch_bytes || cpu->scratch == NULL) {
+    device_drop(&cpu->head, cpu->scratch, cpu->scratch_bytes);
+    cpu->scratch_bytes = 0;
+    size_t rounded = (bytes + 0xffff) / 0x10000 * 0x10000; /* a little more, so that it soon stops growing */
+    rounded = rounded == 0 ? 0x10000 : rounded;
+    cpu->scratch = device_take(&cpu->head, rounded);
+    cpu->scratch_bytes = cpu->scratch != NULL ? rounded : 0;
+  }
+  return cpu->scratch;
+}
+
+void cpu_parallel(struct cpu *cpu, const struct kernel *kernel, const void *arguments, int64_t count, int64_t grain) {
+  kernel_body body = kernel->body[cpu->level];
+  int64_t pieces = (count + grain - 1) / grain;
+  if (pieces > cpu->head.threads) {
+    pieces = cpu->head.threads;
+  }
+  if (pieces <= 1) {
+    body(arguments, 0, count);
+    return;
+  }
+#pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
+  for (int64_t i = 0; i < pieces; i++) {
+    body(arguments, count * i / pieces, count * (i + 1) / pieces);
+  }
+}
+
+const struct backend backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .take = host_take,
+    .drop = host_drop,
+    .put = host_put,
+    .get = host_get,
+    .wait = host_wait,
+    .weight_close = cpu_weight_close,
+    .ops = {
+#define CPU_SLOT(name, parameters) .name = cpu_##name,
+        OPS(CPU_SLOT)
+#undef CPU_SLOT
+    },
+};

@@ -1,0 +1,305 @@
+/* weight.c - weights packed into the layouts oneDNN asks for, by our own loop.
+ *
+ * oneDNN's layouts are blocked strides, so the place of an element is a sum of one number per dimension: four small tables
+ * move any layout into any other, converting types on the way. The layout is chosen for a middling shape at load; a shape
+ * that wants another one packs the weight again when it first comes by.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/primitive.h"
+
+enum { NOMINAL_SIDE = 32, NOMINAL_ROWS = 256 };
+
+/* Where element (a, b, c, d) lies: place[0][a] + place[1][b] + place[2][c] + place[3][d]. */
+struct places {
+  int rank;
+  int64_t shape[TENSOR_RANK_MAX];
+  int64_t *place[TENSOR_RANK_MAX];
+  int64_t *memory;
+};
+
+static int64_t place_of(const dnnl_memory_desc_t *layout, int dimension, int64_t position) {
+  const dnnl_blocking_desc_t *blocks = &layout->format_desc.blocking;
+  int64_t place = 0, step = 1;
+  for (int i = blocks->inner_nblks - 1; i >= 0; i--) {
+    if (blocks->inner_idxs[i] == dimension) {
+      place += position % blocks->inner_blks[i] * step;
+      position /= blocks->inner_blks[i];
+    }
+    step *= blocks->inner_blks[i];
+  }
+  return place + position * blocks->strides[dimension];
+}
+
+static enum status places_open(const dnnl_memory_desc_t *layout, struct places *out) {
+  assert(layout->format_kind == dnnl_blocked && layout->ndims <= TENSOR_RANK_MAX);
+  struct places places = {.rank = layout->ndims, .shape = {1, 1, 1, 1}};
+  int64_t total = TENSOR_RANK_MAX;
+  for (int d = 0; d < places.rank; d++) {
+    places.shape[d] = layout->dims[d];
+    total += layout->dims[d];
+  }
+  places.memory = calloc((size_t)total, sizeof *places.memory);
+  if (places.memory == NULL) {
+    return fail(EXHAUSTED, "no memory to pack a weight");
+  }
+  int64_t *next = places.memory;
+  for (int d = 0; d < TENSOR_RANK_MAX; d++) {
+    places.place[d] = next;
+    for (int64_t i = 0; i < places.shape[d]; i++) {
+      *next++ = d < places.rank ? place_of(layout, d, i) : 0;
+    }
+  }
+  *out = places;
+  return OK;
+}
+
+/* Values in some layout and float type. */
+struct values {
+  const struct places *places;
+  enum element element;
+  void *data;
+};
+
+static void move_row(const struct values *from, const struct values *to, int64_t a, int64_t b) {
+  int64_t from_start = from->places->place[0][a] + from->places->place[1][b];
+  int64_t to_start = to->places->place[0][a] + to->places->place[1][b];
+  size_t from_size = element_bytes(from->element), to_size = element_bytes(to->element);
+  for (int64_t c = 0; c < to->places->shape[2]; c++) {
+    for (int64_t d = 0; d < to->places->shape[3]; d++) {
+      int64_t source = from_start + from->places->place[2][c] + from->places->place[3][d];
+      int64_t target = to_start + to->places->place[2][c] + to->places->place[3][d];
+      const char *source_data = (const char *)from->data + source * (int64_t)from_size;
+      char *target_data = (char *)to->data + target * (int64_t)to_size;
+      if (from->element == to->element) {
+        memcpy(target_data, source_data, to_size);
+      } else {
+        float value;
+        elements_to_f32(from->element, source_data, 1, &value);
+        elements_from_f32(to->element, &value, 1, target_data);
+      }
+    }
+  }
+}
+
+static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_layout, struct values *from,
+                               const dnnl_memory_desc_t *to_layout, struct values *to) {
+  struct places source = {0}, target = {0};
+  enum status status = places_open(from_layout, &source);
+  status = status != OK ? status : places_open(to_layout, &target);
+  if (status == OK) {
+    from->places = &source;
+    to->places = &target;
+#pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
+    for (int64_t a = 0; a < target.shape[0]; a++) {
+      for (int64_t b = 0; b < target.shape[1]; b++) {
+        move_row(from, to, a, b);
+      }
+    }
+  }
+  free(source.memory);
+  free(target.memory);
+  return status;
+}
+
+/* ---- a weight's layouts ---- */
+
+static void drop_packed(struct cpu *cpu, struct packed *packed) {
+  if (packed->memory != NULL) {
+    dnnl_memory_destroy(packed->memory);
+    device_drop(&cpu->head, packed->data, packed->bytes);
+    memset(packed, 0, sizeof *packed);
+  }
+}
+
+/* Takes memory for a layout; padding between blocks must be zero, so all of it is. */
+static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout, struct packed *out) {
+  struct packed packed = {.layout = *layout, .bytes = dnnl_memory_desc_get_size(layout)};
+  packed.data = device_take(&cpu->head, packed.bytes);
+  if (packed.data == NULL) {
+    return EXHAUSTED;
+  }
+  memset(packed.data, 0, packed.bytes);
+  enum status status = library_check(
+      dnnl_memory_create(&packed.memory, layout, library_engine(cpu->library), packed.data), "a weight's memory");
+  if (status != OK) {
+    device_drop(&cpu->head, packed.data, packed.bytes);
+    return status;
+  }
+  *out = packed;
+  return OK;
+}
+
+static struct packed *find_layout(struct cpu_weight *weight, const dnnl_memory_desc_t *layout) {
+  for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
+    if (weight->packed[i].memory != NULL && dnnl_memory_desc_equal(&weight->packed[i].layout, layout)) {
+      return &weight->packed[i];
+    }
+  }
+  return NULL;
+}
+
+/* One of our layouts that oneDNN would run with the same code as its favourite. */
+static struct packed *find_equivalent(struct cpu *cpu, struct cpu_weight *weight, const struct problem *problem,
+                                      const char *wanted) {
+  for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
+    struct packed *packed = &weight->packed[i];
+    dnnl_primitive_desc_t description;
+    if (packed->memory == NULL ||
+        primitive_describe(library_engine(cpu->library), problem, 1, &packed->layout, &description) != OK) {
+      continue;
+    }
+    bool same = strcmp(primitive_name(description), wanted) == 0;
+    dnnl_primitive_desc_destroy(description);
+    if (same) {
+      return packed;
+    }
+  }
+  return NULL;
+}
+
+/* Where a further layout goes: an empty place, else the last one, whose problems must then ask again. */
+static struct packed *free_place(struct cpu *cpu, struct cpu_weight *weight) {
+  for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
+    if (weight->packed[i].memory == NULL) {
+      return &weight->packed[i];
+    }
+  }
+  struct packed *last = &weight->packed[WEIGHT_LAYOUTS_MAX - 1];
+  for (int i = 0; i < SUITED_MAX; i++) {
+    weight->suited[i].packed = weight->suited[i].packed == last ? NULL : weight->suited[i].packed;
+  }
+  drop_packed(cpu, last);
+  return last;
+}
+
+static enum status pack_again(struct cpu *cpu, struct cpu_weight *weight, const dnnl_memory_desc_t *layout,
+                              struct packed **out) {
+  struct packed fresh;
+  struct packed *first = &weight->packed[0];
+  enum element element = cpu->head.element;
+  TRY(take_packed(cpu, layout, &fresh));
+  struct values from = {NULL, element, first->data}, to = {NULL, element, fresh.data};
+  enum status status = move_values(cpu, &first->layout, &from, layout, &to);
+  if (status != OK) {
+    drop_packed(cpu, &fresh);
+    return status;
+  }
+  if (!first->used) { /* the guess made at load was wrong: nobody needs it */
+    drop_packed(cpu, first);
+    *out = first;
+  } else {
+    *out = free_place(cpu, weight);
+  }
+  **out = fresh;
+  return OK;
+}
+
+static enum status choose(struct cpu *cpu, struct cpu_weight *weight, const struct problem *problem,
+                          struct packed **out) {
+  dnnl_primitive_desc_t favourite;
+  TRY(primitive_describe(library_engine(cpu->library), problem, 1, NULL, &favourite));
+  *out = find_layout(weight, primitive_layout(favourite));
+  if (*out == NULL) {
+    *out = find_equivalent(cpu, weight, problem, primitive_name(favourite));
+  }
+  enum status status = OK;
+  if (*out == NULL) {
+    status = pack_again(cpu, weight, primitive_layout(favourite), out);
+  }
+  dnnl_primitive_desc_destroy(favourite);
+  return status;
+}
+
+enum status weight_suit(struct cpu *cpu, struct cpu_weight *weight, const struct problem *problem,
+                        struct packed **out) {
+  for (int i = 0; i < SUITED_MAX; i++) {
+    struct suited *suited = &weight->suited[i];
+    if (suited->packed != NULL && memcmp(&suited->problem, problem, sizeof *problem) == 0) {
+      *out = suited->packed;
+      return OK;
+    }
+  }
+  TRY(choose(cpu, weight, problem, out));
+  (*out)->used = true;
+  weight->suited[weight->next_suited] = (struct suited){*problem, *out};
+  weight->next_suited = (weight->next_suited + 1) % SUITED_MAX;
+  return OK;
+}
+
+/* ---- loading ---- */
+
+/* The layout of a checkpoint: [O, I, kh, kw], or [O, I] seen as oneDNN's [I, O] of a product. */
+static enum status describe_source(const struct problem *p, dnnl_memory_desc_t *out) {
+  const dnnl_dims_t kernel = {p->outputs, p->inputs, p->kernel_height, p->kernel_width};
+  const dnnl_dims_t matrix = {p->inputs, p->outputs};
+  bool is_conv = p->kind == PROBLEM_CONV;
+  return library_check(dnnl_memory_desc_init_by_tag(out, is_conv ? 4 : 2, is_conv ? kernel : matrix, dnnl_f32,
+                                                    is_conv ? dnnl_abcd : dnnl_ba),
+                       "a memory descriptor");
+}
+
+static struct problem nominal_problem(const struct cpu *cpu, const struct weight_source *source) {
+  const struct weight head = weight_head(NULL, source);
+  struct problem p;
+  bool has_bias = source->bias.data != NULL;
+  if (source->kernel.rank == 2) {
+    p = matmul_problem(cpu, &head, NOMINAL_ROWS, has_bias);
+  } else {
+    p = conv_problem(cpu, &head, has_bias);
+    p.height = p.width = NOMINAL_SIDE;
+    p.pad_before = p.pad_after = (int)(head.kernel_height / 2);
+    p.out_height = p.height + 2 * p.pad_before - head.kernel_height + 1;
+    p.out_width = p.width + 2 * p.pad_before - head.kernel_width + 1;
+  }
+  return p;
+}
+
+static enum status pack_first(struct cpu *cpu, const struct weight_source *source, struct packed *out) {
+  const struct problem problem = nominal_problem(cpu, source);
+  dnnl_primitive_desc_t favourite;
+  dnnl_memory_desc_t plain;
+  TRY(describe_source(&problem, &plain));
+  TRY(primitive_describe(library_engine(cpu->library), &problem, 1, NULL, &favourite));
+  enum status status = take_packed(cpu, primitive_layout(favourite), out);
+  dnnl_primitive_desc_destroy(favourite);
+  if (status == OK) {
+    struct values from = {NULL, source->kernel.element, source->kernel.data};
+    struct values to = {NULL, cpu->head.element, out->data};
+    status = move_values(cpu, &plain, &from, &out->layout, &to);
+  }
+  return status;
+}
+
+enum status cpu_pack(struct device *device, const struct weight_source *source, struct weight **out) {
+  struct cpu *cpu = cpu_of(device);
+  size_t bytes = sizeof(struct cpu_weight) + (size_t)source->kernel.shape[0] * sizeof(float);
+  struct cpu_weight *weight = device_take(device, bytes);
+  if (weight == NULL) {
+    return EXHAUSTED;
+  }
+  memset(weight, 0, sizeof *weight);
+  weight->head = weight_head(device, source);
+  if (source->bias.data != NULL) {
+    weight->bias = (float *)(weight + 1);
+    elements_to_f32(source->bias.element, source->bias.data, weight->head.outputs, weight->bias);
+  }
+  enum status status = pack_first(cpu, source, &weight->packed[0]);
+  *out = &weight->head;
+  if (status != OK) {
+    weight_close(out);
+  }
+  return status;
+}
+
+void cpu_weight_close(struct weight *head) {
+  struct cpu_weight *weight = (struct cpu_weight *)head;
+  struct cpu *cpu = cpu_of(head->device);
+  for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
+    drop_packed(cpu, &weight->packed[i]);
+  }
+  device_drop(&cpu->head, weight, sizeof *weight + (size_t)head->outputs * sizeof(float));
+}

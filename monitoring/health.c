@@ -1,0 +1,239 @@
+/* health.c - libmicrohttpd with one internal thread; four pages in a table. */
+#include "monitoring/health.h"
+
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "monitoring/metrics.h"
+
+#define CONNECTIONS_MAX 32u
+#define CONNECTION_TIMEOUT_S 10u
+#define HOST_BYTES_MAX 256
+
+struct health {
+  struct arena *arena; /* holds this */
+  struct health_options options;
+  struct MHD_Daemon *daemon;
+  int port;
+};
+
+struct page {
+  const char *path;
+  const char *content_type;
+  /* Appends the body and gives the HTTP status. */
+  unsigned (*render)(const struct health *health, struct bytes *body);
+};
+
+static unsigned render_metrics(const struct health *health, struct bytes *body) {
+  (void)health;
+  return metrics_text(body) == OK ? MHD_HTTP_OK : MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static unsigned render_alive(const struct health *health, struct bytes *body) {
+  (void)health;
+  return bytes_append_text(body, "ok\n") == OK ? MHD_HTTP_OK : MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static unsigned render_ready(const struct health *health, struct bytes *body) {
+  char reason[HEALTH_REASON_BYTES_MAX] = "";
+  bool ready = health->options.ready == NULL ||
+               health->options.ready(health->options.context, reason, sizeof reason);
+  enum status status =
+      ready ? bytes_append_text(body, "ready\n") : bytes_printf(body, "not ready: %s\n", reason);
+  return ready && status == OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+}
+
+static unsigned render_version(const struct health *health, struct bytes *body) {
+  enum status status = bytes_printf(body, "%s\n", health->options.version);
+  return status == OK ? MHD_HTTP_OK : MHD_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+#define PLAIN "text/plain; charset=utf-8"
+
+static const struct page pages[] = {
+    {"/metrics", METRICS_CONTENT_TYPE, render_metrics},
+    {"/healthz", PLAIN, render_alive},
+    {"/readyz", PLAIN, render_ready},
+    {"/version", PLAIN, render_version},
+};
+
+static const struct page *page_find(const char *path) {
+  for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {
+    if (strcmp(pages[i].path, path) == 0) {
+      return &pages[i];
+    }
+  }
+  return NULL;
+}
+
+static enum MHD_Result send_body(struct MHD_Connection *connection, unsigned code,
+                                 const char *content_type, const struct bytes *body) {
+  struct MHD_Response *response = MHD_create_response_from_buffer(
+      body->length, (void *)bytes_text(body), MHD_RESPMEM_MUST_COPY);
+  if (response == NULL) {
+    return MHD_NO;
+  }
+  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+  if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
+    MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+  }
+  enum MHD_Result result = MHD_queue_response(connection, code, response);
+  MHD_destroy_response(response);
+  return result;
+}
+
+/* Called once with the headers and again for each piece of an upload, which is read and dropped. */
+static enum MHD_Result serve(void *context, struct MHD_Connection *connection, const char *path,
+                             const char *method, const char *version, const char *upload,
+                             size_t *upload_bytes, void **seen) {
+  (void)version;
+  (void)upload;
+  static int again;
+  if (*seen == NULL) {
+    *seen = &again;
+    return MHD_YES;
+  }
+  if (*upload_bytes > 0) {
+    *upload_bytes = 0;
+    return MHD_YES;
+  }
+  const struct page *page = page_find(path);
+  bool reading =
+      strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+  struct bytes body;
+  bytes_open(&body, METRICS_TEXT_BYTES_MAX);
+  unsigned code = MHD_HTTP_NOT_FOUND;
+  if (page != NULL && !reading) {
+    code = MHD_HTTP_METHOD_NOT_ALLOWED;
+  } else if (page != NULL) {
+    code = page->render(context, &body);
+  }
+  enum MHD_Result result =
+      send_body(connection, code, page != NULL ? page->content_type : PLAIN, &body);
+  bytes_close(&body);
+  return result;
+}
+
+/* "HOST:PORT", "[HOST]:PORT" or ":PORT"; an empty host means all addresses. */
+static enum status address_split(const char *address, char *host, const char **port) {
+  const char *colon = strrchr(address, ':');
+  if (colon == NULL || colon[1] == '\0' || strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
+    return fail(BAD_INPUT, "admin address \"%s\": must be HOST:PORT", address);
+  }
+  const char *start = address;
+  size_t bytes = (size_t)(colon - address);
+  if (bytes >= 2 && start[0] == '[' && start[bytes - 1] == ']') {
+    start++;
+    bytes -= 2;
+  }
+  if (bytes >= HOST_BYTES_MAX || strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
+    return fail(BAD_INPUT, "admin address \"%s\": host too long or port over 65535", address);
+  }
+  snprintf(host, HOST_BYTES_MAX, "%.*s", (int)bytes, start);
+  *port = colon + 1;
+  return OK;
+}
+
+static int listen_on(const struct addrinfo *found) {
+  int one = 1;
+  int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    return -1;
+  }
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, CONNECTIONS_MAX) != 0) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+static enum status listen_at(const char *address, int *fd) {
+  char host[HOST_BYTES_MAX];
+  const char *port = NULL;
+  TRY(address_split(address, host, &port));
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+  struct addrinfo *found = NULL;
+  if (getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &found) != 0) {
+    return fail(BAD_INPUT, "admin address \"%s\": no such host", address);
+  }
+  *fd = -1;
+  for (const struct addrinfo *at = found; at != NULL && *fd < 0; at = at->ai_next) {
+    *fd = listen_on(at);
+  }
+  freeaddrinfo(found);
+  return *fd >= 0 ? OK : fail(UNAVAILABLE, "admin address \"%s\": cannot listen: %m", address);
+}
+
+static int port_of(int fd) {
+  struct sockaddr_storage bound;
+  socklen_t bytes = sizeof bound;
+  char port[8] = "0";
+  if (getsockname(fd, (struct sockaddr *)&bound, &bytes) == 0) {
+    getnameinfo((struct sockaddr *)&bound, bytes, NULL, 0, port, sizeof port, NI_NUMERICSERV);
+  }
+  return (int)strtoul(port, NULL, 10);
+}
+
+static enum status health_make(struct health **out) {
+  struct arena *arena = NULL;
+  TRY(arena_open(NULL, 2 * sizeof **out, &arena));
+  *out = arena_take_zeroed(arena, sizeof **out);
+  if (*out == NULL) {
+    arena_close(&arena);
+    return EXHAUSTED;
+  }
+  (*out)->arena = arena;
+  return OK;
+}
+
+/* The daemon closes the socket when it stops; one that did not start has not taken it. */
+static enum status serve_at(struct health *health) {
+  int fd = -1;
+  TRY(listen_at(health->options.address, &fd));
+  health->port = port_of(fd);
+  health->daemon =
+      MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, health,
+                       MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                       MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_END);
+  if (health->daemon == NULL) {
+    close(fd);
+    return fail(UNAVAILABLE, "admin address \"%s\": the server does not start",
+                health->options.address);
+  }
+  return OK;
+}
+
+enum status health_open(const struct health_options *options, struct health **out) {
+  struct health *health = NULL;
+  TRY(health_make(&health));
+  health->options = *options;
+  enum status status = serve_at(health);
+  if (status != OK) {
+    struct arena *arena = health->arena; /* close writes through its argument, which it frees */
+    arena_close(&arena);
+    return status;
+  }
+  *out = health;
+  return OK;
+}
+
+void health_close(struct health **pointer) {
+  if (pointer == NULL || *pointer == NULL) {
+    return;
+  }
+  struct arena *arena = (*pointer)->arena;
+  MHD_stop_daemon((*pointer)->daemon);
+  arena_close(&arena);
+  *pointer = NULL;
+}
+
+int health_port(const struct health *health) { return health->port; }

@@ -1,0 +1,283 @@
+/* wire.c - frames in and out of a ZeroMQ socket. */
+#include "proto/wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+enum { HANDSHAKE_MS = 2000, HEARTBEAT_MS = 5000, HEARTBEAT_TIMEOUT_MS = 15000 };
+enum { HIGH_WATER = 1000, LINGER_MS = 1000, BACKLOG = 256, TCP_MAX_RETRANSMIT_MS = 15000 };
+enum { RECONNECT_MS = 100, RECONNECT_MS_MAX = 3000 };
+
+/* verbs --------------------------------------------------------------------------------------- */
+
+enum { VERB_NUMBERS = 128 };
+
+#define VERB(id, number, type, from) \
+  [number] = {WIRE_##id, #id, &darkroom__v1__##type##__descriptor, WIRE_FROM_##from},
+static const struct wire_verb_row verbs[VERB_NUMBERS] = {
+#include "proto/verbs.def"
+};
+#undef VERB
+
+const struct wire_verb_row *wire_verb(unsigned verb) {
+  return verb < VERB_NUMBERS && verbs[verb].name != NULL ? &verbs[verb] : NULL;
+}
+
+/* header -------------------------------------------------------------------------------------- */
+
+void wire_header_encode(enum wire_verb verb, uint64_t correlation,
+                        uint8_t header[WIRE_HEADER_BYTES]) {
+  header[0] = 'D';
+  header[1] = 'K';
+  header[2] = WIRE_VERSION;
+  header[3] = (uint8_t)verb;
+  for (int i = 0; i < 8; i++) {
+    header[4 + i] = (uint8_t)(correlation >> (8 * i));
+  }
+}
+
+/* The correlation number is given as soon as there is one, so that a refusal can carry it. */
+enum status wire_header_decode(const uint8_t *header, size_t bytes, enum wire_verb *verb,
+                               uint64_t *correlation, struct refusal *why) {
+  *correlation = 0;
+  if (bytes != WIRE_HEADER_BYTES || header[0] != 'D' || header[1] != 'K') {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_MALFORMED, NULL, "12 bytes: DK 1 verb u64",
+                  "the header frame cannot be read");
+  }
+  for (int i = 0; i < 8; i++) {
+    *correlation |= (uint64_t)header[4 + i] << (8 * i);
+  }
+  if (header[2] != WIRE_VERSION) {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_VERSION, NULL, "1",
+                  "frame version %u is not known here", header[2]);
+  }
+  if (wire_verb(header[3]) == NULL) {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL,
+                  "verb %u is not known here", header[3]);
+  }
+  *verb = (enum wire_verb)header[3];
+  return OK;
+}
+
+/* receiving ----------------------------------------------------------------------------------- */
+
+bool wire_address_equal(const struct wire_address *a, const struct wire_address *b) {
+  return a->identity_bytes == b->identity_bytes &&
+         memcmp(a->identity, b->identity, a->identity_bytes) == 0;
+}
+
+void wire_message_close(struct wire_message *message) {
+  if (message->frame_held) {
+    zmq_msg_close(&message->frame);
+    message->frame_held = false;
+  }
+  message->got = WIRE_NOTHING;
+  message->payload = NULL;
+  message->payload_bytes = 0;
+}
+
+/* One frame of the message being read; the frame is the message's until the next call. nothing is
+ * set only when no message was waiting: libzmq delivers all frames of a message or none. */
+static enum status frame_read(void *socket, struct wire_message *out, bool *nothing) {
+  if (!out->frame_held) {
+    zmq_msg_init(&out->frame);
+    out->frame_held = true;
+  }
+  *nothing = false;
+  int bytes = -1;
+  do {
+    bytes = zmq_msg_recv(&out->frame, socket, ZMQ_DONTWAIT);
+  } while (bytes < 0 && errno == EINTR);
+  if (bytes < 0 && errno == EAGAIN) {
+    *nothing = true;
+    return OK;
+  }
+  return bytes >= 0 ? OK : fail(BROKEN, "socket: %s", zmq_strerror(errno));
+}
+
+static bool more(const struct wire_message *out) { return zmq_msg_more(&out->frame) != 0; }
+
+static enum status unreadable(void *socket, struct wire_message *out) {
+  bool nothing = false;
+  while (more(out) && !nothing) {
+    TRY(frame_read(socket, out, &nothing));
+  }
+  wire_message_close(out);
+  out->got = WIRE_UNREADABLE;
+  return OK;
+}
+
+static enum status refuse_frames(void *socket, struct wire_message *out, const char *what) {
+  refuse(&out->why, DARKROOM__V1__ERROR_CODE__ERROR_MALFORMED, NULL, "header and payload frames",
+         "%s", what);
+  return unreadable(socket, out);
+}
+
+/* The first frame on a ROUTER is the peer; then comes an empty one from a REQ. *at_header: the
+ * header is in hand. */
+static enum status read_address(void *socket, struct wire_message *out, bool router,
+                                bool *nothing) {
+  TRY(frame_read(socket, out, nothing));
+  if (*nothing) {
+    return OK;
+  }
+  if (router) {
+    size_t bytes = zmq_msg_size(&out->frame);
+    out->from.identity_bytes = (uint8_t)(bytes <= WIRE_IDENTITY_BYTES_MAX ? bytes : 0);
+    memcpy(out->from.identity, zmq_msg_data(&out->frame), out->from.identity_bytes);
+    if (more(out)) {
+      TRY(frame_read(socket, out, nothing));
+    }
+  }
+  if (zmq_msg_size(&out->frame) == 0 && more(out)) {
+    out->from.delimiter = true;
+    TRY(frame_read(socket, out, nothing));
+  }
+  return OK;
+}
+
+static bool is_router(void *socket) {
+  int type = 0;
+  size_t bytes = sizeof type;
+  return zmq_getsockopt(socket, ZMQ_TYPE, &type, &bytes) == 0 && type == ZMQ_ROUTER;
+}
+
+enum status wire_receive(void *socket, struct wire_message *out) {
+  wire_message_close(out);
+  out->from = (struct wire_address){0};
+  out->correlation = 0;
+  bool nothing = false;
+  TRY(read_address(socket, out, is_router(socket), &nothing));
+  if (nothing) {
+    wire_message_close(out);
+    return OK;
+  }
+  if (wire_header_decode(zmq_msg_data(&out->frame), zmq_msg_size(&out->frame), &out->verb,
+                         &out->correlation, &out->why) != OK) {
+    return unreadable(socket, out);
+  }
+  if (!more(out)) {
+    return refuse_frames(socket, out, "the payload frame is missing");
+  }
+  TRY(frame_read(socket, out, &nothing));
+  if (more(out) || zmq_msg_size(&out->frame) > FRAME_BYTES_MAX) {
+    return refuse_frames(socket, out, "more frames than two, or a payload that is too large");
+  }
+  out->got = WIRE_MESSAGE;
+  out->payload = zmq_msg_data(&out->frame);
+  out->payload_bytes = zmq_msg_size(&out->frame);
+  return OK;
+}
+
+/* sending ------------------------------------------------------------------------------------- */
+
+/* Nothing has been sent yet when the first frame fails; after it libzmq takes the rest of the
+ * message. */
+static enum status frame_send(void *socket, const void *data, size_t bytes, int flags) {
+  int sent = -1;
+  do {
+    sent = zmq_send(socket, data, bytes, flags | ZMQ_DONTWAIT);
+  } while (sent < 0 && errno == EINTR);
+  if (sent >= 0) {
+    return OK;
+  }
+  bool away = errno == EAGAIN || errno == EHOSTUNREACH;
+  return fail(away ? UNAVAILABLE : BROKEN, "send: %s", zmq_strerror(errno));
+}
+
+static enum status address_send(void *socket, const struct wire_address *to) {
+  if (to == NULL) {
+    return OK;
+  }
+  if (to->identity_bytes > 0) {
+    TRY(frame_send(socket, to->identity, to->identity_bytes, ZMQ_SNDMORE));
+  }
+  return to->delimiter ? frame_send(socket, "", 0, ZMQ_SNDMORE) : OK;
+}
+
+static enum status head_send(void *socket, const struct wire_address *to, enum wire_verb verb,
+                             uint64_t correlation) {
+  uint8_t header[WIRE_HEADER_BYTES];
+  wire_header_encode(verb, correlation, header);
+  TRY(address_send(socket, to));
+  return frame_send(socket, header, sizeof header, ZMQ_SNDMORE);
+}
+
+static enum status check_size(enum wire_verb verb, size_t bytes) {
+  return bytes <= FRAME_BYTES_MAX ? OK
+                                  : fail(BAD_INPUT, "%s of %zu bytes: a frame holds %d",
+                                         wire_verb(verb)->name, bytes, FRAME_BYTES_MAX);
+}
+
+enum status wire_send_packed(void *socket, const struct wire_address *to, enum wire_verb verb,
+                             uint64_t correlation, const uint8_t *payload, size_t payload_bytes) {
+  TRY(check_size(verb, payload_bytes));
+  TRY(head_send(socket, to, verb, correlation));
+  return frame_send(socket, payload, payload_bytes, 0);
+}
+
+/* Packs straight into the frame's memory. */
+enum status wire_send(void *socket, const struct wire_address *to, enum wire_verb verb,
+                      uint64_t correlation, const ProtobufCMessage *message) {
+  assert(message->descriptor == wire_verb(verb)->payload);
+  size_t bytes = protobuf_c_message_get_packed_size(message);
+  TRY(check_size(verb, bytes));
+  zmq_msg_t frame;
+  if (zmq_msg_init_size(&frame, bytes) != 0) {
+    return fail(EXHAUSTED, "no memory for a frame of %zu bytes", bytes);
+  }
+  protobuf_c_message_pack(message, zmq_msg_data(&frame));
+  enum status status = head_send(socket, to, verb, correlation);
+  if (status == OK && zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) < 0) {
+    status = fail(errno == EAGAIN ? UNAVAILABLE : BROKEN, "send: %s", zmq_strerror(errno));
+  }
+  zmq_msg_close(&frame);
+  return status;
+}
+
+enum status wire_send_refusal(void *socket, const struct wire_address *to, uint64_t correlation,
+                              const struct refusal *why) {
+  Darkroom__V1__Error error = refusal_error(why);
+  return wire_send(socket, to, WIRE_ERROR, correlation, &error.base);
+}
+
+/* sockets ------------------------------------------------------------------------------------- */
+
+enum { ON_BROKER = 1, ON_PEER = 2, ON_ALL = ON_BROKER | ON_PEER };
+
+static const struct {
+  int option;
+  int value;
+  unsigned roles;
+} options[] = {
+    {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS, ON_ALL},
+    {ZMQ_SNDHWM, HIGH_WATER, ON_ALL},
+    {ZMQ_RCVHWM, HIGH_WATER, ON_ALL},
+    {ZMQ_LINGER, LINGER_MS, ON_ALL},
+    {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS, ON_ALL},
+    {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS, ON_ALL},
+    {ZMQ_TCP_MAXRT, TCP_MAX_RETRANSMIT_MS, ON_ALL},
+    {ZMQ_IPV6, 1, ON_ALL},
+    {ZMQ_BACKLOG, BACKLOG, ON_BROKER},
+    {ZMQ_ROUTER_MANDATORY, 1, ON_BROKER}, /* a peer that is gone is an error, not a silence */
+    {ZMQ_ROUTER_HANDOVER, 0, ON_BROKER},  /* nobody takes over another's routing id */
+    {ZMQ_RECONNECT_IVL, RECONNECT_MS, ON_PEER},
+    {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX, ON_PEER},
+};
+
+/* MAXMSGSIZE comes first: it bounds what a stranger can make us hold before the handshake is over.
+ */
+enum status wire_socket_options(void *socket, enum wire_role role) {
+  int64_t largest = FRAME_BYTES_MAX;
+  int failed = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
+  unsigned wanted = role == WIRE_ROLE_BROKER ? ON_BROKER : ON_PEER;
+  for (size_t i = 0; i < sizeof options / sizeof options[0] && failed == 0; i++) {
+    if ((options[i].roles & wanted) != 0) {
+      failed = zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof(int));
+    }
+  }
+  return failed == 0 ? OK : fail(BROKEN, "socket option: %s", zmq_strerror(errno));
+}

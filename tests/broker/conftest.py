@@ -1,0 +1,71 @@
+"""Fixtures: `redis` and `broker` are fresh for every story, and every story ends with an audit that finds nothing."""
+import os
+import sys
+
+import pytest
+import zmq
+
+sys.path.insert(0, os.path.dirname(__file__))
+import house  # noqa: E402
+
+
+@pytest.fixture
+def redis():
+    server = house.Redis()
+    yield server
+    try:
+        if server.process.poll() is None:
+            assert server.audit() == []
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def context():
+    zmq_context = zmq.Context()
+    yield zmq_context
+    zmq_context.destroy(linger=0)
+
+
+@pytest.fixture
+def brokers(redis):
+    """Starts brokers on the story's Redis."""
+    started = []
+
+    def start(*extra, **options):
+        broker = house.Broker(redis.url, *extra, **options)
+        started.append(broker)
+        return broker
+
+    yield start
+    for broker in started:
+        broker.clean()
+
+
+@pytest.fixture
+def broker(brokers):
+    return brokers()
+
+
+@pytest.fixture
+def peers(context):
+    made = []
+
+    def make(kind, broker, *arguments, **options):
+        peer = kind(context, broker.endpoint, *arguments, **options)
+        made.append(peer)
+        return peer
+
+    yield make
+    for peer in made:
+        peer.close()
+
+
+@pytest.fixture
+def client(peers, broker):
+    return peers(house.Client, broker)
+
+
+@pytest.fixture
+def worker(peers, broker):
+    return peers(house.Worker, broker)

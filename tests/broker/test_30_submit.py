@@ -1,0 +1,112 @@
+"""SUBMIT: the same id again, what is filled in, what is refused."""
+import threading
+
+import pytest
+from house import Client, Refused, Worker, pb, until
+
+
+def test_same_id_same_content_is_the_same_job(worker, client):
+    first = client.submit(id="job-1", steps=9)
+    again = client.submit(id="job-1", steps=9)
+    assert not first.existed and again.existed and again.id == first.id and again.seed == first.seed
+    assign = worker.take_job()
+    worker.complete(assign)
+    after = client.submit(id="job-1", steps=9, watch=True)
+    assert after.existed and after.state == pb.JOB_STATE_SUCCEEDED
+    assert client.event("TERMINAL", "job-1").status.state == pb.JOB_STATE_SUCCEEDED
+    worker.claim()
+    assert worker.assigned(0.3) is None, "it does not run twice"
+
+
+def test_same_id_other_content_is_a_conflict(worker, client):
+    client.submit(id="job-1", steps=9)
+    with pytest.raises(Refused) as refused:
+        client.submit(id="job-1", steps=10)
+    assert refused.value.code == "ERROR_CONFLICT" and refused.value.error.field == "id"
+
+
+def test_one_job_from_many_threads_over_two_brokers(redis, brokers, context):
+    both = [brokers(), brokers()]
+    worker = Worker(context, both[0].endpoint)
+    answers = []
+
+    def submit(number):
+        client = Client(context, both[number % 2].endpoint)
+        answers.append(client.submit(id="the-one"))
+        client.close()
+
+    threads = [threading.Thread(target=submit, args=(i,)) for i in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 20 and sum(not answer.existed for answer in answers) == 1
+    assert len({answer.seed for answer in answers}) == 1
+    worker.close()
+
+
+def test_ids_sort_by_time(worker, client):
+    ids = [client.submit().id for _ in range(5)]
+    assert len(set(ids)) == 5 and all(len(job) == 26 for job in ids)
+    assert [job[:10] for job in ids] == sorted(job[:10] for job in ids)
+
+
+def test_no_worker_ever(client):
+    with pytest.raises(Refused) as refused:
+        client.submit()
+    assert refused.value.code == "ERROR_UNAVAILABLE" and refused.value.error.retry_after_ms > 0
+    with pytest.raises(Refused) as refused:
+        client.submit(steps=0)
+    assert refused.value.code == "ERROR_FIELD" and refused.value.error.field == "steps", "bad input is named first"
+
+
+def test_unknown_model_names_the_known(worker, client):
+    with pytest.raises(Refused) as refused:
+        client.submit(model="demon")
+    assert refused.value.code == "ERROR_UNKNOWN_MODEL" and refused.value.error.limit == "demo"
+
+
+def test_a_model_of_another_brokers_worker_is_known_at_once(redis, brokers, peers):
+    one, other = brokers(), brokers()
+    peers(Worker, one, models=["new"])
+    assert peers(Client, other).submit(model="new").id
+
+
+def test_models_outlive_their_workers(redis, broker, worker, client):
+    assert worker.bye() == "OK"
+    redis.pass_time(24 * 3600 * 1000)
+    job = client.submit().id
+    assert "no live worker has model demo" in client.explain(job)
+    assert client.ask("MODELS").model[0].workers == 0
+    assert list(client.ask("STATUS").worker) == []
+
+
+@pytest.mark.parametrize("fields,field", [
+    (dict(width=1024), "width"), (dict(height=264), "height"), (dict(width=100), "width"), (dict(steps=1001), "steps"),
+    (dict(guidance_scale=float("nan")), "guidance_scale"), (dict(images=0), "images"), (dict(id="a b"), "id"),
+    (dict(prompt="x" * 9000), "prompt"), (dict(seed=2 ** 53), "seed"),
+])
+def test_bad_fields_are_named(worker, client, fields, field):
+    with pytest.raises(Refused) as refused:
+        client.submit(**fields)
+    assert refused.value.code == "ERROR_FIELD" and refused.value.error.field == field and refused.value.error.limit
+
+
+def test_the_largest_worker_decides_what_is_accepted_and_size_finds_it(redis, broker, peers, client):
+    small, large = peers(Worker, broker, "small", max_side=128), peers(Worker, broker, "large", max_side=256)
+    until(lambda: client.ask("MODELS").model[0].workers == 2)
+    big, little = client.submit(width=256).id, client.submit(width=128).id
+    assert client.ask("MODELS").model[0].max_side == 128
+    assert small.take_job().job.id == little, "what is too large for it does not stand in its way"
+    assert large.take_job().job.id == big
+
+
+def test_a_full_queue_says_so(redis, brokers, peers):
+    broker = brokers("--queue-max", "2")
+    peers(Worker, broker)
+    client = peers(Client, broker)
+    client.submit(), client.submit(id="second")
+    with pytest.raises(Refused) as refused:
+        client.submit()
+    assert refused.value.code == "ERROR_EXHAUSTED" and refused.value.error.retry_after_ms > 0
+    assert client.submit(id="second").existed

@@ -1,0 +1,144 @@
+/* book.h - a listener that writes down what an engine tells, job by job, and short words for jobs.
+ */
+#ifndef DARKROOM_TESTS_UNIT_ENGINE_BOOK_H
+#define DARKROOM_TESTS_UNIT_ENGINE_BOOK_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "worker/engine/engine.h"
+
+enum { BOOK_JOBS_MAX = 96, BOOK_IMAGES_MAX = 8 };
+
+struct entry {
+  char id[JOB_ID_BYTES_MAX + 1];
+  uint64_t fence;
+  int started, finished, failed, step_events;
+  uint32_t step, steps;
+  uint32_t pictures;
+  uint64_t seed[BOOK_IMAGES_MAX];
+  uint64_t hash[BOOK_IMAGES_MAX]; /* FNV-1a of the pixels */
+  uint32_t width, height;
+  uint8_t *rgb; /* of image 0 */
+  Darkroom__V1__FailKind kind;
+  Darkroom__V1__ErrorCode code;
+  char field[64];
+  uint64_t denoise_us, decode_us;
+  uint32_t denoise_steps;
+  int order; /* in which jobs ended */
+};
+struct book {
+  int jobs, ended, turns;
+  uint32_t largest_rows;
+  bool backwards; /* a step was told that was not more than the one before */
+  struct entry entries[BOOK_JOBS_MAX];
+};
+
+static inline struct entry *book_find(struct book *book, const char *id) {
+  for (int i = 0; i < book->jobs; i++) {
+    if (strcmp(book->entries[i].id, id) == 0) {
+      return &book->entries[i];
+    }
+  }
+  struct entry *entry = &book->entries[book->jobs++ % BOOK_JOBS_MAX];
+  snprintf(entry->id, sizeof entry->id, "%s", id);
+  return entry;
+}
+
+static inline void book_started(void *context, const char *id, uint64_t fence) {
+  struct entry *entry = book_find(context, id);
+  entry->started++;
+  entry->fence = fence;
+}
+static inline void book_step(void *context, const char *id, uint64_t fence, uint32_t step,
+                             uint32_t steps) {
+  (void)fence;
+  struct book *book = context;
+  struct entry *entry = book_find(book, id);
+  book->backwards = book->backwards || step <= entry->step || step > steps;
+  entry->step_events++;
+  entry->step = step;
+  entry->steps = steps;
+}
+static inline void book_pixels(void *context, const struct engine_picture *picture) {
+  struct entry *entry = book_find(context, picture->id);
+  size_t bytes = (size_t)picture->width * picture->height * 3;
+  uint64_t hash = UINT64_C(14695981039346656037);
+  for (size_t i = 0; i < bytes; i++) {
+    hash = (hash ^ picture->rgb[i]) * UINT64_C(1099511628211);
+  }
+  entry->pictures++;
+  entry->width = picture->width;
+  entry->height = picture->height;
+  if (picture->index < BOOK_IMAGES_MAX) {
+    entry->hash[picture->index] = hash;
+    entry->seed[picture->index] = picture->seed;
+  }
+  if (picture->index == 0) {
+    entry->rgb = realloc(entry->rgb, bytes);
+    memcpy(entry->rgb, picture->rgb, bytes);
+  }
+}
+static inline void book_finished(void *context, const char *id, uint64_t fence,
+                                 const Darkroom__V1__Timings *timings) {
+  (void)fence;
+  struct book *book = context;
+  struct entry *entry = book_find(book, id);
+  entry->finished++;
+  entry->order = ++book->ended;
+  entry->denoise_us = timings->denoise_us;
+  entry->decode_us = timings->decode_us;
+  entry->denoise_steps = timings->denoise_steps;
+}
+static inline void book_failed(void *context, const char *id, uint64_t fence,
+                               Darkroom__V1__FailKind kind, const Darkroom__V1__Error *error) {
+  (void)fence;
+  struct book *book = context;
+  struct entry *entry = book_find(book, id);
+  entry->failed++;
+  entry->order = ++book->ended;
+  entry->kind = kind;
+  entry->code = error->code;
+  snprintf(entry->field, sizeof entry->field, "%s", error->field != NULL ? error->field : "");
+}
+static inline void book_turn(void *context, uint32_t rows, uint32_t samples,
+                             uint64_t microseconds) {
+  (void)samples, (void)microseconds;
+  struct book *book = context;
+  book->turns++;
+  book->largest_rows = rows > book->largest_rows ? rows : book->largest_rows;
+}
+
+static inline struct engine_listener book_listener(struct book *book) {
+  return (struct engine_listener){.context = book,
+                                  .started = book_started,
+                                  .step = book_step,
+                                  .pixels = book_pixels,
+                                  .finished = book_finished,
+                                  .failed = book_failed,
+                                  .turn = book_turn};
+}
+static inline void book_close(struct book *book) {
+  for (int i = 0; i < BOOK_JOBS_MAX; i++) {
+    free(book->entries[i].rgb);
+  }
+  *book = (struct book){0};
+}
+
+/* A guided job of one small picture by euler in four steps; change what a test is about. */
+static inline Darkroom__V1__Job job_of(const char *id, const char *prompt, uint64_t seed) {
+  Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
+  job.id = (char *)id;
+  job.model = (char *)"fake";
+  job.prompt = (char *)prompt;
+  job.has_seed = job.has_steps = job.has_width = job.has_height = job.has_sampler = 1;
+  job.seed = seed;
+  job.steps = 4;
+  job.width = job.height = 64;
+  job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER;
+  return job;
+}
+
+#endif

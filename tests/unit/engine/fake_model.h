@@ -1,0 +1,143 @@
+/* fake_model.h - worker/model/model.h by a few lines of arithmetic on "ref", with knobs for what
+ * goes wrong. Defined in the test program itself, so that the real model is not linked. */
+#ifndef DARKROOM_TESTS_UNIT_ENGINE_FAKE_MODEL_H
+#define DARKROOM_TESTS_UNIT_ENGINE_FAKE_MODEL_H
+
+#include <math.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "worker/model/model.h"
+
+enum { FAKE_WIDTH = 4, FAKE_CALLS_MAX = 4096 };
+
+struct model {
+  struct device *device;
+  struct family family;
+};
+
+/* What the engine asked for, and what to do wrong. */
+static struct fake {
+  int opened, conditioned, calls, decoded;
+  int rows[FAKE_CALLS_MAX];            /* of each U-Net call */
+  int64_t cells[FAKE_CALLS_MAX];       /* its height x width */
+  float timesteps[BATCH_ROWS_MAX];     /* of the last call */
+  float conditionings[BATCH_ROWS_MAX]; /* of the last call: a number made from the prompt */
+  enum status predict_status;          /* instead of OK */
+  bool restless;                       /* the same input gives another output every time */
+  size_t predict_bytes_of_row;         /* claimed scratch a row and cell */
+} fake = {.predict_bytes_of_row = 64};
+
+/* A prompt as a number. "infinite" makes the latents infinite at the third call, "flat" the picture
+ * one colour. */
+static inline float fake_number(const char *prompt) {
+  float number = 0.1f;
+  for (const char *c = prompt; *c != '\0'; c++) {
+    number = fmodf(number * 1.7f + (float)(unsigned char)*c * 0.01f, 1.0f);
+  }
+  return number;
+}
+
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out) {
+  static struct model models[MODELS_MAX];
+  if (strcmp(source->folder, "broken") == 0) {
+    return fail_field(BAD_INPUT, "weights", "the fake folder is broken");
+  }
+  struct model *model = &models[fake.opened++ % MODELS_MAX];
+  *model = (struct model){.device = device};
+  model->family = (struct family){.name = "fake", .scale_factor = 8};
+  model->family.unet = (struct unet_facts){.in_channels = 4, .out_channels = 4, .sample_side = 8};
+  model->family.vae = (struct vae_facts){.latent_channels = 4};
+  model->family.noise = (struct noise_facts){.train_timesteps = 1000,
+                                             .beta_start = 0.00085,
+                                             .beta_end = 0.012,
+                                             .beta_schedule = BETAS_SCALED_LINEAR,
+                                             .set_alpha_to_one = true};
+  *out = model;
+  return OK;
+}
+
+void model_close(struct model **model) { *model = NULL; }
+const struct family *model_family(const struct model *model) { return &model->family; }
+size_t model_bytes(const struct model *model) { return sizeof *model; }
+size_t model_condition_bytes(const struct model *model) {
+  (void)model;
+  return 64;
+}
+
+enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
+                            const char *prompt, struct conditioning *out) {
+  (void)model;
+  fake.conditioned++;
+  if (arena_take(turn, 1024) == NULL) {
+    return EXHAUSTED;
+  }
+  if (strcmp(prompt, "unspeakable") == 0) {
+    return fail(BAD_INPUT, "the fake tokenizer cannot say this");
+  }
+  TRY(tensor_take(keep, ELEMENT_F32, TENSOR_SHAPE(1, FAKE_WIDTH), &out->embedding));
+  float *values = out->embedding.data;
+  values[0] = fake_number(prompt);
+  values[1] = strcmp(prompt, "infinite") == 0 ? 1.0f : 0.0f;
+  values[2] = strcmp(prompt, "flat") == 0 ? 1.0f : 0.0f;
+  return OK;
+}
+
+enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
+  struct arena_mark mark = arena_mark(turn);
+  int rows = (int)predict->input.shape[0];
+  int64_t cells = predict->input.shape[1] * predict->input.shape[2];
+  int64_t count = tensor_count(&predict->input) / rows;
+  if (fake.predict_status != OK) {
+    return fail(fake.predict_status, "the fake model was told to fail");
+  }
+  if (arena_take(turn, model_predict_bytes(model, rows, (int)predict->input.shape[1],
+                                           (int)predict->input.shape[2])) == NULL) {
+    return EXHAUSTED;
+  }
+  fake.rows[fake.calls % FAKE_CALLS_MAX] = rows;
+  fake.cells[fake.calls++ % FAKE_CALLS_MAX] = cells;
+  for (int b = 0; b < rows; b++) {
+    const float *embedding = predict->conditionings[b]->embedding.data;
+    const float *x = (const float *)predict->input.data + b * count;
+    float *y = (float *)predict->prediction.data + b * count;
+    fake.timesteps[b] = predict->timesteps[b];
+    fake.conditionings[b] = embedding[0];
+    for (int64_t i = 0; i < count; i++) {
+      y[i] = tanhf(x[i] * (0.5f + embedding[0])) + predict->timesteps[b] / 2000.0f +
+             (float)i / (float)count;
+      y[i] += fake.restless ? (float)fake.calls : 0.0f;
+      y[i] = embedding[2] > 0.0f ? 1000.0f : y[i];
+      y[i] = embedding[1] > 0.0f && predict->timesteps[b] < 500.0f ? INFINITY : y[i];
+    }
+  }
+  arena_release(turn, mark);
+  return OK;
+}
+
+size_t model_predict_bytes(const struct model *model, int rows, int height, int width) {
+  (void)model;
+  return fake.predict_bytes_of_row * (size_t)rows * (size_t)height * (size_t)width;
+}
+
+enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
+                         const struct tensor *pixels) {
+  (void)turn;
+  int64_t width = latents->shape[1], factor = model->family.scale_factor;
+  fake.decoded++;
+  for (int64_t i = 0; i < tensor_count(pixels); i++) {
+    int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
+    float value = ((const float *)latents->data)[(y * width + x) * 4 + i % 3];
+    ((uint8_t *)pixels->data)[i] =
+        (uint8_t)lrintf(fminf(fmaxf(value * 40.0f + 128.0f, 0.0f), 255.0f));
+  }
+  return OK;
+}
+
+size_t model_decode_bytes(const struct model *model, int height, int width) {
+  (void)model;
+  return (size_t)height * (size_t)width * 64;
+}
+
+#endif

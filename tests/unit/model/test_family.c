@@ -1,0 +1,169 @@
+/* test_family.c - facts out of config files, and each kind of value that must be refused by name.
+ */
+#include "worker/model/family.h"
+
+#include "tests/unit/model/tiny.h"
+
+/* A folder of this process's own. */
+static const char *scratch(void) {
+  static char path[64];
+  snprintf(path, sizeof path, "/tmp/darkroom-family-%d", getpid());
+  return path;
+}
+
+/* The tiny model's configs in a folder of their own, one of them with a key changed or added. */
+static void change(const char *file, const char *key, const char *value) {
+  char command[512];
+  snprintf(command, sizeof command,
+           "rm -rf %s && mkdir %s && cd %s && cp --parents */*.json *.json %s", scratch(),
+           scratch(), tiny_folder("tiny-eps"), scratch());
+  tiny_shell(command);
+  if (file == NULL) {
+    return;
+  }
+  json_t *root = NULL, *changed = json_loads(value, JSON_DECODE_ANY, NULL);
+  char path[256];
+  snprintf(path, sizeof path, "%s/%s", scratch(), file);
+  root = json_load_file(path, 0, NULL);
+  assert_non_null(root);
+  assert_non_null(changed);
+  json_object_set_new(root, key, changed);
+  assert_int_equal(json_dump_file(root, path, 0), 0);
+  json_decref(root);
+}
+
+static void facts_of_the_tiny_model(void **state) {
+  (void)state;
+  struct family family;
+  assert_ok(family_read(tiny_folder("tiny-eps"), &family));
+  assert_int_equal(family.clip.width, 32);
+  assert_int_equal(family.clip.activation, ACTIVATION_QUICK_GELU);
+  assert_int_equal(family.unet.levels, 2);
+  assert_int_equal(family.unet.channels[1], 64);
+  assert_int_equal(family.unet.heads[0], 2);
+  assert_true(family.unet.attention_down[0] && !family.unet.attention_down[1]);
+  assert_true(!family.unet.attention_up[0] && family.unet.attention_up[1]);
+  assert_int_equal(family.vae.levels, 4);
+  assert_int_equal(family.scale_factor, 8);
+  assert_float_equal(family.vae.scaling_factor, 0.5, 1e-9);
+  assert_int_equal(family.noise.spacing, SPACING_LEADING);
+  assert_int_equal(family.noise.prediction, PREDICTION_EPSILON);
+  assert_int_equal(family.noise.beta_schedule, BETAS_SCALED_LINEAR);
+  assert_false(family.noise.set_alpha_to_one);
+  assert_ok(family_read(tiny_folder("tiny-v"), &family));
+  assert_int_equal(family.noise.prediction, PREDICTION_V);
+  assert_int_equal(family.noise.spacing, SPACING_TRAILING);
+}
+
+static void values_that_are_accepted(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *key, *value;
+  } rows[] = {
+      {"unet/config.json", "attention_head_dim", "[2, 4]"},
+      {"unet/config.json", "num_attention_heads", "[4, 4]"},
+      {"unet/config.json", "resnet_out_scale_factor", "1.0"},
+      {"unet/config.json", "use_linear_projection", "true"},
+      {"unet/config.json", "transformer_layers_per_block", "[1, 2]"},
+      {"text_encoder/config.json", "hidden_act", "\"gelu\""},
+      {"scheduler/scheduler_config.json", "_class_name", "\"DPMSolverMultistepScheduler\""},
+      {"scheduler/scheduler_config.json", "use_karras_sigmas", "true"},
+      {"model_index.json", "safety_checker",
+       "[\"stable_diffusion\", \"StableDiffusionSafetyChecker\"]"},
+  };
+  struct family family;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    change(rows[i].file, rows[i].key, rows[i].value);
+    assert_ok(family_read(scratch(), &family));
+  }
+}
+
+static void values_that_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *key, *value, *reason;
+  } rows[] = {
+      {"unet/config.json", "brand_new_option", "1", "brand_new_option (1) is not a key"},
+      {"unet/config.json", "class_embed_type", "\"timestep\"", "class_embed_type is 'timestep'"},
+      {"unet/config.json", "time_cond_proj_dim", "256", "time_cond_proj_dim is 256"},
+      {"unet/config.json", "resnet_time_scale_shift", "\"scale_shift\"", "implemented: 'default'"},
+      {"unet/config.json", "down_block_types", "[\"CrossAttnDownBlock2D\", \"AttnDownBlock2D\"]",
+       "AttnDownBlock2D"},
+      {"unet/config.json", "down_block_types", "[\"CrossAttnDownBlock2D\"]",
+       "has 1 entries, block_out_channels 2"},
+      {"unet/config.json", "block_out_channels", "[32, 60]",
+       "60 channels are not a multiple of norm_num_groups 8"},
+      {"unet/config.json", "block_out_channels", "[8,8,8,8,8,8,8]", "list of 1 to 6"},
+      {"unet/config.json", "block_out_channels", "32", "list of 1 to 6"},
+      {"unet/config.json", "attention_head_dim", "[2, 3]",
+       "64 channels are not a multiple of 3 heads"},
+      {"unet/config.json", "attention_head_dim", "[2, 4, 4]", "has 3 entries"},
+      {"unet/config.json", "attention_head_dim", "0", "allowed: 1 to 256"},
+      {"unet/config.json", "attention_head_dim", "2.5", "attention_head_dim is 2.5"},
+      {"unet/config.json", "cross_attention_dim", "64", "but the text encoder gives 32"},
+      {"unet/config.json", "in_channels", "9", "in_channels 9"},
+      {"unet/config.json", "center_input_sample", "true", "center_input_sample is true"},
+      {"vae/config.json", "shift_factor", "0.1", "shift_factor is 0.1"},
+      {"vae/config.json", "out_channels", "1", "out_channels is 1"},
+      {"vae/config.json", "scaling_factor", "0", "scaling_factor is 0"},
+      {"vae/config.json", "scaling_factor", "\"x\"", "scaling_factor is 'x'"},
+      {"vae/config.json", "up_block_types", "[\"UpDecoderBlock2D\"]", "has 1 entries"},
+      {"text_encoder/config.json", "hidden_act", "\"relu\"", "hidden_act is 'relu'"},
+      {"text_encoder/config.json", "num_attention_heads", "5", "not a multiple of 5 heads"},
+      {"text_encoder/config.json", "max_position_embeddings", "248", "allowed: 3 to 77"},
+      {"scheduler/scheduler_config.json", "_class_name", "\"LCMScheduler\"",
+       "_class_name is 'LCMScheduler'"},
+      {"scheduler/scheduler_config.json", "trained_betas", "[0.1]", "trained_betas is [0.1"},
+      {"scheduler/scheduler_config.json", "thresholding", "true", "thresholding is true"},
+      {"scheduler/scheduler_config.json", "num_train_timesteps", "4000", "allowed: 1 to"},
+      {"model_index.json", "_class_name", "\"StableDiffusionXLPipeline\"",
+       "StableDiffusionXLPipeline"},
+      {"model_index.json", "text_encoder_2", "[null, null]", "text_encoder_2"},
+  };
+  struct family family;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    change(rows[i].file, rows[i].key, rows[i].value);
+    assert_refused(family_read(scratch(), &family), rows[i].reason);
+    assert_string_equal(fail_field_name(), "config");
+    if (strstr(fail_reason(), rows[i].file) == NULL) {
+      fail_msg("%s is not named in %s", rows[i].file, fail_reason());
+    }
+  }
+}
+
+static void files_that_are_wrong(void **state) {
+  (void)state;
+  struct family family;
+  assert_refused(family_read("/nonexistent", &family), "model_index.json");
+  change(NULL, NULL, NULL);
+  char path[256];
+  snprintf(path, sizeof path, "%s/vae/config.json", scratch());
+  assert_int_equal(unlink(path), 0);
+  assert_refused(family_read(scratch(), &family), "vae/config.json");
+  char nothing[1];
+  static const struct config_key table[] = {{"a", .kind = CONFIG_ANY}, {.key = NULL}};
+  assert_refused(config_parse("x", "{\"a\":1,\"a\":2}", 13, table, nothing), "duplicate");
+  assert_refused(config_parse("x", "{\"a\":[[[[[[[[1]]]]]]]]}", 23, table, nothing), "nested");
+  assert_refused(config_parse("x", "{\"a\":NaN}", 9, table, nothing), "line 1");
+  assert_ok(config_parse("x", "{\"a\":-Infinity}", 15, table, nothing));
+  assert_ok(config_parse("x", "{\"a\":\"-Infinity\"}", 17, table, nothing));
+  assert_ok(config_parse("x", "{\"a\":1000000000000000019884624838656}", 37, table, nothing));
+}
+
+static int remove_folder(void **state) {
+  (void)state;
+  char command[256];
+  snprintf(command, sizeof command, "rm -rf %s", scratch());
+  tiny_shell(command);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(facts_of_the_tiny_model),
+      cmocka_unit_test(values_that_are_accepted),
+      cmocka_unit_test(values_that_are_refused),
+      cmocka_unit_test(files_that_are_wrong),
+  };
+  return cmocka_run_group_tests_name("family", tests, NULL, remove_folder);
+}

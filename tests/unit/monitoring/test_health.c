@@ -1,0 +1,144 @@
+/* test_health.c - the admin port as a scraper and a load balancer meet it. */
+#include <curl/curl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "base/bytes.h"
+#include "monitoring/health.h"
+#include "monitoring/metrics.h"
+
+static bool is_ready = true;
+static struct health *health;
+
+static bool ready(void *context, char *reason, size_t reason_bytes) {
+  assert_ptr_equal(context, &is_ready);
+  snprintf(reason, reason_bytes, "redis is away");
+  return is_ready;
+}
+
+static int start(void **state) {
+  (void)state;
+  is_ready = true;
+  struct health_options options = {"127.0.0.1:0", "9.9.9", ready, &is_ready};
+  metrics_open(METRICS_OF_BROKER, "9.9.9");
+  return health_open(&options, &health) == OK ? 0 : -1;
+}
+
+static int stop(void **state) {
+  (void)state;
+  health_close(&health);
+  return health == NULL ? 0 : -1;
+}
+
+static size_t collect(char *data, size_t size, size_t count, void *out) {
+  return bytes_append(out, data, size * count) == OK ? size * count : 0;
+}
+
+struct answer {
+  long code;
+  char type[128];
+  struct bytes body;
+};
+
+static void request(const char *path, const char *method, struct answer *answer) {
+  char url[128];
+  char *type = NULL;
+  snprintf(url, sizeof url, "http://127.0.0.1:%d%s", health_port(health), path);
+  bytes_open(&answer->body, 1 << 20);
+  CURL *curl = curl_easy_init();
+  curl_easy_setopt(curl, CURLOPT_URL, url);
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+  curl_easy_setopt(curl, CURLOPT_NOBODY, strcmp(method, "HEAD") == 0 ? 1L : 0L);
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 10000L);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer->body);
+  if (strcmp(method, "POST") == 0) {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "some=body");
+  }
+  assert_int_equal(curl_easy_perform(curl), CURLE_OK);
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->code);
+  curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+  snprintf(answer->type, sizeof answer->type, "%s", type != NULL ? type : "");
+  curl_easy_cleanup(curl);
+}
+
+static void expect(const char *method, const char *path, long code, const char *body) {
+  struct answer answer;
+  request(path, method, &answer);
+  assert_int_equal(answer.code, code);
+  if (body != NULL) {
+    assert_string_equal(bytes_text(&answer.body), body);
+  }
+  bytes_close(&answer.body);
+}
+
+static void test_pages(void **state) {
+  (void)state;
+  expect("GET", "/healthz", 200, "ok\n");
+  expect("GET", "/readyz", 200, "ready\n");
+  expect("GET", "/version", 200, "9.9.9\n");
+  expect("HEAD", "/healthz", 200, "");
+  expect("GET", "/", 404, NULL);
+  expect("GET", "/metrics/x", 404, NULL);
+  expect("POST", "/metrics", 405, NULL);
+  expect("DELETE", "/healthz", 405, NULL);
+  expect("POST", "/nowhere", 404, NULL);
+}
+
+static void test_not_ready_says_why(void **state) {
+  (void)state;
+  is_ready = false;
+  expect("GET", "/readyz", 503, "not ready: redis is away\n");
+  expect("GET", "/healthz", 200, "ok\n");
+}
+
+static void test_metrics_have_prometheus_content_type(void **state) {
+  (void)state;
+  struct answer answer;
+  request("/metrics", "GET", &answer);
+  assert_int_equal(answer.code, 200);
+  assert_string_equal(answer.type, "text/plain; version=0.0.4; charset=utf-8");
+  assert_non_null(strstr(bytes_text(&answer.body), "darkroom_build_info{version=\"9.9.9\"} 1"));
+  bytes_close(&answer.body);
+}
+
+static void test_bad_addresses(void **state) {
+  (void)state;
+  static const char *const bad[] = {"nowhere",     "127.0.0.1",       "127.0.0.1:",
+                                    "127.0.0.1:x", "127.0.0.1:65536", "no.such.host.invalid:1"};
+  struct health *other = NULL;
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    struct health_options options = {.address = bad[i], .version = "1"};
+    assert_int_equal(health_open(&options, &other), BAD_INPUT);
+  }
+  char taken[32];
+  snprintf(taken, sizeof taken, "127.0.0.1:%d", health_port(health));
+  struct health_options options = {.address = taken, .version = "1"};
+  assert_int_equal(health_open(&options, &other), UNAVAILABLE);
+  assert_null(other);
+  options.address = "[::1]:0";
+  enum status status = health_open(&options, &other); /* a machine may have no IPv6 */
+  assert_true(status == OK || status == UNAVAILABLE);
+  health_close(&other);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_pages, start, stop),
+      cmocka_unit_test_setup_teardown(test_not_ready_says_why, start, stop),
+      cmocka_unit_test_setup_teardown(test_metrics_have_prometheus_content_type, start, stop),
+      cmocka_unit_test_setup_teardown(test_bad_addresses, start, stop),
+  };
+  curl_global_init(CURL_GLOBAL_ALL);
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/* test_plan.c - every row of the table of samplers against its plain loop (loops.h), and what must
+ * hold for any plan.
+ *
+ * The loops are first held against the published goldens of diffusers' tests (tests/schedulers of
+ * diffusers 0.35). DDIM's goldens clip and those of DPM++ end at the least sigma: plans offer
+ * neither, so those goldens judge the loop, and the loop without these options judges the plan.
+ * Euler ancestral's golden needs torch's noise: tests/unit/engine.
+ */
+#include "worker/sampler/plan.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/sampler/loops.h"
+
+static struct noise_levels levels;
+static struct arena *arena;
+
+static void count_noise(void *context, double *out) {
+  int *drawn = context;
+  ++*drawn;
+  for (int k = 0; k < LOOP_VALUES; k++) {
+    out[k] = sin(k + 7 * *drawn);
+  }
+}
+
+static const struct judge {
+  const char *sampler;
+  void (*run)(struct loop *loop);
+} judges[] = {{"euler", loop_euler},
+              {"euler_a", loop_euler_a},
+              {"ddim", loop_ddim},
+              {"dpmpp_2m", loop_dpmpp_2m}};
+enum { JUDGES = sizeof judges / sizeof judges[0] };
+
+static struct loop standard(void) {
+  struct loop loop = {.train = 1000,
+                      .steps = 10,
+                      .beta_start = 1e-4,
+                      .beta_end = 0.02,
+                      .alpha_to_one = true,
+                      .model = loop_model};
+  loop_start(loop.x);
+  return loop;
+}
+
+static void make_levels(const struct loop *loop) {
+  struct noise_facts facts = {.train_timesteps = loop->train,
+                              .beta_start = loop->beta_start,
+                              .beta_end = loop->beta_end,
+                              .prediction = (enum prediction)loop->prediction,
+                              .set_alpha_to_one = loop->alpha_to_one};
+  assert_int_equal(noise_levels_make(&facts, &levels), OK);
+}
+
+/* What the engine does with a plan, in double. */
+static void run_plan(const struct plan *plan, const struct loop *loop,
+                     double slots[SAMPLE_SLOTS_MAX][LOOP_VALUES]) {
+  int width = plan->slots + 2;
+  double noise[LOOP_VALUES] = {0};
+  for (int k = 0; k < LOOP_VALUES; k++) {
+    slots[0][k] = plan->start_scale * loop->x[k];
+  }
+  for (const struct plan_row *row = plan->row; row < plan->row + plan->rows; row++) {
+    if (row->needs_noise) {
+      loop->noise(loop->noise_context, noise);
+    }
+    for (int k = 0; k < LOOP_VALUES; k++) {
+      double seen = slots[0][k] * row->input_scale;
+      slots[0][k] = loop->feed_scaled ? seen : slots[0][k];
+      double columns[SAMPLE_SLOTS_MAX + 2], out[SAMPLE_SLOTS_MAX] = {0};
+      for (int s = 0; s < plan->slots; s++) {
+        columns[s] = slots[s][k];
+      }
+      columns[plan->slots] = loop->model(seen, row->timestep);
+      columns[plan->slots + 1] = noise[k];
+      for (int cell = 0; cell < plan->slots * width; cell++) {
+        out[cell / width] += (double)row->matrix[cell] * columns[cell % width];
+      }
+      for (int s = 0; s < plan->slots; s++) {
+        slots[s][k] = out[s];
+      }
+    }
+  }
+}
+
+static double run_plan_of(const struct loop *loop, const char *sampler, double *out) {
+  static double slots[SAMPLE_SLOTS_MAX][LOOP_VALUES];
+  struct plan_request request = {&levels, sampler, loop->karras, loop->steps};
+  struct plan plan;
+  assert_int_equal(plan_make(arena, &request, &plan), OK);
+  memset(slots, 0, sizeof slots);
+  run_plan(&plan, loop, slots);
+  memcpy(out, slots[0], sizeof slots[0]);
+  arena_drop(arena);
+  return loop_sum(out);
+}
+
+/* ---- the published goldens ---- */
+
+static double mean_of(struct loop loop, void (*run)(struct loop *)) {
+  run(&loop);
+  return loop_sum(loop.x) / LOOP_VALUES;
+}
+
+static double sum_of(struct loop loop, void (*run)(struct loop *)) {
+  run(&loop);
+  return loop_sum(loop.x);
+}
+
+static void loops_reach_the_goldens_of_ddim(void **state) {
+  (void)state;
+  struct loop loop = standard();
+  loop.clip = true;
+  assert_float_equal(sum_of(loop, loop_ddim), 172.0067, 1e-2);
+  loop.beta_start = 0.01;
+  assert_float_equal(sum_of(loop, loop_ddim), 149.8295, 1e-2);
+  loop.alpha_to_one = false;
+  assert_float_equal(sum_of(loop, loop_ddim), 149.0784, 1e-2);
+  loop = standard();
+  loop.clip = true;
+  loop.prediction = LOOP_V;
+  assert_float_equal(sum_of(loop, loop_ddim), 52.5302, 1e-2);
+}
+
+static void loops_reach_the_goldens_of_dpmpp_2m(void **state) {
+  (void)state;
+  struct loop loop = standard();
+  loop.end_at_minimum = true;
+  assert_float_equal(mean_of(loop, loop_dpmpp_2m), 0.3301, 1e-3);
+  loop.prediction = LOOP_V;
+  assert_float_equal(mean_of(loop, loop_dpmpp_2m), 0.2251, 1e-3);
+  loop.karras = true;
+  assert_float_equal(mean_of(loop, loop_dpmpp_2m), 0.2096, 1e-3);
+}
+
+static void loop_and_plan_reach_the_goldens_of_euler(void **state) {
+  (void)state;
+  double out[LOOP_VALUES];
+  struct loop loop = standard();
+  loop.train = 1100;
+  loop.feed_scaled = true;
+  make_levels(&loop);
+  assert_float_equal(sum_of(loop, loop_euler), 10.0807, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "euler", out), 10.0807, 1e-2);
+  loop.karras = true;
+  assert_float_equal(sum_of(loop, loop_euler), 124.52299, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "euler", out), 124.52299, 1e-2);
+  loop.karras = false;
+  loop.prediction = LOOP_V;
+  make_levels(&loop);
+  assert_float_equal(sum_of(loop, loop_euler), 0.0002, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "euler", out), 0.0002, 1e-2);
+}
+
+/* ---- plan = loop ---- */
+
+static void compare(const struct judge *judge, const struct loop *start) {
+  static double out[LOOP_VALUES];
+  int drawn = 0;
+  struct loop loop = *start;
+  loop.noise = count_noise;
+  loop.noise_context = &drawn;
+  double sum = run_plan_of(&loop, judge->sampler, out);
+  drawn = 0;
+  judge->run(&loop);
+  for (int k = 0; k < LOOP_VALUES; k++) {
+    /* Two steps of the table are f32, the loop is not. */
+    assert_true(fabs(out[k] - loop.x[k]) <= 1e-4 * (fabs(loop.x[k]) + sum / LOOP_VALUES));
+  }
+}
+
+static double bent_model(double x, double t) { return x / (1 + fabs(x)) + t / 2000; }
+
+static void every_sampler_is_its_loop(void **state) {
+  (void)state;
+  static const int steps[] = {1, 2, 3, 14, 15, 16, 25};
+  assert_int_equal(JUDGES, sampler_count);
+  for (size_t s = 0; s < JUDGES; s++) {
+    assert_string_equal(judges[s].sampler, samplers[s].name);
+    for (int prediction = LOOP_EPSILON; prediction <= LOOP_SAMPLE; prediction++) {
+      struct loop loop = standard();
+      loop.prediction = (enum loop_prediction)prediction;
+      loop.model = bent_model;
+      loop.beta_start = 0.00085;
+      make_levels(&loop);
+      for (size_t n = 0; n < sizeof steps / sizeof steps[0]; n++) {
+        loop.steps = steps[n];
+        loop.karras = false;
+        compare(&judges[s], &loop);
+        loop.karras = samplers[s].has_karras;
+        compare(&judges[s], &loop);
+      }
+    }
+  }
+}
+
+static int setup(void **state) {
+  (void)state;
+  return arena_open(NULL, 4 << 20, &arena) == OK ? 0 : -1;
+}
+static int teardown(void **state) {
+  (void)state;
+  arena_close(&arena);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(loops_reach_the_goldens_of_ddim),
+      cmocka_unit_test(loops_reach_the_goldens_of_dpmpp_2m),
+      cmocka_unit_test(loop_and_plan_reach_the_goldens_of_euler),
+      cmocka_unit_test(every_sampler_is_its_loop),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,129 @@
+/* batch.c - choosing rows and running them. A picture does not depend on its batch mates: every op
+ * promises that, and here each sample brings its own timestep, scale, matrix and noise. */
+#include "worker/engine/batch.h"
+
+#include "kernels/ops.h"
+
+#define ALIGNMENT 64 /* the arena's */
+
+/* Earlier due, then earlier admitted, then earlier image. */
+static bool before(const struct sample *a, const struct sample *b) {
+  if (a->due != b->due) {
+    return a->due < b->due;
+  }
+  return a->task->order != b->task->order ? a->task->order < b->task->order : a->index < b->index;
+}
+
+struct sample *batch_head(struct sample *samples, int count) {
+  struct sample *head = NULL;
+  for (int i = 0; i < count; i++) {
+    if (samples[i].task != NULL && (head == NULL || before(&samples[i], head))) {
+      head = &samples[i];
+    }
+  }
+  return head;
+}
+
+/* The first due after `last` that may share a call with the head. */
+static struct sample *next_mate(const struct sample *head, const struct sample *last,
+                                struct sample *samples, int count) {
+  struct sample *next = NULL;
+  for (int i = 0; i < count; i++) {
+    struct sample *sample = &samples[i];
+    bool mate =
+        sample->task != NULL && !sample_ended(sample) && task_same_bucket(sample->task, head->task);
+    if (mate && before(last, sample) && (next == NULL || before(sample, next))) {
+      next = sample;
+    }
+  }
+  return next;
+}
+
+void batch_gather(struct sample *head, struct sample *samples, int count, struct batch *out) {
+  *out = (struct batch){0};
+  for (struct sample *s = head; s != NULL; s = next_mate(head, s, samples, count)) {
+    int rows = task_rows(s->task);
+    if (out->rows + rows <= head->task->rows_max) {
+      out->samples[out->count++] = s;
+      out->rows += rows;
+    }
+  }
+}
+
+/* What op_gather, model_predict and op_advance want to know, row by row and sample by sample. */
+struct call {
+  const struct tensor *latents[BATCH_ROWS_MAX];
+  float scales[BATCH_ROWS_MAX];
+  float timesteps[BATCH_ROWS_MAX];
+  const struct conditioning *conditionings[BATCH_ROWS_MAX];
+  struct advance advances[BATCH_ROWS_MAX];
+};
+
+static int add_row(struct call *call, int row, const struct sample *sample,
+                   const struct conditioned *conditioned) {
+  call->latents[row] = &sample->latents;
+  call->scales[row] = sample_row(sample)->input_scale;
+  call->timesteps[row] = sample_row(sample)->timestep;
+  call->conditionings[row] = &conditioned->conditioning;
+  return row;
+}
+
+/* Unconditional row first, as diffusers has it. */
+static void fill_call(const struct batch *batch, struct call *call) {
+  int rows = 0;
+  for (int i = 0; i < batch->count; i++) {
+    const struct sample *sample = batch->samples[i];
+    const struct task *task = sample->task;
+    int uncond = task->uncond != NULL ? add_row(call, rows++, sample, task->uncond) : -1;
+    int cond = add_row(call, rows++, sample, task->cond);
+    call->advances[i] =
+        (struct advance){.slots = sample->slots,
+                         .matrix = sample_row(sample)->matrix,
+                         .cond_row = cond,
+                         .uncond_row = uncond,
+                         .guidance = task->guidance,
+                         .noise = sample_row(sample)->needs_noise ? &sample->noise : NULL};
+  }
+}
+
+static enum status run(const struct batch *batch, struct device *device, struct arena *scratch) {
+  const struct task *task = batch->samples[0]->task;
+  const struct unet_facts *unet = &task->resident->family->unet;
+  int64_t height = task->latent_height, width = task->latent_width;
+  struct call call;
+  fill_call(batch, &call);
+  struct predict predict = {.timesteps = call.timesteps, .conditionings = call.conditionings};
+  TRY(tensor_take(scratch, device_element(device),
+                  TENSOR_SHAPE(batch->rows, height, width, unet->in_channels), &predict.input));
+  TRY(tensor_take(scratch, ELEMENT_F32,
+                  TENSOR_SHAPE(batch->rows, height, width, unet->out_channels),
+                  &predict.prediction));
+  TRY(op_gather(device, call.latents, call.scales, &predict.input));
+  TRY(model_predict(task->resident->model, scratch, &predict));
+  return op_advance(device, call.advances, batch->count, &predict.prediction);
+}
+
+enum status batch_run(const struct batch *batch, struct device *device, struct arena *scratch,
+                      const struct drawing_room *room) {
+  for (int i = 0; i < batch->count; i++) {
+    TRY(sample_draw(batch->samples[i], device, room));
+  }
+  struct arena_mark mark = arena_mark(scratch);
+  enum status status = run(batch, device, scratch);
+  status = status == OK ? device_wait(device) : status;
+  arena_release(scratch, mark);
+  for (int i = 0; status == OK && i < batch->count; i++) {
+    sample_advanced(batch->samples[i]);
+  }
+  return status;
+}
+
+size_t batch_bytes(const struct task *task, struct device *device, int rows) {
+  const struct unet_facts *unet = &task->resident->family->unet;
+  size_t cells = (size_t)rows * (size_t)task_cells(task);
+  size_t input = cells * (size_t)unet->in_channels * element_bytes(device_element(device));
+  size_t prediction = cells * (size_t)unet->out_channels * sizeof(float);
+  size_t inside =
+      model_predict_bytes(task->resident->model, rows, task->latent_height, task->latent_width);
+  return budget_sum(inside, input + prediction + 2 * ALIGNMENT);
+}

@@ -1,0 +1,239 @@
+/* engine_main.c - the engine child's loop: orders in, a turn, reports out. */
+#include "worker/engine/engine_main.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "monitoring/log.h"
+#include "worker/engine/pipe.h"
+#include "worker/engine/pipe.pb-c.h"
+#include "worker/engine/report.h"
+
+#define MESSAGE_BYTES_MAX ((size_t)UNPACK_BYTES_MAX)
+
+/* An admission that found no room yet: packed, tried again after every turn. */
+struct pending {
+  struct bytes job; /* empty: a free place */
+  uint64_t fence;
+};
+
+struct child {
+  struct pipe pipe;
+  struct reporter reporter; /* its `lost` also when the parent talks nonsense: then leave */
+  struct arena *message;    /* one order or report at a time */
+  struct engine *engine;
+  struct device *device;
+  bool finishing; /* no more admissions will come */
+  int pending_count;
+  struct pending pending[SAMPLES_MAX];
+};
+
+/* ---- orders ---- */
+
+/* Keeps an admission for later. */
+static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t fence) {
+  if (child->pending_count == SAMPLES_MAX) {
+    report_no_room(&child->reporter, job->id, fence,
+                   "more jobs than slots were sent to this engine");
+    return;
+  }
+  struct pending *pending = &child->pending[child->pending_count];
+  size_t bytes = darkroom__v1__job__get_packed_size(job);
+  uint8_t *room = NULL;
+  bytes_open(&pending->job, FRAME_BYTES_MAX);
+  if (bytes_reserve(&pending->job, bytes, &room) != OK) {
+    report_no_room(&child->reporter, job->id, fence, fail_reason());
+    return;
+  }
+  pending->job.length = darkroom__v1__job__pack(job, room);
+  pending->fence = fence;
+  child->pending_count++;
+}
+
+static void forget_pending(struct child *child, int index) {
+  bytes_close(&child->pending[index].job);
+  child->pending_count--;
+  memmove(&child->pending[index], &child->pending[index + 1],
+          (size_t)(child->pending_count - index) * sizeof child->pending[0]);
+}
+
+/* A job that the engine refuses has been reported by it; one that it has no room for waits, behind
+ * those that wait. */
+static enum status admit(struct child *child, const Darkroom__V1__Job *job, uint64_t fence) {
+  enum status status = engine_admit(child->engine, job, fence);
+  if (status == UNAVAILABLE) {
+    report_no_room(&child->reporter, job->id, fence, fail_reason());
+  }
+  return status == EXHAUSTED || status == BROKEN ? status : OK;
+}
+
+static Darkroom__V1__Job *unpack_pending(struct child *child, const struct pending *pending) {
+  ProtobufCMessage *message = NULL;
+  enum status status = pipe_unpack(&darkroom__v1__job__descriptor, pending->job.data,
+                                   pending->job.length, child->message, &message);
+  return status == OK ? (Darkroom__V1__Job *)message : NULL;
+}
+
+static enum status retry_pending(struct child *child) {
+  for (int i = 0; i < child->pending_count;) {
+    arena_drop(child->message);
+    const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[i]);
+    enum status status = job != NULL ? admit(child, job, child->pending[i].fence) : OK;
+    if (status == BROKEN) {
+      return BROKEN;
+    }
+    if (status == EXHAUSTED) {
+      i++;
+      continue;
+    }
+    forget_pending(child, i);
+  }
+  return OK;
+}
+
+static void stop(struct child *child, const char *id, uint64_t fence) {
+  engine_stop(child->engine, id, fence);
+  for (int i = 0; i < child->pending_count; i++) {
+    arena_drop(child->message);
+    const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[i]);
+    if (job != NULL && child->pending[i].fence == fence && job->id != NULL &&
+        strcmp(job->id, id) == 0) {
+      forget_pending(child, i);
+      return;
+    }
+  }
+}
+
+static enum status obey(struct child *child, const Darkroom__Pipe__Order *order) {
+  child->finishing = child->finishing || (order->has_finish && order->finish);
+  if (order->admit != NULL && order->admit->job != NULL && order->admit->job->id != NULL) {
+    const Darkroom__V1__Job *job = order->admit->job;
+    enum status status =
+        child->pending_count == 0 ? admit(child, job, order->admit->fence) : EXHAUSTED;
+    if (status == BROKEN) {
+      return BROKEN;
+    }
+    if (status == EXHAUSTED) {
+      postpone(child, job, order->admit->fence);
+    }
+  }
+  if (order->stop != NULL && order->stop->id != NULL) {
+    char id[JOB_ID_BYTES_MAX + 1] = "";
+    strncpy(id, order->stop->id, sizeof id - 1); /* the order's memory is reused below */
+    stop(child, id, order->stop->fence);
+  }
+  return OK;
+}
+
+/* Obeys all orders that have come. Nonsense on the pipe means that the parent is not what we think:
+ * leave. */
+static enum status take_orders(struct child *child) {
+  for (;;) {
+    arena_drop(child->message);
+    ProtobufCMessage *message = NULL;
+    child->reporter.lost =
+        child->reporter.lost || pipe_receive(&child->pipe) != OK ||
+        pipe_take(&child->pipe, &darkroom__pipe__order__descriptor, child->message, &message) != OK;
+    if (child->reporter.lost || message == NULL) {
+      child->reporter.lost = child->reporter.lost || child->pipe.ended;
+      return OK;
+    }
+    TRY(obey(child, (const Darkroom__Pipe__Order *)message));
+  }
+}
+
+/* ---- the loop ---- */
+
+static bool done(const struct child *child) {
+  return child->reporter.lost ||
+         (child->finishing && child->pending_count == 0 && !engine_busy(child->engine));
+}
+
+/* Waits for orders while there is nothing to do. */
+static void wait_for_orders(struct child *child) {
+  struct pollfd poller = {.fd = child->pipe.fd, .events = POLLIN};
+  poller.events |= pipe_waiting(&child->pipe) ? POLLOUT : 0;
+  poll(&poller, 1, engine_busy(child->engine) ? 0 : -1);
+  child->reporter.lost = child->reporter.lost || pipe_flush(&child->pipe) != OK;
+}
+
+static enum status loop(struct child *child) {
+  for (;;) {
+    TRY(retry_pending(child));
+    TRY(take_orders(child));
+    if (done(child)) {
+      return OK;
+    }
+    if (engine_busy(child->engine)) {
+      TRY(engine_turn(child->engine));
+    }
+    wait_for_orders(child);
+  }
+}
+
+/* ---- the start ---- */
+
+static enum status start(struct child *child, int fd, const struct engine_main_settings *settings) {
+  TRY(pipe_open(&child->pipe, fd));
+  TRY(arena_open(NULL, MESSAGE_BYTES_MAX, &child->message));
+  struct device_settings device = {.threads = settings->threads, .force_f32 = settings->force_f32};
+  TRY(device_open(settings->device, &device, &child->device));
+  struct engine_settings engine = {
+      .device = child->device,
+      .models = settings->models,
+      .model_count = settings->model_count,
+      .slots = settings->slots != 0 ? settings->slots : ENGINE_SLOTS_STANDARD,
+      .batch_rows = settings->batch_rows != 0 ? settings->batch_rows : ENGINE_BATCH_ROWS_STANDARD,
+      .max_side = settings->max_side != 0 ? settings->max_side : JOB_SIDE_PIXELS_MAX,
+      .memory_max = settings->memory_max != 0 ? settings->memory_max : ENGINE_MEMORY_STANDARD,
+  };
+  const struct engine_listener listener = report_listener(&child->reporter);
+  TRY(engine_open(&engine, &listener, &child->engine));
+  report_ready(&child->reporter, child->engine, &engine);
+  return OK;
+}
+
+static void finish(struct child *child) {
+  while (child->pending_count > 0) {
+    forget_pending(child, 0);
+  }
+  engine_close(&child->engine);
+  device_close(&child->device);
+  arena_close(&child->message);
+  pipe_close(&child->pipe);
+}
+
+static int exit_code(enum status status) {
+  switch (status) {
+    case OK:
+      return ENGINE_EXIT_DONE;
+    case BAD_INPUT:
+      return ENGINE_EXIT_REFUSED;
+    case BROKEN:
+      return ENGINE_EXIT_BROKEN;
+    case UNAVAILABLE:
+    case EXHAUSTED:
+      break;
+  }
+  return ENGINE_EXIT_UNAVAILABLE;
+}
+
+int engine_main(int fd, const struct engine_main_settings *settings) {
+  static struct child child; /* large; there is one to a process */
+  child = (struct child){.pipe.fd = -1, .reporter.pipe = &child.pipe};
+  signal(SIGPIPE, SIG_IGN);
+  enum status status = start(&child, fd, settings);
+  status = status == OK ? loop(&child) : status;
+  if (status != OK) {
+    log_error("engine_failed", "device=%s status=%s reason=%s", settings->device,
+              status_name(status), fail_reason());
+  }
+  report_rest(&child.reporter);
+  if (status != BROKEN) { /* then the device's own calls may hang */
+    finish(&child);
+  }
+  return exit_code(status);
+}

@@ -1,0 +1,36 @@
+/* residence.h - which models live on the device: loaded at the start, found by id, read-only. */
+#ifndef DARKROOM_WORKER_ENGINE_RESIDENCE_H
+#define DARKROOM_WORKER_ENGINE_RESIDENCE_H
+
+#include "base/limits.h"
+#include "worker/engine/engine.h"
+#include "worker/sampler/noise_levels.h"
+
+/* A model at home. */
+struct resident {
+  const char *id;
+  const char *sha256;
+  struct model *model;
+  const struct family *family;
+  struct noise_levels *levels;
+};
+
+struct residence {
+  size_t count;
+  struct resident rows[MODELS_MAX];
+};
+
+/* Opens all models; what was opened stays in *out also on failure, for residence_close. Texts are
+ * copied into memory. */
+enum status residence_open(struct arena *memory, struct device *device,
+                           const struct engine_model *models, size_t count, struct residence *out);
+void residence_close(struct residence *residence);
+
+/* NULL when no model has that id. */
+const struct resident *residence_find(const struct residence *residence, const char *id);
+
+/* Pixels of the side the model was made for; what both sides of a picture must be a multiple of. */
+int resident_side(const struct resident *resident);
+int resident_multiple(const struct resident *resident);
+
+#endif

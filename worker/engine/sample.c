@@ -1,0 +1,112 @@
+/* sample.c - an image begins, draws, goes on and ends. */
+#include "worker/engine/sample.h"
+
+#include <string.h>
+
+#define ALIGNMENT 64 /* the arena's */
+
+static int channels(const struct task *task) { return task->resident->family->vae.latent_channels; }
+
+static size_t piece_bytes(const struct task *task) {
+  return (size_t)task_cells(task) * (size_t)channels(task) * sizeof(float);
+}
+
+static bool draws(const struct plan *plan) {
+  for (int i = 0; i < plan->rows; i++) {
+    if (plan->row[i].needs_noise) {
+      return true;
+    }
+  }
+  return false;
+}
+
+size_t sample_bytes(const struct task *task) {
+  size_t pieces = (size_t)task->plan.slots + (draws(&task->plan) ? 1 : 0);
+  return piece_bytes(task) * pieces + 2 * ALIGNMENT;
+}
+
+static void draw(struct sample *sample, const struct drawing_room *room) {
+  const struct task *task = sample->task;
+  random_normal_image(&sample->random, channels(task), task->latent_height, task->latent_width,
+                      room->scratch, room->values);
+}
+
+static enum status put_piece(struct sample *sample, struct device *device, const float *values,
+                             const struct tensor *to) {
+  return device_put(device, values, piece_bytes(sample->task), to);
+}
+
+static struct tensor slot(const struct sample *sample, int index) {
+  struct tensor rows = tensor_rows(&sample->slots, index, 1);
+  return tensor_view(&rows, 3, &sample->slots.shape[1]);
+}
+
+static enum status take_memory(struct sample *sample, struct device *device) {
+  const struct task *task = sample->task;
+  int64_t shape[] = {task->plan.slots, task->latent_height, task->latent_width, channels(task)};
+  TRY(device_arena(device, sample_bytes(task), &sample->memory));
+  TRY(tensor_take(sample->memory, ELEMENT_F32, 4, shape, &sample->slots));
+  if (draws(&task->plan)) {
+    TRY(tensor_take(sample->memory, ELEMENT_F32, 3, &shape[1], &sample->noise));
+  }
+  sample->latents = slot(sample, 0);
+  return OK;
+}
+
+/* Slot 0 is the initial noise, the others are 0. */
+static enum status start(struct sample *sample, struct device *device,
+                         const struct drawing_room *room) {
+  const struct task *task = sample->task;
+  random_seed(&sample->random, task->seed + sample->index);
+  draw(sample, room);
+  for (int64_t i = 0; i < task_cells(task) * channels(task); i++) {
+    room->values[i] *= task->plan.start_scale;
+  }
+  TRY(put_piece(sample, device, room->values, &sample->latents));
+  memset(room->values, 0, piece_bytes(task));
+  for (int i = 1; i < task->plan.slots; i++) {
+    struct tensor other = slot(sample, i);
+    TRY(put_piece(sample, device, room->values, &other));
+  }
+  return OK;
+}
+
+enum status sample_open(struct sample *sample, struct device *device, struct task *task,
+                        uint32_t index, const struct drawing_room *room) {
+  *sample = (struct sample){.task = task, .index = index};
+  enum status status = take_memory(sample, device);
+  status = status == OK ? start(sample, device, room) : status;
+  if (status != OK) {
+    sample_close(sample);
+  }
+  return status;
+}
+
+void sample_close(struct sample *sample) {
+  arena_close(&sample->memory);
+  sample->task = NULL;
+}
+
+bool sample_ended(const struct sample *sample) { return sample->cursor == sample->task->plan.rows; }
+
+const struct plan_row *sample_row(const struct sample *sample) {
+  return &sample->task->plan.row[sample->cursor];
+}
+
+enum status sample_draw(struct sample *sample, struct device *device,
+                        const struct drawing_room *room) {
+  if (!sample_row(sample)->needs_noise) {
+    return OK;
+  }
+  draw(sample, room);
+  return put_piece(sample, device, room->values, &sample->noise);
+}
+
+/* A step of the user's counts when its last row is done. */
+void sample_advanced(struct sample *sample) {
+  int step = sample_row(sample)->step;
+  sample->cursor++;
+  if (sample_ended(sample) || sample_row(sample)->step != step) {
+    sample->task->steps_done++;
+  }
+}

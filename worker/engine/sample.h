@@ -1,0 +1,52 @@
+/* sample.h - one image in the making: its latents, how far it is in its plan, its own noise. The
+ * only mutable thing.
+ *
+ * All its memory is taken when it begins, so no step can run out. slots, cursor and random are its
+ * whole state: written down after any row and put back elsewhere, it ends in the same bytes.
+ */
+#ifndef DARKROOM_WORKER_ENGINE_SAMPLE_H
+#define DARKROOM_WORKER_ENGINE_SAMPLE_H
+
+#include "kernels/device.h"
+#include "kernels/random.h"
+#include "kernels/tensor.h"
+#include "worker/engine/task.h"
+
+struct sample {
+  struct task *task; /* NULL: a free slot */
+  uint32_t index;    /* of the image in its job */
+  int cursor;        /* the next row of the plan */
+  struct arena *memory;
+  struct tensor slots;   /* f32 [S, H, W, C] on the device */
+  struct tensor latents; /* slot 0, [H, W, C] */
+  struct tensor noise;   /* f32 [H, W, C] on the device; data NULL when the plan draws none */
+  struct random random;  /* seeded with the job's seed + index */
+  /* Start-time fair queueing (Goyal et al. 1996): the virtual time at which it is due next. It
+   * grows by the work it was given over its job's weight, and who is due first goes first: so
+   * neither a busy shape nor a large picture nor a higher class can starve another. */
+  double due;
+};
+
+/* Where noise is drawn on the host: two pieces of the largest latent image each. */
+struct drawing_room {
+  float *values;
+  float *scratch;
+};
+
+/* Bytes on the device that a sample of this task takes. */
+size_t sample_bytes(const struct task *task);
+
+/* Begins image `index` of the task: takes its memory and draws its initial noise. */
+enum status sample_open(struct sample *sample, struct device *device, struct task *task,
+                        uint32_t index, const struct drawing_room *room);
+void sample_close(struct sample *sample);
+
+bool sample_ended(const struct sample *sample);
+const struct plan_row *sample_row(const struct sample *sample);
+/* Draws the fresh noise that the row at the cursor needs, if it needs any. */
+enum status sample_draw(struct sample *sample, struct device *device,
+                        const struct drawing_room *room);
+/* The row at the cursor has been applied. */
+void sample_advanced(struct sample *sample);
+
+#endif

@@ -1,0 +1,105 @@
+/* held.h - the jobs this worker holds and how far each is: plain data, owned by the worker's one
+ * loop. */
+#ifndef DARKROOM_WORKER_HELD_H
+#define DARKROOM_WORKER_HELD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "proto/darkroom.pb-c.h"
+#include "proto/wire.h"
+#include "worker/media/media.h"
+
+#define HELD_MAX SCRIPT_LOOP_MAX /* so that one BEAT names them all */
+#define HELD_TEXT_MAX 256
+
+/* ADMITTED -> RUNNING -> STORING -> ENDING -> (gone); LEAVING from anywhere. */
+enum held_state {
+  HELD_FREE,
+  HELD_ADMITTED, /* an engine has it and has not begun */
+  HELD_RUNNING,
+  HELD_STORING, /* the engine is through; not all pictures are stored */
+  HELD_ENDING,  /* its outcome is offered until a broker takes it */
+  HELD_LEAVING, /* nothing more is said of it; waits for its media tasks to come back */
+};
+
+enum picture_state {
+  PICTURE_MISSING,
+  PICTURE_BUSY /* a task is out */,
+  PICTURE_WAITING,
+  PICTURE_STORED
+};
+struct picture {
+  enum picture_state state;
+  bool told;        /* in a BEAT */
+  struct bytes png; /* only while the spool has no room for it */
+  char *url;
+  char *sha256;
+  uint64_t bytes;
+};
+
+/* What we keep saying until it is acknowledged: at most one thing per job. */
+struct offer {
+  enum wire_verb verb; /* START, COMPLETE, FAIL, RELEASE; 0: nothing */
+  uint64_t correlation;
+  int64_t due_ms;
+  int tries;
+};
+
+struct held {
+  enum held_state state;
+  char id[65];
+  uint64_t fence;
+  uint64_t generation; /* under which it was assigned: the broker compares it */
+  struct arena *arena; /* of all below; NULL in a free row */
+  Darkroom__V1__Job *job;
+  struct bytes assign; /* packed, as media and spool want it */
+  size_t child;        /* index; meaningless once the engine is through */
+  bool leftover;       /* from an earlier life of this worker */
+  bool news;           /* something a BEAT should tell soon */
+  uint32_t step, steps;
+  uint32_t images, received;
+  struct picture *picture; /* images of them */
+  uint32_t media_out;      /* tasks with media */
+  bool finished;           /* the engine said so, or the spool */
+  Darkroom__V1__Timings timings;
+  int64_t last_pixels_ms;
+  struct offer offer;
+  bool complete_said; /* then the objects may be published: never remove them on our own */
+  bool remove_objects;
+  Darkroom__V1__FailKind fail_kind;
+  Darkroom__V1__ErrorCode error_code;
+  char error_text[HELD_TEXT_MAX];
+};
+
+struct held_table {
+  struct held row[HELD_MAX];
+};
+
+/* A free row with its arena and a copy of the packed assignment, unpacked. NULL when none is free
+ * or the assignment cannot be read (fail() says which). */
+struct held *held_take(struct held_table *table, const uint8_t *assign, size_t bytes);
+/* Frees the row. */
+void held_drop(struct held *held);
+
+struct held *held_find(struct held_table *table, const char *id, uint64_t fence);
+struct held *held_find_id(struct held_table *table, const char *id);
+/* By the number of its open offer. */
+struct held *held_find_offer(struct held_table *table, uint64_t correlation);
+
+/* The index-th row in use, from *at on; NULL at the end. for (size_t at = 0; (held =
+ * held_next(table, &at)) != NULL;) */
+struct held *held_next(struct held_table *table, size_t *at);
+size_t held_count(const struct held_table *table);
+
+bool held_in_engine(const struct held *held);
+bool held_all_stored(const struct held *held);
+/* Pictures made and not yet stored. */
+uint32_t held_unstored(const struct held *held);
+
+#endif

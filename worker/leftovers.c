@@ -1,0 +1,64 @@
+/* leftovers.c - what an earlier life of this worker finished and could not hand in.
+ *
+ * A job whose engine was through when the worker died has "complete" in its spool folder. It is
+ * held again under the generation of that life, whose leases live until we say HELLO: so it is
+ * stored and handed in first. If its fence has died meanwhile, the broker says STALE and the folder
+ * goes.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "monitoring/log.h"
+#include "worker/media/spool.h"
+#include "worker/worker.h"
+
+enum { RESUME_MS = 20000 };
+
+static enum status read_complete(struct held *held, const struct spool_leftover *leftover) {
+  ProtobufCMessage *message = NULL;
+  TRY(wire_unpack_type(&darkroom__v1__complete__descriptor, leftover->complete.data,
+                       leftover->complete.length, held->arena, &message, NULL));
+  const Darkroom__V1__Complete *complete = (const Darkroom__V1__Complete *)message;
+  if (complete->id == NULL || strcmp(complete->id, held->id) != 0 ||
+      complete->fence != held->fence) {
+    return fail(BAD_INPUT, "assign and complete are of different attempts");
+  }
+  held->generation = complete->generation;
+  if (complete->timings != NULL) {
+    held->timings = *complete->timings;
+    held->timings.store_us = 0;
+  }
+  return OK;
+}
+
+static void each(void *context, const struct spool_leftover *leftover) {
+  struct worker *worker = context;
+  struct held *held = held_take(&worker->held, leftover->assign.data, leftover->assign.length);
+  bool fine = held != NULL && strcmp(held->id, leftover->id) == 0 && held->fence == leftover->fence;
+  if (!fine || read_complete(held, leftover) != OK) {
+    log_warning("leftover_unreadable", "job=%s reason=%s", leftover->id, fail_reason());
+    if (held != NULL) {
+      held_drop(held);
+    }
+    return;
+  }
+  held->state = HELD_STORING;
+  held->leftover = held->finished = true;
+  held->received = held->images;
+  held->step = held->steps = held->job->steps * held->images;
+  for (uint32_t i = 0; i < held->images; i++) {
+    held->picture[i].state = PICTURE_WAITING;
+  }
+  if (held->generation > worker->leftover_generation) {
+    worker->leftover_generation = held->generation;
+  }
+  worker->resuming = true;
+  log_event("leftover", "job=%s fence=%" PRIu64 " images=%u", held->id, held->fence, held->images);
+}
+
+enum status leftovers_read(struct worker *worker) {
+  TRY(spool_walk(worker->options->spool, each, worker));
+  worker->resume_until_ms = clock_ms() + RESUME_MS;
+  return OK;
+}

@@ -1,0 +1,237 @@
+/* main.c - darkroom-worker: the parent with its loop, media threads and admin port; or, as its
+ * child, an engine. */
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/version.h"
+#include "monitoring/health.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "worker/engine/engine_main.h"
+#include "worker/media/media.h"
+#include "worker/media/spool.h"
+#include "worker/worker.h"
+
+static enum worker_exit complain(enum worker_exit code) {
+  fprintf(stderr, "darkroom-worker: %s\n", fail_reason());
+  return code;
+}
+
+/* the child
+ * -------------------------------------------------------------------------------------------- */
+
+static int run_engine(const struct options *options, const struct models_table *table) {
+  struct engine_model models[MODELS_MAX];
+  size_t count = 0;
+  for (size_t i = 0; i < table->count; i++) {
+    const struct models_row *row = &table->row[i];
+    if (models_row_on(row, options->engine_device)) {
+      models[count++] = (struct engine_model){
+          .id = row->id,
+          .sha256 = row->sha256,
+          .source = {row->folder, row->hashes, row->hash_count},
+      };
+    }
+  }
+  struct engine_main_settings settings = {
+      .device = options->engine_device,
+      .threads = (int)options->threads,
+      .force_f32 = options->force_f32,
+      .models = models,
+      .model_count = count,
+      .slots = (int)options->slots,
+      .batch_rows = (int)options->batch_rows,
+      .max_side = (int)options->max_side,
+      .memory_max = (size_t)options->memory_mib * 1024 * 1024,
+  };
+  return engine_main((int)options->engine_child, &settings);
+}
+
+/* the parent
+ * ------------------------------------------------------------------------------------------- */
+
+static enum status every_device_has_a_model(const struct options *options,
+                                            const struct models_table *table) {
+  for (size_t d = 0; d < options->devices.count; d++) {
+    bool any = false;
+    for (size_t i = 0; i < table->count; i++) {
+      any = any || models_row_on(&table->row[i], options->devices.item[d]);
+    }
+    if (!any) {
+      return fail(BAD_INPUT, "%s: no model is pinned to %s", options->models,
+                  options->devices.item[d]);
+    }
+  }
+  return OK;
+}
+
+/* A store that refuses is known before the first job; one that is away may come back. */
+static enum status check_store(const struct store_settings *settings, bool *away) {
+  struct store *store = NULL;
+  TRY(store_open(settings, &store));
+  enum status status = store_check(store);
+  store_close(&store);
+  *away = status == UNAVAILABLE;
+  if (*away) {
+    log_warning("store_away", "reason=%s", fail_reason());
+  }
+  return *away ? OK : status;
+}
+
+static int block_signals(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGCHLD);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* What lives as long as the parent; closed in the reverse order. */
+struct parent {
+  struct worker worker;
+  struct readiness ready;
+  struct health *health;
+  int spool_lock;
+  int signals;
+};
+
+static enum worker_exit open_parent(struct parent *parent, const struct options *options) {
+  struct worker *worker = &parent->worker;
+  struct store_settings store = {
+      .url = options->store,
+      .addressing = (enum store_addressing)options->s3_addressing,
+      .proxy = options->s3_proxy,
+  };
+  if (every_device_has_a_model(options, worker->table) != OK ||
+      models_table_check(worker->table) != OK) {
+    return complain(WORKER_EXIT_REFUSED);
+  }
+  bool away = false;
+  if (check_store(&store, &away) != OK) {
+    return complain(WORKER_EXIT_REFUSED);
+  }
+  worker->store.away = away;
+  if (spool_open(options->spool, &parent->spool_lock) != OK) {
+    return complain(WORKER_EXIT_UNAVAILABLE);
+  }
+  struct health_options admin = {options->admin, DARKROOM_VERSION, readiness_get, &parent->ready};
+  if (health_open(&admin, &parent->health) != OK) {
+    return complain(WORKER_EXIT_UNAVAILABLE);
+  }
+  struct media_settings media = {
+      .threads = (int)options->media_threads,
+      .store = store,
+      .spool = options->spool,
+      .worker = options->name,
+      .version = DARKROOM_VERSION,
+  };
+  if (media_open(&media, &worker->media) != OK ||
+      arena_open(NULL, 2 * PIPE_UNPACK_BYTES_MAX, &worker->scratch) != OK) {
+    return complain(WORKER_EXIT_INTERNAL);
+  }
+  if (link_open(&worker->link, options->brokers.item, options->brokers.count,
+                options->silence_ms) != OK) {
+    return complain(WORKER_EXIT_USAGE);
+  }
+  return leftovers_read(worker) == OK ? WORKER_EXIT_DONE : complain(WORKER_EXIT_UNAVAILABLE);
+}
+
+static void close_parent(struct parent *parent) {
+  enum { ENGINE_GRACE_MS = 2000 };
+  children_close(&parent->worker.children, ENGINE_GRACE_MS);
+  link_close(&parent->worker.link);
+  media_close(&parent->worker.media);
+  health_close(&parent->health);
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    if (parent->worker.held.row[i].state != HELD_FREE) {
+      held_drop(&parent->worker.held.row[i]);
+    }
+  }
+  arena_close(&parent->worker.scratch);
+  readiness_close(&parent->ready);
+  if (parent->spool_lock >= 0) {
+    close(parent->spool_lock);
+  }
+  close(parent->signals);
+}
+
+static enum worker_exit run_parent(const struct options *options,
+                                   const struct models_table *table) {
+  enum { BEAT_MS = 5000, WATCH_MS = 1000 };
+  static struct parent parent; /* large, and zero at birth */
+  parent.spool_lock = -1;
+  parent.signals = block_signals();
+  struct worker *worker = &parent.worker;
+  worker->options = options;
+  worker->table = table;
+  worker->ready = &parent.ready;
+  worker->beat_ms = BEAT_MS;
+  readiness_open(&parent.ready);
+  children_open(&worker->children, options->devices.item, options->devices.count);
+  worker->children.load_ms = options->load_seconds * WATCH_MS;
+  worker->children.watchdog_ms = options->watchdog_seconds * WATCH_MS;
+  enum worker_exit code = open_parent(&parent, options);
+  if (code == WORKER_EXIT_DONE) {
+    log_event("worker_started", "name=%s store=%s spool=%s admin_port=%d pid=%d", options->name,
+              options->store, options->spool, health_port(parent.health), (int)getpid());
+    code = worker_run(worker, parent.signals);
+  }
+  close_parent(&parent);
+  return code;
+}
+
+static int run(const struct options *options) {
+  if (options->print_hashes != NULL) {
+    return models_print_row(options->print_hashes, stdout) == OK ? 0
+                                                                 : complain(WORKER_EXIT_REFUSED);
+  }
+  bool child = options->engine_child >= 0;
+  log_open(child ? "engine" : "worker", (enum log_format)options->log_format,
+           (enum log_level)options->log_level);
+  static struct models_table table;
+  if (models_table_read(options->models, &table) != OK) {
+    models_table_close(&table);
+    return complain(WORKER_EXIT_REFUSED);
+  }
+  int code = child ? run_engine(options, &table) : (int)run_parent(options, &table);
+  models_table_close(&table);
+  return code;
+}
+
+int main(int argc, char **argv) {
+  static struct options options;
+  struct settings_rest rest = {0};
+  /* prompts and keys must not end up in a core file */
+  setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+  if (settings_load(&options_program, argc, argv, &options, &rest) != OK) {
+    return complain(WORKER_EXIT_USAGE);
+  }
+  if (rest.leave) {
+    return 0;
+  }
+  if (rest.count > 0) {
+    fprintf(stderr, "darkroom-worker: unexpected argument %s\n", rest.argument[0]);
+    return WORKER_EXIT_USAGE;
+  }
+  if (options_complete(&options) != OK) {
+    return complain(WORKER_EXIT_USAGE);
+  }
+  if (options.engine_child < 0) {
+    metrics_open(METRICS_OF_WORKER, DARKROOM_VERSION);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+  }
+  int code = run(&options);
+  if (options.engine_child < 0) {
+    curl_global_cleanup();
+  }
+  return code;
+}

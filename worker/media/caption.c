@@ -1,0 +1,84 @@
+/* caption.c - infotext as AUTOMATIC1111 writes it, and two JSON objects around proto/json.c. */
+#include "worker/media/caption.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+
+#include "proto/json.h"
+
+enum { SHORT_HASH_LETTERS = 10 /* what AUTOMATIC1111 shows of a model's sha256 */ };
+
+/* The names its users know. */
+static const struct {
+  Darkroom__V1__Sampler sampler;
+  const char *name;
+} shown[] = {
+    {DARKROOM__V1__SAMPLER__SAMPLER_EULER, "Euler"},
+    {DARKROOM__V1__SAMPLER__SAMPLER_EULER_A, "Euler a"},
+    {DARKROOM__V1__SAMPLER__SAMPLER_DDIM, "DDIM"},
+    {DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M, "DPM++ 2M"},
+};
+
+static const char *sampler_shown(Darkroom__V1__Sampler sampler) {
+  for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
+    if (shown[i].sampler == sampler) {
+      return shown[i].name;
+    }
+  }
+  return "unknown";
+}
+
+uint64_t caption_seed(const struct caption *caption) { return caption->job->seed + caption->index; }
+
+static const char *text_or_empty(const char *text) { return text != NULL ? text : ""; }
+
+enum status caption_infotext(const struct caption *caption, struct bytes *out) {
+  const Darkroom__V1__Job *job = caption->job;
+  TRY(bytes_printf(out, "%s\n", text_or_empty(job->prompt)));
+  if (job->negative_prompt != NULL && job->negative_prompt[0] != '\0') {
+    TRY(bytes_printf(out, "Negative prompt: %s\n", job->negative_prompt));
+  }
+  bool karras = job->noise_schedule == DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_KARRAS;
+  TRY(bytes_printf(out, "Steps: %u, Sampler: %s, %sCFG scale: %g, Seed: %" PRIu64 ", Size: %ux%u, ",
+                   job->steps, sampler_shown(job->sampler), karras ? "Schedule type: Karras, " : "",
+                   job->guidance_scale, caption_seed(caption), job->width, job->height));
+  if (caption->model_sha256[0] != '\0') {
+    TRY(bytes_printf(out, "Model hash: %.*s, ", SHORT_HASH_LETTERS, caption->model_sha256));
+  }
+  return bytes_printf(out, "Model: %s, Version: darkroom %s", text_or_empty(job->model),
+                      caption->version);
+}
+
+/* A copy that shares all texts: the message itself is never changed. */
+static Darkroom__V1__Job anonymous(const struct caption *caption) {
+  Darkroom__V1__Job job = *caption->job;
+  job.id = NULL;
+  job.tenant = NULL;
+  job.has_images = 0;
+  job.has_priority = 0;
+  job.has_deadline_ms = 0;
+  job.n_metadata = 0;
+  job.has_seed = 1;
+  job.seed = caption_seed(caption);
+  return job;
+}
+
+enum status caption_parameters(const struct caption *caption, struct bytes *out) {
+  Darkroom__V1__Job job = anonymous(caption);
+  TRY(bytes_printf(out, "{\"darkroom\":\"%s\",\"model_sha256\":\"%s\",\"parameters\":",
+                   caption->version, caption->model_sha256));
+  TRY(job_to_json(&job, out));
+  return bytes_append_text(out, "}");
+}
+
+enum status caption_sidecar(const struct caption *caption, const Darkroom__V1__Image *image,
+                            struct bytes *out) {
+  TRY(bytes_printf(out,
+                   "{\"darkroom\":\"%s\",\"worker\":\"%s\",\"fence\":%" PRIu64
+                   ",\"model_sha256\":\"%s\",\"image\":",
+                   caption->version, caption->worker, caption->fence, caption->model_sha256));
+  TRY(message_to_json(&image->base, out));
+  TRY(bytes_append_text(out, ",\"job\":"));
+  TRY(job_to_json(caption->job, out));
+  return bytes_append_text(out, "}\n");
+}

@@ -1,0 +1,264 @@
+/* finish.c - from pixels to an object that is surely there; each kind of task is a row.
+ *
+ * A picture is spooled before it is stored. When the spool cannot take it, it stays in the task's
+ * memory and is stored from there: a full disk loses nothing, it only stops the worker from asking
+ * for more.
+ */
+#include "worker/media/finish.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "proto/job.h"
+#include "proto/wire.h"
+#include "worker/media/caption.h"
+#include "worker/media/image.h"
+#include "worker/media/spool.h"
+
+enum { NAME_TEXTS = 2, US_PER_SECOND = 1000000 };
+
+/* The attempt's Assign, unpacked for the time of a task. */
+struct assigned {
+  struct arena *arena;
+  Darkroom__V1__Assign *assign;
+};
+
+static enum status assigned_open(const struct media_task *task, struct assigned *out) {
+  TRY(arena_open(NULL, UNPACK_BYTES_MAX + UNPACK_BYTES_MAX, &out->arena));
+  ProtobufCMessage *message = NULL;
+  TRY(wire_unpack_type(&darkroom__v1__assign__descriptor, task->assign.data, task->assign.length,
+                       out->arena, &message, NULL));
+  out->assign = (Darkroom__V1__Assign *)message;
+  return out->assign->job != NULL ? OK : fail(BAD_INPUT, "an assignment without a job");
+}
+
+static void assigned_close(struct assigned *assigned) { arena_close(&assigned->arena); }
+
+static struct caption caption_of(const struct finish *finish, const struct media_task *task,
+                                 const struct assigned *assigned) {
+  return (struct caption){
+      .job = assigned->assign->job,
+      .fence = task->fence,
+      .index = task->index,
+      .model_sha256 = task->model_sha256,
+      .worker = finish->worker,
+      .version = finish->version,
+  };
+}
+
+/* tenant/job/fence/index.ending: the fence keeps a late attempt from ever touching the winner's
+ * objects. */
+static enum status key_of(const struct media_task *task, const char *tenant, uint32_t index,
+                          const char *ending, char key[STORE_KEY_BYTES_MAX + 1]) {
+  if (tenant == NULL || !job_id_valid(tenant) || !job_id_valid(task->id)) {
+    return fail(BAD_INPUT, "tenant or job id cannot be part of a key");
+  }
+  snprintf(key, STORE_KEY_BYTES_MAX + 1, "%s/%s/%" PRIu64 "/%" PRIu32 ".%s", tenant, task->id,
+           task->fence, index, ending);
+  return OK;
+}
+
+static struct attempt attempt_of(const struct media_task *task) {
+  return (struct attempt){task->id, task->fence};
+}
+
+/* encoding and spooling
+ * -------------------------------------------------------------------------------- */
+
+static enum status encode(const struct caption *caption, struct media_task *task) {
+  struct bytes texts[NAME_TEXTS];
+  bytes_open(&texts[0], CAPTION_BYTES_MAX);
+  bytes_open(&texts[1], CAPTION_BYTES_MAX);
+  enum status status = caption_infotext(caption, &texts[0]);
+  status = status == OK ? caption_parameters(caption, &texts[1]) : status;
+  if (status == OK) {
+    struct image image = {task->width, task->height, task->pixels.data};
+    struct image_text chunks[NAME_TEXTS] = {{"parameters", bytes_text(&texts[0])},
+                                            {"darkroom", bytes_text(&texts[1])}};
+    bytes_open(&task->png, IMAGE_FILE_BYTES_MAX);
+    status = image_encode_png(&image, chunks, NAME_TEXTS, &task->png);
+  }
+  bytes_close(&texts[0]);
+  bytes_close(&texts[1]);
+  return status;
+}
+
+/* The assignment first: a picture without it could not be handed in after a restart. */
+static void spool(const struct finish *finish, struct media_task *task) {
+  enum status status =
+      spool_write_assign(finish->spool, attempt_of(task), task->assign.data, task->assign.length);
+  if (status == OK) {
+    status = spool_write_picture(finish->spool, attempt_of(task), task->index, task->png.data,
+                                 task->png.length);
+  }
+  task->spooled = status == OK;
+  if (status != OK) {
+    log_warning("spool_full", "job=%s index=%u reason=%s", task->id, task->index, fail_reason());
+  }
+}
+
+/* storing
+ * ---------------------------------------------------------------------------------------------- */
+
+static enum status put(const struct finish *finish, const char *key, const char *type,
+                       const struct bytes *content) {
+  struct store_object object = {key, type, content->data, content->length};
+  int64_t begun = clock_ns();
+  enum status status = store_put(finish->store, &object);
+  if (status == OK) {
+    metric_observe(M_UPLOAD_DURATION, (double)(clock_ns() - begun) / 1e9);
+  }
+  return status;
+}
+
+static enum status put_sidecar(const struct finish *finish, const struct media_task *task,
+                               const struct caption *caption, const struct bytes *png) {
+  char key[STORE_KEY_BYTES_MAX + 1];
+  TRY(key_of(task, caption->job->tenant, task->index, "json", key));
+  Darkroom__V1__Image image = DARKROOM__V1__IMAGE__INIT;
+  image.has_index = image.has_bytes = image.has_seed = image.has_width = image.has_height = 1;
+  image.index = task->index;
+  image.bytes = png->length;
+  image.seed = caption_seed(caption);
+  image.width = caption->job->width;
+  image.height = caption->job->height;
+  image.sha256 = (char *)task->sha256;
+  image.url = (char *)task->url;
+  struct bytes text;
+  bytes_open(&text, CAPTION_BYTES_MAX);
+  enum status status = caption_sidecar(caption, &image, &text);
+  status = status == OK ? put(finish, key, "application/json", &text) : status;
+  bytes_close(&text);
+  return status;
+}
+
+static enum status store_picture(const struct finish *finish, struct media_task *task,
+                                 const struct caption *caption, const struct bytes *png) {
+  char key[STORE_KEY_BYTES_MAX + 1];
+  TRY(key_of(task, caption->job->tenant, task->index, "png", key));
+  TRY(digest_sha256_text(png->data, png->length, task->sha256));
+  task->png_bytes = png->length;
+  struct bytes url;
+  bytes_open(&url, sizeof task->url - 1);
+  enum status status = store_locate(finish->store, key, &url);
+  snprintf(task->url, sizeof task->url, "%s", bytes_text(&url));
+  bytes_close(&url);
+  TRY(status);
+  TRY(put(finish, key, "image/png", png));
+  return put_sidecar(finish, task, caption, png);
+}
+
+static uint64_t since_us(int64_t begun_ns) { return (uint64_t)(clock_ns() - begun_ns) / 1000; }
+
+static enum status finish_and_store(const struct finish *finish, struct media_task *task,
+                                    const struct assigned *assigned) {
+  struct caption caption = caption_of(finish, task, assigned);
+  int64_t begun = clock_ns();
+  TRY(encode(&caption, task));
+  task->encoded = true;
+  bytes_close(&task->pixels);
+  task->encode_us = since_us(begun);
+  metric_observe_labelled(M_STAGE_DURATION, "encode", (double)task->encode_us / US_PER_SECOND);
+  begun = clock_ns();
+  spool(finish, task);
+  enum status status = task->store_away ? fail(UNAVAILABLE, "the store is away")
+                                        : store_picture(finish, task, &caption, &task->png);
+  task->store_us = since_us(begun);
+  if (task->spooled || status == OK) {
+    bytes_close(&task->png);
+  }
+  return status;
+}
+
+static enum status store_again(const struct finish *finish, struct media_task *task,
+                               const struct assigned *assigned) {
+  struct caption caption = caption_of(finish, task, assigned);
+  int64_t begun = clock_ns();
+  struct bytes png = task->png; /* in memory only when the spool had no room */
+  bool from_memory = png.length > 0;
+  if (!from_memory) {
+    bytes_open(&png, IMAGE_FILE_BYTES_MAX);
+    enum status read = spool_read_picture(finish->spool, attempt_of(task), task->index, &png);
+    if (read != OK) {
+      bytes_close(&png);
+      return read;
+    }
+  }
+  task->encoded = true;
+  enum status status = store_picture(finish, task, &caption, &png);
+  task->store_us += since_us(begun);
+  if (!from_memory) {
+    bytes_close(&png);
+  } else if (status == OK) {
+    bytes_close(&task->png);
+  }
+  return status;
+}
+
+/* the rows
+ * --------------------------------------------------------------------------------------------- */
+
+static enum status with_assigned(const struct finish *finish, struct media_task *task,
+                                 enum status (*act)(const struct finish *finish,
+                                                    struct media_task *task,
+                                                    const struct assigned *assigned)) {
+  struct assigned assigned = {0};
+  enum status status = assigned_open(task, &assigned);
+  status = status == OK ? act(finish, task, &assigned) : status;
+  assigned_close(&assigned);
+  return status;
+}
+
+static enum status do_finish(const struct finish *finish, struct media_task *task) {
+  return with_assigned(finish, task, finish_and_store);
+}
+
+static enum status do_store(const struct finish *finish, struct media_task *task) {
+  return with_assigned(finish, task, store_again);
+}
+
+static enum status do_seal(const struct finish *finish, struct media_task *task) {
+  return spool_write_complete(finish->spool, attempt_of(task), task->payload.data,
+                              task->payload.length);
+}
+
+static enum status remove_objects(const struct finish *finish, struct media_task *task,
+                                  const struct assigned *assigned) {
+  static const char *const endings[] = {"png", "json"};
+  enum status worst = OK;
+  for (uint32_t i = 0; i < task->image_count; i++) {
+    for (size_t e = 0; e < sizeof endings / sizeof endings[0]; e++) {
+      char key[STORE_KEY_BYTES_MAX + 1];
+      TRY(key_of(task, assigned->assign->job->tenant, i, endings[e], key));
+      enum status status = store_remove(finish->store, key);
+      worst = status != OK ? status : worst;
+    }
+  }
+  return worst;
+}
+
+static enum status do_drop(const struct finish *finish, struct media_task *task) {
+  TRY(spool_drop(finish->spool, attempt_of(task)));
+  return task->image_count > 0 ? with_assigned(finish, task, remove_objects) : OK;
+}
+
+static enum status do_check(const struct finish *finish, struct media_task *task) {
+  (void)task;
+  return store_check(finish->store);
+}
+
+static enum status (*const kinds[])(const struct finish *finish, struct media_task *task) = {
+    [MEDIA_FINISH] = do_finish, [MEDIA_STORE] = do_store, [MEDIA_SEAL] = do_seal,
+    [MEDIA_DROP] = do_drop,     [MEDIA_CHECK] = do_check,
+};
+
+void finish_task(const struct finish *finish, struct media_task *task) {
+  task->status = kinds[task->kind](finish, task);
+  snprintf(task->reason, sizeof task->reason, "%s", task->status == OK ? "" : fail_reason());
+}

@@ -1,0 +1,84 @@
+/* media.h - a pool of threads in the parent, so that a finished picture outlives an engine crash.
+ *
+ * A task goes in, is tried once, and comes back with its outcome; nothing is shared, the task's
+ * memory travels with it. Whoever sent it decides whether and when to send it again, so no thread
+ * of the pool ever sleeps on a store that is away.
+ */
+#ifndef DARKROOM_WORKER_MEDIA_MEDIA_H
+#define DARKROOM_WORKER_MEDIA_MEDIA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+#include "worker/media/digest.h"
+#include "worker/media/store.h"
+
+#define MEDIA_THREADS_MAX 16
+#define MEDIA_URL_BYTES_MAX 1024
+
+enum media_kind {
+  MEDIA_FINISH, /* pixels: encode, spool, store */
+  MEDIA_STORE,  /* store again, from the spool or from png */
+  MEDIA_SEAL,   /* write the attempt's "complete" (in payload) into the spool */
+  MEDIA_DROP, /* remove the attempt from the spool, and its first image_count objects from the store
+               */
+  MEDIA_CHECK, /* ask whether the store would take an object */
+};
+
+struct media_task {
+  struct media_task *next; /* the pool's */
+  enum media_kind kind;
+  char id[65];
+  uint64_t fence;
+  uint32_t index;       /* of the image */
+  uint32_t image_count; /* DROP: objects to remove, 0: leave the store alone */
+  struct bytes assign;  /* FINISH, STORE, DROP: the packed Assign */
+  struct bytes payload; /* SEAL: the packed Complete */
+  char model_sha256[SHA256_TEXT_MAX];
+  uint32_t width, height; /* FINISH */
+  bool store_away;        /* FINISH: the store is known to be away, only encode and spool */
+  struct bytes pixels;    /* FINISH: freed once they are encoded */
+  struct bytes png;       /* the encoded picture, kept only while it could not be spooled */
+  /* what came of it */
+  enum status status;
+  char reason[FAIL_REASON_MAX];
+  bool encoded,
+      spooled; /* FINISH and STORE; encoded is false when the pixels could not become a file */
+  char url[MEDIA_URL_BYTES_MAX];
+  char sha256[SHA256_TEXT_MAX];
+  uint64_t png_bytes;
+  uint64_t encode_us, store_us;
+};
+
+struct media_settings {
+  int threads; /* 1..MEDIA_THREADS_MAX */
+  struct store_settings store;
+  const char *spool; /* opened by the caller */
+  const char *worker;
+  const char *version;
+};
+
+struct media;
+
+/* Opens a store per thread and starts them. The texts of settings are borrowed until close.
+ * Outcomes of store_open. */
+enum status media_open(const struct media_settings *settings, struct media **out);
+/* Lets running tasks end, forgets waiting ones (their pictures are in the spool), joins the
+ * threads. */
+void media_close(struct media **media);
+
+/* An empty task of a kind; NULL without memory (fail() called). */
+struct media_task *media_task(enum media_kind kind, const char *id, uint64_t fence);
+void media_task_close(struct media_task **task);
+
+/* Takes the task over. */
+void media_send(struct media *media, struct media_task *task);
+/* The next finished task, NULL when there is none now; the caller closes it or sends it again. */
+struct media_task *media_take(struct media *media);
+/* A descriptor that is readable while a finished task waits. */
+int media_descriptor(const struct media *media);
+
+#endif

@@ -1,0 +1,149 @@
+/* s3_place.c - takes the store's URL and the endpoint's apart; decides path or virtual-host style.
+ */
+#include "worker/media/s3_place.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *variable(const char *name, const char *otherwise) {
+  const char *value = getenv(name);
+  return value != NULL && value[0] != '\0' ? value : otherwise;
+}
+
+static enum status copy_to(char *to, size_t room, const char *what, const char *value) {
+  int length = snprintf(to, room, "%s", value);
+  return length < (int)room
+             ? OK
+             : fail_field(BAD_INPUT, "store", "store: %s is longer than %zu bytes", what, room - 1);
+}
+
+/* "s3://bucket/prefix/" */
+static enum status read_url(const char *url, struct s3_place *out) {
+  const char *bucket = url + strlen("s3://");
+  size_t length = strcspn(bucket, "/");
+  if (length < 3 || length > S3_BUCKET_BYTES_MAX) {
+    return fail_field(BAD_INPUT, "store", "store: %.64s: a bucket has 3..%d letters", url,
+                      S3_BUCKET_BYTES_MAX);
+  }
+  for (size_t i = 0; i < length; i++) {
+    if (!isalnum((unsigned char)bucket[i]) && strchr("-._", bucket[i]) == NULL) {
+      return fail_field(BAD_INPUT, "store", "store: %.64s: not a bucket name", url);
+    }
+  }
+  memcpy(out->bucket, bucket, length);
+  out->bucket[length] = '\0';
+  const char *prefix = bucket + length + strspn(bucket + length, "/");
+  TRY(copy_to(out->prefix, sizeof out->prefix, "the prefix", prefix));
+  for (size_t end = strlen(out->prefix); end > 0 && out->prefix[end - 1] == '/'; end--) {
+    out->prefix[end - 1] = '\0';
+  }
+  return OK;
+}
+
+static enum status read_identity(struct s3_place *out) {
+  const char *access_key = variable("AWS_ACCESS_KEY_ID", NULL);
+  const char *secret_key = variable("AWS_SECRET_ACCESS_KEY", NULL);
+  if (access_key == NULL || secret_key == NULL) {
+    return fail_field(BAD_INPUT, "store", "store: %s is not set",
+                      access_key == NULL ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY");
+  }
+  TRY(copy_to(out->access_key, sizeof out->access_key, "AWS_ACCESS_KEY_ID", access_key));
+  TRY(copy_to(out->secret_key, sizeof out->secret_key, "AWS_SECRET_ACCESS_KEY", secret_key));
+  TRY(copy_to(out->session_token, sizeof out->session_token, "AWS_SESSION_TOKEN",
+              variable("AWS_SESSION_TOKEN", "")));
+  TRY(copy_to(out->ca_bundle, sizeof out->ca_bundle, "AWS_CA_BUNDLE",
+              variable("AWS_CA_BUNDLE", "")));
+  return copy_to(out->region, sizeof out->region, "AWS_REGION",
+                 variable("AWS_REGION", variable("AWS_DEFAULT_REGION", "us-east-1")));
+}
+
+/* A bucket name that is a host label and no more; a dot would break the certificate's wildcard. */
+static bool host_label(const char *bucket) {
+  for (; *bucket != '\0'; bucket++) {
+    if (!islower((unsigned char)*bucket) && !isdigit((unsigned char)*bucket) && *bucket != '-') {
+      return false;
+    }
+  }
+  return true;
+}
+
+static enum status read_endpoint(CURLU *parts, const char *endpoint, struct s3_place *out) {
+  char *scheme = NULL;
+  char *host = NULL;
+  char *port = NULL;
+  char *path = NULL;
+  bool read = curl_url_set(parts, CURLUPART_URL, endpoint, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_PATH, &path, 0) == CURLUE_OK;
+  read = read && (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
+  /* what the signature covers must be what libcurl sends: a standard port is left out by both */
+  bool ported =
+      read && curl_url_get(parts, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT) == CURLUE_OK;
+  int length = 0;
+  if (read) {
+    snprintf(out->scheme, sizeof out->scheme, "%s", scheme);
+    length =
+        snprintf(out->host, sizeof out->host, "%s%s%s%s%s", out->virtual_host ? out->bucket : "",
+                 out->virtual_host ? "." : "", host, ported ? ":" : "", ported ? port : "");
+    size_t end = strlen(path);
+    while (end > 0 && path[end - 1] == '/') {
+      path[--end] = '\0';
+    }
+    read = length < (int)sizeof out->host && end < sizeof out->base;
+  }
+  if (read) {
+    snprintf(out->base, sizeof out->base, "%s", path);
+  }
+  curl_free(scheme);
+  curl_free(host);
+  curl_free(port);
+  curl_free(path);
+  return read ? OK
+              : fail_field(BAD_INPUT, "store",
+                           "store: %.100s is not an endpoint: http[s]://HOST[:PORT]", endpoint);
+}
+
+enum status s3_place_read(const struct store_settings *settings, struct s3_place *out) {
+  *out = (struct s3_place){0};
+  TRY(read_url(settings->url, out));
+  TRY(read_identity(out));
+  char amazon[128];
+  snprintf(amazon, sizeof amazon, "https://s3.%s.amazonaws.com", out->region);
+  const char *endpoint = variable("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL", NULL));
+  /* servers one runs oneself seldom have a wildcard name; Amazon wants the bucket in the host */
+  out->virtual_host = settings->addressing == STORE_ADDRESSING_VIRTUAL ||
+                      (settings->addressing == STORE_ADDRESSING_AUTO && endpoint == NULL &&
+                       host_label(out->bucket));
+  CURLU *parts = curl_url();
+  if (parts == NULL) {
+    return fail(EXHAUSTED, "no memory for a URL");
+  }
+  enum status status = read_endpoint(parts, endpoint != NULL ? endpoint : amazon, out);
+  curl_url_cleanup(parts);
+  return status;
+}
+
+enum status s3_place_path(const struct s3_place *place, const char *key, struct bytes *path) {
+  TRY(bytes_printf(path, "%s/", place->base));
+  if (!place->virtual_host) {
+    TRY(bytes_printf(path, "%s%s", place->bucket, key != NULL ? "/" : ""));
+  }
+  if (key == NULL) {
+    return OK;
+  }
+  return bytes_printf(path, "%s%s%s", place->prefix, place->prefix[0] != '\0' ? "/" : "", key);
+}
+
+struct sigv4_identity s3_place_identity(const struct s3_place *place) {
+  return (struct sigv4_identity){
+      .access_key = place->access_key,
+      .secret_key = place->secret_key,
+      .session_token = place->session_token[0] != '\0' ? place->session_token : NULL,
+      .region = place->region,
+      .service = "s3",
+  };
+}

@@ -1,0 +1,95 @@
+/* clip.c - pre-norm transformer layers, each token seeing itself and those before it. */
+#include "worker/model/clip.h"
+
+/* transformers before 5.6 puts a text encoder's tensors below "text_model.", later ones do not. */
+static const char *prefix_of(const struct loader *loader) {
+  return weights_has(loader->file, "text_model.final_layer_norm.weight") ? "text_model." : "";
+}
+
+static enum status load_layer(struct loader *loader, const char *name,
+                              const struct clip_facts *facts, struct clip_layer *out) {
+  static const char *const self[] = {"q_proj", "k_proj", "v_proj", NULL};
+  struct norm_shape norm = {.channels = facts->width, .epsilon = facts->epsilon};
+  struct matrix_shape square = {facts->width, facts->width, true};
+  struct matrix_shape widen = {facts->inner, facts->width, true},
+                      narrow = {facts->width, facts->inner, true};
+  TRY(load_norm(loader, name_of("%s.layer_norm1", name).text, norm, &out->norm1));
+  TRY(load_norm(loader, name_of("%s.layer_norm2", name).text, norm, &out->norm2));
+  TRY(load_joined(loader, name_of("%s.self_attn", name).text, self, square, &out->qkv));
+  TRY(load_matrix(loader, name_of("%s.self_attn.out_proj", name).text, square, &out->out));
+  TRY(load_matrix(loader, name_of("%s.mlp.fc1", name).text, widen, &out->inner1));
+  return load_matrix(loader, name_of("%s.mlp.fc2", name).text, narrow, &out->inner2);
+}
+
+static enum status load_embeddings(struct loader *loader, const char *prefix, struct clip *out) {
+  const struct clip_facts *facts = out->facts;
+  TRY(load_table(loader, name_of("%sembeddings.token_embedding", prefix).text, facts->vocabulary,
+                 facts->width, &out->tokens));
+  TRY(load_table(loader, name_of("%sembeddings.position_embedding", prefix).text, facts->positions,
+                 facts->width, &out->positions));
+  /* 0, 1, 2, ... as a tensor: older files have it */
+  weights_skip(loader->file, name_of("%sembeddings.position_ids", prefix).text);
+  return OK;
+}
+
+enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *out) {
+  const char *prefix = prefix_of(loader);
+  *out = (struct clip){.facts = facts};
+  out->layer = arena_take(loader->host, (size_t)facts->layers * sizeof *out->layer);
+  if (out->layer == NULL) {
+    return EXHAUSTED;
+  }
+  TRY(load_embeddings(loader, prefix, out));
+  for (int i = 0; i < facts->layers; i++) {
+    TRY(load_layer(loader, name_of("%sencoder.layers.%d", prefix, i).text, facts, &out->layer[i]));
+  }
+  struct norm_shape norm = {.channels = facts->width, .epsilon = facts->epsilon};
+  return load_norm(loader, name_of("%sfinal_layer_norm", prefix).text, norm, &out->norm_out);
+}
+
+/* x += out(attention(norm1(x))) */
+static enum status attend(const struct pass *pass, const struct clip *clip,
+                          const struct clip_layer *layer, const struct tensor *x,
+                          const struct tensor *normed) {
+  struct arena_mark mark = arena_mark(pass->arena);
+  int64_t width = clip->facts->width;
+  struct tensor qkv;
+  TRY(pass_take(pass, TENSOR_SHAPE(x->shape[0], x->shape[1], 3 * width), &qkv));
+  TRY(pass_layer_norm(pass, x, &layer->norm1, normed));
+  TRY(pass_matmul(pass, normed, layer->qkv, NULL, &qkv));
+  struct attention attention = {
+      {&qkv, 0}, {&qkv, width}, {&qkv, 2 * width}, .heads = clip->facts->heads, .causal = true};
+  TRY(pass_attention(pass, &attention, normed));
+  arena_release(pass->arena, mark);
+  return pass_matmul(pass, normed, layer->out, &(struct matmul_options){.residual = x}, x);
+}
+
+/* x += inner2(activation(inner1(norm2(x)))) */
+static enum status feed_forward(const struct pass *pass, const struct clip *clip,
+                                const struct clip_layer *layer, const struct tensor *x,
+                                const struct tensor *normed) {
+  struct arena_mark mark = arena_mark(pass->arena);
+  struct matmul_options activated = {.activation = clip->facts->activation};
+  struct tensor inner;
+  TRY(pass_take(pass, TENSOR_SHAPE(x->shape[0], x->shape[1], clip->facts->inner), &inner));
+  TRY(pass_layer_norm(pass, x, &layer->norm2, normed));
+  TRY(pass_matmul(pass, normed, layer->inner1, &activated, &inner));
+  TRY(pass_matmul(pass, &inner, layer->inner2, &(struct matmul_options){.residual = x}, x));
+  arena_release(pass->arena, mark);
+  return OK;
+}
+
+enum status clip_run(const struct pass *pass, const struct clip *clip, const int32_t *ids,
+                     const struct tensor *embedding) {
+  const struct clip_facts *facts = clip->facts;
+  struct tensor x = tensor_view(embedding, TENSOR_SHAPE(1, facts->positions, facts->width)), normed;
+  TRY(pass_take(pass, x.rank, x.shape, &normed));
+  if (!pass->dry) {
+    TRY(op_embed(pass->device, &clip->tokens, &clip->positions, ids, &x));
+  }
+  for (int i = 0; i < facts->layers; i++) {
+    TRY(attend(pass, clip, &clip->layer[i], &x, &normed));
+    TRY(feed_forward(pass, clip, &clip->layer[i], &x, &normed));
+  }
+  return pass_layer_norm(pass, &x, &clip->norm_out, &x);
+}

@@ -1,0 +1,198 @@
+/* loader.c - take by name, join or convert where needed, pack. */
+#include "worker/model/loader.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
+
+struct module_name name_of(const char *format, ...) {
+  struct module_name name;
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vsnprintf(name.text, sizeof name.text, format, arguments);
+  va_end(arguments);
+  assert(length >= 0 && (size_t)length < sizeof name.text); /* all names are our own */
+  return name;
+}
+
+/* ---- matrices and convolutions ---- */
+
+static enum status pack(struct loader *loader, const struct weight_source *source,
+                        struct weight **out) {
+  struct packed *link = arena_take(loader->host, sizeof *link);
+  if (link == NULL) {
+    return EXHAUSTED;
+  }
+  TRY(weight_pack(loader->device, source, out));
+  *link = (struct packed){*out, loader->packed};
+  loader->packed = link;
+  return OK;
+}
+
+void packed_close(struct packed **list) {
+  for (struct packed *link = *list; link != NULL; link = link->next) {
+    weight_close(&link->weight);
+  }
+  *list = NULL;
+}
+
+static enum status take_bias(struct loader *loader, const char *name, struct matrix_shape shape,
+                             struct tensor *out) {
+  *out = (struct tensor){0};
+  if (!shape.bias) {
+    return OK;
+  }
+  return weights_take(loader->file, name_of("%s.bias", name).text, TENSOR_SHAPE(shape.outputs),
+                      out);
+}
+
+/* Stable Diffusion 1 stores some linear layers as 1x1 convolutions: [O, I, 1, 1] is accepted for
+ * [O, I]. */
+static enum status take_matrix(struct loader *loader, const char *name, struct matrix_shape shape,
+                               struct weight_source *out) {
+  struct module_name kernel = name_of("%s.weight", name);
+  if (weights_rank(loader->file, kernel.text) == 4) {
+    TRY(weights_take(loader->file, kernel.text, TENSOR_SHAPE(shape.outputs, shape.inputs, 1, 1),
+                     &out->kernel));
+    out->kernel = tensor_view(&out->kernel, TENSOR_SHAPE(shape.outputs, shape.inputs));
+  } else {
+    TRY(weights_take(loader->file, kernel.text, TENSOR_SHAPE(shape.outputs, shape.inputs),
+                     &out->kernel));
+  }
+  return take_bias(loader, name, shape, &out->bias);
+}
+
+enum status load_matrix(struct loader *loader, const char *name, struct matrix_shape shape,
+                        struct weight **out) {
+  struct weight_source source;
+  TRY(take_matrix(loader, name, shape, &source));
+  return pack(loader, &source, out);
+}
+
+enum status load_conv(struct loader *loader, const char *name, int64_t outputs, int64_t inputs,
+                      struct weight **out) {
+  struct weight_source source;
+  TRY(weights_take(loader->file, name_of("%s.weight", name).text,
+                   TENSOR_SHAPE(outputs, inputs, 3, 3), &source.kernel));
+  TRY(take_bias(loader, name, (struct matrix_shape){outputs, inputs, true}, &source.bias));
+  return pack(loader, &source, out);
+}
+
+/* Copies part after the rows that `joined` has already; the first part decides the type. */
+static enum status append_rows(const char *name, const struct tensor *part, int64_t first,
+                               struct tensor *joined) {
+  if (part->element != joined->element) {
+    return REFUSE("\"%s\" is %s, the tensors it is joined with are %s", name,
+                  element_name(part->element), element_name(joined->element));
+  }
+  size_t row_bytes = tensor_bytes(joined) / (size_t)joined->shape[0];
+  memcpy((char *)joined->data + (size_t)first * row_bytes, part->data, tensor_bytes(part));
+  return OK;
+}
+
+static enum status take_joined(struct loader *loader, const struct tensor *first, int64_t rows,
+                               struct tensor *out) {
+  *out = (struct tensor){0};
+  if (first->data == NULL) {
+    return OK;
+  }
+  struct tensor like = *first;
+  like.shape[0] = rows;
+  return tensor_take(loader->scratch, like.element, like.rank, like.shape, out);
+}
+
+static enum status join(struct loader *loader, const char *prefix, const char *const *parts,
+                        struct matrix_shape each, struct weight_source *out) {
+  int64_t count = 0;
+  while (parts[count] != NULL) {
+    count++;
+  }
+  for (int64_t i = 0; i < count; i++) {
+    struct module_name name = name_of("%s.%s", prefix, parts[i]);
+    struct weight_source part;
+    TRY(take_matrix(loader, name.text, each, &part));
+    if (i == 0) {
+      TRY(take_joined(loader, &part.kernel, count * each.outputs, &out->kernel));
+      TRY(take_joined(loader, &part.bias, count * each.outputs, &out->bias));
+    }
+    TRY(append_rows(name.text, &part.kernel, i * each.outputs, &out->kernel));
+    if (each.bias) {
+      TRY(append_rows(name.text, &part.bias, i * each.outputs, &out->bias));
+    }
+  }
+  return OK;
+}
+
+enum status load_joined(struct loader *loader, const char *prefix, const char *const *parts,
+                        struct matrix_shape each, struct weight **out) {
+  struct weight_source source;
+  enum status status = join(loader, prefix, parts, each, &source);
+  if (status == OK) {
+    status = pack(loader, &source, out);
+  }
+  arena_drop(loader->scratch);
+  return status;
+}
+
+/* ---- norms and tables ---- */
+
+static float value_at(const struct tensor *tensor, int64_t i) {
+  switch (tensor->element) {
+    case ELEMENT_BF16:
+      return bf16_to_f32(((const uint16_t *)tensor->data)[i]);
+    case ELEMENT_F16:
+      return f16_to_f32(((const uint16_t *)tensor->data)[i]);
+    default:
+      return ((const float *)tensor->data)[i];
+  }
+}
+
+static void set_value(struct tensor *tensor, int64_t i, float value) {
+  switch (tensor->element) {
+    case ELEMENT_BF16:
+      ((uint16_t *)tensor->data)[i] = f32_to_bf16(value);
+      break;
+    case ELEMENT_F16:
+      ((uint16_t *)tensor->data)[i] = f32_to_f16(value);
+      break;
+    default:
+      ((float *)tensor->data)[i] = value;
+  }
+}
+
+/* Gives a host tensor to the device in another type. */
+static enum status put_as(struct loader *loader, const struct tensor *from, enum element element,
+                          struct tensor *out) {
+  struct tensor converted;
+  TRY(tensor_take(loader->on_device, element, from->rank, from->shape, out));
+  TRY(tensor_take(loader->scratch, element, from->rank, from->shape, &converted));
+  for (int64_t i = 0; i < tensor_count(from); i++) {
+    set_value(&converted, i, value_at(from, i));
+  }
+  enum status status = device_put(loader->device, converted.data, tensor_bytes(&converted), out);
+  arena_drop(loader->scratch);
+  return status;
+}
+
+enum status load_norm(struct loader *loader, const char *name, struct norm_shape shape,
+                      struct norm *out) {
+  struct tensor gamma, beta;
+  TRY(weights_take(loader->file, name_of("%s.weight", name).text, TENSOR_SHAPE(shape.channels),
+                   &gamma));
+  TRY(weights_take(loader->file, name_of("%s.bias", name).text, TENSOR_SHAPE(shape.channels),
+                   &beta));
+  *out = (struct norm){.epsilon = shape.epsilon, .groups = shape.groups};
+  TRY(put_as(loader, &gamma, ELEMENT_F32, &out->gamma));
+  return put_as(loader, &beta, ELEMENT_F32, &out->beta);
+}
+
+enum status load_table(struct loader *loader, const char *name, int64_t rows, int64_t columns,
+                       struct tensor *out) {
+  struct tensor table;
+  TRY(weights_take(loader->file, name_of("%s.weight", name).text, TENSOR_SHAPE(rows, columns),
+                   &table));
+  return put_as(loader, &table, device_element(loader->device), out);
+}

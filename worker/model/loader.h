@@ -1,0 +1,69 @@
+/* loader.h - what loading a network needs, and how its parts are read by name and packed for the
+ * device.
+ *
+ * Names are those of the modules: ".weight" and ".bias" are added here.
+ */
+#ifndef DARKROOM_WORKER_MODEL_LOADER_H
+#define DARKROOM_WORKER_MODEL_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "kernels/ops.h"
+#include "worker/model/weights.h"
+
+/* Packed weights are taken one by one and must be given back one by one: a list in the host arena.
+ */
+struct packed {
+  struct weight *weight;
+  struct packed *next;
+};
+struct loader {
+  struct device *device;
+  struct weights *file;
+  struct arena
+      *host; /* the model's structs; also readable by the host when the device's memory is not */
+  struct arena *on_device; /* norms and tables */
+  struct arena *scratch;   /* heap: tensors being joined or converted; empty between calls */
+  struct packed *packed;
+};
+
+/* A module's name, by value: name_of("%s.conv1", prefix).text lives until the end of the statement.
+ */
+struct module_name {
+  char text[SAFETENSORS_NAME_BYTES_MAX];
+};
+struct module_name name_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+struct matrix_shape {
+  int64_t outputs, inputs;
+  bool bias;
+};
+/* A linear layer, or a 1x1 convolution, which in NHWC is the same. */
+enum status load_matrix(struct loader *loader, const char *name, struct matrix_shape shape,
+                        struct weight **out);
+/* Several linear layers of one input as one matrix: their outputs lie side by side. parts ends with
+ * NULL. */
+enum status load_joined(struct loader *loader, const char *prefix, const char *const *parts,
+                        struct matrix_shape each, struct weight **out);
+/* A 3x3 convolution with bias. */
+enum status load_conv(struct loader *loader, const char *name, int64_t outputs, int64_t inputs,
+                      struct weight **out);
+
+struct norm_shape {
+  int64_t channels;
+  int groups; /* 0: layer norm */
+  float epsilon;
+};
+enum status load_norm(struct loader *loader, const char *name, struct norm_shape shape,
+                      struct norm *out);
+/* An embedding table [rows, columns], in the device's own type. */
+enum status load_table(struct loader *loader, const char *name, int64_t rows, int64_t columns,
+                       struct tensor *out);
+
+void packed_close(struct packed **list);
+
+#endif

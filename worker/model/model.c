@@ -1,0 +1,326 @@
+/* model.c - opening a folder, and the three things a model does. */
+#include "worker/model/model.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "worker/model/clip.h"
+#include "worker/model/config.h"
+#include "worker/model/tokenizer.h"
+#include "worker/model/unet.h"
+#include "worker/model/vae.h"
+
+#define HOST_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define ANY_BYTES ((size_t)1 << 44) /* the device has its own limit */
+#define HASHES_MAX 64
+
+struct model {
+  struct arena *host;      /* this struct and those of the networks */
+  struct arena *on_device; /* norms and tables; everything else is packed weights */
+  struct device *device;
+  struct packed *packed;
+  size_t bytes;
+  struct family family;
+  struct tokenizer *tokenizer;
+  struct clip clip;
+  struct unet unet;
+  struct vae vae;
+};
+
+#define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
+
+/* ---- the weight files of a folder ---- */
+
+/* A network's file within the folder, unsuffixed or, if there is none, in half precision. */
+static enum status find_file(const char *folder, const char *stem, char *path, size_t max) {
+  static const char *const endings[] = {".safetensors", ".fp16.safetensors"};
+  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    snprintf(path, max, "%s%s", stem, endings[i]);
+    if (config_file_exists(folder, path)) {
+      return OK;
+    }
+  }
+  snprintf(path, max, "%s.safetensors.index.json", stem);
+  if (config_file_exists(folder, path)) {
+    return REFUSE("%s/%s: weights in several files are not implemented", folder, path);
+  }
+  return REFUSE(
+      "%s: neither %s.safetensors nor %s.fp16.safetensors is there (a .bin file is a pickle and is "
+      "not loaded)",
+      folder, stem, stem);
+}
+
+static enum status find_hash(const struct model_source *source, const char *path, bool *used,
+                             const char **out) {
+  *out = NULL;
+  for (size_t i = 0; i < source->hash_count; i++) {
+    if (strcmp(source->hashes[i].path, path) == 0) {
+      *out = source->hashes[i].sha256;
+      used[i] = true;
+      return OK;
+    }
+  }
+  return source->hash_count == 0 ? OK
+                                 : REFUSE("%s/%s: no sha256 is given for it", source->folder, path);
+}
+
+struct opening {
+  const struct model_source *source;
+  struct model *model;
+  struct loader loader;
+  bool hash_used[HASHES_MAX];
+};
+
+static enum status load_clip(struct opening *opening) {
+  return clip_load(&opening->loader, &opening->model->family.clip, &opening->model->clip);
+}
+static enum status load_unet(struct opening *opening) {
+  return unet_load(&opening->loader, &opening->model->family.unet, &opening->model->unet);
+}
+static enum status load_vae(struct opening *opening) {
+  return vae_load(&opening->loader, &opening->model->family.vae, &opening->model->vae);
+}
+
+/* Every network has one file, whose tensors are all used when it has been loaded. */
+static const struct network {
+  const char *stem;
+  enum status (*load)(struct opening *opening);
+} networks[] = {
+    {"text_encoder/model", load_clip},
+    {"unet/diffusion_pytorch_model", load_unet},
+    {"vae/diffusion_pytorch_model", load_vae},
+};
+
+static enum status open_network(struct opening *opening, const struct network *network) {
+  char path[CONFIG_PATH_MAX], whole[CONFIG_PATH_MAX];
+  const char *sha256 = NULL;
+  TRY(find_file(opening->source->folder, network->stem, path, sizeof path));
+  TRY(find_hash(opening->source, path, opening->hash_used, &sha256));
+  if (snprintf(whole, sizeof whole, "%s/%s", opening->source->folder, path) >= (int)sizeof whole) {
+    return REFUSE("path too long: %s", path);
+  }
+  TRY(weights_open(whole, sha256, &opening->loader.file));
+  enum status status = network->load(opening);
+  if (status == OK) {
+    status = weights_all_used(opening->loader.file);
+  }
+  weights_close(&opening->loader.file);
+  return status;
+}
+
+static enum status open_networks(struct opening *opening) {
+  for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+    TRY(open_network(opening, &networks[i]));
+  }
+  for (size_t i = 0; i < opening->source->hash_count; i++) {
+    if (!opening->hash_used[i]) {
+      return REFUSE("%s/%s: a sha256 is given for it, but it is not loaded",
+                    opening->source->folder, opening->source->hashes[i].path);
+    }
+  }
+  return OK;
+}
+
+/* ---- opening and closing ---- */
+
+static enum status fill(struct opening *opening) {
+  struct model *model = opening->model;
+  struct loader *loader = &opening->loader;
+  size_t before = device_memory_used(model->device);
+  const char *folder = opening->source->folder;
+  TRY(family_read(folder, &model->family));
+  struct tokenizer_shape shape = {model->family.clip.vocabulary, model->family.clip.positions};
+  TRY(tokenizer_open(folder, shape, &model->tokenizer));
+  TRY(device_arena(model->device, ANY_BYTES, &model->on_device));
+  TRY(arena_open(NULL, ANY_BYTES, &loader->scratch));
+  loader->device = model->device;
+  loader->host = model->host;
+  loader->on_device = model->on_device;
+  enum status status = open_networks(opening);
+  arena_close(&loader->scratch);
+  model->packed = loader->packed;
+  model->bytes = device_memory_used(model->device) - before;
+  return status;
+}
+
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out) {
+  if (source->hash_count > HASHES_MAX) {
+    return REFUSE("%s: %zu sha256 sums are given, at most %d", source->folder, source->hash_count,
+                  HASHES_MAX);
+  }
+  struct arena *host = NULL;
+  TRY(arena_open(NULL, HOST_BYTES_MAX, &host));
+  struct model *model = arena_take_zeroed(host, sizeof *model);
+  if (model == NULL) {
+    arena_close(&host);
+    return EXHAUSTED;
+  }
+  model->host = host;
+  model->device = device;
+  struct opening opening = {.source = source, .model = model};
+  enum status status = fill(&opening);
+  if (status != OK) {
+    model_close(&model);
+    return status;
+  }
+  *out = model;
+  return OK;
+}
+
+void model_close(struct model **pointer) {
+  if (pointer == NULL || *pointer == NULL) {
+    return;
+  }
+  struct model *model = *pointer;
+  struct arena *host = model->host;
+  packed_close(&model->packed);
+  tokenizer_close(&model->tokenizer);
+  arena_close(&model->on_device);
+  arena_close(&host); /* the struct itself lies in it */
+  *pointer = NULL;
+}
+
+const struct family *model_family(const struct model *model) { return &model->family; }
+
+size_t model_bytes(const struct model *model) { return model->bytes; }
+
+/* ---- conditioning ---- */
+
+static enum status take_conditioning(const struct model *model, struct arena *keep,
+                                     struct conditioning *out) {
+  const struct clip_facts *facts = &model->family.clip;
+  enum element element = device_element(model->device);
+  TRY(tensor_take(keep, element, TENSOR_SHAPE(facts->positions, facts->width), &out->embedding));
+  return tensor_take(keep, element, TENSOR_SHAPE(facts->positions * model->unet.context_columns),
+                     &out->keys_values);
+}
+
+static enum status condition(const struct model *model, struct arena *turn, const char *prompt,
+                             const struct conditioning *conditioning) {
+  int32_t ids[TOKENS_PER_CHUNK];
+  assert(model->family.clip.positions <= TOKENS_PER_CHUNK);
+  TRY(tokenizer_encode(model->tokenizer, prompt, ids));
+  struct pass pass = {.device = model->device, .arena = turn};
+  TRY(clip_run(&pass, &model->clip, ids, &conditioning->embedding));
+  return unet_condition(&pass, &model->unet, conditioning);
+}
+
+enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
+                            const char *prompt, struct conditioning *out) {
+  struct arena_mark kept = arena_mark(keep), mark = arena_mark(turn);
+  enum status status = take_conditioning(model, keep, out);
+  if (status == OK) {
+    status = condition(model, turn, prompt, out);
+    arena_release(turn, mark);
+  }
+  if (status != OK) {
+    arena_release(keep, kept);
+  }
+  return status;
+}
+
+/* An arena rounds every piece up to its alignment. */
+static size_t bytes_taken(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+size_t model_condition_bytes(const struct model *model) {
+  size_t positions = (size_t)model->family.clip.positions;
+  size_t value = element_bytes(device_element(model->device));
+  return bytes_taken(positions * (size_t)model->family.clip.width * value) +
+         bytes_taken(positions * (size_t)model->unet.context_columns * value);
+}
+
+/* ---- predicting ---- */
+
+enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
+  const struct tensor *input = &predict->input;
+  assert(input->rank == 4 && input->shape[0] <= BATCH_ROWS_MAX);
+  assert(input->shape[3] == model->family.unet.in_channels);
+  struct arena_mark mark = arena_mark(turn);
+  struct pass pass = {.device = model->device, .arena = turn};
+  enum status status = unet_run(&pass, &model->unet, predict);
+  arena_release(turn, mark);
+  return status;
+}
+
+/* Runs one of the passes dry and gives the most it took. SIZE_MAX when even that fails, so that
+ * nothing is admitted. */
+static size_t dry_bytes(const struct model *model, const struct tensor *input,
+                        enum status (*run)(const struct pass *pass, const struct model *model,
+                                           const struct tensor *input)) {
+  struct arena *arena = NULL;
+  if (pass_dry_arena(&arena) != OK) {
+    return SIZE_MAX;
+  }
+  struct pass pass = {.device = model->device, .arena = arena, .dry = true};
+  size_t bytes = run(&pass, model, input) == OK ? arena_peak(arena) : SIZE_MAX;
+  arena_close(&arena);
+  return bytes;
+}
+
+static enum status predict_dry(const struct pass *pass, const struct model *model,
+                               const struct tensor *input) {
+  return unet_run(pass, &model->unet, &(struct predict){.input = *input});
+}
+
+size_t model_predict_bytes(const struct model *model, int rows, int height, int width) {
+  struct tensor input = {.rank = 4, .shape = {rows, height, width, model->family.unet.in_channels}};
+  return dry_bytes(model, &input, predict_dry);
+}
+
+/* ---- decoding ---- */
+
+/* latents [H, W, C] -> picture f32 [1, H * f, W * f, 3], taken from the pass's arena. */
+static enum status decode(const struct pass *pass, const struct model *model,
+                          const struct tensor *latents, struct tensor *picture) {
+  const struct tensor *rows[] = {latents};
+  const float scales[] = {1.0f / model->family.vae.scaling_factor};
+  int64_t height = latents->shape[0], width = latents->shape[1],
+          factor = model->family.scale_factor;
+  struct tensor scaled;
+  TRY(pass_take_as(pass, ELEMENT_F32, TENSOR_SHAPE(1, factor * height, factor * width, 3),
+                   picture));
+  TRY(pass_take(pass, TENSOR_SHAPE(1, height, width, latents->shape[2]), &scaled));
+  if (!pass->dry) {
+    TRY(op_gather(pass->device, rows, scales, &scaled));
+  }
+  return vae_run(pass, &model->vae, &scaled, picture);
+}
+
+static enum status decode_to_pixels(const struct model *model, struct arena *turn,
+                                    const struct tensor *latents, const struct tensor *pixels) {
+  struct pass pass = {.device = model->device, .arena = turn};
+  struct tensor picture;
+  struct measure measure;
+  TRY(decode(&pass, model, latents, &picture));
+  TRY(op_measure(model->device, &picture, &measure));
+  if (!measure.finite) {
+    return fail_field(BAD_INPUT, "numeric", "the picture is not finite");
+  }
+  struct tensor batch = tensor_view(pixels, picture.rank, picture.shape);
+  return op_pixels(model->device, &picture, &batch);
+}
+
+enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
+                         const struct tensor *pixels) {
+  assert(latents->rank == 3 && latents->element == ELEMENT_F32);
+  assert(latents->shape[2] == model->family.vae.latent_channels);
+  struct arena_mark mark = arena_mark(turn);
+  enum status status = decode_to_pixels(model, turn, latents, pixels);
+  arena_release(turn, mark);
+  return status;
+}
+
+static enum status decode_dry(const struct pass *pass, const struct model *model,
+                              const struct tensor *latents) {
+  struct tensor picture;
+  return decode(pass, model, latents, &picture);
+}
+
+size_t model_decode_bytes(const struct model *model, int height, int width) {
+  struct tensor latents = {.rank = 3,
+                           .shape = {height, width, model->family.vae.latent_channels, 1}};
+  return dry_bytes(model, &latents, decode_dry);
+}

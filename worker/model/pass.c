@@ -1,0 +1,73 @@
+/* pass.c - ops that know whether to compute. */
+#include "worker/model/pass.h"
+
+#include <sys/mman.h>
+
+#define DRY_BYTES_MAX ((size_t)1 << 44)
+
+enum status pass_take(const struct pass *pass, int rank, const int64_t *shape, struct tensor *out) {
+  return tensor_take(pass->arena, device_element(pass->device), rank, shape, out);
+}
+
+enum status pass_take_as(const struct pass *pass, enum element element, int rank,
+                         const int64_t *shape, struct tensor *out) {
+  return tensor_take(pass->arena, element, rank, shape, out);
+}
+
+/* ---- addresses without memory ---- */
+
+static void *reserve(void *context, size_t bytes) {
+  (void)context;
+  void *range = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return range == MAP_FAILED ? NULL : range;
+}
+
+static void unreserve(void *context, void *range, size_t bytes) {
+  (void)context;
+  munmap(range, bytes);
+}
+
+enum status pass_dry_arena(struct arena **out) {
+  static const struct arena_source addresses = {reserve, unreserve, NULL};
+  return arena_open(&addresses, DRY_BYTES_MAX, out);
+}
+
+/* ---- ops ---- */
+
+enum status pass_matmul(const struct pass *pass, const struct tensor *x, const struct weight *w,
+                        const struct matmul_options *options, const struct tensor *y) {
+  return pass->dry ? OK : op_matmul(pass->device, x, w, options, y);
+}
+
+enum status pass_conv(const struct pass *pass, const struct tensor *x, const struct weight *w,
+                      const struct conv_options *options, const struct tensor *y) {
+  return pass->dry ? OK : op_conv2d(pass->device, x, w, options, y);
+}
+
+enum status pass_group_norm(const struct pass *pass, const struct tensor *x,
+                            const struct norm *norm, bool silu, const struct tensor *y) {
+  return pass->dry ? OK : op_group_norm(pass->device, x, norm, silu, y);
+}
+
+enum status pass_layer_norm(const struct pass *pass, const struct tensor *x,
+                            const struct norm *norm, const struct tensor *y) {
+  return pass->dry ? OK : op_layer_norm(pass->device, x, norm, y);
+}
+
+enum status pass_attention(const struct pass *pass, const struct attention *attention,
+                           const struct tensor *y) {
+  return pass->dry ? OK : op_attention(pass->device, attention, y);
+}
+
+enum status pass_geglu(const struct pass *pass, const struct tensor *x, const struct tensor *y) {
+  return pass->dry ? OK : op_geglu(pass->device, x, y);
+}
+
+enum status pass_concat(const struct pass *pass, const struct tensor *a, const struct tensor *b,
+                        const struct tensor *y) {
+  return pass->dry ? OK : op_concat(pass->device, a, b, y);
+}
+
+enum status pass_upsample(const struct pass *pass, const struct tensor *x, const struct tensor *y) {
+  return pass->dry ? OK : op_upsample(pass->device, x, y);
+}

@@ -1,0 +1,42 @@
+/* tokenizer.h - CLIP's byte-pair tokenizer: a prompt to a fixed number of token ids.
+ *
+ * Agrees with transformers' CLIPTokenizerFast: clean (prompt.h), split into words, join byte pairs,
+ * begin and end marks, cut or padded to the text encoder's length.
+ */
+#ifndef DARKROOM_WORKER_MODEL_TOKENIZER_H
+#define DARKROOM_WORKER_MODEL_TOKENIZER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct tokenizer;
+
+/* What the text encoder expects: ids below vocabulary, `tokens` of them. */
+struct tokenizer_shape {
+  int vocabulary, tokens;
+};
+/* The files' contents; the special tokens by their text. */
+struct tokenizer_texts {
+  const char *vocabulary;
+  size_t vocabulary_bytes;
+  const char *merges;
+  const char *start, *end, *pad, *unknown;
+};
+
+/* Reads vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of
+ * folder/tokenizer. BAD_INPUT (field "config") names the file and what is wrong or not implemented.
+ */
+enum status tokenizer_open(const char *folder, struct tokenizer_shape shape,
+                           struct tokenizer **out);
+/* The same from memory. */
+enum status tokenizer_make(const struct tokenizer_texts *texts, struct tokenizer_shape shape,
+                           struct tokenizer **out);
+void tokenizer_close(struct tokenizer **tokenizer);
+
+/* Fills ids[0..shape.tokens). A prompt that is too long loses its end. BAD_INPUT (field "prompt")
+ * for more than JOB_PROMPT_BYTES_MAX bytes or text that is not UTF-8. */
+enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *prompt, int32_t *ids);
+
+#endif

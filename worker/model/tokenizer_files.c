@@ -1,0 +1,183 @@
+/* tokenizer_files.c - a tokenizer out of the four files of a model's folder. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "worker/model/config.h"
+#include "worker/model/tokenizer.h"
+
+#define SETTINGS_FILE "tokenizer/tokenizer_config.json"
+#define SPECIALS_FILE "tokenizer/special_tokens_map.json"
+#define ADDED_FILE "tokenizer/added_tokens.json"
+#define SPECIAL_BYTES_MAX 64
+/* Python's "no maximum" is 1e30. */
+#define NO_MAXIMUM 1e9
+
+struct settings {
+  double tokens_max;
+};
+/* The special tokens themselves are read by read_specials. */
+static const struct config_key settings_keys[] = {
+    {"model_max_length", CONFIG_NUMBER, offsetof(struct settings, tokens_max), 3, 1e40,
+     .standard = "1e30"},
+    {"tokenizer_class", CONFIG_ONLY, .accepted = "'CLIPTokenizer'|'CLIPTokenizerFast'"},
+    {"do_lower_case", CONFIG_ONLY, .accepted = "true"},
+    {"add_prefix_space", CONFIG_ONLY, .accepted = "false"},
+    {"additional_special_tokens", CONFIG_ONLY, .accepted = "[]"},
+    {"extra_special_tokens", CONFIG_ONLY, .accepted = "{}|[]"},
+    {"padding_side", CONFIG_ONLY, .accepted = "'right'"},
+    {"truncation_side", CONFIG_ONLY, .accepted = "'right'"},
+    {"split_special_tokens", CONFIG_ONLY, .accepted = "false"},
+    {"added_tokens_decoder", .kind = CONFIG_ANY}, /* checked by check_added */
+    {"bos_token", .kind = CONFIG_ANY},
+    {"eos_token", .kind = CONFIG_ANY},
+    {"pad_token", .kind = CONFIG_ANY},
+    {"unk_token", .kind = CONFIG_ANY},
+    /* from ids back to text, which is not done */
+    {"clean_up_tokenization_spaces", .kind = CONFIG_ANY},
+    {"errors", .kind = CONFIG_ANY},
+    /* how a caller uses the tokenizer: diffusers always pads and cuts to the maximum */
+    {"max_length", .kind = CONFIG_ANY},
+    {"stride", .kind = CONFIG_ANY},
+    {"truncation_strategy", .kind = CONFIG_ANY},
+    {"pad_to_multiple_of", .kind = CONFIG_ANY},
+    {"pad_token_type_id", .kind = CONFIG_ANY},
+    /* how the file was written */
+    {"backend", .kind = CONFIG_ANY},
+    {"is_local", .kind = CONFIG_ANY},
+    {"name_or_path", .kind = CONFIG_ANY},
+    {"processor_class", .kind = CONFIG_ANY},
+    {"special_tokens_map_file", .kind = CONFIG_ANY},
+    {"tokenizer_file", .kind = CONFIG_ANY},
+    {"use_fast", .kind = CONFIG_ANY},
+    {.key = NULL},
+};
+static const struct config_key specials_keys[] = {
+    {"additional_special_tokens", CONFIG_ONLY, .accepted = "[]"},
+    {"bos_token", .kind = CONFIG_ANY},
+    {"eos_token", .kind = CONFIG_ANY},
+    {"pad_token", .kind = CONFIG_ANY},
+    {"unk_token", .kind = CONFIG_ANY},
+    {.key = NULL},
+};
+
+enum special { START, END, PAD, UNKNOWN, SPECIAL_COUNT };
+
+struct files {
+  struct bytes vocabulary, merges;
+  char special[SPECIAL_COUNT][SPECIAL_BYTES_MAX];
+};
+
+/* A token is its text, or an object that has the text as "content". NULL when the key is absent or
+ * null. */
+static const char *token_text(const json_t *root, const char *key) {
+  const json_t *value = json_object_get(root, key);
+  return json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
+}
+
+static enum status read_special(const json_t *root, const char *key, char *text) {
+  const char *token = token_text(root, key);
+  if (token == NULL) {
+    return OK;
+  }
+  if (strlen(token) >= SPECIAL_BYTES_MAX) {
+    return fail_field(BAD_INPUT, "config", "%s: a special token may have %d bytes", key,
+                      SPECIAL_BYTES_MAX - 1);
+  }
+  memcpy(text, token, strlen(token) + 1);
+  return OK;
+}
+
+/* Textual inversions add tokens, which is not implemented: an added token must be one of the
+ * special ones. */
+static enum status check_added(const json_t *root, const struct files *files) {
+  const char *id = NULL;
+  json_t *token = NULL;
+  json_object_foreach(json_object_get(root, "added_tokens_decoder"), id, token) {
+    const char *text = json_string_value(json_object_get(token, "content"));
+    bool special = false;
+    for (int i = 0; i < SPECIAL_COUNT; i++) {
+      special = special || (text != NULL && strcmp(text, files->special[i]) == 0);
+    }
+    if (!special) {
+      return fail_field(BAD_INPUT, "config",
+                        SETTINGS_FILE
+                        ": added token %s is not one of the special tokens: not "
+                        "implemented",
+                        id);
+    }
+  }
+  return OK;
+}
+
+static enum status read_specials(const char *folder, const char *name,
+                                 const struct config_key *keys, struct files *files) {
+  static const char *const key[SPECIAL_COUNT] = {"bos_token", "eos_token", "pad_token",
+                                                 "unk_token"};
+  struct settings ignored;
+  TRY(config_read(folder, name, keys, &ignored));
+  json_t *root = NULL;
+  TRY(config_json_file(folder, name, CONFIG_BYTES_MAX, &root));
+  enum status status = OK;
+  for (int i = 0; i < SPECIAL_COUNT && status == OK; i++) {
+    status = read_special(root, key[i], files->special[i]);
+  }
+  if (status == OK) {
+    status = check_added(root, files);
+  }
+  json_decref(root);
+  return status;
+}
+
+static enum status read_settings(const char *folder, int tokens, struct files *files) {
+  struct settings settings = {0};
+  TRY(config_read(folder, SETTINGS_FILE, settings_keys, &settings));
+  if (settings.tokens_max < NO_MAXIMUM && settings.tokens_max != tokens) {
+    return fail_field(BAD_INPUT, "config",
+                      SETTINGS_FILE ": model_max_length is %g, the text encoder has %d positions",
+                      settings.tokens_max, tokens);
+  }
+  return read_specials(folder, SETTINGS_FILE, settings_keys, files);
+}
+
+/* What the later file says wins, as in transformers. */
+static enum status read_files(const char *folder, int tokens, struct files *files) {
+  static const char *const standard[SPECIAL_COUNT] = {"<|startoftext|>", "<|endoftext|>",
+                                                      "<|endoftext|>", "<|endoftext|>"};
+  for (int i = 0; i < SPECIAL_COUNT; i++) {
+    memcpy(files->special[i], standard[i], strlen(standard[i]) + 1);
+  }
+  if (config_file_exists(folder, ADDED_FILE)) {
+    return fail_field(BAD_INPUT, "config", ADDED_FILE ": added tokens are not implemented");
+  }
+  if (config_file_exists(folder, SETTINGS_FILE)) {
+    TRY(read_settings(folder, tokens, files));
+  }
+  if (config_file_exists(folder, SPECIALS_FILE)) {
+    TRY(read_specials(folder, SPECIALS_FILE, specials_keys, files));
+  }
+  TRY(config_file(folder, "tokenizer/vocab.json", &files->vocabulary));
+  return config_file(folder, "tokenizer/merges.txt", &files->merges);
+}
+
+enum status tokenizer_open(const char *folder, struct tokenizer_shape shape,
+                           struct tokenizer **out) {
+  struct files files;
+  bytes_open(&files.vocabulary, VOCABULARY_BYTES_MAX);
+  bytes_open(&files.merges, VOCABULARY_BYTES_MAX);
+  enum status status = read_files(folder, shape.tokens, &files);
+  if (status == OK) {
+    struct tokenizer_texts texts = {.vocabulary = bytes_text(&files.vocabulary),
+                                    .vocabulary_bytes = files.vocabulary.length,
+                                    .merges = bytes_text(&files.merges),
+                                    .start = files.special[START],
+                                    .end = files.special[END],
+                                    .pad = files.special[PAD],
+                                    .unknown = files.special[UNKNOWN]};
+    status = tokenizer_make(&texts, shape, out);
+  }
+  bytes_close(&files.vocabulary);
+  bytes_close(&files.merges);
+  return status;
+}

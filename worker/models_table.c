@@ -1,0 +1,264 @@
+/* models_table.c - reads the table line by line; every line either means something or is refused.
+ */
+#include "worker/models_table.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/nearest.h"
+#include "proto/job.h"
+#include "worker/media/digest.h"
+#include "worker/media/files.h"
+
+#define TABLE_BYTES_MAX ((size_t)1024 * 1024)
+enum { HASH_LETTERS = SHA256_TEXT_MAX - 1 };
+
+struct reading {
+  struct models_table *table;
+  const char *path;
+  char folder[FILE_PATH_MAX]; /* of the table */
+  int line;
+};
+
+static char *trim(char *text) {
+  while (isspace((unsigned char)*text)) {
+    text++;
+  }
+  size_t bytes = strlen(text);
+  while (bytes > 0 && isspace((unsigned char)text[bytes - 1])) {
+    text[--bytes] = '\0';
+  }
+  return text;
+}
+
+static enum status copy(struct reading *reading, const char *text, const char **out) {
+  *out = arena_copy_text(reading->table->arena, text, strlen(text));
+  return *out != NULL ? OK : EXHAUSTED;
+}
+
+/* [id] */
+static enum status read_head(struct reading *reading, char *text) {
+  struct models_table *table = reading->table;
+  size_t bytes = strlen(text);
+  text[bytes - 1] = '\0';
+  char *id = trim(text + 1);
+  if (strlen(id) > JOB_MODEL_BYTES_MAX || !job_id_valid(id)) {
+    return fail(BAD_INPUT, "%s:%d: a model id has letters, digits, '.', '_', '-': %s",
+                reading->path, reading->line, id);
+  }
+  for (size_t i = 0; i < table->count; i++) {
+    if (strcmp(table->row[i].id, id) == 0) {
+      return fail(BAD_INPUT, "%s:%d: the model %s is there twice", reading->path, reading->line,
+                  id);
+    }
+  }
+  if (table->count == MODELS_MAX) {
+    return fail(BAD_INPUT, "%s:%d: more than %d models", reading->path, reading->line, MODELS_MAX);
+  }
+  struct models_row *row = &table->row[table->count];
+  *row = (struct models_row){.devices = "*"};
+  TRY(copy(reading, id, &row->id));
+  table->count++;
+  return OK;
+}
+
+/* path = FOLDER, relative to the table */
+static enum status set_path(struct reading *reading, struct models_row *row, const char *value) {
+  if (value[0] == '/') {
+    return copy(reading, value, &row->folder);
+  }
+  char path[FILE_PATH_MAX];
+  TRY(file_join(path, reading->folder, value));
+  return copy(reading, path, &row->folder);
+}
+
+static enum status set_devices(struct reading *reading, struct models_row *row, const char *value) {
+  return copy(reading, value, &row->devices);
+}
+
+static enum status set_default(struct reading *reading, struct models_row *row, const char *value) {
+  bool yes = strcmp(value, "yes") == 0;
+  if (!yes && strcmp(value, "no") != 0) {
+    return fail(BAD_INPUT, "%s:%d: default is yes or no, not %s", reading->path, reading->line,
+                value);
+  }
+  const struct models_row *other = yes ? models_table_standard(reading->table) : NULL;
+  if (other != NULL && other->standard && other != row) {
+    return fail(BAD_INPUT, "%s:%d: %s is the default already", reading->path, reading->line,
+                other->id);
+  }
+  row->standard = yes;
+  return OK;
+}
+
+static const struct {
+  const char *name;
+  enum status (*set)(struct reading *reading, struct models_row *row, const char *value);
+} keys[] = {{"path", set_path}, {"devices", set_devices}, {"default", set_default}};
+enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
+
+/* A weight file stays inside its model's folder. */
+static bool relative(const char *path) {
+  return path[0] != '\0' && path[0] != '/' && strstr(path, "..") == NULL;
+}
+
+/* sha256 FILE = HASH */
+static enum status read_hash(struct reading *reading, struct models_row *row, char *file,
+                             const char *value) {
+  file = trim(file);
+  size_t letters = strlen(value);
+  if (letters != HASH_LETTERS || strspn(value, "0123456789abcdef") != HASH_LETTERS) {
+    return fail(BAD_INPUT, "%s:%d: a sha256 has %d lower-case hex digits", reading->path,
+                reading->line, HASH_LETTERS);
+  }
+  if (!relative(file) || row->hash_count == MODEL_WEIGHT_FILES_MAX) {
+    return fail(BAD_INPUT, "%s:%d: at most %d files, relative to the model's folder: %s",
+                reading->path, reading->line, MODEL_WEIGHT_FILES_MAX, file);
+  }
+  struct weight_hash *hash = &row->hashes[row->hash_count];
+  TRY(copy(reading, file, &hash->path));
+  TRY(copy(reading, value, &hash->sha256));
+  row->hash_count++;
+  return OK;
+}
+
+static enum status unknown_key(const struct reading *reading, const char *name) {
+  struct nearest nearest = {.typed = name};
+  nearest_offer(&nearest, "sha256");
+  for (size_t i = 0; i < KEY_COUNT; i++) {
+    nearest_offer(&nearest, keys[i].name);
+  }
+  return fail(BAD_INPUT, "%s:%d: there is no \"%s\"%s%s", reading->path, reading->line, name,
+              nearest.name != NULL ? "; did you mean " : "",
+              nearest.name != NULL ? nearest.name : "");
+}
+
+static enum status read_pair(struct reading *reading, char *text) {
+  char *equals = strchr(text, '=');
+  if (equals == NULL) {
+    return fail(BAD_INPUT, "%s:%d: expected [model] or \"name = value\"", reading->path,
+                reading->line);
+  }
+  if (reading->table->count == 0) {
+    return fail(BAD_INPUT, "%s:%d: a [model] comes first", reading->path, reading->line);
+  }
+  struct models_row *row = &reading->table->row[reading->table->count - 1];
+  *equals = '\0';
+  char *name = trim(text);
+  const char *value = trim(equals + 1);
+  if (strncmp(name, "sha256", 6) == 0 && isspace((unsigned char)name[6])) {
+    return read_hash(reading, row, name + 6, value);
+  }
+  for (size_t i = 0; i < KEY_COUNT; i++) {
+    if (strcmp(keys[i].name, name) == 0) {
+      return keys[i].set(reading, row, value);
+    }
+  }
+  return unknown_key(reading, name);
+}
+
+static enum status read_line(struct reading *reading, char *line) {
+  line[strcspn(line, "#")] = '\0';
+  char *text = trim(line);
+  size_t bytes = strlen(text);
+  if (bytes == 0) {
+    return OK;
+  }
+  return text[0] == '[' && text[bytes - 1] == ']' ? read_head(reading, text)
+                                                  : read_pair(reading, text);
+}
+
+static int by_path(const void *left, const void *right) {
+  return strcmp(((const struct weight_hash *)left)->path,
+                ((const struct weight_hash *)right)->path);
+}
+
+/* `sha256sum FILE... | sha256sum`, files in the order of their paths: anybody can compute it. */
+static enum status hash_of_hashes(struct models_table *table, struct models_row *row) {
+  struct bytes lines;
+  bytes_open(&lines, TABLE_BYTES_MAX);
+  qsort(row->hashes, row->hash_count, sizeof row->hashes[0], by_path);
+  enum status status = OK;
+  for (size_t i = 0; i < row->hash_count && status == OK; i++) {
+    status = bytes_printf(&lines, "%s  %s\n", row->hashes[i].sha256, row->hashes[i].path);
+  }
+  char text[SHA256_TEXT_MAX];
+  status = status == OK ? digest_sha256_text(lines.data, lines.length, text) : status;
+  bytes_close(&lines);
+  TRY(status);
+  row->sha256 = arena_copy_text(table->arena, text, HASH_LETTERS);
+  return row->sha256 != NULL ? OK : EXHAUSTED;
+}
+
+static enum status rows_whole(struct models_table *table, const char *path) {
+  if (table->count == 0) {
+    return fail(BAD_INPUT, "%s: no model in it", path);
+  }
+  for (size_t i = 0; i < table->count; i++) {
+    struct models_row *row = &table->row[i];
+    if (row->folder == NULL || row->hash_count == 0) {
+      return fail(BAD_INPUT,
+                  "%s: [%s] has no %s (darkroom-worker --print-hashes FOLDER prints a row)", path,
+                  row->id, row->folder == NULL ? "path" : "sha256");
+    }
+    TRY(hash_of_hashes(table, row));
+  }
+  return OK;
+}
+
+static enum status read_lines(struct reading *reading, char *text) {
+  while (text != NULL) {
+    reading->line++;
+    TRY(read_line(reading, strsep(&text, "\n")));
+  }
+  return rows_whole(reading->table, reading->path);
+}
+
+enum status models_table_read(const char *path, struct models_table *out) {
+  *out = (struct models_table){0};
+  TRY(arena_open(NULL, 4 * TABLE_BYTES_MAX, &out->arena));
+  struct reading reading = {.table = out, .path = path};
+  const char *slash = strrchr(path, '/');
+  snprintf(reading.folder, sizeof reading.folder, "%.*s",
+           slash == NULL ? 1 : (int)(slash - path + 1), slash == NULL ? "." : path);
+  struct bytes text;
+  bytes_open(&text, TABLE_BYTES_MAX);
+  enum status status = bytes_read_file(&text, path);
+  if (status == OK) {
+    static char nothing[1] = "";
+    status = read_lines(&reading, text.data != NULL ? (char *)text.data : nothing);
+  }
+  bytes_close(&text);
+  return status;
+}
+
+void models_table_close(struct models_table *table) { arena_close(&table->arena); }
+
+const struct models_row *models_table_standard(const struct models_table *table) {
+  for (size_t i = 0; i < table->count; i++) {
+    if (table->row[i].standard) {
+      return &table->row[i];
+    }
+  }
+  return table->count == 1 ? &table->row[0] : NULL;
+}
+
+bool models_row_on(const struct models_row *row, const char *device) {
+  for (const char *item = row->devices;;) {
+    item += strspn(item, " ");
+    size_t bytes = strcspn(item, ", ");
+    bool all = bytes == 1 && item[0] == '*';
+    bool same =
+        strncmp(item, device, bytes) == 0 && (device[bytes] == '\0' || device[bytes] == ':');
+    if (all || (bytes > 0 && same)) {
+      return true;
+    }
+    item += strcspn(item, ",");
+    if (*item == '\0') {
+      return false;
+    }
+    item++;
+  }
+}

@@ -1,0 +1,61 @@
+/* models_table.h - models.conf: which models this worker offers, on which devices, and what their
+ * weights must hash to.
+ *
+ *   [demo]                      the id jobs name
+ *   path = models/demo          diffusers layout; relative to the table's own folder
+ *   devices = cpu, cuda:0       where it is pinned; left out or *: on every device
+ *   default = yes               taken when a job names no model
+ *   sha256 unet/diffusion_pytorch_model.safetensors = 64 hex digits, one line per weight file
+ *
+ * Trust comes from this file: weights that it does not name with a hash are not loaded. Pickles are
+ * refused by content.
+ */
+#ifndef DARKROOM_WORKER_MODELS_TABLE_H
+#define DARKROOM_WORKER_MODELS_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/status.h"
+#include "worker/model/model.h"
+
+#define MODEL_WEIGHT_FILES_MAX 16
+
+struct models_row {
+  const char *id;
+  const char *folder;
+  const char *devices; /* "*" or a comma-separated list */
+  bool standard;       /* default = yes */
+  const char *sha256;  /* one for all its weights: of what sha256sum prints for them, by path */
+  struct weight_hash hashes[MODEL_WEIGHT_FILES_MAX];
+  size_t hash_count;
+};
+
+struct models_table {
+  struct arena *arena;
+  struct models_row row[MODELS_MAX];
+  size_t count;
+};
+
+/* BAD_INPUT says file, line and what is wrong; UNAVAILABLE when it cannot be read. Close in either
+ * case. */
+enum status models_table_read(const char *path, struct models_table *out);
+void models_table_close(struct models_table *table);
+
+/* Whether every weight file is there and looks like safetensors: before an engine is started. The
+ * hash itself is checked by the engine, where the file is read anyway. */
+enum status models_table_check(const struct models_table *table);
+
+/* The row marked default, or the only row; NULL when no model is the default. */
+const struct models_row *models_table_standard(const struct models_table *table);
+
+/* "cuda" in a row means every "cuda:N". */
+bool models_row_on(const struct models_row *row, const char *device);
+
+/* Prints a row for the weight files found in folder, ready to paste. */
+enum status models_print_row(const char *folder, FILE *out);
+
+#endif

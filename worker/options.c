@@ -1,0 +1,265 @@
+/* options.c - one row per setting. */
+#include "worker/options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/version.h"
+#include "monitoring/log.h"
+#include "proto/job.h"
+#include "worker/media/media.h"
+#include "worker/media/store.h"
+
+#define FIELD(name) offsetof(struct options, name)
+
+static const struct setting table[] = {
+    {.name = "broker",
+     .type = SETTING_TEXT,
+     .field = FIELD(broker),
+     .standard = "tcp://127.0.0.1:7700",
+     .min = 1,
+     .max = OPTIONS_LIST_BYTES_MAX - 1,
+     .help = "brokers, ENDPOINT[,ENDPOINT...]; one at a time, the next when it falls silent"},
+    {.name = "models",
+     .type = SETTING_TEXT,
+     .field = FIELD(models),
+     .standard = "/etc/darkroom/models.conf",
+     .help = "the model table: ids, folders, devices, sha256 of each weight file"},
+    {.name = "device",
+     .type = SETTING_TEXT,
+     .field = FIELD(device),
+     .standard = "cpu",
+     .min = 1,
+     .max = OPTIONS_LIST_BYTES_MAX - 1,
+     .help = "cpu, ref or cuda:N[,...]: one engine process each"},
+    {.name = "store",
+     .type = SETTING_TEXT,
+     .field = FIELD(store),
+     .standard = "file:///var/lib/darkroom/pictures",
+     .min = 1,
+     .max = 2048,
+     .help = "where pictures go: file:///FOLDER or s3://BUCKET/PREFIX (keys: AWS_...)"},
+    {.name = "admin",
+     .type = SETTING_TEXT,
+     .field = FIELD(admin),
+     .standard = "127.0.0.1:7702",
+     .min = 1,
+     .max = 256,
+     .help = "HOST:PORT of /metrics /healthz /readyz /version; port 0: any free one"},
+    {.name = "name",
+     .type = SETTING_TEXT,
+     .field = FIELD(name),
+     .min = 1,
+     .max = 64,
+     .help = "stable name of this worker, 1-64 of [A-Za-z0-9._-] (the host's name)"},
+    {.name = "spool",
+     .type = SETTING_TEXT,
+     .field = FIELD(spool),
+     .min = 1,
+     .max = 1000,
+     .help = "folder for finished pictures until they are stored (/var/tmp/darkroom-NAME)"},
+    {.name = "spool-images",
+     .type = SETTING_INTEGER,
+     .field = FIELD(spool_images),
+     .standard = "256",
+     .min = 1,
+     .max = 100000,
+     .help = "pictures that may wait for the store before no more work is taken"},
+    {.name = "s3-addressing",
+     .type = SETTING_CHOICE,
+     .field = FIELD(s3_addressing),
+     .standard = "auto",
+     .choices = STORE_ADDRESSINGS,
+     .help = "bucket in the path or in the host; auto: host only at Amazon"},
+    {.name = "s3-proxy",
+     .type = SETTING_TEXT,
+     .field = FIELD(s3_proxy),
+     .standard = "",
+     .max = 500,
+     .help = "proxy for S3 requests; none is taken from the environment"},
+    {.name = "slots",
+     .type = SETTING_INTEGER,
+     .field = FIELD(slots),
+     .standard = "0",
+     .max = SAMPLES_MAX,
+     .help = "images in the making per device (0: the engine's own number)"},
+    {.name = "batch-rows",
+     .type = SETTING_INTEGER,
+     .field = FIELD(batch_rows),
+     .standard = "0",
+     .max = BATCH_ROWS_MAX,
+     .help = "rows of one U-Net call at most (0: the engine's own number)"},
+    {.name = "threads",
+     .type = SETTING_INTEGER,
+     .field = FIELD(threads),
+     .standard = "0",
+     .max = 1024,
+     .help = "cpu threads of an engine (0: all cores)"},
+    {.name = "max-side",
+     .type = SETTING_INTEGER,
+     .field = FIELD(max_side),
+     .standard = "0",
+     .max = JOB_SIDE_PIXELS_MAX,
+     .help = "largest width or height taken, pixels (0: the limit of jobs)"},
+    {.name = "memory",
+     .type = SETTING_INTEGER,
+     .field = FIELD(memory_mib),
+     .standard = "0",
+     .max = 1 << 20,
+     .help = "MiB per engine beside the weights (0: the engine's own number)"},
+    {.name = "force-f32",
+     .type = SETTING_FLAG,
+     .field = FIELD(force_f32),
+     .standard = "false",
+     .help = "compute in f32 even where bf16 is fast"},
+    {.name = "media-threads",
+     .type = SETTING_INTEGER,
+     .field = FIELD(media_threads),
+     .standard = "2",
+     .min = 1,
+     .max = MEDIA_THREADS_MAX,
+     .help = "threads that encode and store pictures"},
+    {.name = "drain-seconds",
+     .type = SETTING_INTEGER,
+     .field = FIELD(drain_seconds),
+     .standard = "12",
+     .max = 86400,
+     .help = "after SIGTERM: finish what ends in this time, then hand the rest back"},
+    {.name = "progress-ms",
+     .type = SETTING_INTEGER,
+     .field = FIELD(progress_ms),
+     .standard = "250",
+     .min = 10,
+     .max = 5000,
+     .help = "report news to the broker at most this often, milliseconds"},
+    {.name = "silence-ms",
+     .type = SETTING_INTEGER,
+     .field = FIELD(silence_ms),
+     .standard = "5000",
+     .min = 100,
+     .max = 60000,
+     .help = "a broker that does not answer for this long is left, milliseconds"},
+    {.name = "watchdog-seconds",
+     .type = SETTING_INTEGER,
+     .field = FIELD(watchdog_seconds),
+     .standard = "30",
+     .min = 1,
+     .max = 86400,
+     .help = "an engine without progress for this long (or 10 median steps) is killed"},
+    {.name = "load-seconds",
+     .type = SETTING_INTEGER,
+     .field = FIELD(load_seconds),
+     .standard = "900",
+     .min = 1,
+     .max = 86400,
+     .help = "an engine that takes longer to load its models is killed"},
+    {.name = "log-format",
+     .type = SETTING_CHOICE,
+     .field = FIELD(log_format),
+     .standard = "logfmt",
+     .choices = LOG_FORMATS,
+     .help = "one event a line on stderr, for people or machines"},
+    {.name = "log-level",
+     .type = SETTING_CHOICE,
+     .field = FIELD(log_level),
+     .standard = "info",
+     .choices = LOG_LEVELS,
+     .help = "what is worth a line"},
+    {.name = "print-hashes",
+     .type = SETTING_TEXT,
+     .field = FIELD(print_hashes),
+     .help = "print the row of models.conf for this model folder, and leave"},
+    {.name = "engine-child",
+     .type = SETTING_INTEGER,
+     .field = FIELD(engine_child),
+     .standard = "-1",
+     .min = -1,
+     .max = 1 << 20,
+     .help = "set by the worker for its engine processes"},
+    {.name = "engine-device",
+     .type = SETTING_TEXT,
+     .field = FIELD(engine_device),
+     .help = "set by the worker for its engine processes"},
+};
+
+const struct settings_program options_program = {
+    .name = "darkroom-worker",
+    .version = DARKROOM_VERSION,
+    .summary = "makes the pictures: takes jobs from a broker, one engine process per device",
+    .usage = "[settings]",
+    .ending =
+        "exit codes: 0 drained, 64 a setting is wrong, 69 admin address or spool not to be had,\n"
+        "            70 no engine stays alive, 78 a model or the store is refused\n"
+        "example:    darkroom-worker --models models.conf --device cpu --store "
+        "file:///tmp/images\n",
+    .table = table,
+    .count = sizeof table / sizeof table[0],
+};
+
+/* "a,b" -> two items; empty ones are refused, they are typing errors. */
+static enum status split(const char *name, const char *text, size_t max, struct options_list *out) {
+  snprintf(out->memory, sizeof out->memory, "%s", text);
+  out->count = 0;
+  char *rest = out->memory;
+  while (rest != NULL) {
+    char *item = strsep(&rest, ",");
+    item += strspn(item, " ");
+    item[strcspn(item, " ")] = '\0';
+    if (item[0] == '\0') {
+      return fail_field(BAD_INPUT, name, "--%s %s: an empty entry", name, text);
+    }
+    if (out->count == max) {
+      return fail_field(BAD_INPUT, name, "--%s: more than %zu entries", name, max);
+    }
+    out->item[out->count++] = item;
+  }
+  return OK;
+}
+
+static enum status each_once(const struct options_list *devices) {
+  for (size_t i = 0; i < devices->count; i++) {
+    for (size_t k = i + 1; k < devices->count; k++) {
+      if (strcmp(devices->item[i], devices->item[k]) == 0) {
+        return fail_field(BAD_INPUT, "device", "--device: %s is named twice", devices->item[i]);
+      }
+    }
+  }
+  return OK;
+}
+
+/* The host's name with what a worker's name may not have replaced. */
+static void make_name(char name[65]) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  snprintf(name, 65, "%.64s", host[0] != '\0' ? host : "worker");
+  for (char *at = name; *at != '\0'; at++) {
+    if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *at) == NULL) {
+      *at = '-';
+    }
+  }
+}
+
+enum status options_complete(struct options *options) {
+  TRY(split("broker", options->broker, BROKERS_MAX, &options->brokers));
+  TRY(split("device", options->device, DEVICES_MAX, &options->devices));
+  TRY(each_once(&options->devices));
+  if (options->name == NULL) {
+    make_name(options->name_made);
+    options->name = options->name_made;
+  }
+  if (!job_id_valid(options->name)) {
+    return fail_field(BAD_INPUT, "name",
+                      "--name %s: 1-64 of [A-Za-z0-9._-], a letter or digit first", options->name);
+  }
+  if (options->spool == NULL) {
+    snprintf(options->spool_made, sizeof options->spool_made, "/var/tmp/darkroom-%s",
+             options->name);
+    options->spool = options->spool_made;
+  }
+  if (options->batch_rows == 1) {
+    return fail_field(BAD_INPUT, "batch-rows", "--batch-rows 1: a guided image needs two rows");
+  }
+  return OK;
+}

@@ -1,0 +1,60 @@
+/* options.h - the worker's settings, from one table, and the lists in them taken apart. */
+#ifndef DARKROOM_WORKER_OPTIONS_H
+#define DARKROOM_WORKER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/settings.h"
+#include "base/status.h"
+
+#define BROKERS_MAX 16
+#define OPTIONS_LIST_BYTES_MAX 2048
+
+/* A comma-separated setting: texts point into memory of its own. */
+struct options_list {
+  char memory[OPTIONS_LIST_BYTES_MAX];
+  const char *item[DEVICES_MAX > BROKERS_MAX ? DEVICES_MAX : BROKERS_MAX];
+  size_t count;
+};
+
+struct options {
+  const char *broker, *models, *device, *store, *admin;
+  const char *name, *spool;
+  const char *s3_proxy;
+  int s3_addressing;
+  int64_t slots, batch_rows, threads, max_side, memory_mib;
+  bool force_f32;
+  int64_t media_threads, spool_images;
+  int64_t drain_seconds, progress_ms, silence_ms;
+  int64_t watchdog_seconds, load_seconds;
+  int log_format, log_level;
+  const char *print_hashes;
+  /* set by the parent for its child, through the environment */
+  int64_t engine_child;
+  const char *engine_device;
+  /* derived */
+  struct options_list brokers, devices;
+  char name_made[65];
+  char spool_made[1024];
+};
+
+extern const struct settings_program options_program;
+
+/* What the process exits with; --help lists them. */
+enum worker_exit {
+  WORKER_EXIT_DONE = 0,         /* drained */
+  WORKER_EXIT_USAGE = 64,       /* a setting is wrong */
+  WORKER_EXIT_UNAVAILABLE = 69, /* the admin address or the spool cannot be had */
+  WORKER_EXIT_INTERNAL = 70,    /* no engine stays alive */
+  WORKER_EXIT_REFUSED =
+      78, /* a model is refused (pickle, hash, truncated, ...) or the store refuses */
+};
+
+/* Fills in what was left out (name, spool) and takes the lists apart. BAD_INPUT names the setting.
+ */
+enum status options_complete(struct options *options);
+
+#endif

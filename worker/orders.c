@@ -1,0 +1,282 @@
+/* orders.c - what the broker says: one row per verb. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "monitoring/log.h"
+#include "worker/engine/pipe.h"
+#include "worker/engine/pipe.pb-c.h"
+#include "worker/worker.h"
+
+enum { BEAT_MS_MIN = 50, BEAT_MS_MAX = 60000, CLAIM_AGAIN_MS = 500 };
+
+struct order {
+  const struct wire_message *wire;
+  const ProtobufCMessage *message;
+};
+
+/* WELCOME, and the loss of it
+ * -------------------------------------------------------------------------- */
+
+static void on_welcome(struct worker *worker, const struct order *order) {
+  const Darkroom__V1__Welcome *welcome = (const Darkroom__V1__Welcome *)order->message;
+  if (order->wire->correlation != worker->hello.correlation || welcome->generation == 0) {
+    return; /* an earlier HELLO's: its generation is closed already */
+  }
+  worker->generation = welcome->generation;
+  worker->hello = (struct offer){0};
+  if (welcome->beat_ms >= BEAT_MS_MIN && welcome->beat_ms <= BEAT_MS_MAX) {
+    worker->beat_ms = welcome->beat_ms;
+  }
+  worker->last_beat_ms = clock_ms();
+  worker->claim_stale = true;
+  log_event("welcomed", "generation=%" PRIu64 " broker=%s", worker->generation,
+            worker->link.endpoints[worker->link.at]);
+}
+
+/* Somebody else said HELLO under our name, or the queue was lost: what we hold is not ours now. */
+static void hello_again(struct worker *worker) {
+  worker->resuming = false;
+  if (worker->generation == 0) {
+    return;
+  }
+  log_warning("generation_closed", "generation=%" PRIu64, worker->generation);
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    if (held->state != HELD_LEAVING && held->generation == worker->generation) {
+      job_leave(worker, held, !held->complete_said);
+    }
+  }
+  worker->generation = 0;
+  worker->hello.tries++;
+  offer_again(&worker->hello, clock_ms(), 0);
+}
+
+/* ASSIGN ------------------------------------------------------------------------------------ */
+
+static void admit(struct worker *worker, struct held *held) {
+  struct child *child = &worker->children.child[held->child];
+  Darkroom__Pipe__Order order = DARKROOM__PIPE__ORDER__INIT;
+  Darkroom__Pipe__Admit admission = DARKROOM__PIPE__ADMIT__INIT;
+  admission.job = held->job;
+  admission.has_fence = 1;
+  admission.fence = held->fence;
+  order.admit = &admission;
+  if (pipe_send(&child->pipe, &order.base) != OK) {
+    log_warning("engine_not_reached", "device=%s reason=%s", child->device, fail_reason());
+    job_release(worker, held);
+  }
+}
+
+/* One credit is used. Pushes under an older CLAIM than our last mean that the broker still thinks
+ * it has those of the last: saying it again puts that right. */
+static void credit_used(struct worker *worker, const char *model, uint64_t correlation) {
+  if (correlation != worker->claim_correlation) {
+    worker->claim_stale = true;
+  }
+  for (size_t i = 0; i < worker->said_count; i++) {
+    if (strcmp(worker->said[i].model, model) == 0 && worker->said[i].jobs > 0) {
+      worker->said[i].jobs--;
+    }
+  }
+}
+
+static void watch_from_now(struct child *child, const struct worker *worker, size_t index) {
+  if (child_free_slots(worker, index) >= (int)child->slots) {
+    child->progress_ms = clock_ms(); /* it was idle: its silence counts from here */
+  }
+}
+
+static void on_assign(struct worker *worker, const struct order *order) {
+  const Darkroom__V1__Assign *assign = (const Darkroom__V1__Assign *)order->message;
+  if (assign->job == NULL || assign->job->id == NULL || assign->job->model == NULL) {
+    log_warning("assignment_unreadable", NULL);
+    return;
+  }
+  if (held_find(&worker->held, assign->job->id, assign->fence) != NULL) {
+    return; /* said twice */
+  }
+  struct held *older = held_find_id(&worker->held, assign->job->id);
+  if (older != NULL) {
+    job_leave(worker, older, !older->complete_said);
+  }
+  size_t child = 0;
+  bool found = child_for(worker, assign->job->model, &child);
+  if (found) {
+    watch_from_now(&worker->children.child[child], worker, child);
+  }
+  struct held *held = held_take(&worker->held, order->wire->payload, order->wire->payload_bytes);
+  if (held == NULL) {
+    log_warning("assignment_refused", "job=%s reason=%s", assign->job->id, fail_reason());
+    return;
+  }
+  held->generation = worker->generation;
+  held->child = child;
+  held->steps = held->job->steps * held->images;
+  held->timings.has_queue_us = 1;
+  held->timings.queue_us = assign->queued_us;
+  credit_used(worker, held->job->model, order->wire->correlation);
+  log_event("job_assigned", "job=%s fence=%" PRIu64 " model=%s", held->id, held->fence,
+            held->job->model);
+  if (!found || worker->draining) {
+    held->state = HELD_STORING; /* no engine has it */
+    job_release(worker, held);
+    return;
+  }
+  admit(worker, held);
+}
+
+/* ORDERS ------------------------------------------------------------------------------------ */
+
+static void cancel(struct worker *worker, struct held *held) {
+  bool said = held->state == HELD_ENDING && held->offer.verb == WIRE_FAIL;
+  if (!said) {
+    job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED,
+             DARKROOM__V1__ERROR_CODE__ERROR_TERMINAL, "cancelled");
+  }
+}
+
+static void on_orders(struct worker *worker, const struct order *order) {
+  const Darkroom__V1__Orders *orders = (const Darkroom__V1__Orders *)order->message;
+  if (orders->hello_again) {
+    hello_again(worker);
+    return;
+  }
+  for (size_t i = 0; i < orders->n_cancel; i++) {
+    struct held *held = held_find_id(&worker->held, orders->cancel[i]);
+    if (held != NULL) {
+      cancel(worker, held);
+    }
+  }
+  for (size_t i = 0; i < orders->n_stale; i++) {
+    struct held *held = held_find_id(&worker->held, orders->stale[i]);
+    if (held != NULL && held->offer.verb != WIRE_COMPLETE) {
+      log_warning("job_stale", "job=%s fence=%" PRIu64, held->id, held->fence);
+      job_leave(worker, held, !held->complete_said);
+    }
+  }
+}
+
+/* ACK --------------------------------------------------------------------------------------- */
+
+static void on_taken(struct worker *worker, struct held *held, uint64_t correlation) {
+  if (held->offer.verb == 0 || held->offer.correlation != correlation) {
+    return; /* of something said before: a START whose job is already being handed in */
+  }
+  enum wire_verb verb = held->offer.verb;
+  held->offer = (struct offer){0};
+  if (verb == WIRE_COMPLETE) {
+    log_event("job_completed", "job=%s fence=%" PRIu64 " images=%u", held->id, held->fence,
+              held->images);
+    job_leave(worker, held, false);
+  } else if (verb != WIRE_START) {
+    job_leave(worker, held, true);
+  }
+}
+
+static void on_ack(struct worker *worker, const struct order *order) {
+  const Darkroom__V1__Ack *ack = (const Darkroom__V1__Ack *)order->message;
+  if (worker->bye.verb != 0 && worker->bye.correlation == order->wire->correlation) {
+    worker->gone = true;
+    return;
+  }
+  struct held *held = held_find(&worker->held, ack->id, ack->fence);
+  if (held == NULL || held->state == HELD_LEAVING) {
+    return;
+  }
+  if (ack->result == DARKROOM__V1__ACK_RESULT__ACK_STALE) {
+    /* after a COMPLETE the record may simply be old and gone: then its pictures are published */
+    log_warning("job_stale", "job=%s fence=%" PRIu64, held->id, held->fence);
+    job_leave(worker, held, !held->complete_said);
+  } else if (ack->result == DARKROOM__V1__ACK_RESULT__ACK_CANCELLED) {
+    log_event("job_cancelled", "job=%s fence=%" PRIu64, held->id, held->fence);
+    job_leave(worker, held, true);
+  } else {
+    on_taken(worker, held, order->wire->correlation);
+  }
+}
+
+/* ERROR ------------------------------------------------------------------------------------- */
+
+static bool passing(Darkroom__V1__ErrorCode code) {
+  return code == DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE ||
+         code == DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED ||
+         code == DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL;
+}
+
+static void offer_refused(struct worker *worker, struct held *held,
+                          const Darkroom__V1__Error *error) {
+  if (passing(error->code)) {
+    offer_again(&held->offer, clock_ms(), error->retry_after_ms);
+    return;
+  }
+  log_error("offer_refused", "job=%s verb=%d code=%d message=%s", held->id, (int)held->offer.verb,
+            (int)error->code, error->message != NULL ? error->message : "");
+  job_leave(worker, held, !held->complete_said);
+}
+
+static void on_error(struct worker *worker, const struct order *order) {
+  const Darkroom__V1__Error *error = (const Darkroom__V1__Error *)order->message;
+  uint64_t correlation = order->wire->correlation;
+  struct held *held = held_find_offer(&worker->held, correlation);
+  if (held != NULL) {
+    offer_refused(worker, held, error);
+  } else if (worker->generation == 0 && correlation == worker->hello.correlation) {
+    log_warning("hello_refused", "code=%d message=%s", (int)error->code,
+                error->message != NULL ? error->message : "");
+    offer_again(&worker->hello, clock_ms(), error->retry_after_ms);
+  } else if (worker->bye.verb != 0 && correlation == worker->bye.correlation) {
+    offer_again(&worker->bye, clock_ms(), error->retry_after_ms);
+  } else if (correlation == worker->claim_correlation) {
+    if (error->code == DARKROOM__V1__ERROR_CODE__ERROR_STALE) {
+      hello_again(worker);
+    } else {
+      worker->said_count =
+          0; /* it has forgotten our credits: they are said again with the next beat */
+    }
+  }
+}
+
+/* the rows
+ * --------------------------------------------------------------------------------------------- */
+
+static const struct {
+  enum wire_verb verb;
+  void (*act)(struct worker *worker, const struct order *order);
+} rows[] = {
+    {WIRE_WELCOME, on_welcome}, {WIRE_ASSIGN, on_assign}, {WIRE_ORDERS, on_orders},
+    {WIRE_ACK, on_ack},         {WIRE_ERROR, on_error},
+};
+
+static void take(struct worker *worker, const struct wire_message *wire) {
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (rows[i].verb != wire->verb) {
+      continue;
+    }
+    ProtobufCMessage *message = NULL;
+    arena_drop(worker->scratch);
+    if (wire_unpack(wire->verb, wire->payload, wire->payload_bytes, worker->scratch, &message,
+                    NULL) != OK) {
+      log_warning("broker_unreadable", "verb=%d reason=%s", (int)wire->verb, fail_reason());
+      return;
+    }
+    struct order order = {wire, message};
+    rows[i].act(worker, &order);
+    return;
+  }
+  log_debug("verb_ignored", "verb=%d", (int)wire->verb);
+}
+
+enum status orders_take_all(struct worker *worker) {
+  struct wire_message message = {0};
+  for (;;) {
+    enum status status = link_receive(&worker->link, &message);
+    if (status != OK || message.got == WIRE_NOTHING) {
+      wire_message_close(&message);
+      return status;
+    }
+    if (message.got == WIRE_MESSAGE) {
+      take(worker, &message);
+    }
+  }
+}

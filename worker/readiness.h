@@ -1,0 +1,23 @@
+/* readiness.h - whether the worker can work, told by its loop and asked by the admin thread: the
+ * one thing they share. */
+#ifndef DARKROOM_WORKER_READINESS_H
+#define DARKROOM_WORKER_READINESS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct readiness {
+  pthread_mutex_t lock;
+  bool ready;
+  char reason[128];
+};
+
+void readiness_open(struct readiness *readiness);
+void readiness_close(struct readiness *readiness);
+/* reason NULL: ready. */
+void readiness_set(struct readiness *readiness, const char *reason);
+/* The callback of health_options. */
+bool readiness_get(void *readiness, char *reason, size_t reason_bytes);
+
+#endif

@@ -1,0 +1,256 @@
+/* reports.c - what the engines say: one row per kind of report; and what their silence says. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "worker/engine/pipe.pb-c.h"
+#include "worker/worker.h"
+
+#define US_PER_SECOND 1e6
+
+/* which child
+ * ------------------------------------------------------------------------------------------ */
+
+/* An image in the making takes a slot; images that have no slot yet wait in the engine. */
+int child_free_slots(const struct worker *worker, size_t index) {
+  int free_slots = (int)worker->children.child[index].slots;
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    const struct held *held = &worker->held.row[i];
+    if (held_in_engine(held) && held->child == index) {
+      free_slots -= (int)(held->images - held->received);
+    }
+  }
+  return free_slots;
+}
+
+bool child_for(const struct worker *worker, const char *model, size_t *out) {
+  int best = INT32_MIN;
+  for (size_t i = 0; i < worker->children.count; i++) {
+    const struct child *child = &worker->children.child[i];
+    if (child->state != CHILD_READY || child_model(child, model) == NULL) {
+      continue;
+    }
+    int free_slots = child_free_slots(worker, i);
+    if (free_slots > best) {
+      best = free_slots;
+      *out = i;
+    }
+  }
+  return best != INT32_MIN;
+}
+
+/* the reports
+ * ------------------------------------------------------------------------------------------ */
+
+static void copy(char *to, size_t room, const char *text) {
+  snprintf(to, room, "%s", text != NULL ? text : "");
+}
+
+static void on_ready(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  struct child *child = &worker->children.child[index];
+  const Darkroom__Pipe__Ready *ready = report->ready;
+  child->state = CHILD_READY;
+  child->slots = ready->slots;
+  child->model_count = 0;
+  for (size_t i = 0; i < ready->n_model && i < MODELS_MAX; i++) {
+    struct child_model *model = &child->model[child->model_count++];
+    copy(model->id, sizeof model->id, ready->model[i]->id);
+    copy(model->sha256, sizeof model->sha256, ready->model[i]->sha256);
+    copy(model->family, sizeof model->family, ready->model[i]->family);
+    model->default_side = ready->model[i]->default_side;
+    model->max_side = ready->model[i]->max_side;
+  }
+  log_event("engine_ready", "device=%s slots=%u models=%zu ms=%lld", child->device, ready->slots,
+            child->model_count, (long long)(clock_ms() - child->started_ms));
+}
+
+/* The held job a report is about; NULL when it has been stopped or given up in the meantime. */
+static struct held *about(struct worker *worker, size_t index, const char *id, uint64_t fence) {
+  struct held *held = held_find(&worker->held, id, fence);
+  return held != NULL && held_in_engine(held) && held->child == index ? held : NULL;
+}
+
+static void on_started(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  struct held *held = about(worker, index, report->started->id, report->started->fence);
+  if (held == NULL) {
+    return;
+  }
+  held->state = HELD_RUNNING;
+  offer_open(&held->offer, WIRE_START);
+  log_event("job_started", "job=%s fence=%" PRIu64 " device=%s", held->id, held->fence,
+            worker->children.child[index].device);
+}
+
+static void on_step(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Step *step = report->step;
+  struct held *held = about(worker, index, step->id, step->fence);
+  if (held != NULL) {
+    held->step = step->step;
+    held->steps = step->steps;
+    held->news = true;
+  }
+}
+
+static void on_pixels(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Pixels *pixels = report->pixels;
+  struct held *held = about(worker, index, pixels->id, pixels->fence);
+  if (held == NULL) {
+    return;
+  }
+  metric_add(M_IMAGES_GENERATED, 1);
+  struct bytes rgb = {.data = pixels->rgb.data, .length = pixels->rgb.len};
+  picture_received(worker, held, pixels->index, pixels->width, pixels->height, &rgb);
+}
+
+static void observe(const Darkroom__V1__Timings *timings) {
+  metric_observe_labelled(M_STAGE_DURATION, "text_encode",
+                          (double)timings->encode_us / US_PER_SECOND);
+  metric_observe_labelled(M_STAGE_DURATION, "denoise", (double)timings->denoise_us / US_PER_SECOND);
+  metric_observe_labelled(M_STAGE_DURATION, "vae", (double)timings->decode_us / US_PER_SECOND);
+}
+
+static void on_finished(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Finished *finished = report->finished;
+  struct held *held = about(worker, index, finished->id, finished->fence);
+  if (held == NULL) {
+    return;
+  }
+  if (finished->timings != NULL) {
+    const Darkroom__V1__Timings *from = finished->timings;
+    held->timings.has_encode_us = held->timings.has_denoise_us = held->timings.has_denoise_steps =
+        held->timings.has_decode_us = 1;
+    held->timings.encode_us = from->encode_us;
+    held->timings.denoise_us = from->denoise_us;
+    held->timings.denoise_steps = from->denoise_steps;
+    held->timings.decode_us = from->decode_us;
+    observe(from);
+  }
+  if (held->received < held->images) {
+    job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
+             DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, "the engine finished without all images");
+    return;
+  }
+  held->finished = true;
+  held->state = HELD_STORING;
+  picture_seal(worker, held);
+  job_complete_if_whole(held);
+}
+
+static void on_failed(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Failed *failed = report->failed;
+  struct held *held = about(worker, index, failed->id, failed->fence);
+  if (held == NULL) {
+    return;
+  }
+  const Darkroom__V1__Error *error = failed->error;
+  job_fail(
+      worker, held, failed->kind,
+      error != NULL ? error->code : DARKROOM__V1__ERROR_CODE__ERROR_ENGINE,
+      error != NULL && error->message != NULL ? error->message : "the engine could not compute it");
+}
+
+static void on_turn(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Turn *turn = report->turn;
+  child_note_turn(&worker->children.child[index], turn->microseconds);
+  metric_observe(M_STEP_DURATION, (double)turn->microseconds / US_PER_SECOND);
+  metric_observe(M_BATCH_SIZE, turn->rows);
+  metric_add(M_DENOISE_STEPS, turn->samples);
+}
+
+/* A report has one of its fields set; where that field lies says which row. */
+static const struct {
+  size_t field;
+  void (*act)(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report);
+} rows[] = {
+    {offsetof(Darkroom__Pipe__Report, ready), on_ready},
+    {offsetof(Darkroom__Pipe__Report, started), on_started},
+    {offsetof(Darkroom__Pipe__Report, step), on_step},
+    {offsetof(Darkroom__Pipe__Report, pixels), on_pixels},
+    {offsetof(Darkroom__Pipe__Report, finished), on_finished},
+    {offsetof(Darkroom__Pipe__Report, failed), on_failed},
+    {offsetof(Darkroom__Pipe__Report, turn), on_turn},
+};
+
+static void act(struct worker *worker, size_t index, const ProtobufCMessage *message) {
+  worker->children.child[index].progress_ms =
+      clock_ms(); /* every report but Ready is of work done */
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    const void *field = NULL;
+    memcpy(&field, (const char *)message + rows[i].field, sizeof field);
+    if (field != NULL) {
+      rows[i].act(worker, index, (const Darkroom__Pipe__Report *)message);
+    }
+  }
+}
+
+static enum status take_all(struct worker *worker, size_t index) {
+  struct child *child = &worker->children.child[index];
+  TRY(pipe_receive(&child->pipe));
+  for (;;) {
+    ProtobufCMessage *message = NULL;
+    arena_drop(worker->scratch);
+    TRY(pipe_take(&child->pipe, &darkroom__pipe__report__descriptor, worker->scratch, &message));
+    if (message == NULL) {
+      return OK;
+    }
+    act(worker, index, message);
+  }
+}
+
+void reports_take_all(struct worker *worker, size_t index) {
+  struct child *child = &worker->children.child[index];
+  enum status status = take_all(worker, index);
+  if (status != OK) {
+    log_error("engine_unreadable", "device=%s reason=%s", child->device, fail_reason());
+    child_kill(child);
+  }
+  if (status != OK || child->pipe.ended) {
+    child_lost(child, clock_ms());
+  }
+}
+
+/* silence and death
+ * ------------------------------------------------------------------------------------ */
+
+/* What the engine had begun counts as a crash; what it had not goes back unharmed; what it had
+ * finished goes on. */
+void reports_child_ended(void *context, size_t index) {
+  struct worker *worker = context;
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    if (!held_in_engine(held) || held->child != index) {
+      continue;
+    }
+    if (held->state == HELD_RUNNING) {
+      job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_CRASH,
+               DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST, "the engine process died while it ran");
+    } else {
+      job_release(worker, held);
+    }
+  }
+  worker->claim_stale = true;
+}
+
+static bool child_has_jobs(const struct worker *worker, size_t index) {
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    if (held_in_engine(&worker->held.row[i]) && worker->held.row[i].child == index) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void watchdog(struct worker *worker, int64_t now_ms) {
+  for (size_t i = 0; i < worker->children.count; i++) {
+    struct child *child = &worker->children.child[i];
+    int64_t silent_ms = now_ms - child->progress_ms;
+    if (child->state == CHILD_READY && !child->killed && child_has_jobs(worker, i) &&
+        silent_ms > child_patience_ms(&worker->children, child)) {
+      log_error("engine_hangs", "device=%s silent_ms=%lld", child->device, (long long)silent_ms);
+      child_kill(child);
+    }
+  }
+}

@@ -1,0 +1,94 @@
+/* plan.c - finds the sampler and lets it fill its table. */
+#include "worker/sampler/plan.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/sampler/fill.h"
+
+enum status plan_take(struct arena *arena, int steps, int slots, struct plan *out) {
+  assert(slots >= 1 && slots <= SAMPLE_SLOTS_MAX);
+  struct plan_row *rows = arena_take_zeroed(arena, (size_t)steps * sizeof *rows);
+  if (rows == NULL) {
+    return EXHAUSTED;
+  }
+  *out = (struct plan){
+      .rows = steps, .slots = slots, .steps = steps, .start_scale = 1.0f, .row = rows};
+  for (int i = 0; i < steps; i++) {
+    rows[i].input_scale = 1.0f;
+    rows[i].step = i;
+  }
+  return OK;
+}
+
+float *plan_cell(const struct plan *plan, int row, int slot, int column) {
+  assert(row < plan->rows && slot < plan->slots && column < plan->slots + 2);
+  return &plan->row[row].matrix[slot * (plan->slots + 2) + column];
+}
+
+/* With s = scale, x = s (x0 + sigma e) and v = (e - sigma x0) / sqrt(sigma^2 + 1) (Salimans & Ho
+ * 2022). */
+struct linear predicted_image(enum prediction prediction, double scale, double sigma) {
+  double total = sigma * sigma + 1.0;
+  switch (prediction) {
+    case PREDICTION_EPSILON:
+      return (struct linear){1.0 / scale, -sigma};
+    case PREDICTION_V:
+      return (struct linear){1.0 / (scale * total), -sigma / sqrt(total)};
+    case PREDICTION_SAMPLE:
+      break;
+  }
+  return (struct linear){0.0, 1.0};
+}
+
+static enum status unknown(const char *name) {
+  char list[128] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < sampler_count && used < sizeof list; i++) {
+    used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i > 0 ? ", " : "",
+                             samplers[i].name);
+  }
+  return fail_field(BAD_INPUT, "sampler", "unknown sampler \"%.32s\": there are %s", name, list);
+}
+
+static const struct sampler *find(const char *name) {
+  for (size_t i = 0; i < sampler_count; i++) {
+    if (strcmp(samplers[i].name, name) == 0) {
+      return &samplers[i];
+    }
+  }
+  return NULL;
+}
+
+/* A coefficient that is not finite would spoil the picture silently: the facts then do not go with
+ * the sampler. */
+static enum status check_finite(const struct plan *plan, const char *name) {
+  bool finite = isfinite(plan->start_scale);
+  for (int row = 0; row < plan->rows; row++) {
+    finite = finite && isfinite(plan->row[row].timestep) && isfinite(plan->row[row].input_scale);
+    for (int cell = 0; cell < plan->slots * (plan->slots + 2); cell++) {
+      finite = finite && isfinite(plan->row[row].matrix[cell]);
+    }
+  }
+  return finite ? OK
+                : fail_field(BAD_INPUT, "sampler", "%s does not go with this model's noise levels",
+                             name);
+}
+
+enum status plan_make(struct arena *arena, const struct plan_request *request, struct plan *out) {
+  const struct sampler *sampler = find(request->sampler);
+  if (sampler == NULL) {
+    return unknown(request->sampler);
+  }
+  if (request->karras && !sampler->has_karras) {
+    return fail_field(BAD_INPUT, "sampler", "%s has no Karras spacing", sampler->name);
+  }
+  if (request->steps < 1 || request->steps > JOB_STEPS_MAX) {
+    return fail_field(BAD_INPUT, "steps", "%d steps are not in 1..%d", request->steps,
+                      JOB_STEPS_MAX);
+  }
+  TRY(sampler->fill(arena, request, out));
+  return check_finite(out, sampler->name);
+}

@@ -1,0 +1,185 @@
+/* turn.c - the worker's loop: wait, gather everything there is, decide, say what follows. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "monitoring/log.h"
+#include "worker/worker.h"
+
+enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000 };
+
+/* What is waited for, in this order. */
+enum { ON_BROKER, ON_SIGNAL, ON_MEDIA, ON_CHILDREN };
+
+/* waiting
+ * ---------------------------------------------------------------------------------------------- */
+
+static bool talking(const struct child *child) {
+  return child->state == CHILD_LOADING || child->state == CHILD_READY;
+}
+
+static size_t list_what(struct worker *worker, int signals, zmq_pollitem_t *items,
+                        size_t *child_of) {
+  items[ON_BROKER] = (zmq_pollitem_t){.socket = worker->link.socket, .events = ZMQ_POLLIN};
+  items[ON_SIGNAL] = (zmq_pollitem_t){.fd = signals, .events = ZMQ_POLLIN};
+  items[ON_MEDIA] = (zmq_pollitem_t){.fd = media_descriptor(worker->media), .events = ZMQ_POLLIN};
+  size_t count = ON_CHILDREN;
+  for (size_t i = 0; i < worker->children.count; i++) {
+    struct child *child = &worker->children.child[i];
+    if (!talking(child)) {
+      continue;
+    }
+    short events = ZMQ_POLLIN | (pipe_waiting(&child->pipe) ? ZMQ_POLLOUT : 0);
+    items[count] = (zmq_pollitem_t){.fd = child->pipe.fd, .events = events};
+    child_of[count++] = i;
+  }
+  return count;
+}
+
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static long wait_ms(struct worker *worker, int64_t now_ms) {
+  int64_t due = earlier(offers_due_ms(worker, now_ms), pictures_due_ms(worker));
+  due = earlier(due, children_due_ms(&worker->children));
+  due = earlier(due, link_due_ms(&worker->link));
+  if (worker->draining) {
+    due = earlier(due, worker->drain_until_ms);
+  }
+  if (due <= now_ms) {
+    return 0;
+  }
+  return due - now_ms < TURN_MS_MAX ? (long)(due - now_ms) : TURN_MS_MAX;
+}
+
+/* draining
+ * --------------------------------------------------------------------------------------------- */
+
+/* Jobs that no engine has begun, and in the end all that an engine still has, go back at once. */
+static void hand_back(struct worker *worker, bool all) {
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    bool unended = held_in_engine(held) || held->state == HELD_STORING;
+    if (unended && (all || held->state == HELD_ADMITTED)) {
+      job_release(worker, held);
+    }
+  }
+}
+
+static void drain(struct worker *worker, int64_t now_ms) {
+  bool again = worker->draining;
+  worker->draining = true;
+  worker->claim_stale = true;
+  worker->drain_until_ms = again ? now_ms : now_ms + worker->options->drain_seconds * 1000;
+  log_event("draining", "held=%zu now=%s", held_count(&worker->held), again ? "yes" : "no");
+  hand_back(worker, again);
+}
+
+/* Ends when nothing is held and the broker has said goodbye, or a little after the deadline: a
+ * worker that no broker answers keeps its pictures in the spool for its next life. */
+static void drain_tend(struct worker *worker, int64_t now_ms) {
+  if (!worker->draining) {
+    return;
+  }
+  if (now_ms >= worker->drain_until_ms) {
+    hand_back(worker, true);
+  }
+  bool empty = held_count(&worker->held) == 0;
+  bool late = now_ms >= worker->drain_until_ms + AFTER_DRAIN_MS;
+  if (late || (empty && worker->generation == 0)) {
+    worker->gone = true;
+  } else if (empty && worker->bye.verb == 0) {
+    offer_open(&worker->bye, WIRE_BYE);
+  }
+}
+
+static void on_signals(struct worker *worker, int signals) {
+  struct signalfd_siginfo info;
+  while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+    if (info.ssi_signo !=
+        SIGCHLD) { /* a dead child is seen on its pipe; the signal only wakes the loop */
+      drain(worker, clock_ms());
+    }
+  }
+}
+
+/* readiness
+ * -------------------------------------------------------------------------------------------- */
+
+static const char *not_ready_because(const struct worker *worker, int64_t now_ms) {
+  if (worker->draining) {
+    return "draining";
+  }
+  if (children_ready(&worker->children) == 0) {
+    return "no engine is ready";
+  }
+  if (worker->generation == 0) {
+    return "no broker has welcomed this worker";
+  }
+  if (!link_alive(&worker->link, now_ms)) {
+    return "no broker answers";
+  }
+  if (worker->store.away) {
+    return worker->store.refused ? "the store refuses" : "the store is away";
+  }
+  return NULL;
+}
+
+/* the turn
+ * --------------------------------------------------------------------------------------------- */
+
+static enum status gather(struct worker *worker, int signals, long timeout_ms) {
+  zmq_pollitem_t items[ON_CHILDREN + DEVICES_MAX];
+  size_t child_of[ON_CHILDREN + DEVICES_MAX];
+  size_t count = list_what(worker, signals, items, child_of);
+  if (zmq_poll(items, (int)count, timeout_ms) < 0 && errno != EINTR) {
+    return fail(BROKEN, "poll: %s", zmq_strerror(errno));
+  }
+  on_signals(worker, signals);
+  for (size_t i = ON_CHILDREN; i < count; i++) {
+    struct child *child = &worker->children.child[child_of[i]];
+    if ((items[i].revents & ZMQ_POLLOUT) != 0) {
+      (void)pipe_flush(&child->pipe); /* a lost child is seen when it is read */
+    }
+    if ((items[i].revents & (ZMQ_POLLIN | ZMQ_POLLERR)) != 0) {
+      reports_take_all(worker, child_of[i]);
+    }
+  }
+  pictures_take_all(worker);
+  return orders_take_all(worker);
+}
+
+static void decide(struct worker *worker) {
+  int64_t now_ms = clock_ms();
+  children_tend(&worker->children, now_ms, reports_child_ended, worker);
+  watchdog(worker, now_ms);
+  pictures_tend(worker, now_ms);
+  if (link_tend(&worker->link, now_ms)) {
+    offers_restart(worker);
+  }
+  drain_tend(worker, now_ms);
+  offers_tend(worker, now_ms);
+  readiness_set(worker->ready, not_ready_because(worker, now_ms));
+  if (children_all_refused(&worker->children) && held_count(&worker->held) == 0) {
+    log_error("models_refused", "devices=%zu", worker->children.count);
+    worker->exit_code = WORKER_EXIT_REFUSED;
+    worker->gone = true;
+  }
+}
+
+enum worker_exit worker_run(struct worker *worker, int signals) {
+  while (!worker->gone) {
+    decide(worker);
+    if (worker->gone) {
+      break;
+    }
+    if (gather(worker, signals, wait_ms(worker, clock_ms())) != OK) {
+      log_error("worker_broken", "reason=%s", fail_reason());
+      return WORKER_EXIT_INTERNAL;
+    }
+  }
+  log_event("leaving", "held=%zu code=%d", held_count(&worker->held), (int)worker->exit_code);
+  return worker->exit_code;
+}
