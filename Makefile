@@ -120,8 +120,8 @@ unit: tests
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 15
-$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(call libs,model) $(call libs,proto)
-	$(CC) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libmodel.a $(B)/kernels/tensor.o $(B)/libbase.a
+	$(CC) $(LDFLAGS) -fsanitize=fuzzer -Wl,--start-group $^ -Wl,--end-group $(LDLIBS) -o $@
 $(patsubst %,$(B)/tests/fuzz/fuzz_%.o,$(FUZZ)): | $(GENERATED_HEADERS)
 fuzz-programs: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 fuzz:

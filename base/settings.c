@@ -115,8 +115,11 @@ static enum status flag_read(const struct settings_program *about, const char *w
                              struct flag *flag) {
   *flag = (struct flag){0};
   if (word[1] != '-') {
-    bool known = word[2] == '\0' && find_letter(about, word[1], flag);
-    return known ? OK : unknown(about, word, word + 1);
+    if (word[2] == '\0' && find_letter(about, word[1], flag)) {
+      return OK;
+    }
+    unknown(about, word, word + 1);
+    return BAD_INPUT;
   }
   const char *name = word + 2;
   size_t bytes = strcspn(name, "=");
@@ -131,7 +134,8 @@ static enum status flag_read(const struct settings_program *about, const char *w
   }
   char shown[SETTING_NAME_BYTES_MAX];
   snprintf(shown, sizeof shown, "%.*s", (int)bytes, name);
-  return unknown(about, word, shown);
+  unknown(about, word, shown);
+  return BAD_INPUT;
 }
 
 /* Finds the value: behind '=', the next word, or for a bare flag true. */

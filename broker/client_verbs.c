@@ -13,15 +13,17 @@
 enum { ANSWER_BYTES_MAX = FRAME_BYTES_MAX - 4096, LIST_DEFAULT = 100 };
 
 static enum status not_found(struct request *request, const char *id) {
-  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND, "id", NULL, "there is no job %s", id);
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND, "id", NULL,
+                "there is no job %s", id);
 }
 
-/* ---- watch ----------------------------------------------------------------------------------------------------------- */
+/* ---- watch ----------------------------------------------------------------------------------- */
 
 enum status watch_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Watch *watch = (const Darkroom__V1__Watch *)request->message;
   if (watch->n_id == 0 || watch->n_id > WATCH_IDS_MAX) {
-    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "id", "1..64 ids", "%zu ids to watch", watch->n_id);
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "id", "1..64 ids",
+                  "%zu ids to watch", watch->n_id);
   }
   for (size_t i = 0; i < watch->n_id; i++) {
     TRY(verb_check_id(request, "id", watch->id[i]));
@@ -35,7 +37,8 @@ enum status watch_ask(struct turn *turn, struct request *request) {
 }
 
 /* Each id on its own: one that is unknown must not cost the others their watch. */
-static enum status watch_one(struct turn *turn, struct request *request, const char *id, size_t call) {
+static enum status watch_one(struct turn *turn, struct request *request, const char *id,
+                             size_t call) {
   Darkroom__V1__JobStatus *status = NULL;
   TRY(queue_get_reply(turn->redis, call, turn->arena, false, &status));
   if (status == NULL) {
@@ -57,14 +60,15 @@ enum status watch_answer(struct turn *turn, struct request *request) {
       return status;
     }
     if (status != OK) {
-      (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation, &request->why);
+      (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
+                              &request->why);
       request->why = (struct refusal){0};
     }
   }
   return OK;
 }
 
-/* ---- get ------------------------------------------------------------------------------------------------------------- */
+/* ---- get ------------------------------------------------------------------------------------- */
 
 enum status get_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Get *get = (const Darkroom__V1__Get *)request->message;
@@ -85,29 +89,43 @@ enum status get_answer(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* ---- list ------------------------------------------------------------------------------------------------------------ */
+/* ---- list ------------------------------------------------------------------------------------ */
 
-static size_t list_limit(const Darkroom__V1__List *list) { return list->has_limit ? list->limit : LIST_DEFAULT; }
+static size_t list_limit(const Darkroom__V1__List *list) {
+  return list->has_limit ? list->limit : LIST_DEFAULT;
+}
 
-/* A script call gives at most SCRIPT_LOOP_MAX rows of one state; the pages of all states asked for are merged here. */
+static void ask_pages(struct turn *turn, struct request *request, Darkroom__V1__JobState state,
+                      size_t limit) {
+  for (size_t from = 0; from < limit; from += SCRIPT_LOOP_MAX) {
+    size_t count = limit - from < SCRIPT_LOOP_MAX ? limit - from : SCRIPT_LOOP_MAX;
+    size_t call = queue_list(turn->redis, state, verb_tenant(request), from, count);
+    request->call = request->calls++ == 0 ? call : request->call;
+  }
+}
+
+/* A script call gives at most SCRIPT_LOOP_MAX rows of one state; the pages of all states asked for
+ * are merged here. */
 enum status list_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__List *list = (const Darkroom__V1__List *)request->message;
   size_t limit = list_limit(list);
   if (limit == 0 || limit > LIST_JOBS_MAX) {
-    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "limit", "1..1000", "limit is %zu", limit);
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "limit", "1..1000",
+                  "limit is %zu", limit);
   }
-  uint32_t asked = 0; /* states seen, so that a repeated one is listed once */
-  size_t states = list->n_state == 0 ? 1 : list->n_state;
-  for (size_t i = 0; i < states && i < 9; i++) {
-    Darkroom__V1__JobState state = list->n_state == 0 ? 0 : list->state[i];
-    if ((asked & (1U << state)) != 0 || (list->n_state > 0 && queue_state_word(state)[0] == '\0')) {
-      continue;
+  if (list->n_state == 0) {
+    ask_pages(turn, request, 0, limit);
+  }
+  uint32_t asked = 0; /* a state named twice is listed once */
+  for (size_t i = 0; i < list->n_state; i++) {
+    Darkroom__V1__JobState state = list->state[i];
+    if (queue_state_word(state)[0] == '\0') {
+      return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "state", NULL,
+                    "%d is no state", (int)state);
     }
-    asked |= 1U << state;
-    for (size_t from = 0; from < limit; from += SCRIPT_LOOP_MAX) {
-      size_t count = limit - from < SCRIPT_LOOP_MAX ? limit - from : SCRIPT_LOOP_MAX;
-      size_t call = queue_list(turn->redis, state, verb_tenant(request), from, count);
-      request->call = request->calls++ == 0 ? call : request->call;
+    if ((asked & 1U << state) == 0) {
+      asked |= 1U << state;
+      ask_pages(turn, request, state, limit);
     }
   }
   return OK;
@@ -144,7 +162,7 @@ enum status list_answer(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* ---- cancel ---------------------------------------------------------------------------------------------------------- */
+/* ---- cancel ---------------------------------------------------------------------------------- */
 
 enum status cancel_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Cancel *cancel = (const Darkroom__V1__Cancel *)request->message;
@@ -171,7 +189,7 @@ enum status cancel_answer(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* ---- explain --------------------------------------------------------------------------------------------------------- */
+/* ---- explain --------------------------------------------------------------------------------- */
 
 enum status explain_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Explain *explain = (const Darkroom__V1__Explain *)request->message;
@@ -194,7 +212,7 @@ enum status explain_answer(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* ---- models, status -------------------------------------------------------------------------------------------------- */
+/* ---- models, status -------------------------------------------------------------------------- */
 
 enum status models_ask(struct turn *turn, struct request *request) {
   request->call = queue_fleet(turn->redis);
@@ -237,7 +255,8 @@ enum status status_answer(struct turn *turn, struct request *request) {
   TRY(fleet_workers(fleet, turn->arena, &answer.worker, &answer.n_worker));
   add_credits(turn, &answer);
   answer.version = (char *)DARKROOM_VERSION;
-  answer.has_queued = answer.has_running = answer.has_delayed = answer.has_succeeded = answer.has_failed = true;
+  answer.has_queued = answer.has_running = answer.has_delayed = answer.has_succeeded =
+      answer.has_failed = true;
   answer.has_cancelled = answer.has_oldest_wait_ms = true;
   answer.queued = stats.queued;
   answer.running = stats.assigned + stats.running;

@@ -1,4 +1,5 @@
-/* connection.c - hiredis in its non-blocking form, driven by our own poll so that every wait has an end. */
+/* connection.c - hiredis in its non-blocking form, driven by our own poll so that every wait has an
+ * end. */
 #include "broker/connection.h"
 
 #include <errno.h>
@@ -10,9 +11,11 @@
 
 enum { REDIS_PORT = 6379, DATABASES_MAX = 65535, OUT_BYTES_MAX = 64 * 1024 * 1024 };
 
-static enum status copy_part(char *to, size_t size, const char *from, size_t length, const char *what) {
+static enum status copy_part(char *to, size_t size, const char *from, size_t length,
+                             const char *what) {
   if (length >= size) {
-    return fail_field(BAD_INPUT, "redis", "%s in the Redis URL is longer than %zu bytes", what, size - 1);
+    return fail_field(BAD_INPUT, "redis", "%s in the Redis URL is longer than %zu bytes", what,
+                      size - 1);
   }
   memcpy(to, from, length);
   to[length] = '\0';
@@ -24,7 +27,8 @@ static enum status parse_number(const char *text, long max, const char *what, in
   errno = 0;
   long value = strtol(text, &end, 10);
   if (end == text || *end != '\0' || errno != 0 || value < 0 || value > max) {
-    return fail_field(BAD_INPUT, "redis", "%s in the Redis URL is not a number of 0..%ld", what, max);
+    return fail_field(BAD_INPUT, "redis", "%s in the Redis URL is not a number of 0..%ld", what,
+                      max);
   }
   *out = (int)value;
   return OK;
@@ -32,9 +36,11 @@ static enum status parse_number(const char *text, long max, const char *what, in
 
 static enum status parse_unix(const char *rest, struct redis_url *out) {
   const char *query = strchr(rest, '?');
-  TRY(copy_part(out->path, sizeof out->path, rest, query != NULL ? (size_t)(query - rest) : strlen(rest), "the path"));
+  TRY(copy_part(out->path, sizeof out->path, rest,
+                query != NULL ? (size_t)(query - rest) : strlen(rest), "the path"));
   if (out->path[0] != '/') {
-    return fail_field(BAD_INPUT, "redis", "the Redis URL needs an absolute path: unix:///path/to.sock");
+    return fail_field(BAD_INPUT, "redis",
+                      "the Redis URL needs an absolute path: unix:///path/to.sock");
   }
   if (query == NULL) {
     return OK;
@@ -52,7 +58,8 @@ static enum status parse_login(const char *from, size_t length, struct redis_url
     return copy_part(out->password, sizeof out->password, from, length, "the password");
   }
   TRY(copy_part(out->user, sizeof out->user, from, (size_t)(colon - from), "the user"));
-  return copy_part(out->password, sizeof out->password, colon + 1, length - (size_t)(colon + 1 - from), "the password");
+  return copy_part(out->password, sizeof out->password, colon + 1,
+                   length - (size_t)(colon + 1 - from), "the password");
 }
 
 static enum status parse_tcp(const char *rest, struct redis_url *out) {
@@ -66,7 +73,8 @@ static enum status parse_tcp(const char *rest, struct redis_url *out) {
     TRY(parse_number(slash + 1, DATABASES_MAX, "the database", &out->database));
   }
   char place[320];
-  TRY(copy_part(place, sizeof place, rest, slash != NULL ? (size_t)(slash - rest) : strlen(rest), "the host"));
+  TRY(copy_part(place, sizeof place, rest, slash != NULL ? (size_t)(slash - rest) : strlen(rest),
+                "the host"));
   char *host = place, *port = strrchr(place, ':');
   char *bracket = place[0] == '[' ? strchr(place, ']') : NULL;
   if (bracket != NULL) { /* [::1]:6379 */
@@ -91,15 +99,18 @@ enum status redis_url_parse(const char *text, struct redis_url *out) {
   if (strncmp(text, "redis://", 8) == 0) {
     return parse_tcp(text + 8, out);
   }
-  return fail_field(BAD_INPUT, "redis", "the Redis URL must begin with unix:// or redis:// (there is no TLS)");
+  return fail_field(BAD_INPUT, "redis",
+                    "the Redis URL must begin with unix:// or redis:// (there is no TLS)");
 }
 
-static enum status append_login(struct connection *connection, const struct redis_url *url, size_t *replies) {
+static enum status append_login(struct connection *connection, const struct redis_url *url,
+                                size_t *replies) {
   *replies = 0;
   if (url->password[0] != '\0') {
     const char *with_user[] = {"AUTH", url->user, url->password};
     const char *without[] = {"AUTH", url->password};
-    TRY(url->user[0] != '\0' ? connection_command(connection, with_user, 3) : connection_command(connection, without, 2));
+    TRY(url->user[0] != '\0' ? connection_command(connection, with_user, 3)
+                             : connection_command(connection, without, 2));
     *replies += 1;
   }
   if (url->database != 0) {
@@ -111,10 +122,11 @@ static enum status append_login(struct connection *connection, const struct redi
   return OK;
 }
 
-enum status connection_open(struct connection *connection, const struct redis_url *url, size_t *replies) {
+enum status connection_open(struct connection *connection, const struct redis_url *url,
+                            size_t *replies) {
   connection_close(connection);
-  redisContext *context =
-      url->path[0] != '\0' ? redisConnectUnixNonBlock(url->path) : redisConnectNonBlock(url->host, url->port);
+  redisContext *context = url->path[0] != '\0' ? redisConnectUnixNonBlock(url->path)
+                                               : redisConnectNonBlock(url->host, url->port);
   if (context == NULL) {
     return fail(EXHAUSTED, "no memory for a Redis connection");
   }
@@ -138,14 +150,16 @@ enum status connection_append(struct connection *connection, const void *data, s
   if (connection->context == NULL) {
     return fail(UNAVAILABLE, "not connected to Redis");
   }
-  if (bytes > OUT_BYTES_MAX || redisAppendFormattedCommand(connection->context, data, bytes) != REDIS_OK) {
+  if (bytes > OUT_BYTES_MAX ||
+      redisAppendFormattedCommand(connection->context, data, bytes) != REDIS_OK) {
     return fail(EXHAUSTED, "no memory for a Redis command of %zu bytes", bytes);
   }
   connection->writing = true;
   return OK;
 }
 
-enum status connection_command(struct connection *connection, const char *const *arguments, size_t count) {
+enum status connection_command(struct connection *connection, const char *const *arguments,
+                               size_t count) {
   const char *copy[8];
   char *command = NULL;
   for (size_t i = 0; i < count && i < 8; i++) {
@@ -190,7 +204,8 @@ enum status connection_exchange(struct connection *connection, int64_t wait_ms) 
     }
     connection->writing = done == 0;
   }
-  if ((item.revents & (POLLIN | POLLHUP | POLLERR)) != 0 && redisBufferRead(connection->context) != REDIS_OK) {
+  if ((item.revents & (POLLIN | POLLHUP | POLLERR)) != 0 &&
+      redisBufferRead(connection->context) != REDIS_OK) {
     return lost(connection);
   }
   return OK;
@@ -203,7 +218,8 @@ enum status connection_reply(struct connection *connection, redisReply **out) {
   }
   void *reply = NULL;
   if (redisReaderGetReply(connection->context->reader, &reply) != REDIS_OK) {
-    enum status status = fail(UNAVAILABLE, "Redis answers nonsense: %s", connection->context->reader->errstr);
+    enum status status =
+        fail(UNAVAILABLE, "Redis answers nonsense: %s", connection->context->reader->errstr);
     connection_close(connection);
     return status;
   }

@@ -1,6 +1,8 @@
-/* connection.h - one connection to Redis that never blocks: its URL, bytes out, replies in. Knows no script.
+/* connection.h - one connection to Redis that never blocks: its URL, bytes out, replies in. Knows
+ * no script.
  *
- * There is no TLS here (hiredis 0.14 has none): use a unix socket, loopback, a closed network, or a TLS sidecar.
+ * There is no TLS here (hiredis 0.14 has none): use a unix socket, loopback, a closed network, or a
+ * TLS sidecar.
  */
 #ifndef DARKROOM_BROKER_CONNECTION_H
 #define DARKROOM_BROKER_CONNECTION_H
@@ -29,18 +31,23 @@ struct connection {
   bool writing;          /* there are bytes that the socket has not taken yet */
 };
 
-/* Begins to connect and puts AUTH and SELECT in front, as the URL needs; *replies is how many replies those will have. */
-enum status connection_open(struct connection *connection, const struct redis_url *url, size_t *replies);
+/* Begins to connect and puts AUTH and SELECT in front, as the URL needs; *replies is how many
+ * replies those will have. */
+enum status connection_open(struct connection *connection, const struct redis_url *url,
+                            size_t *replies);
 void connection_close(struct connection *connection);
 
 /* Queues bytes that are already in Redis's form, or one command of text arguments. */
 enum status connection_append(struct connection *connection, const void *data, size_t bytes);
-enum status connection_command(struct connection *connection, const char *const *arguments, size_t count);
+enum status connection_command(struct connection *connection, const char *const *arguments,
+                               size_t count);
 
-/* Writes what can be written and reads what is there, waiting for either at most wait_ms. UNAVAILABLE: it is lost. */
+/* Writes what can be written and reads what is there, waiting for either at most wait_ms.
+ * UNAVAILABLE: it is lost. */
 enum status connection_exchange(struct connection *connection, int64_t wait_ms);
 
-/* The next whole reply in *out, or NULL when there is none yet; the caller frees it. UNAVAILABLE: it makes no sense. */
+/* The next whole reply in *out, or NULL when there is none yet; the caller frees it. UNAVAILABLE:
+ * it makes no sense. */
 enum status connection_reply(struct connection *connection, redisReply **out);
 
 /* For poll(): -1 when closed. */

@@ -1,4 +1,5 @@
-/* errands.c - what the broker asks Redis of its own accord: the clock, the fleet, offers to workers, news for watchers. */
+/* errands.c - what the broker asks Redis of its own accord: the clock, the fleet, offers to
+ * workers, news for watchers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "monitoring/metrics.h"
 #include "proto/job.h"
 
-/* ---- the clock and the sweep ----------------------------------------------------------------------------------------- */
+/* ---- the clock and the sweep ----------------------------------------------------------------- */
 
 static enum status tick_ask(struct turn *turn, struct request *request) {
   (void)queue_tick(turn->redis);
@@ -38,7 +39,7 @@ static enum status tick_answer(struct turn *turn, struct request *request) {
 
 const struct verb errand_tick = {"tick", tick_ask, tick_answer};
 
-/* ---- the fleet and the gauges ---------------------------------------------------------------------------------------- */
+/* ---- the fleet and the gauges ---------------------------------------------------------------- */
 
 static enum status fleet_ask(struct turn *turn, struct request *request) {
   request->call = queue_fleet(turn->redis);
@@ -79,12 +80,14 @@ static enum status stats_answer(struct turn *turn, struct request *request) {
   struct stats stats;
   const redisReply *fleet = NULL;
   TRY(queue_stats_reply(turn->redis, request->call, &stats));
-  for (int class = 0; class < CLASSES; class++) {
-    const char *name = job_priority_name((Darkroom__V1__Priority)(DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE + class));
+  for (int class = 0; class < CLASSES; class ++) {
+    const char *name = job_priority_name(
+        (Darkroom__V1__Priority)(DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE + class));
     metric_set_labelled(M_QUEUE_DEPTH, name, (double)stats.depth[class]);
   }
   metric_set(M_JOBS_RUNNING, (double)(stats.assigned + stats.running));
-  metric_set(M_QUEUE_OUTSTANDING, (double)(stats.queued + stats.delayed + stats.assigned + stats.running));
+  metric_set(M_QUEUE_OUTSTANDING,
+             (double)(stats.queued + stats.delayed + stats.assigned + stats.running));
   metric_set(M_QUEUE_OLDEST_JOB_AGE, (double)stats.oldest_wait_ms / 1e3);
   TRY(queue_fleet_reply(turn->redis, request->call + 1, &fleet));
   count_workers(turn, fleet);
@@ -93,7 +96,7 @@ static enum status stats_answer(struct turn *turn, struct request *request) {
 
 const struct verb errand_stats = {"stats", stats_ask, stats_answer};
 
-/* ---- offers ---------------------------------------------------------------------------------------------------------- */
+/* ---- offers ---------------------------------------------------------------------------------- */
 
 static enum status offer_ask(struct turn *turn, struct request *request) {
   const struct waiter *waiter = waiting_worker(turn->waiting, request->subject);
@@ -106,7 +109,8 @@ static enum status offer_ask(struct turn *turn, struct request *request) {
     darkroom__v1__credit__init(&credits[i]);
     credits[i].model = (char *)waiter->credit[i].model;
     credits[i].jobs = waiter->credit[i].jobs;
-    credits[i].max_side = waiter->credit[i].max_side != 0 ? waiter->credit[i].max_side : JOB_SIDE_PIXELS_MAX;
+    credits[i].max_side =
+        waiter->credit[i].max_side != 0 ? waiter->credit[i].max_side : JOB_SIDE_PIXELS_MAX;
     list[i] = &credits[i];
   }
   request->call = queue_claim(turn->redis, waiter->name, waiter->generation, list, waiter->credits);
@@ -125,7 +129,8 @@ static void use_credit(struct waiter *waiter, const char *model) {
 static bool push(struct turn *turn, struct waiter *waiter, const struct assigned *assigned) {
   Darkroom__V1__Assign assign = DARKROOM__V1__ASSIGN__INIT;
   ProtobufCMessage *job = NULL;
-  if (wire_unpack_type(&darkroom__v1__job__descriptor, assigned->job, assigned->job_bytes, turn->arena, &job, NULL) != OK) {
+  if (wire_unpack_type(&darkroom__v1__job__descriptor, assigned->job, assigned->job_bytes,
+                       turn->arena, &job, NULL) != OK) {
     log_error("record_unreadable", "job=%s reason=%s", assigned->id, fail_reason());
     return false;
   }
@@ -139,11 +144,12 @@ static bool push(struct turn *turn, struct waiter *waiter, const struct assigned
 }
 
 /* The job never left: it goes back at once instead of waiting for its lease to lapse. */
-static void give_back(struct turn *turn, const struct waiter *waiter, const struct assigned *assigned) {
+static void give_back(struct turn *turn, const struct waiter *waiter,
+                      const struct assigned *assigned) {
   struct lease *lease = arena_take(turn->arena, sizeof *lease);
   if (lease != NULL) {
-    *lease = (struct lease){turn_text(turn, "%s", waiter->name), waiter->generation, turn_text(turn, "%s", assigned->id),
-                            assigned->fence};
+    *lease = (struct lease){turn_text(turn, "%s", waiter->name), waiter->generation,
+                            turn_text(turn, "%s", assigned->id), assigned->fence};
     turn_errand(turn, &errand_release, lease);
   }
 }
@@ -158,8 +164,10 @@ static enum status offer_answer(struct turn *turn, struct request *request) {
   }
   TRY(queue_claim_reply(turn->redis, request->call, &live, jobs, &count));
   if (!live) {
-    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_STALE, "generation", NULL, "the generation is unknown: say HELLO");
-    (void)wire_send_refusal(turn->router, &waiter->peer.address, waiter->peer.correlation, &request->why);
+    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_STALE, "generation", NULL,
+           "the generation is unknown: say HELLO");
+    (void)wire_send_refusal(turn->router, &waiter->peer.address, waiter->peer.correlation,
+                            &request->why);
     waiting_drop(turn->waiting, waiter);
     return OK;
   }

@@ -57,10 +57,11 @@ static double seconds_since(const struct story *story, const char *name) {
   return then != 0 && now > then ? (double)(now - then) / 1e6 : 0;
 }
 
-/* ---- what every unfinished job may have -------------------------------------------------------------------------------- */
+/* ---- what every unfinished job may have ------------------------------------------------------ */
 
 static void say_history(struct story *story) {
-  uint64_t fails = number(story, "fails"), crashes = number(story, "crashes"), handoffs = number(story, "handoffs");
+  uint64_t fails = number(story, "fails"), crashes = number(story, "crashes"),
+           handoffs = number(story, "handoffs");
   if (fails + crashes + handoffs > 0) {
     say(story, "earlier attempts: %llu failed, %llu lost with their worker, %llu handed back",
         (unsigned long long)fails, (unsigned long long)crashes, (unsigned long long)handoffs);
@@ -72,7 +73,8 @@ static void say_history(struct story *story) {
 
 static void say_deadline(struct story *story) {
   if (fact(story, "deadline") != NULL) {
-    say(story, "it expires in %.1f s unless it is started before", seconds_until(story, "deadline"));
+    say(story, "it expires in %.1f s unless it is started before",
+        seconds_until(story, "deadline"));
   }
 }
 
@@ -82,18 +84,21 @@ static void say_cancel(struct story *story) {
   }
 }
 
-/* ---- by state ---------------------------------------------------------------------------------------------------------- */
+/* ---- by state -------------------------------------------------------------------------------- */
 
 static void say_workers(struct story *story) {
-  uint64_t workers = number(story, "workers"), slots = number(story, "slots"), held = number(story, "held");
+  uint64_t workers = number(story, "workers"), slots = number(story, "slots"),
+           held = number(story, "held");
   const char *model = text(story, "model");
   if (workers == 0) {
     say(story, "no live worker has model %s", model);
   } else if (held >= slots) {
-    say(story, "all %llu workers with model %s are busy: %llu jobs in %llu slots", (unsigned long long)workers, model,
-        (unsigned long long)held, (unsigned long long)slots);
+    say(story, "all %llu workers with model %s are busy: %llu jobs in %llu slots",
+        (unsigned long long)workers, model, (unsigned long long)held, (unsigned long long)slots);
   } else {
-    say(story, "%llu workers have model %s, with %llu of %llu slots taken: it waits for one to ask for work of %llu pixels",
+    say(story,
+        "%llu workers have model %s, with %llu of %llu slots taken: it waits for one to ask for "
+        "work of %llu pixels",
         (unsigned long long)workers, model, (unsigned long long)held, (unsigned long long)slots,
         (unsigned long long)number(story, "side"));
   }
@@ -102,11 +107,14 @@ static void say_workers(struct story *story) {
 static void say_queued(struct story *story) {
   uint64_t class = number(story, "class"), level = number(story, "level");
   say(story, "queued: %llu jobs for the same model are ahead; %llu of class %s wait in all",
-      (unsigned long long)number(story, "position"), (unsigned long long)number(story, "class_depth"),
-      job_priority_name((Darkroom__V1__Priority)(class + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
+      (unsigned long long)number(story, "position"),
+      (unsigned long long)number(story, "class_depth"),
+      job_priority_name(
+          (Darkroom__V1__Priority)(class + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
   if (level < class) {
     say(story, "it has waited so long that it is served as class %s",
-        job_priority_name((Darkroom__V1__Priority)(level + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
+        job_priority_name(
+            (Darkroom__V1__Priority)(level + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
   }
   say_workers(story);
   say_deadline(story);
@@ -114,17 +122,19 @@ static void say_queued(struct story *story) {
 }
 
 static void say_assigned(struct story *story) {
-  say(story, "given to worker %s, which has %.1f s to say that it has started", text(story, "worker"),
-      seconds_until(story, "lease"));
+  say(story, "given to worker %s, which has %.1f s to say that it has started",
+      text(story, "worker"), seconds_until(story, "lease"));
   say_cancel(story);
   say_history(story);
 }
 
 static void say_running(struct story *story) {
-  say(story, "running on worker %s for %.1f s, step %llu of %llu", text(story, "worker"), seconds_since(story, "started_us"),
-      (unsigned long long)number(story, "step"), (unsigned long long)number(story, "steps"));
+  say(story, "running on worker %s for %.1f s, step %llu of %llu", text(story, "worker"),
+      seconds_since(story, "started_us"), (unsigned long long)number(story, "step"),
+      (unsigned long long)number(story, "steps"));
   if (fact(story, "lease") != NULL) {
-    say(story, "its lease lasts %.1f s more unless the worker is heard", seconds_until(story, "lease"));
+    say(story, "its lease lasts %.1f s more unless the worker is heard",
+        seconds_until(story, "lease"));
   }
   say_cancel(story);
   say_history(story);
@@ -156,7 +166,8 @@ static void (*const tellers[])(struct story *story) = {
     [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = say_ended,
 };
 
-enum status explanation_write(struct turn *turn, const redisReply *facts, Darkroom__V1__Explanation *out) {
+enum status explanation_write(struct turn *turn, const redisReply *facts,
+                              Darkroom__V1__Explanation *out) {
   struct story story = {turn, facts, out};
   out->state = queue_state_parse(text(&story, "state"));
   out->has_state = true;

@@ -14,8 +14,8 @@ struct row {
   const Darkroom__V1__Hello *hello;
 };
 
-static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescriptor *type, struct arena *arena,
-                          ProtobufCMessage **out) {
+static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescriptor *type,
+                          struct arena *arena, ProtobufCMessage **out) {
   if (bytes->str == NULL) {
     return fail(BROKEN, "the fleet has an empty record");
   }
@@ -28,8 +28,10 @@ static enum status read_row(const redisReply *element, struct arena *arena, stru
   }
   ProtobufCMessage *hello = NULL;
   TRY(unpack(element->element[4], &darkroom__v1__hello__descriptor, arena, &hello));
-  *out = (struct row){.name = reply_text(element->element[0]), .generation = reply_number(element->element[1]),
-                      .state = reply_text(element->element[2]), .held = reply_number(element->element[3]),
+  *out = (struct row){.name = reply_text(element->element[0]),
+                      .generation = reply_number(element->element[1]),
+                      .state = reply_text(element->element[2]),
+                      .held = reply_number(element->element[3]),
                       .hello = (const Darkroom__V1__Hello *)hello};
   return OK;
 }
@@ -48,7 +50,8 @@ static void remember(struct fleet *fleet, const char *id, const Darkroom__V1__Mo
     return;
   }
   struct fleet_model *model = &fleet->model[fleet->count++];
-  *model = (struct fleet_model){.default_side = info->default_side, .least_side = info->max_side,
+  *model = (struct fleet_model){.default_side = info->default_side,
+                                .least_side = info->max_side,
                                 .largest_side = info->max_side};
   snprintf(model->id, sizeof model->id, "%s", id);
   snprintf(model->sha256, sizeof model->sha256, "%s", info->sha256 != NULL ? info->sha256 : "");
@@ -64,8 +67,10 @@ static void count_worker(struct fleet *fleet, const Darkroom__V1__Hello *hello) 
       continue;
     }
     bool first = model->workers++ == 0;
-    model->least_side = first || info->max_side < model->least_side ? info->max_side : model->least_side;
-    model->largest_side = first || info->max_side > model->largest_side ? info->max_side : model->largest_side;
+    model->least_side =
+        first || info->max_side < model->least_side ? info->max_side : model->least_side;
+    model->largest_side =
+        first || info->max_side > model->largest_side ? info->max_side : model->largest_side;
   }
 }
 
@@ -92,9 +97,12 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
   return OK;
 }
 
-const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id) { return find((struct fleet *)fleet, id); }
+const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id) {
+  return find((struct fleet *)fleet, id);
+}
 
-enum status fleet_models(const struct fleet *fleet, struct arena *arena, Darkroom__V1__ModelList *out) {
+enum status fleet_models(const struct fleet *fleet, struct arena *arena,
+                         Darkroom__V1__ModelList *out) {
   Darkroom__V1__ModelInfo *infos = arena_take(arena, fleet->count * sizeof *infos);
   Darkroom__V1__ModelInfo **list = arena_take(arena, fleet->count * sizeof *list);
   if (infos == NULL || list == NULL) {
@@ -118,7 +126,8 @@ enum status fleet_models(const struct fleet *fleet, struct arena *arena, Darkroo
   return OK;
 }
 
-static enum status describe(const struct row *row, struct arena *arena, Darkroom__V1__WorkerInfo **out) {
+static enum status describe(const struct row *row, struct arena *arena,
+                            Darkroom__V1__WorkerInfo **out) {
   Darkroom__V1__WorkerInfo *info = arena_take(arena, sizeof *info);
   char **models = arena_take(arena, row->hello->n_model * sizeof *models);
   if (info == NULL || models == NULL) {
@@ -142,7 +151,8 @@ static enum status describe(const struct row *row, struct arena *arena, Darkroom
   return OK;
 }
 
-enum status fleet_workers(const redisReply *reply, struct arena *arena, Darkroom__V1__WorkerInfo ***out, size_t *count) {
+enum status fleet_workers(const redisReply *reply, struct arena *arena,
+                          Darkroom__V1__WorkerInfo ***out, size_t *count) {
   const redisReply *workers = reply->element[2];
   *count = 0;
   *out = arena_take(arena, workers->elements * sizeof **out);

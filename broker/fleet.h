@@ -1,4 +1,5 @@
-/* fleet.h - the models that workers have or had, as Redis last told: what a job is checked against and filled in from. */
+/* fleet.h - the models that workers have or had, as Redis last told: what a job is checked against
+ * and filled in from. */
 #ifndef DARKROOM_BROKER_FLEET_H
 #define DARKROOM_BROKER_FLEET_H
 
@@ -17,8 +18,9 @@ struct fleet_model {
   char sha256[65];
   char family[32];
   uint32_t default_side;
-  uint32_t least_side, largest_side; /* the limits of its workers: of the live ones, or of the last that had it */
-  uint32_t workers;                  /* live */
+  uint32_t least_side,
+      largest_side; /* the limits of its workers: of the live ones, or of the last that had it */
+  uint32_t workers; /* live */
 };
 
 struct fleet {
@@ -34,8 +36,10 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
 const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id);
 
 /* The contract's lists, in the arena. */
-enum status fleet_models(const struct fleet *fleet, struct arena *arena, Darkroom__V1__ModelList *out);
+enum status fleet_models(const struct fleet *fleet, struct arena *arena,
+                         Darkroom__V1__ModelList *out);
 /* Workers come straight from the reply; credits are this broker's to add. */
-enum status fleet_workers(const redisReply *reply, struct arena *arena, Darkroom__V1__WorkerInfo ***out, size_t *count);
+enum status fleet_workers(const redisReply *reply, struct arena *arena,
+                          Darkroom__V1__WorkerInfo ***out, size_t *count);
 
 #endif

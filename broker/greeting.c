@@ -1,5 +1,5 @@
-/* greeting.c - INFO says run, version, eviction policy and whether there is an AOF; only CONFIG GET says appendfsync, and
- * an ACL may forbid that: then we say that we could not see it, and go on. */
+/* greeting.c - INFO says run, version, eviction policy and whether there is an AOF; only CONFIG GET
+ * says appendfsync, and an ACL may forbid that: then we say that we could not see it, and go on. */
 #include "broker/greeting.h"
 
 #include <stdio.h>
@@ -23,7 +23,8 @@ static void info_value(const char *info, const char *name, char *out, size_t siz
 
 static enum status take_info(struct greeting *greeting, const redisReply *reply) {
   if (reply->type != REDIS_REPLY_STRING) {
-    return fail(UNAVAILABLE, "Redis refuses INFO: %s", reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
+    return fail(UNAVAILABLE, "Redis refuses INFO: %s",
+                reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
   }
   char loading[8];
   info_value(reply->str, "run_id", greeting->run, sizeof greeting->run);
@@ -46,7 +47,8 @@ static enum status take_script(struct greeting *greeting, const redisReply *repl
   (void)greeting;
   return reply->type == REDIS_REPLY_STRING
              ? OK
-             : fail(UNAVAILABLE, "Redis refuses a script: %s", reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
+             : fail(UNAVAILABLE, "Redis refuses a script: %s",
+                    reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
 }
 
 /* The questions before the scripts, in order. */
@@ -66,7 +68,8 @@ enum status greeting_ask(struct greeting *greeting, struct connection *connectio
     TRY(connection_command(connection, questions[i].command, questions[i].words));
   }
   for (size_t i = 0; i < SCRIPTS_COUNT; i++) {
-    TRY(connection_command(connection, (const char *const[]){"SCRIPT", "LOAD", scripts[i].source}, 3));
+    TRY(connection_command(connection, (const char *const[]){"SCRIPT", "LOAD", scripts[i].source},
+                           3));
   }
   return OK;
 }
@@ -74,7 +77,9 @@ enum status greeting_ask(struct greeting *greeting, struct connection *connectio
 enum status greeting_take(struct greeting *greeting, const redisReply *reply) {
   if (greeting->login > 0) {
     greeting->login--;
-    return reply->type != REDIS_REPLY_ERROR ? OK : fail(UNAVAILABLE, "Redis refuses the login: %s", reply->str);
+    return reply->type != REDIS_REPLY_ERROR
+               ? OK
+               : fail(UNAVAILABLE, "Redis refuses the login: %s", reply->str);
   }
   size_t at = greeting->taken++;
   return at < QUESTIONS ? questions[at].take(greeting, reply) : take_script(greeting, reply);
@@ -94,24 +99,32 @@ enum status greeting_judge(const struct greeting *greeting, bool allow_unsafe) {
   bool synced = !seen || strcmp(greeting->appendfsync, "always") == 0;
   if (allow_unsafe) {
     if (evicts || !keeps || !synced) {
-      log_warning("redis_unsafe", "maxmemory_policy=%s appendonly=%s appendfsync=%s", greeting->eviction,
-                  keeps ? "yes" : "no", seen ? greeting->appendfsync : "unseen");
+      log_warning("redis_unsafe", "maxmemory_policy=%s appendonly=%s appendfsync=%s",
+                  greeting->eviction, keeps ? "yes" : "no",
+                  seen ? greeting->appendfsync : "unseen");
     }
     return OK;
   }
   if (evicts) {
-    return fail(BAD_INPUT, "Redis may evict jobs: maxmemory-policy is %s and must be noeviction (or --allow-unsafe-redis)",
+    return fail(BAD_INPUT,
+                "Redis may evict jobs: maxmemory-policy is %s and must be noeviction (or "
+                "--allow-unsafe-redis)",
                 greeting->eviction);
   }
   if (!keeps) {
-    return fail(BAD_INPUT, "Redis keeps no log on disk: appendonly is no and must be yes (or --allow-unsafe-redis)");
+    return fail(
+        BAD_INPUT,
+        "Redis keeps no log on disk: appendonly is no and must be yes (or --allow-unsafe-redis)");
   }
   if (!synced) {
-    return fail(BAD_INPUT, "Redis may lose accepted jobs: appendfsync is %s and must be always (or --allow-unsafe-redis)",
+    return fail(BAD_INPUT,
+                "Redis may lose accepted jobs: appendfsync is %s and must be always (or "
+                "--allow-unsafe-redis)",
                 greeting->appendfsync);
   }
   if (!seen) {
-    log_warning("redis_appendfsync_unseen", "hint=%s", "CONFIG GET is forbidden: make sure appendfsync is always");
+    log_warning("redis_appendfsync_unseen", "hint=%s",
+                "CONFIG GET is forbidden: make sure appendfsync is always");
   }
   return OK;
 }

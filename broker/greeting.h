@@ -1,4 +1,5 @@
-/* greeting.h - what a fresh connection asks Redis: who it is, whether it keeps what it acknowledges, and our scripts. */
+/* greeting.h - what a fresh connection asks Redis: who it is, whether it keeps what it
+ * acknowledges, and our scripts. */
 #ifndef DARKROOM_BROKER_GREETING_H
 #define DARKROOM_BROKER_GREETING_H
 
@@ -13,8 +14,8 @@ struct greeting {
   size_t taken; /* replies after those */
   char run[64];
   char version[32];
-  char eviction[32];  /* maxmemory-policy */
-  char aof[8];        /* "1" when appendonly is on */
+  char eviction[32];    /* maxmemory-policy */
+  char aof[8];          /* "1" when appendonly is on */
   char appendfsync[16]; /* "" when Redis does not let us see it */
 };
 

@@ -31,27 +31,66 @@ struct broker_settings {
 
 #define FIELD(name) offsetof(struct broker_settings, name)
 static const struct setting table[] = {
-    {.name = "listen", .type = SETTING_TEXT, .field = FIELD(listen), .standard = "tcp://127.0.0.1:7200",
+    {.name = "listen",
+     .type = SETTING_TEXT,
+     .field = FIELD(listen),
+     .standard = "tcp://127.0.0.1:7200",
      .help = "ZeroMQ endpoints to listen on, separated by commas: tcp://HOST:PORT, ipc:///PATH"},
-    {.name = "redis", .type = SETTING_TEXT, .field = FIELD(redis), .standard = "redis://127.0.0.1:6379/0", .secret = true,
+    {.name = "redis",
+     .type = SETTING_TEXT,
+     .field = FIELD(redis),
+     .standard = "redis://127.0.0.1:6379/0",
+     .secret = true,
      .help = "the queue: unix:///path/to.sock[?db=N] or redis://[[user]:password@]host:port[/db]"},
-    {.name = "prefix", .type = SETTING_TEXT, .field = FIELD(prefix), .standard = "dk:", .min = 1, .max = 64,
+    {.name = "prefix",
+     .type = SETTING_TEXT,
+     .field = FIELD(prefix),
+     .standard = "dk:",
+     .min = 1,
+     .max = 64,
      .help = "what every key and channel in Redis begins with"},
-    {.name = "admin", .type = SETTING_TEXT, .field = FIELD(admin),
+    {.name = "admin",
+     .type = SETTING_TEXT,
+     .field = FIELD(admin),
      .help = "HOST:PORT for /metrics, /healthz, /readyz and /version; left out: no admin port"},
-    {.name = "retention-s", .type = SETTING_INTEGER, .field = FIELD(retention_s), .standard = "86400", .min = 1,
-     .max = 31536000, .help = "seconds that ended jobs and their ids are kept"},
-    {.name = "queue-max", .type = SETTING_INTEGER, .field = FIELD(queue_max), .standard = "1000000", .min = 1,
-     .max = 100000000, .help = "waiting jobs above which submits are refused"},
-    {.name = "allow-unsafe-redis", .type = SETTING_FLAG, .field = FIELD(allow_unsafe_redis),
+    {.name = "retention-s",
+     .type = SETTING_INTEGER,
+     .field = FIELD(retention_s),
+     .standard = "86400",
+     .min = 1,
+     .max = 31536000,
+     .help = "seconds that ended jobs and their ids are kept"},
+    {.name = "queue-max",
+     .type = SETTING_INTEGER,
+     .field = FIELD(queue_max),
+     .standard = "1000000",
+     .min = 1,
+     .max = 100000000,
+     .help = "waiting jobs above which submits are refused"},
+    {.name = "allow-unsafe-redis",
+     .type = SETTING_FLAG,
+     .field = FIELD(allow_unsafe_redis),
      .help = "take a Redis that may evict or lose jobs it has accepted"},
-    {.name = "allow-plaintext", .type = SETTING_FLAG, .field = FIELD(allow_plaintext),
+    {.name = "allow-plaintext",
+     .type = SETTING_FLAG,
+     .field = FIELD(allow_plaintext),
      .help = "listen beyond this host although nothing is encrypted or authenticated yet"},
-    {.name = "audit", .type = SETTING_FLAG, .field = FIELD(audit),
-     .help = "hold the queue's indexes against its records, print every mismatch, and leave (1: there were some)"},
-    {.name = "log-format", .type = SETTING_CHOICE, .field = FIELD(log_format), .standard = "logfmt", .choices = LOG_FORMATS,
+    {.name = "audit",
+     .type = SETTING_FLAG,
+     .field = FIELD(audit),
+     .help = "hold the queue's indexes against its records, print every mismatch, and leave (1: "
+             "there were some)"},
+    {.name = "log-format",
+     .type = SETTING_CHOICE,
+     .field = FIELD(log_format),
+     .standard = "logfmt",
+     .choices = LOG_FORMATS,
      .help = "how log lines are written"},
-    {.name = "log-level", .type = SETTING_CHOICE, .field = FIELD(log_level), .standard = "info", .choices = LOG_LEVELS,
+    {.name = "log-level",
+     .type = SETTING_CHOICE,
+     .field = FIELD(log_level),
+     .standard = "info",
+     .choices = LOG_LEVELS,
      .help = "the least important lines that are written"},
 };
 
@@ -60,7 +99,9 @@ static const struct settings_program about = {
     .version = DARKROOM_VERSION,
     .summary = "Takes jobs from clients, keeps them in Redis, hands them to workers.",
     .usage = "[settings]",
-    .ending = "Exit codes: 0 asked to leave; 1 failed, or an audit found something; 2 bad settings; 3 Redis is refused.\n",
+    .ending =
+        "Exit codes: 0 asked to leave; 1 failed, or an audit found something; 2 bad settings; 3 "
+        "Redis is refused.\n",
     .table = table,
     .count = sizeof table / sizeof table[0],
 };
@@ -95,10 +136,11 @@ static void note_readiness(const struct redis *redis) {
   pthread_mutex_unlock(&readiness.lock);
 }
 
-/* ---- sockets ----------------------------------------------------------------------------------------------------------- */
+/* ---- sockets --------------------------------------------------------------------------------- */
 
 static bool is_local(const char *endpoint) {
-  static const char *const local[] = {"ipc://", "inproc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:"};
+  static const char *const local[] = {"ipc://", "inproc://", "tcp://127.",
+                                      "tcp://localhost:", "tcp://[::1]:"};
   for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
     if (strncmp(endpoint, local[i], strlen(local[i])) == 0) {
       return true;
@@ -109,11 +151,14 @@ static bool is_local(const char *endpoint) {
 
 static enum status bind_one(void *router, const char *endpoint, bool allow_plaintext) {
   if (!is_local(endpoint) && !allow_plaintext) {
-    return fail_field(BAD_INPUT, "listen", "%s can be reached from other hosts, and there is no authentication yet: "
-                      "bind to 127.0.0.1 or ipc://, or say --allow-plaintext", endpoint);
+    return fail_field(BAD_INPUT, "listen",
+                      "%s can be reached from other hosts, and there is no authentication yet: "
+                      "bind to 127.0.0.1 or ipc://, or say --allow-plaintext",
+                      endpoint);
   }
   if (zmq_bind(router, endpoint) != 0) {
-    return fail_field(BAD_INPUT, "listen", "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
+    return fail_field(BAD_INPUT, "listen", "cannot listen on %s: %s", endpoint,
+                      zmq_strerror(errno));
   }
   char bound[256] = "";
   size_t size = sizeof bound;
@@ -144,8 +189,8 @@ static enum status sockets_open(const struct broker_settings *settings, struct s
   }
   TRY(wire_socket_options(out->router, WIRE_ROLE_BROKER));
   out->monitor = zmq_socket(out->context, ZMQ_PAIR);
-  if (zmq_socket_monitor(out->router, "inproc://monitor", ZMQ_EVENT_DISCONNECTED) != 0 || out->monitor == NULL ||
-      zmq_connect(out->monitor, "inproc://monitor") != 0) {
+  if (zmq_socket_monitor(out->router, "inproc://monitor", ZMQ_EVENT_DISCONNECTED) != 0 ||
+      out->monitor == NULL || zmq_connect(out->monitor, "inproc://monitor") != 0) {
     return fail(UNAVAILABLE, "cannot watch the socket: %s", zmq_strerror(errno));
   }
   return bind_all(out->router, settings);
@@ -164,7 +209,7 @@ static void sockets_close(struct sockets *sockets) {
   }
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* Redis's callback, which exists before the turn does. */
 static struct turn *current_turn;
@@ -177,7 +222,8 @@ static void on_event(void *context, const char *text, size_t bytes) {
 }
 
 /* Sleeps until a message, a reply or the clock wants something. */
-static void wait_for_work(const struct sockets *sockets, const struct redis *redis, int64_t wait_ms) {
+static void wait_for_work(const struct sockets *sockets, const struct redis *redis,
+                          int64_t wait_ms) {
   struct pollfd redis_items[MONITOR_FD_ITEMS];
   size_t count = redis_poll(redis, redis_items);
   zmq_pollitem_t items[2 + MONITOR_FD_ITEMS] = {
@@ -192,7 +238,8 @@ static void wait_for_work(const struct sockets *sockets, const struct redis *red
 }
 
 static enum status serve(struct turn *turn, const struct sockets *sockets, struct redis *redis) {
-  bool reached = false; /* a Redis that is refused at the start ends the program, later it only makes us unready */
+  bool reached = false; /* a Redis that is refused at the start ends the program, later it only
+                           makes us unready */
   while (!leaving) {
     redis_serve(redis);
     reached = reached || redis_up(redis);
@@ -236,11 +283,13 @@ static enum status run_broker(const struct broker_settings *settings, struct red
   if (status == OK && settings->admin != NULL) {
     status = health_open(&health_options, &health);
   }
-  struct turn_options options = {sockets.router, sockets.monitor, redis, (uint64_t)settings->queue_max,
+  struct turn_options options = {sockets.router, sockets.monitor, redis,
+                                 (uint64_t)settings->queue_max,
                                  (uint64_t)settings->retention_s * 1000};
   status = status != OK ? status : turn_open(&options, &current_turn);
   if (status == OK) {
-    log_event("broker_ready", "version=%s admin=%d", DARKROOM_VERSION, health != NULL ? health_port(health) : 0);
+    log_event("broker_ready", "version=%s admin=%d", DARKROOM_VERSION,
+              health != NULL ? health_port(health) : 0);
     status = serve(current_turn, &sockets, redis);
   }
   turn_close(&current_turn);
@@ -279,7 +328,8 @@ int main(int argc, char **argv) {
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
-  struct redis_options options = {settings.redis, settings.prefix, settings.allow_unsafe_redis, on_event, NULL};
+  struct redis_options options = {settings.redis, settings.prefix, settings.allow_unsafe_redis,
+                                  on_event, NULL};
   status = status != OK ? status : redis_open(&options, &redis);
   if (status == OK) {
     status = settings.audit ? audit(redis, &mismatches) : run_broker(&settings, redis);

@@ -6,19 +6,24 @@
 #include "base/limits.h"
 #include "broker/terms.h"
 
-_Static_assert(CODE_WORKER_LOST == DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST, "the scripts store the contract's number");
-_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 3 + 5 * SCRIPT_LOOP_MAX, "a beat of the most jobs fits in a call");
+_Static_assert(CODE_WORKER_LOST == DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST,
+               "the scripts store the contract's number");
+_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 3 + 5 * SCRIPT_LOOP_MAX,
+               "a beat of the most jobs fits in a call");
 
 enum { COST_PIXELS = 64 };
 
-/* What a job costs its tenant: U-Net rows times latent pixels. Only its proportion to other jobs matters. */
+/* What a job costs its tenant: U-Net rows times latent pixels. Only its proportion to other jobs
+ * matters. */
 static uint64_t job_cost(const Darkroom__V1__Job *job) {
   uint64_t rows = job->guidance_scale > 1 ? 2 : 1;
   uint64_t pixels = ((uint64_t)job->width * job->height + COST_PIXELS - 1) / COST_PIXELS;
   return rows * job->steps * job->images * pixels;
 }
 
-static uint32_t job_side(const Darkroom__V1__Job *job) { return job->width > job->height ? job->width : job->height; }
+static uint32_t job_side(const Darkroom__V1__Job *job) {
+  return job->width > job->height ? job->width : job->height;
+}
 
 size_t queue_submit(struct redis *redis, const struct submission *submission) {
   const Darkroom__V1__Job *job = submission->job;
@@ -39,7 +44,8 @@ size_t queue_submit(struct redis *redis, const struct submission *submission) {
   return redis_end(redis);
 }
 
-static size_t ask_of_job(struct redis *redis, enum script script, const char *id, const char *tenant) {
+static size_t ask_of_job(struct redis *redis, enum script script, const char *id,
+                         const char *tenant) {
   redis_begin(redis, script);
   redis_text(redis, id);
   redis_text(redis, tenant);
@@ -58,7 +64,8 @@ size_t queue_explain(struct redis *redis, const char *id, const char *tenant) {
   return ask_of_job(redis, SCRIPT_EXPLAIN, id, tenant);
 }
 
-size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant, size_t from, size_t count) {
+size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant,
+                  size_t from, size_t count) {
   redis_begin(redis, SCRIPT_LIST);
   redis_text(redis, state == 0 ? "" : queue_state_word(state));
   redis_text(redis, tenant);
@@ -75,7 +82,8 @@ static void put_packed(struct redis *redis, const ProtobufCMessage *message, str
   arena_release(arena, mark);
 }
 
-size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via, struct arena *arena) {
+size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via,
+                   struct arena *arena) {
   redis_begin(redis, SCRIPT_WORKER_HELLO);
   redis_text(redis, hello->worker);
   redis_text(redis, via);
@@ -89,14 +97,15 @@ size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const 
   return redis_end(redis);
 }
 
-static void begin_of_worker(struct redis *redis, enum script script, const char *worker, uint64_t generation) {
+static void begin_of_worker(struct redis *redis, enum script script, const char *worker,
+                            uint64_t generation) {
   redis_begin(redis, script);
   redis_text(redis, worker);
   redis_number(redis, generation);
 }
 
-size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation, const Darkroom__V1__Credit *const *credit,
-                   size_t count) {
+size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation,
+                   const Darkroom__V1__Credit *const *credit, size_t count) {
   begin_of_worker(redis, SCRIPT_CLAIM, worker, generation);
   for (size_t i = 0; i < count; i++) {
     redis_text(redis, credit[i]->model);
@@ -117,7 +126,8 @@ size_t queue_start(struct redis *redis, const struct lease *lease) {
   return redis_end(redis);
 }
 
-size_t queue_complete(struct redis *redis, const struct lease *lease, const uint8_t *result, size_t result_bytes) {
+size_t queue_complete(struct redis *redis, const struct lease *lease, const uint8_t *result,
+                      size_t result_bytes) {
   begin_of_lease(redis, SCRIPT_COMPLETE, lease);
   redis_bytes(redis, result, result_bytes);
   return redis_end(redis);
@@ -154,15 +164,18 @@ size_t queue_gone(struct redis *redis, const char *worker, uint64_t generation, 
   return redis_end(redis);
 }
 
-/* The stored images of a progress report, as a Progress message that has nothing else; none: no bytes. */
-static void put_images(struct redis *redis, const Darkroom__V1__Progress *progress, struct arena *arena) {
+/* The stored images of a progress report, as a Progress message that has nothing else; none: no
+ * bytes. */
+static void put_images(struct redis *redis, const Darkroom__V1__Progress *progress,
+                       struct arena *arena) {
   Darkroom__V1__Progress images = DARKROOM__V1__PROGRESS__INIT;
   images.n_image = progress->n_image;
   images.image = progress->image;
   put_packed(redis, &images.base, arena);
 }
 
-size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via, struct arena *arena) {
+size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via,
+                  struct arena *arena) {
   begin_of_worker(redis, SCRIPT_BEAT, beat->worker, beat->generation);
   redis_text(redis, via);
   for (size_t i = 0; i < beat->n_progress; i++) {

@@ -1,8 +1,10 @@
-/* queue.h - the queue's transitions: a function appends the script call, another reads its reply after the flush.
+/* queue.h - the queue's transitions: a function appends the script call, another reads its reply
+ * after the flush.
  *
- * What each script does, guards and returns is said at its head in lua/. Readers return UNAVAILABLE when Redis gave no
- * answer (the outcome is then unknown: repeat the call) and BROKEN when the answer is not what the script returns.
- * Texts and messages read from replies are in the arena or borrowed from the reply: both live for the turn.
+ * What each script does, guards and returns is said at its head in lua/. Readers return UNAVAILABLE
+ * when Redis gave no answer (the outcome is then unknown: repeat the call) and BROKEN when the
+ * answer is not what the script returns. Texts and messages read from replies are in the arena or
+ * borrowed from the reply: both live for the turn.
  */
 #ifndef DARKROOM_BROKER_QUEUE_H
 #define DARKROOM_BROKER_QUEUE_H
@@ -25,7 +27,7 @@ struct lease {
   uint64_t fence;
 };
 
-/* ---- of clients ---- */
+/* ---- of clients ------------------------------------------------------------------------------ */
 
 struct submission {
   const Darkroom__V1__Job *job; /* checked and complete */
@@ -46,36 +48,38 @@ enum status queue_submit_reply(const struct redis *redis, size_t call, struct su
 
 size_t queue_get(struct redis *redis, const char *id, const char *tenant);
 /* *out is NULL when there is no such job. with_job: also what was asked. */
-enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena, bool with_job,
-                            Darkroom__V1__JobStatus **out);
+enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena,
+                            bool with_job, Darkroom__V1__JobStatus **out);
 
 /* A page of jobs, newest first; state 0: of any state. At most SCRIPT_LOOP_MAX. */
-size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant, size_t from, size_t count);
+size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant,
+                  size_t from, size_t count);
 struct listed {
   uint64_t born; /* order of submission */
   Darkroom__V1__JobStatus *status;
 };
 /* Appends to rows at *count, at most max in all. */
-enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena, struct listed *rows, size_t max,
-                             size_t *count);
+enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena,
+                             struct listed *rows, size_t max, size_t *count);
 
 size_t queue_cancel(struct redis *redis, const char *id, const char *tenant);
 /* *found false: no such job. */
-enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found, Darkroom__V1__CancelOutcome *outcome,
-                               Darkroom__V1__JobState *state);
+enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found,
+                               Darkroom__V1__CancelOutcome *outcome, Darkroom__V1__JobState *state);
 
 /* The facts as {name value...}; no elements: no such job. */
 size_t queue_explain(struct redis *redis, const char *id, const char *tenant);
 enum status queue_explain_reply(const struct redis *redis, size_t call, const redisReply **out);
 
-/* ---- of workers ---- */
+/* ---- of workers ------------------------------------------------------------------------------ */
 
 /* via names this broker in calls that mark where the worker was heard last. */
-size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via, struct arena *arena);
+size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via,
+                   struct arena *arena);
 enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation);
 
-size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation, const Darkroom__V1__Credit *const *credit,
-                   size_t count);
+size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation,
+                   const Darkroom__V1__Credit *const *credit, size_t count);
 struct assigned {
   const char *id;
   uint64_t fence, queued_us;
@@ -83,10 +87,12 @@ struct assigned {
   size_t job_bytes;
 };
 /* *live false: the generation is not the live one. jobs has room for SCRIPT_LOOP_MAX. */
-enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live, struct assigned *jobs, size_t *count);
+enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live,
+                              struct assigned *jobs, size_t *count);
 
 size_t queue_start(struct redis *redis, const struct lease *lease);
-size_t queue_complete(struct redis *redis, const struct lease *lease, const uint8_t *result, size_t result_bytes);
+size_t queue_complete(struct redis *redis, const struct lease *lease, const uint8_t *result,
+                      size_t result_bytes);
 struct failure {
   Darkroom__V1__FailKind kind;
   Darkroom__V1__ErrorCode code;
@@ -97,15 +103,18 @@ size_t queue_fail(struct redis *redis, const struct lease *lease, const struct f
 size_t queue_release(struct redis *redis, const struct lease *lease);
 size_t queue_bye(struct redis *redis, const char *worker, uint64_t generation);
 size_t queue_gone(struct redis *redis, const char *worker, uint64_t generation, const char *via);
-/* For start, complete, fail, release and bye. *detail: the second element as text, "" if there is none. */
-enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1__AckResult *result, const char **detail);
+/* For start, complete, fail, release and bye. *detail: the second element as text, "" if there is
+ * none. */
+enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1__AckResult *result,
+                            const char **detail);
 
-size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via, struct arena *arena);
+size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via,
+                  struct arena *arena);
 /* *live false: the generation is not the live one. Otherwise the orders, as texts of the beat. */
-enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat, struct arena *arena,
-                             Darkroom__V1__Orders *out);
+enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat,
+                             struct arena *arena, Darkroom__V1__Orders *out);
 
-/* ---- of the broker itself ---- */
+/* ---- of the broker itself -------------------------------------------------------------------- */
 
 size_t queue_tick(struct redis *redis);
 size_t queue_sweep(struct redis *redis, uint64_t retention_ms);
@@ -122,7 +131,8 @@ enum status queue_fleet_reply(const struct redis *redis, size_t call, const redi
 
 size_t queue_stats(struct redis *redis);
 struct stats {
-  uint64_t queued, assigned, running, delayed, succeeded, failed, cancelled, expired, quarantined, oldest_wait_ms;
+  uint64_t queued, assigned, running, delayed, succeeded, failed, cancelled, expired, quarantined,
+      oldest_wait_ms;
   uint64_t depth[3]; /* QUEUED by class */
 };
 enum status queue_stats_reply(const struct redis *redis, size_t call, struct stats *out);

@@ -5,7 +5,7 @@
 #include "broker/queue.h"
 #include "broker/record.h"
 
-/* ---- words <-> numbers ----------------------------------------------------------------------------------------------- */
+/* ---- words <-> numbers ----------------------------------------------------------------------- */
 
 static const char *const state_words[] = {
     [DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED] = "QUEUED",
@@ -31,19 +31,22 @@ static size_t word_index(const char *const *words, size_t count, const char *wor
 }
 
 const char *queue_state_word(Darkroom__V1__JobState state) {
-  return state > 0 && (int)state < STATE_WORDS ? state_words[state] : "";
+  return state != 0 && (unsigned)state < STATE_WORDS ? state_words[state] : "";
 }
 
 Darkroom__V1__JobState queue_state_parse(const char *word) {
   return (Darkroom__V1__JobState)word_index(state_words, STATE_WORDS, word);
 }
 
-/* ---- replies --------------------------------------------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
-static enum status odd(const char *script) { return fail(BROKEN, "the script %s returned something else", script); }
+static enum status odd(const char *script) {
+  return fail(BROKEN, "the script %s returned something else", script);
+}
 
 /* The reply as an array of at least count elements. */
-static enum status take_array(const struct redis *redis, size_t call, size_t count, const redisReply **out) {
+static enum status take_array(const struct redis *redis, size_t call, size_t count,
+                              const redisReply **out) {
   const redisReply *reply = redis_reply(redis, call);
   if (reply == NULL) {
     return UNAVAILABLE;
@@ -72,7 +75,7 @@ static uint64_t number_at(const redisReply *reply, size_t index) {
   return index < reply->elements ? reply_number(reply->element[index]) : 0;
 }
 
-/* ---- of clients ------------------------------------------------------------------------------------------------------ */
+/* ---- of clients ------------------------------------------------------------------------------ */
 
 enum status queue_submit_reply(const struct redis *redis, size_t call, struct submit_reply *out) {
   const redisReply *reply = NULL;
@@ -96,16 +99,16 @@ enum status queue_submit_reply(const struct redis *redis, size_t call, struct su
   return out->state != 0 ? OK : odd("submit");
 }
 
-enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena, bool with_job,
-                            Darkroom__V1__JobStatus **out) {
+enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena,
+                            bool with_job, Darkroom__V1__JobStatus **out) {
   const redisReply *reply = NULL;
   *out = NULL;
   TRY(take_array(redis, call, 0, &reply));
   return reply->elements == 0 ? OK : record_status(reply, arena, with_job, out);
 }
 
-enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena, struct listed *rows, size_t max,
-                             size_t *count) {
+enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena,
+                             struct listed *rows, size_t max, size_t *count) {
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 0, &reply));
   for (size_t i = 0; i < reply->elements && *count < max; i++) {
@@ -117,7 +120,8 @@ enum status queue_list_reply(const struct redis *redis, size_t call, struct aren
   return OK;
 }
 
-enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found, Darkroom__V1__CancelOutcome *outcome,
+enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found,
+                               Darkroom__V1__CancelOutcome *outcome,
                                Darkroom__V1__JobState *state) {
   static const char *const words[] = {
       [DARKROOM__V1__CANCEL_OUTCOME__CANCEL_REMOVED] = "REMOVED",
@@ -127,7 +131,8 @@ enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *fou
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
   *found = strcmp(word_at(reply, 0), "NOT_FOUND") != 0;
-  *outcome = (Darkroom__V1__CancelOutcome)word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  *outcome = (Darkroom__V1__CancelOutcome)word_index(words, sizeof words / sizeof words[0],
+                                                     word_at(reply, 0));
   *state = queue_state_parse(word_at(reply, 1));
   return !*found || (*outcome != 0 && *state != 0) ? OK : odd("cancel");
 }
@@ -137,7 +142,7 @@ enum status queue_explain_reply(const struct redis *redis, size_t call, const re
   return (*out)->elements % 2 == 0 ? OK : odd("explain");
 }
 
-/* ---- of workers ------------------------------------------------------------------------------------------------------ */
+/* ---- of workers ------------------------------------------------------------------------------ */
 
 enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation) {
   const redisReply *reply = redis_reply(redis, call);
@@ -148,7 +153,8 @@ enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *
   return *generation != 0 ? OK : odd("worker_hello");
 }
 
-enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live, struct assigned *jobs, size_t *count) {
+enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live,
+                              struct assigned *jobs, size_t *count) {
   const redisReply *reply = NULL;
   *count = 0;
   TRY(take_array(redis, call, 1, &reply));
@@ -158,14 +164,18 @@ enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live
     if (row->type != REDIS_REPLY_ARRAY || row->elements != 4 || row->element[3]->str == NULL) {
       return odd("claim");
     }
-    jobs[i - 1] = (struct assigned){.id = word_at(row, 0), .fence = number_at(row, 1), .queued_us = number_at(row, 2),
-                                    .job = (const uint8_t *)row->element[3]->str, .job_bytes = row->element[3]->len};
+    jobs[i - 1] = (struct assigned){.id = word_at(row, 0),
+                                    .fence = number_at(row, 1),
+                                    .queued_us = number_at(row, 2),
+                                    .job = (const uint8_t *)row->element[3]->str,
+                                    .job_bytes = row->element[3]->len};
     *count = i;
   }
   return OK;
 }
 
-enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1__AckResult *result, const char **detail) {
+enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1__AckResult *result,
+                            const char **detail) {
   static const char *const words[] = {
       [DARKROOM__V1__ACK_RESULT__ACK_OK] = "OK",
       [DARKROOM__V1__ACK_RESULT__ACK_ALREADY] = "ALREADY",
@@ -174,13 +184,14 @@ enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1
   };
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
-  *result = (Darkroom__V1__AckResult)word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  *result =
+      (Darkroom__V1__AckResult)word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
   *detail = word_at(reply, 1);
   return *result != 0 ? OK : odd("call");
 }
 
-enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat, struct arena *arena,
-                             Darkroom__V1__Orders *out) {
+enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat,
+                             struct arena *arena, Darkroom__V1__Orders *out) {
   const redisReply *reply = NULL;
   *out = (Darkroom__V1__Orders)DARKROOM__V1__ORDERS__INIT;
   TRY(take_array(redis, call, 1, &reply));
@@ -207,7 +218,7 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
   return OK;
 }
 
-/* ---- of the broker itself -------------------------------------------------------------------------------------------- */
+/* ---- of the broker itself -------------------------------------------------------------------- */
 
 enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swept *out) {
   const redisReply *reply = NULL;
@@ -226,7 +237,8 @@ enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swe
 
 enum status queue_fleet_reply(const struct redis *redis, size_t call, const redisReply **out) {
   TRY(take_array(redis, call, 3, out));
-  bool fine = (*out)->element[1]->type == REDIS_REPLY_ARRAY && (*out)->element[2]->type == REDIS_REPLY_ARRAY;
+  bool fine = (*out)->element[1]->type == REDIS_REPLY_ARRAY &&
+              (*out)->element[2]->type == REDIS_REPLY_ARRAY;
   return fine ? OK : odd("fleet");
 }
 

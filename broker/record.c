@@ -24,7 +24,8 @@ typedef enum status (*take_field)(struct draft *draft, const redisReply *value);
 static enum status take_state(struct draft *draft, const redisReply *value) {
   draft->status->state = queue_state_parse(reply_text(value));
   draft->status->has_state = true;
-  return draft->status->state != 0 ? OK : fail(BROKEN, "a record has the state %s", reply_text(value));
+  return draft->status->state != 0 ? OK
+                                   : fail(BROKEN, "a record has the state %s", reply_text(value));
 }
 
 static enum status take_worker(struct draft *draft, const redisReply *value) {
@@ -47,7 +48,8 @@ static enum status take_error_code(struct draft *draft, const redisReply *value)
 static enum status take_job(struct draft *draft, const redisReply *value) {
   ProtobufCMessage *job = NULL;
   if (draft->with_job) {
-    TRY(wire_unpack_type(&darkroom__v1__job__descriptor, (const uint8_t *)value->str, value->len, draft->arena, &job, NULL));
+    TRY(wire_unpack_type(&darkroom__v1__job__descriptor, (const uint8_t *)value->str, value->len,
+                         draft->arena, &job, NULL));
   }
   draft->status->job = (Darkroom__V1__Job *)job;
   return OK;
@@ -56,8 +58,8 @@ static enum status take_job(struct draft *draft, const redisReply *value) {
 /* What complete stored: a status with images and timings only. */
 static enum status take_result(struct draft *draft, const redisReply *value) {
   ProtobufCMessage *message = NULL;
-  TRY(wire_unpack_type(&darkroom__v1__job_status__descriptor, (const uint8_t *)value->str, value->len, draft->arena,
-                       &message, NULL));
+  TRY(wire_unpack_type(&darkroom__v1__job_status__descriptor, (const uint8_t *)value->str,
+                       value->len, draft->arena, &message, NULL));
   Darkroom__V1__JobStatus *result = (Darkroom__V1__JobStatus *)message;
   draft->status->images = result->images;
   draft->status->n_images = result->n_images;
@@ -65,11 +67,11 @@ static enum status take_result(struct draft *draft, const redisReply *value) {
   return OK;
 }
 
-#define NUMBER(type, member)                                                      \
+#define NUMBER(type, member)                                                       \
   static enum status take_##member(struct draft *draft, const redisReply *value) { \
-    draft->status->member = (type)reply_number(value);                            \
-    draft->status->has_##member = true;                                           \
-    return OK;                                                                    \
+    draft->status->member = (type)reply_number(value);                             \
+    draft->status->has_##member = true;                                            \
+    return OK;                                                                     \
   }
 NUMBER(uint32_t, step)
 NUMBER(uint32_t, steps)
@@ -80,10 +82,10 @@ NUMBER(uint64_t, fence)
 NUMBER(uint64_t, version)
 #undef NUMBER
 
-#define TIME(member)                                                              \
+#define TIME(member)                                                               \
   static enum status take_##member(struct draft *draft, const redisReply *value) { \
-    draft->member = reply_number(value);                                          \
-    return OK;                                                                    \
+    draft->member = reply_number(value);                                           \
+    return OK;                                                                     \
   }
 TIME(submitted_us)
 TIME(started_us)
@@ -168,7 +170,8 @@ static take_field find_field(const char *name) {
   return NULL;
 }
 
-enum status record_status(const redisReply *reply, struct arena *arena, bool with_job, Darkroom__V1__JobStatus **out) {
+enum status record_status(const redisReply *reply, struct arena *arena, bool with_job,
+                          Darkroom__V1__JobStatus **out) {
   struct draft draft;
   TRY(begin(&draft, arena, with_job));
   for (size_t i = 1; i + 1 < reply->elements; i += 2) {
@@ -185,7 +188,8 @@ enum status record_status(const redisReply *reply, struct arena *arena, bool wit
   return end(&draft);
 }
 
-enum status record_listed(const redisReply *row, struct arena *arena, Darkroom__V1__JobStatus **out) {
+enum status record_listed(const redisReply *row, struct arena *arena,
+                          Darkroom__V1__JobStatus **out) {
   struct draft draft;
   if (row->type != REDIS_REPLY_ARRAY || row->elements != LISTED + LISTED_FROM) {
     return fail(BROKEN, "the script list returned something else");

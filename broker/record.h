@@ -14,10 +14,13 @@
 uint64_t reply_number(const redisReply *reply);
 const char *reply_text(const redisReply *reply);
 
-/* From the reply of get: {position, field, value...}. Texts are borrowed from the reply, the rest is in the arena. */
-enum status record_status(const redisReply *reply, struct arena *arena, bool with_job, Darkroom__V1__JobStatus **out);
+/* From the reply of get: {position, field, value...}. Texts are borrowed from the reply, the rest
+ * is in the arena. */
+enum status record_status(const redisReply *reply, struct arena *arena, bool with_job,
+                          Darkroom__V1__JobStatus **out);
 
 /* From one row of list. */
-enum status record_listed(const redisReply *row, struct arena *arena, Darkroom__V1__JobStatus **out);
+enum status record_listed(const redisReply *row, struct arena *arena,
+                          Darkroom__V1__JobStatus **out);
 
 #endif

@@ -16,10 +16,10 @@
 
 #define PIPELINE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 enum {
-  PAUSE_MS_MIN = 50,    /* between two attempts to connect, doubled each time */
+  PAUSE_MS_MIN = 50, /* between two attempts to connect, doubled each time */
   PAUSE_MS_MAX = 2000,
   REFUSED_PAUSE_MS = 5000,
-  PING_MS = 1000,       /* on the events connection, which is silent by nature */
+  PING_MS = 1000, /* on the events connection, which is silent by nature */
   EVENTS_WAIT_MS = 3500,
   SHA_TEXT = 41,
 };
@@ -41,19 +41,21 @@ struct redis {
   enum stage stage;
   char why[256];
   bool refused;
-  int64_t retry_ms, pause_ms, deadline_ms; /* when to connect again; the present pause; when to stop waiting */
+  int64_t retry_ms, pause_ms,
+      deadline_ms; /* when to connect again; the present pause; when to stop waiting */
   struct connection commands;
   struct greeting greeting;
   struct connection events;
   size_t events_login; /* replies that come before the first event */
   int64_t events_heard_ms, events_asked_ms;
   struct bytes arguments, out;
-  struct call calls[REDIS_CALLS_MAX + 1]; /* one more: a call too many is written there and never made */
+  struct call
+      calls[REDIS_CALLS_MAX + 1]; /* one more: a call too many is written there and never made */
   size_t call_count, flushed;
   bool calling;
 };
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void sha_of(const char *source, char *text) {
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -107,7 +109,7 @@ const char *redis_why(const struct redis *redis) { return redis->stage == UP ? "
 
 bool redis_refused(const struct redis *redis) { return redis->refused; }
 
-/* ---- connecting ------------------------------------------------------------------------------------------------------ */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 /* The reason is fail_reason(). Pauses grow so that a Redis that struggles is not stormed. */
 static void go_away(struct redis *redis) {
@@ -167,7 +169,8 @@ static void begin_events(struct redis *redis) {
 static void end_boot(struct redis *redis, redisReply *reply) {
   bool fine = reply->type == REDIS_REPLY_INTEGER;
   if (!fine) {
-    fail(UNAVAILABLE, "Redis does not run the boot script: %s", reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
+    fail(UNAVAILABLE, "Redis does not run the boot script: %s",
+         reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
   } else if (reply->integer == 1) {
     log_event("redis_new_run", "run=%s", redis->greeting.run);
   }
@@ -220,7 +223,7 @@ static void serve_commands(struct redis *redis) {
   }
 }
 
-/* ---- events ---------------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void take_event(struct redis *redis, const redisReply *reply) {
   if (redis->events_login > 0) {
@@ -228,7 +231,8 @@ static void take_event(struct redis *redis, const redisReply *reply) {
     return;
   }
   if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) {
-    fail(UNAVAILABLE, "Redis refuses the events: %s", reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
+    fail(UNAVAILABLE, "Redis refuses the events: %s",
+         reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
     connection_close(&redis->events);
     return;
   }
@@ -289,16 +293,18 @@ size_t redis_poll(const struct redis *redis, struct pollfd items[2]) {
   return count;
 }
 
-/* ---- the pipeline ---------------------------------------------------------------------------------------------------- */
+/* ---- the pipeline ---------------------------------------------------------------------------- */
 
 bool redis_room(const struct redis *redis) {
-  return redis->call_count < REDIS_CALLS_MAX / 2 && redis->arguments.length < PIPELINE_BYTES_MAX / 4;
+  return redis->call_count < REDIS_CALLS_MAX / 2 &&
+         redis->arguments.length < PIPELINE_BYTES_MAX / 4;
 }
 
 void redis_begin(struct redis *redis, enum script script) {
   assert(!redis->calling);
   redis->calling = true;
-  redis->calls[redis->call_count] = (struct call){.script = script, .offset = redis->arguments.length};
+  redis->calls[redis->call_count] =
+      (struct call){.script = script, .offset = redis->arguments.length};
 }
 
 void redis_bytes(struct redis *redis, const void *data, size_t bytes) {
@@ -333,10 +339,13 @@ size_t redis_end(struct redis *redis) {
 
 /* A reply that asks for the script's source. */
 static bool forgotten(const redisReply *reply) {
-  return reply != NULL && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0;
+  return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
+         strncmp(reply->str, "NOSCRIPT", 8) == 0;
 }
 
-static bool wanted(const struct call *call) { return call->reply == NULL || forgotten(call->reply); }
+static bool wanted(const struct call *call) {
+  return call->reply == NULL || forgotten(call->reply);
+}
 
 /* Puts the calls from `from` on that have no reply yet, or were not known, into the connection. */
 static enum status append_calls(struct redis *redis, size_t from, bool with_source) {
@@ -347,15 +356,16 @@ static enum status append_calls(struct redis *redis, size_t from, bool with_sour
       continue;
     }
     const char *script = with_source ? scripts[call->script].source : redis->sha[call->script];
-    TRY(bytes_printf(&redis->out, "*%zu\r\n%s\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%s\r\n", call->arguments + 4,
-                     with_source ? "$4\r\nEVAL" : "$7\r\nEVALSHA", strlen(script), script,
-                     strlen(redis->options.prefix), redis->options.prefix));
+    TRY(bytes_printf(&redis->out, "*%zu\r\n%s\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%s\r\n",
+                     call->arguments + 4, with_source ? "$4\r\nEVAL" : "$7\r\nEVALSHA",
+                     strlen(script), script, strlen(redis->options.prefix), redis->options.prefix));
     TRY(bytes_append(&redis->out, redis->arguments.data + call->offset, call->bytes));
   }
   return connection_append(&redis->commands, redis->out.data, redis->out.length);
 }
 
-/* Waits for the replies in order. The deadline moves with every reply: a long pipeline is not a hung Redis. */
+/* Waits for the replies in order. The deadline moves with every reply: a long pipeline is not a
+ * hung Redis. */
 static enum status read_replies(struct redis *redis, size_t from) {
   int64_t deadline = clock_ms() + REDIS_WAIT_MS;
   for (size_t i = from; i < redis->call_count; i++) {
@@ -406,11 +416,13 @@ const redisReply *redis_reply(const struct redis *redis, size_t call) {
   assert(call < redis->call_count || call == REDIS_CALLS_MAX);
   const redisReply *reply = redis->calls[call].reply;
   if (reply == NULL) {
-    fail(UNAVAILABLE, "the queue is away: %s", redis->stage == UP ? "too much at once" : redis->why);
+    fail(UNAVAILABLE, "the queue is away: %s",
+         redis->stage == UP ? "too much at once" : redis->why);
     return NULL;
   }
   if (reply->type == REDIS_REPLY_ERROR) {
-    log_warning("redis_refused", "script=%s reason=%s", scripts[redis->calls[call].script].name, reply->str);
+    log_warning("redis_refused", "script=%s reason=%s", scripts[redis->calls[call].script].name,
+                reply->str);
     fail(UNAVAILABLE, "the queue refuses: %.*s", (int)strcspn(reply->str, " \r\n"), reply->str);
     return NULL;
   }

@@ -1,7 +1,8 @@
-/* redis.h - the queue's Redis: greeted and checked, scripts by SHA in one pipeline a turn, events, reconnect.
+/* redis.h - the queue's Redis: greeted and checked, scripts by SHA in one pipeline a turn, events,
+ * reconnect.
  *
- * Nothing here waits except redis_flush, and that at most REDIS_WAIT_MS. While Redis is away redis_up is false, calls have
- * no reply, and redis_serve tries again with growing pauses.
+ * Nothing here waits except redis_flush, and that at most REDIS_WAIT_MS. While Redis is away
+ * redis_up is false, calls have no reply, and redis_serve tries again with growing pauses.
  */
 #ifndef DARKROOM_BROKER_REDIS_H
 #define DARKROOM_BROKER_REDIS_H
@@ -25,7 +26,8 @@ struct redis_options {
   const char *url;
   const char *prefix; /* of every key and of the channel, "dk:" */
   bool allow_unsafe;  /* take a Redis that may lose or evict what it has acknowledged */
-  /* An event was published; text is NULL when some may have been missed. Called from redis_serve only. */
+  /* An event was published; text is NULL when some may have been missed. Called from redis_serve
+   * only. */
   void (*on_event)(void *context, const char *text, size_t bytes);
   void *context;
 };
@@ -41,8 +43,8 @@ const char *redis_why(const struct redis *redis);
 /* True when Redis was reached and its settings were refused: the reason to leave at start. */
 bool redis_refused(const struct redis *redis);
 
-/* Moves connecting, greeting, events and reconnecting on as far as it goes without waiting. Call when a polled fd is
- * ready and at least every 100 ms. */
+/* Moves connecting, greeting, events and reconnecting on as far as it goes without waiting. Call
+ * when a polled fd is ready and at least every 100 ms. */
 void redis_serve(struct redis *redis);
 /* Fills items with what to poll for; returns how many, at most 2. */
 size_t redis_poll(const struct redis *redis, struct pollfd items[2]);
@@ -50,19 +52,21 @@ size_t redis_poll(const struct redis *redis, struct pollfd items[2]);
 /* True while another message's calls surely fit into this turn. */
 bool redis_room(const struct redis *redis);
 
-/* One script call: begin, its arguments in order, end. The number names the reply after the flush. A call more than fits
- * in a turn is not made and has no reply. */
+/* One script call: begin, its arguments in order, end. The number names the reply after the flush.
+ * A call more than fits in a turn is not made and has no reply. */
 void redis_begin(struct redis *redis, enum script script);
 void redis_text(struct redis *redis, const char *text);
 void redis_bytes(struct redis *redis, const void *data, size_t bytes);
 void redis_number(struct redis *redis, uint64_t number);
 size_t redis_end(struct redis *redis);
 
-/* Sends all calls since the last flush as one pipeline and waits for every reply. Scripts that Redis has forgotten are
- * loaded and called again. When Redis falls silent the calls stay without a reply: whether they happened is not known. */
+/* Sends all calls since the last flush as one pipeline and waits for every reply. Scripts that
+ * Redis has forgotten are loaded and called again. When Redis falls silent the calls stay without a
+ * reply: whether they happened is not known. */
 void redis_flush(struct redis *redis);
 
-/* The reply, or NULL (with fail() called): none came, or Redis refused the call. Borrowed until redis_forget. */
+/* The reply, or NULL (with fail() called): none came, or Redis refused the call. Borrowed until
+ * redis_forget. */
 const redisReply *redis_reply(const struct redis *redis, size_t call);
 
 /* Frees the replies and starts numbering calls from 0. */

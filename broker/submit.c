@@ -1,4 +1,5 @@
-/* submit.c - SUBMIT: a job is checked, completed from its defaults and from what the fleet can do, and stored. */
+/* submit.c - SUBMIT: a job is checked, completed from its defaults and from what the fleet can do,
+ * and stored. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -23,7 +24,8 @@ static enum status random_bytes(void *out, size_t bytes) {
   return getrandom(out, bytes, 0) == (ssize_t)bytes ? OK : fail(UNAVAILABLE, "no random bytes");
 }
 
-/* 48 bits of wall time and 80 random bits in Crockford's base 32: ids sort by the time they were made. */
+/* 48 bits of wall time and 80 random bits in Crockford's base 32: ids sort by the time they were
+ * made. */
 static enum status make_id(struct turn *turn, char **out) {
   static const char letters[] = "0123456789abcdefghjkmnpqrstvwxyz";
   uint8_t random[ID_RANDOM_BYTES];
@@ -35,7 +37,8 @@ static enum status make_id(struct turn *turn, char **out) {
   }
   for (int i = 0; i < 16; i++) {
     int bit = i * 5, byte = bit / 8;
-    unsigned pair = (unsigned)random[byte] << 8 | (byte + 1 < ID_RANDOM_BYTES ? random[byte + 1] : 0U);
+    unsigned pair =
+        (unsigned)random[byte] << 8 | (byte + 1 < ID_RANDOM_BYTES ? random[byte + 1] : 0U);
     id[10 + i] = letters[pair >> (11 - bit % 8) & 31];
   }
   *out = arena_copy_text(turn->arena, id, ID_TEXT);
@@ -57,7 +60,8 @@ static enum status refuse_unknown(struct turn *turn, struct request *request, co
   char known[sizeof request->why.limit] = "";
   size_t used = 0;
   for (size_t i = 0; i < turn->fleet.count && used < sizeof known; i++) {
-    used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "", turn->fleet.model[i].id);
+    used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                             turn->fleet.model[i].id);
   }
   if (turn->fleet.count == 0) {
     refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE, "model", NULL,
@@ -69,23 +73,27 @@ static enum status refuse_unknown(struct turn *turn, struct request *request, co
     return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "model", known,
                   "model is missing and the fleet has no default model");
   }
-  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, "model", known, "unknown model %s", model);
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, "model", known,
+                "unknown model %s", model);
 }
 
-static enum status check_side(struct request *request, const char *field, uint32_t pixels, const struct fleet_model *model) {
+static enum status check_side(struct request *request, const char *field, uint32_t pixels,
+                              const struct fleet_model *model) {
   if (model->largest_side == 0 || pixels <= model->largest_side) {
     return OK;
   }
   char limit[sizeof request->why.limit];
   snprintf(limit, sizeof limit, "8..%u", model->largest_side);
-  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit, "%s is %u, model %s takes at most %u",
-                field, pixels, model->id, model->largest_side);
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit,
+                "%s is %u, model %s takes at most %u", field, pixels, model->id,
+                model->largest_side);
 }
 
 /* Fills in what depends on the fleet. */
 static enum status complete_job(struct turn *turn, struct request *request, Darkroom__V1__Job *job,
                                 const struct fleet_model *model) {
-  job->model = turn_text(turn, "%s", model->id); /* the fleet may be read again before the job is answered */
+  job->model =
+      turn_text(turn, "%s", model->id); /* the fleet may be read again before the job is answered */
   if (!job->has_width) {
     job->has_width = true;
     job->width = model->default_side;
@@ -103,7 +111,8 @@ static enum status complete_job(struct turn *turn, struct request *request, Dark
 static enum status file_job(struct turn *turn, struct request *request) {
   const Darkroom__V1__Submit *submit = (const Darkroom__V1__Submit *)request->message;
   if (submit->job == NULL) {
-    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "job", NULL, "job is missing");
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "job", NULL,
+                  "job is missing");
   }
   TRY(job_check(submit->job, &request->why));
   struct filing *filing = arena_take_zeroed(turn->arena, sizeof *filing);
@@ -128,9 +137,13 @@ static enum status store(struct turn *turn, struct request *request, struct fili
   if (packed == NULL) {
     return EXHAUSTED;
   }
-  struct submission submission = {.job = &filing->job, .digest = filing->digest, .packed = packed,
-                                  .packed_bytes = protobuf_c_message_pack(&filing->job.base, packed),
-                                  .queue_max = turn->options.queue_max, .origin = turn->name};
+  struct submission submission = {
+      .job = &filing->job,
+      .digest = filing->digest,
+      .packed = packed,
+      .packed_bytes = protobuf_c_message_pack(&filing->job.base, packed),
+      .queue_max = turn->options.queue_max,
+      .origin = turn->name};
   request->call = queue_submit(turn->redis, &submission);
   waiting_wake(turn->waiting, filing->job.model); /* claimed in the same pipeline, right after */
   return OK;
@@ -146,7 +159,8 @@ enum status submit_ask(struct turn *turn, struct request *request) {
   }
   const char *name = filing->job.model != NULL ? filing->job.model : turn->fleet.default_model;
   const struct fleet_model *model = fleet_find(&turn->fleet, name);
-  if (model == NULL && !filing->fleet_asked) { /* a worker may have come this moment: look before refusing */
+  if (model == NULL &&
+      !filing->fleet_asked) { /* a worker may have come this moment: look before refusing */
     filing->fleet_asked = true;
     request->call = queue_fleet(turn->redis);
     return OK;
@@ -160,7 +174,8 @@ enum status submit_ask(struct turn *turn, struct request *request) {
 }
 
 /* The first event of a job that was submitted with watch. */
-static void watch_submitted(struct turn *turn, struct request *request, const char *id, const struct submit_reply *reply) {
+static void watch_submitted(struct turn *turn, struct request *request, const char *id,
+                            const struct submit_reply *reply) {
   struct watcher *watcher = NULL;
   if (waiting_watch(turn->waiting, id, &request->peer, &watcher) != OK) {
     log_warning("watch_refused", "job=%s reason=%s", id, fail_reason());
@@ -197,7 +212,8 @@ enum status submit_answer(struct turn *turn, struct request *request) {
                   "the id is taken by a job with other content");
   }
   if (reply.outcome == SUBMIT_FULL) {
-    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, NULL, NULL, "the queue is full");
+    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, NULL, NULL,
+           "the queue is full");
     request->why.retry_after_ms = RETRY_AFTER_MS;
     return EXHAUSTED;
   }

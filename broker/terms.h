@@ -7,23 +7,23 @@
 
 #include "base/limits.h"
 
-#define LEASE_ASSIGNED_MS 5000   /* until the worker says START: sent is not received */
-#define LEASE_RUNNING_MS 30000   /* renewed by every beat */
-#define LEASE_GONE_MS 6000       /* what is left when the worker's connection closes; a beat restores it */
+#define LEASE_ASSIGNED_MS 5000 /* until the worker says START: sent is not received */
+#define LEASE_RUNNING_MS 30000 /* renewed by every beat */
+#define LEASE_GONE_MS 6000     /* left when its connection closes; a beat restores it */
 #define BEAT_MS 5000
-#define CLOCK_STEP_MS_MAX 750    /* the most one tick adds: outages and clock jumps cost at most this */
+#define CLOCK_STEP_MS_MAX 750 /* the most one tick adds, whatever the wall clock says */
 #define TICK_MS 500
 
-#define CLASSES 3                /* interactive, standard, bulk: levels 0, 1, 2 */
-#define AGEING_MS 60000          /* waiting this long moves a job up one level */
-#define CRASH_WORKERS_MAX 2      /* crashes on so many different workers quarantine a job */
-#define BACKOFF_MS 1000          /* the first retry after a fail, doubled by each further one, +-50% */
+#define CLASSES 3           /* interactive, standard, bulk: levels 0, 1, 2 */
+#define AGEING_MS 60000     /* waiting this long moves a job up one level */
+#define CRASH_WORKERS_MAX 2 /* crashes on so many different workers quarantine a job */
+#define BACKOFF_MS 1000     /* the first retry after a fail, doubled by each further one, +-50% */
 
-#define FENCE_JUMP 1048576       /* added at a new Redis run, so that a restored counter never repeats a fence */
+#define FENCE_JUMP 1048576       /* at a new Redis run: a restored counter repeats no fence */
 #define WORKER_SILENT_MS 30000   /* no beat for so long: shown as gone */
 #define WORKER_FORGET_MS 3600000 /* gone for so long: no longer listed */
 
-#define CODE_WORKER_LOST 16       /* ErrorCode of the contract that scripts store themselves */
+#define CODE_WORKER_LOST 16 /* ErrorCode of the contract that scripts store themselves */
 
 _Static_assert(CLOCK_STEP_MS_MAX > TICK_MS, "one broker's ticks carry the clock");
 _Static_assert(LEASE_GONE_MS > BEAT_MS, "a closed and reopened connection costs no lease");

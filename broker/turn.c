@@ -1,5 +1,6 @@
-/* turn.c - rounds of ask, flush, answer. What must happen in which order inside a turn is decided here and nowhere else:
- * closed connections, then messages, then offers to workers, so that a job submitted in this turn can be claimed in it. */
+/* turn.c - rounds of ask, flush, answer. What must happen in which order inside a turn is decided
+ * here and nowhere else: closed connections, then messages, then offers to workers, so that a job
+ * submitted in this turn can be claimed in it. */
 #include "broker/turn.h"
 
 #include <assert.h>
@@ -52,10 +53,11 @@ void turn_close(struct turn **pointer) {
   }
 }
 
-/* ---- for the verbs --------------------------------------------------------------------------------------------------- */
+/* ---- for the verbs --------------------------------------------------------------------------- */
 
 static struct request *add_request(struct turn *turn, const struct verb *verb) {
-  struct request *request = turn->count < TURN_REQUESTS_MAX ? arena_take_zeroed(turn->arena, sizeof *request) : NULL;
+  struct request *request =
+      turn->count < TURN_REQUESTS_MAX ? arena_take_zeroed(turn->arena, sizeof *request) : NULL;
   if (request != NULL) {
     request->verb = verb;
     turn->requests[turn->count++] = request;
@@ -72,7 +74,8 @@ struct request *turn_errand(struct turn *turn, const struct verb *verb, const vo
   return request;
 }
 
-bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb, const ProtobufCMessage *message) {
+bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+               const ProtobufCMessage *message) {
   enum status status = wire_send(turn->router, &peer->address, verb, peer->correlation, message);
   if (status == BAD_INPUT) {
     log_error("answer_too_large", "verb=%s reason=%s", wire_verb(verb)->name, fail_reason());
@@ -91,7 +94,7 @@ char *turn_text(struct turn *turn, const char *format, ...) {
   return copy != NULL ? copy : none;
 }
 
-/* ---- what is there --------------------------------------------------------------------------------------------------- */
+/* ---- what is there --------------------------------------------------------------------------- */
 
 static void worker_gone(void *context, const struct waiter *waiter) {
   struct turn *turn = context;
@@ -105,10 +108,12 @@ static void worker_gone(void *context, const struct waiter *waiter) {
   }
 }
 
-/* Monitor events are two frames: event (u16) and value (u32; for DISCONNECTED the fd), then the endpoint. */
+/* Monitor events are two frames: event (u16) and value (u32; for DISCONNECTED the fd), then the
+ * endpoint. */
 static void take_closed(struct turn *turn) {
   uint8_t event[6];
-  while (turn->options.monitor != NULL && zmq_recv(turn->options.monitor, event, sizeof event, ZMQ_DONTWAIT) >= 0) {
+  while (turn->options.monitor != NULL &&
+         zmq_recv(turn->options.monitor, event, sizeof event, ZMQ_DONTWAIT) >= 0) {
     int more = 0;
     size_t size = sizeof more;
     zmq_getsockopt(turn->options.monitor, ZMQ_RCVMORE, &more, &size);
@@ -128,7 +133,8 @@ static void take_closed(struct turn *turn) {
 
 static void refuse_unreadable(struct turn *turn, struct wire_message *message) {
   metric_add(M_FRAMES_REFUSED, 1);
-  log_warning("frame_refused", "code=%s reason=%s", refusal_code_name(message->why.code), message->why.message);
+  log_warning("frame_refused", "code=%s reason=%s", refusal_code_name(message->why.code),
+              message->why.message);
   (void)wire_send_refusal(turn->router, &message->from, message->correlation, &message->why);
 }
 
@@ -137,12 +143,13 @@ static void take_message(struct turn *turn, struct wire_message *message) {
   const struct verb *verb = verb_find(message->verb);
   ProtobufCMessage *payload = NULL;
   if (verb == NULL) {
-    refuse(&message->why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL, "%s is for brokers to say",
-           wire_verb(message->verb)->name);
+    refuse(&message->why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL,
+           "%s is for brokers to say", wire_verb(message->verb)->name);
     refuse_unreadable(turn, message);
     return;
   }
-  if (wire_unpack(message->verb, message->payload, message->payload_bytes, turn->arena, &payload, &message->why) != OK) {
+  if (wire_unpack(message->verb, message->payload, message->payload_bytes, turn->arena, &payload,
+                  &message->why) != OK) {
     refuse_unreadable(turn, message);
     return;
   }
@@ -209,7 +216,8 @@ static void take_errands(struct turn *turn) {
     turn_errand(turn, &errand_stats, NULL);
   }
   if (now >= turn->position_ms) {
-    turn->position_ms = now + POSITION_MS * (int64_t)(1 + waiting_watchers(turn->waiting) / TURN_BURST_MAX);
+    turn->position_ms =
+        now + POSITION_MS * (int64_t)(1 + waiting_watchers(turn->waiting) / TURN_BURST_MAX);
     waiting_all_due(turn->waiting, true);
   }
 }
@@ -229,12 +237,13 @@ static void take_snapshots(struct turn *turn) {
 
 static void take_offers(struct turn *turn) {
   struct waiter *waiter;
-  while (redis_up(turn->redis) && redis_room(turn->redis) && (waiter = waiting_woken(turn->waiting)) != NULL) {
+  while (redis_up(turn->redis) && redis_room(turn->redis) &&
+         (waiter = waiting_woken(turn->waiting)) != NULL) {
     turn_errand(turn, &errand_offer, turn_text(turn, "%s", waiter->name));
   }
 }
 
-/* ---- the turn -------------------------------------------------------------------------------------------------------- */
+/* ---- the turn -------------------------------------------------------------------------------- */
 
 /* A failure that the verb did not name is ours or Redis's: the peer may try again. */
 static void answer_failure(struct turn *turn, struct request *request, enum status status) {
@@ -247,11 +256,13 @@ static void answer_failure(struct turn *turn, struct request *request, enum stat
     char reason[sizeof request->why.message];
     snprintf(reason, sizeof reason, "%s", fail_reason());
     refuse(&request->why,
-           ours ? DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL : DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE, NULL, NULL,
-           "%s", reason);
+           ours ? DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL
+                : DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE,
+           NULL, NULL, "%s", reason);
     request->why.retry_after_ms = RETRY_AFTER_MS;
   }
-  (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation, &request->why);
+  (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
+                          &request->why);
 }
 
 static void answer(struct turn *turn, struct request *request) {
@@ -264,7 +275,8 @@ static void answer(struct turn *turn, struct request *request) {
   }
 }
 
-/* Asks from `from` on, flushes, answers; what is left for another round moves to the front of the list. */
+/* Asks from `from` on, flushes, answers; what is left for another round moves to the front of the
+ * list. */
 static void run_round(struct turn *turn) {
   redis_flush(turn->redis);
   size_t asked = turn->count, kept = 0;

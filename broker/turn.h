@@ -1,7 +1,9 @@
-/* turn.h - the rhythm of the broker: take the burst that is there, ask Redis everything in one pipeline, answer everyone.
+/* turn.h - the rhythm of the broker: take the burst that is there, ask Redis everything in one
+ * pipeline, answer everyone.
  *
- * A message is a request: its verb's ask() appends script calls, and after the flush its answer() reads their replies and
- * sends. An answer that needs to ask again says so and gets a second round in the same turn.
+ * A message is a request: its verb's ask() appends script calls, and after the flush its answer()
+ * reads their replies and sends. An answer that needs to ask again says so and gets a second round
+ * in the same turn.
  */
 #ifndef DARKROOM_BROKER_TURN_H
 #define DARKROOM_BROKER_TURN_H
@@ -19,7 +21,7 @@
 #include "proto/refusal.h"
 #include "proto/wire.h"
 
-#define TURN_BURST_MAX 256  /* messages taken in one turn */
+#define TURN_BURST_MAX 256 /* messages taken in one turn */
 #define TURN_REQUESTS_MAX 2048
 #define TURN_ROUNDS_MAX 4
 #define TURN_BYTES_MAX ((size_t)256 * 1024 * 1024)
@@ -28,8 +30,9 @@
 struct request;
 struct turn;
 
-/* A message, or an errand of the broker's own: what to ask, and what to do with the answer. A status other than OK is
- * answered with ERROR: as request->why says, or UNAVAILABLE with the reason of the failure. */
+/* A message, or an errand of the broker's own: what to ask, and what to do with the answer. A
+ * status other than OK is answered with ERROR: as request->why says, or UNAVAILABLE with the reason
+ * of the failure. */
 struct verb {
   const char *name;
   enum status (*ask)(struct turn *turn, struct request *request);
@@ -39,14 +42,14 @@ struct verb {
 /* Being served in this turn. Lives in the turn's arena. */
 struct request {
   const struct verb *verb;
-  struct peer peer;              /* who asked; errands have none */
+  struct peer peer; /* who asked; errands have none */
   bool errand;
   const ProtobufCMessage *message; /* of the verb's type; of an errand: NULL */
-  const void *subject;           /* an errand's own */
-  size_t call, calls;            /* its script calls, the first and how many */
-  int round;                     /* 0 at the first ask */
-  bool again;                    /* set by answer: ask me once more */
-  enum status asked;             /* of ask(); the answer half is left out unless OK */
+  const void *subject;             /* an errand's own */
+  size_t call, calls;              /* its script calls, the first and how many */
+  int round;                       /* 0 at the first ask */
+  bool again;                      /* set by answer: ask me once more */
+  enum status asked;               /* of ask(); the answer half is left out unless OK */
   struct refusal why;
 };
 
@@ -64,12 +67,12 @@ struct turn {
   struct waiting *waiting;
   struct fleet fleet;
   struct arena *arena;
-  char name[40];   /* of this broker, random: where workers were heard last */
+  char name[40]; /* of this broker, random: where workers were heard last */
   struct request *requests[TURN_REQUESTS_MAX];
   size_t count;
   bool was_up;
-  bool fleet_due;  /* the fleet has changed: read it again */
-  bool more_due;   /* the last sweep did not reach the end */
+  bool fleet_due;                         /* the fleet has changed: read it again */
+  bool more_due;                          /* the last sweep did not reach the end */
   int64_t tick_ms, position_ms, stats_ms; /* when the errands of the clock are due */
 };
 
@@ -85,15 +88,16 @@ int64_t turn_wait_ms(const struct turn *turn);
 /* An event from Redis, for redis_options.on_event; context is the turn. */
 void turn_event(void *context, const char *text, size_t bytes);
 
-/* ---- for the verbs ---- */
+/* ---- for the verbs --------------------------------------------------------------------------- */
 
-/* Adds an errand to this round, or to the next when called from an answer. NULL when the turn is full: errands are made
- * again by the clock or by a lapsed lease. */
+/* Adds an errand to this round, or to the next when called from an answer. NULL when the turn is
+ * full: errands are made again by the clock or by a lapsed lease. */
 struct request *turn_errand(struct turn *turn, const struct verb *verb, const void *subject);
 
-/* Sends to the peer of a request or another one. A peer that has gone is not an error of the turn: it is let go of, and
- * false says so. */
-bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb, const ProtobufCMessage *message);
+/* Sends to the peer of a request or another one. A peer that has gone is not an error of the turn:
+ * it is let go of, and false says so. */
+bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+               const ProtobufCMessage *message);
 
 /* printf into the turn's arena; "" without memory. */
 char *turn_text(struct turn *turn, const char *format, ...) __attribute__((format(printf, 2, 3)));

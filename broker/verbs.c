@@ -15,15 +15,16 @@ static const struct verb table[] = {
 
 const struct verb *verb_find(enum wire_verb verb) {
   size_t number = (size_t)verb;
-  return number < sizeof table / sizeof table[0] && table[number].ask != NULL ? &table[number] : NULL;
+  return number < sizeof table / sizeof table[0] && table[number].ask != NULL ? &table[number]
+                                                                              : NULL;
 }
 
 enum status verb_check_id(struct request *request, const char *field, const char *id) {
   if (id != NULL && job_id_valid(id)) {
     return OK;
   }
-  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, "1..64 of [A-Za-z0-9._-]", "%s is %s", field,
-                id == NULL ? "missing" : "not an id");
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field,
+                "1..64 of [A-Za-z0-9._-]", "%s is %s", field, id == NULL ? "missing" : "not an id");
 }
 
 const char *verb_tenant(const struct request *request) {

@@ -14,12 +14,12 @@ extern const struct verb errand_stats;    /* the gauges of the queue; none */
 extern const struct verb errand_snapshot; /* tells the watchers of a job; its id */
 extern const struct verb errand_offer;    /* claims for a woken worker; struct offer */
 extern const struct verb errand_release;  /* gives back what could not be sent; struct lease */
-extern const struct verb errand_gone;     /* a worker's connection closed; struct lease without a job */
+extern const struct verb errand_gone; /* a worker's connection closed; struct lease without a job */
 
-/* Both halves of every message, named after its payload: submit_ask and submit_answer, ... A verb without both does not
- * link. */
-#define VERB_CLIENT(payload)                                                \
-  enum status payload##_ask(struct turn *turn, struct request *request);    \
+/* Both halves of every message, named after its payload: submit_ask and submit_answer, ... A verb
+ * without both does not link. */
+#define VERB_CLIENT(payload)                                             \
+  enum status payload##_ask(struct turn *turn, struct request *request); \
   enum status payload##_answer(struct turn *turn, struct request *request);
 #define VERB_WORKER(payload) VERB_CLIENT(payload)
 #define VERB_BROKER(payload)
@@ -30,13 +30,14 @@ extern const struct verb errand_gone;     /* a worker's connection closed; struc
 #undef VERB_WORKER
 #undef VERB_BROKER
 
-/* ---- what the two kinds of verbs share ---- */
+/* ---- what the two kinds of verbs share ------------------------------------------------------- */
 
 /* ERROR_FIELD for an id that is missing or not an id. */
 enum status verb_check_id(struct request *request, const char *field, const char *id);
 /* The tenant a connection speaks for. */
 const char *verb_tenant(const struct request *request);
-/* Tells one watcher what the status says; version, position as in the watch. Terminal: it is the last event. */
+/* Tells one watcher what the status says; version, position as in the watch. Terminal: it is the
+ * last event. */
 void verb_tell_status(struct turn *turn, struct watch *watch, struct watcher *watcher,
                       const Darkroom__V1__JobStatus *status);
 /* Tells all watchers of a job what the reply of queue_get says. Nobody watches: nothing. */

@@ -42,7 +42,7 @@ void waiting_close(struct waiting **waiting) {
   }
 }
 
-/* ---- clients --------------------------------------------------------------------------------------------------------- */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 static struct watch **bucket_of(struct waiting *waiting, const char *id) {
   uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
@@ -96,7 +96,8 @@ static bool same_peer(const struct peer *a, const struct peer *b) {
   return a->correlation == b->correlation && wire_address_equal(&a->address, &b->address);
 }
 
-static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch, const struct peer *peer) {
+static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch,
+                                   const struct peer *peer) {
   struct watcher *watcher = waiting->free_watchers;
   if (waiting->watchers >= WATCHERS_MAX) {
     fail(EXHAUSTED, "more than %d watchers at this broker", WATCHERS_MAX);
@@ -113,7 +114,8 @@ static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch,
   return watcher;
 }
 
-enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer, struct watcher **out) {
+enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer,
+                          struct watcher **out) {
   struct watch *watch = waiting_watch_of(waiting, id);
   if (watch == NULL && (watch = add_watch(waiting, id)) == NULL) {
     return EXHAUSTED;
@@ -168,7 +170,7 @@ void waiting_all_due(struct waiting *waiting, bool queued_only) {
 
 size_t waiting_watchers(const struct waiting *waiting) { return waiting->watchers; }
 
-/* ---- workers --------------------------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 struct waiter *waiting_worker(struct waiting *waiting, const char *name) {
   for (size_t i = 0; i < waiting->workers; i++) {
@@ -197,7 +199,8 @@ static struct waiter *add_worker(struct waiting *waiting, const char *name) {
   return waiter;
 }
 
-enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *claim, const struct peer *peer) {
+enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *claim,
+                          const struct peer *peer) {
   struct waiter *waiter = waiting_worker(waiting, claim->worker);
   if (waiter == NULL && (waiter = add_worker(waiting, claim->worker)) == NULL) {
     return EXHAUSTED;
@@ -218,7 +221,8 @@ enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *cl
 
 static bool has_credit(const struct waiter *waiter, const char *model) {
   for (size_t i = 0; i < waiter->credits; i++) {
-    if (waiter->credit[i].jobs > 0 && (model == NULL || strcmp(waiter->credit[i].model, model) == 0)) {
+    if (waiter->credit[i].jobs > 0 &&
+        (model == NULL || strcmp(waiter->credit[i].model, model) == 0)) {
       return true;
     }
   }
@@ -255,7 +259,8 @@ struct waiter *waiting_woken(struct waiting *waiting) {
 
 void waiting_drop(struct waiting *waiting, struct waiter *waiter) {
   for (size_t i = 0; i < waiting->workers; i++) {
-    if (waiting->worker[i] == waiter) { /* the last row takes its place; its memory waits behind the rows in use */
+    if (waiting->worker[i] ==
+        waiter) { /* the last row takes its place; its memory waits behind the rows in use */
       waiting->workers--;
       waiting->worker[i] = waiting->worker[waiting->workers];
       waiting->worker[waiting->workers] = waiter;
@@ -265,8 +270,8 @@ void waiting_drop(struct waiting *waiting, struct waiter *waiter) {
   assert(false);
 }
 
-void waiting_closed(struct waiting *waiting, int fd, void (*gone)(void *context, const struct waiter *waiter),
-                    void *context) {
+void waiting_closed(struct waiting *waiting, int fd,
+                    void (*gone)(void *context, const struct waiter *waiter), void *context) {
   for (struct watch *watch = waiting->all, *next; watch != NULL; watch = next) {
     next = watch->next;
     for (struct watcher *watcher = watch->first, *following; watcher != NULL; watcher = following) {

@@ -1,4 +1,5 @@
-/* waiting.h - who waits: clients for the events of a job, workers for work. Soft state: rebuilt when they ask again.
+/* waiting.h - who waits: clients for the events of a job, workers for work. Soft state: rebuilt
+ * when they ask again.
  *
  * Nothing here is truth. A broker that dies takes it along, and loses no job by it.
  */
@@ -13,10 +14,10 @@
 #include "base/status.h"
 #include "proto/wire.h"
 
-#define WATCHERS_MAX 16384      /* of one broker */
-#define WATCH_IDS_MAX 64        /* of one WATCH message */
+#define WATCHERS_MAX 16384 /* of one broker */
+#define WATCH_IDS_MAX 64   /* of one WATCH message */
 #define WAITING_WORKERS_MAX 2048
-#define WORKER_CREDITS_MAX 16   /* models a worker can offer credits for */
+#define WORKER_CREDITS_MAX 16 /* models a worker can offer credits for */
 
 /* A peer as the broker reaches it; fd is what the socket monitor will name when it goes. */
 struct peer {
@@ -39,7 +40,7 @@ struct watch {
   bool requeued; /* the snapshot is told as REQUEUED */
   bool queued;   /* last seen QUEUED: its position may change */
   struct watcher *first;
-  struct watch *chain;      /* of the hash table */
+  struct watch *chain;        /* of the hash table */
   struct watch *next, **back; /* of all watches */
 };
 
@@ -62,10 +63,12 @@ struct waiting;
 enum status waiting_open(struct waiting **out);
 void waiting_close(struct waiting **waiting);
 
-/* ---- clients ---- */
+/* ---- clients --------------------------------------------------------------------------------- */
 
-/* The watch of a job with this peer in it (told nothing yet if it is new). EXHAUSTED: too many watchers. */
-enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer, struct watcher **out);
+/* The watch of a job with this peer in it (told nothing yet if it is new). EXHAUSTED: too many
+ * watchers. */
+enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer,
+                          struct watcher **out);
 /* NULL if nobody watches it. */
 struct watch *waiting_watch_of(struct waiting *waiting, const char *id);
 /* Takes one watcher out, or all of a job; the watch itself goes with the last one. */
@@ -73,25 +76,30 @@ void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watche
 void waiting_unwatch_all(struct waiting *waiting, struct watch *watch);
 /* The next watch that is due, after the given one; NULL starts, NULL ends. */
 struct watch *waiting_due(struct waiting *waiting, struct watch *after);
-/* Makes every watch due: events may have been missed. With queued_only: those whose position may have changed. */
+/* Makes every watch due: events may have been missed. With queued_only: those whose position may
+ * have changed. */
 void waiting_all_due(struct waiting *waiting, bool queued_only);
 size_t waiting_watchers(const struct waiting *waiting);
 
-/* ---- workers ---- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
-/* Notes the credits of a CLAIM, replacing what was said before, and wakes the worker. EXHAUSTED: too many workers. */
-enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *claim, const struct peer *peer);
+/* Notes the credits of a CLAIM, replacing what was said before, and wakes the worker. EXHAUSTED:
+ * too many workers. */
+enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *claim,
+                          const struct peer *peer);
 /* The worker's entry, NULL if it holds no credits here. */
 struct waiter *waiting_worker(struct waiting *waiting, const char *name);
-/* Wakes one worker that has a credit for the model and is not awake yet, in turn. False if there is none. */
+/* Wakes one worker that has a credit for the model and is not awake yet, in turn. False if there is
+ * none. */
 bool waiting_wake(struct waiting *waiting, const char *model);
 void waiting_wake_all(struct waiting *waiting);
 /* The next woken worker, put to sleep again; NULL if none is left. */
 struct waiter *waiting_woken(struct waiting *waiting);
 void waiting_drop(struct waiting *waiting, struct waiter *waiter);
 
-/* A connection has closed: its watchers are dropped, and gone() is called for each of its workers before it is. */
-void waiting_closed(struct waiting *waiting, int fd, void (*gone)(void *context, const struct waiter *waiter),
-                    void *context);
+/* A connection has closed: its watchers are dropped, and gone() is called for each of its workers
+ * before it is. */
+void waiting_closed(struct waiting *waiting, int fd,
+                    void (*gone)(void *context, const struct waiter *waiter), void *context);
 
 #endif

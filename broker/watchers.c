@@ -1,8 +1,9 @@
 /* watchers.c - telling clients what happened to the jobs they watch.
  *
- * An event from Redis carries what changed and the record's version. Steps, starts and images are passed on as they are;
- * where more is to be told (the end, the error of a lost attempt, a new position) the watch becomes due and a snapshot is
- * fetched in the next turn. A watcher never hears a version it has heard.
+ * An event from Redis carries what changed and the record's version. Steps, starts and images are
+ * passed on as they are; where more is to be told (the end, the error of a lost attempt, a new
+ * position) the watch becomes due and a snapshot is fetched in the next turn. A watcher never hears
+ * a version it has heard.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,18 +12,21 @@
 #include "monitoring/log.h"
 #include "proto/job.h"
 
-static bool send_event(struct turn *turn, struct watch *watch, struct watcher *watcher, Darkroom__V1__Event *event) {
+static bool send_event(struct turn *turn, struct watch *watch, struct watcher *watcher,
+                       Darkroom__V1__Event *event) {
   event->id = watch->id;
   if (turn_send(turn, &watcher->peer, WIRE_EVENT, &event->base)) {
     return true;
   }
-  waiting_unwatch(turn->waiting, watch, watcher); /* it has gone, or does not read: it will ask again */
+  waiting_unwatch(turn->waiting, watch,
+                  watcher); /* it has gone, or does not read: it will ask again */
   return false;
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
-static Darkroom__V1__EventKind kind_of(const struct watch *watch, const Darkroom__V1__JobStatus *status) {
+static Darkroom__V1__EventKind kind_of(const struct watch *watch,
+                                       const Darkroom__V1__JobStatus *status) {
   static const Darkroom__V1__EventKind kinds[] = {
       [DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED] = DARKROOM__V1__EVENT_KIND__EVENT_QUEUED,
       [DARKROOM__V1__JOB_STATE__JOB_STATE_ASSIGNED] = DARKROOM__V1__EVENT_KIND__EVENT_QUEUED,
@@ -102,7 +106,7 @@ static enum status snapshot_answer(struct turn *turn, struct request *request) {
 
 const struct verb errand_snapshot = {"snapshot", snapshot_ask, snapshot_answer};
 
-/* ---- events ---------------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 /* An event taken apart: KIND id version, and what the kind adds. */
 struct news {
@@ -129,7 +133,8 @@ static bool take_word(const char **text, const char *end, char *out, size_t size
 static bool parse(const char *text, size_t bytes, struct news *news) {
   const char *end = text + bytes;
   char version[24];
-  if (!take_word(&text, end, news->kind, sizeof news->kind) || !take_word(&text, end, news->id, sizeof news->id) ||
+  if (!take_word(&text, end, news->kind, sizeof news->kind) ||
+      !take_word(&text, end, news->id, sizeof news->id) ||
       !take_word(&text, end, version, sizeof version)) {
     return false;
   }
@@ -140,14 +145,17 @@ static bool parse(const char *text, size_t bytes, struct news *news) {
 }
 
 /* Sends the same event to every watcher who has not heard its version. */
-static void tell_all(struct turn *turn, struct watch *watch, const struct news *news, Darkroom__V1__Event *event) {
+static void tell_all(struct turn *turn, struct watch *watch, const struct news *news,
+                     Darkroom__V1__Event *event) {
   event->has_kind = event->has_version = event->has_state = true;
   event->version = news->version;
   event->state = DARKROOM__V1__JOB_STATE__JOB_STATE_RUNNING;
   watch->queued = false;
   for (struct watcher *watcher = watch->first, *next; watcher != NULL; watcher = next) {
     next = watcher->next;
-    bool image = event->kind == DARKROOM__V1__EVENT_KIND__EVENT_IMAGE; /* told beside the step of the same version */
+    bool image =
+        event->kind ==
+        DARKROOM__V1__EVENT_KIND__EVENT_IMAGE; /* told beside the step of the same version */
     if (watcher->version < news->version || (image && watcher->version == news->version)) {
       watcher->version = news->version;
       (void)send_event(turn, watch, watcher, event);
@@ -184,10 +192,11 @@ static void tell_step(struct turn *turn, struct watch *watch, const struct news 
 static void tell_images(struct turn *turn, struct watch *watch, const struct news *news) {
   struct arena_mark mark = arena_mark(turn->arena);
   ProtobufCMessage *message = NULL;
-  if (wire_unpack_type(&darkroom__v1__progress__descriptor, (const uint8_t *)news->rest, news->rest_bytes, turn->arena,
-                       &message, NULL) == OK) {
+  if (wire_unpack_type(&darkroom__v1__progress__descriptor, (const uint8_t *)news->rest,
+                       news->rest_bytes, turn->arena, &message, NULL) == OK) {
     const Darkroom__V1__Progress *progress = (const Darkroom__V1__Progress *)message;
-    for (size_t i = 0; i < progress->n_image && waiting_watch_of(turn->waiting, news->id) != NULL; i++) {
+    for (size_t i = 0; i < progress->n_image && waiting_watch_of(turn->waiting, news->id) != NULL;
+         i++) {
       Darkroom__V1__Event event = DARKROOM__V1__EVENT__INIT;
       event.kind = DARKROOM__V1__EVENT_KIND__EVENT_IMAGE;
       event.image = progress->image[i];
@@ -207,11 +216,12 @@ static const struct {
   const char *kind;
   void (*tell)(struct turn *turn, struct watch *watch, const struct news *news);
 } kinds[] = {
-    {"STEP", tell_step}, {"STARTED", tell_started}, {"IMAGE", tell_images},
-    {"QUEUED", make_due}, {"REQUEUED", make_due},   {"TERMINAL", make_due},
+    {"STEP", tell_step},  {"STARTED", tell_started}, {"IMAGE", tell_images},
+    {"QUEUED", make_due}, {"REQUEUED", make_due},    {"TERMINAL", make_due},
 };
 
-/* "origin model"; our own submits were offered in their own pipeline. hiredis ends every text with a NUL. */
+/* "origin model"; our own submits were offered in their own pipeline. hiredis ends every text with
+ * a NUL. */
 static void take_wake(struct turn *turn, const char *text, size_t bytes) {
   const char *end = text + bytes;
   char origin[sizeof turn->name];

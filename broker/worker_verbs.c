@@ -1,4 +1,5 @@
-/* worker_verbs.c - hello claim start beat complete fail release bye. The broker relays: only the fence decides, in Lua. */
+/* worker_verbs.c - hello claim start beat complete fail release bye. The broker relays: only the
+ * fence decides, in Lua. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,15 +11,17 @@
 enum { ERROR_TEXT_BYTES_MAX = 500 };
 
 static enum status missing(struct request *request, const char *field, const char *limit) {
-  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit, "%s is missing or out of range", field);
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit,
+                "%s is missing or out of range", field);
 }
 
 static enum status check_model(struct request *request, const char *model) {
-  bool fine = model != NULL && model[0] != '\0' && strlen(model) <= JOB_MODEL_BYTES_MAX && strchr(model, '\n') == NULL;
+  bool fine = model != NULL && model[0] != '\0' && strlen(model) <= JOB_MODEL_BYTES_MAX &&
+              strchr(model, '\n') == NULL;
   return fine ? OK : missing(request, "model", "1..128 bytes");
 }
 
-/* ---- hello, bye ------------------------------------------------------------------------------------------------------ */
+/* ---- hello, bye ------------------------------------------------------------------------------ */
 
 enum status hello_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
@@ -67,12 +70,13 @@ enum status bye_answer(struct turn *turn, struct request *request) {
     waiting_drop(turn->waiting, waiter);
   }
   answer.has_result = true;
-  log_event("worker_left", "worker=%s generation=%llu", bye->worker, (unsigned long long)bye->generation);
+  log_event("worker_left", "worker=%s generation=%llu", bye->worker,
+            (unsigned long long)bye->generation);
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
 }
 
-/* ---- claim: the credits stay here, the offers follow in the same turn ------------------------------------------------ */
+/* ---- claim: the credits stay here, the offers follow in the same turn ------------------------ */
 
 enum status claim_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Claim *claim = (const Darkroom__V1__Claim *)request->message;
@@ -95,7 +99,7 @@ enum status claim_answer(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* ---- start, complete, fail, release: one attempt, one ACK ------------------------------------------------------------ */
+/* ---- start, complete, fail, release: one attempt, one ACK ------------------------------------ */
 
 static enum status check_lease(struct request *request, const struct lease *lease) {
   TRY(verb_check_id(request, "worker", lease->worker));
@@ -104,8 +108,8 @@ static enum status check_lease(struct request *request, const struct lease *leas
 }
 
 /* Reads the reply and sends the ACK; *detail is what the script added. */
-static enum status acknowledge(struct turn *turn, struct request *request, const struct lease *lease, bool *live,
-                               const char **detail) {
+static enum status acknowledge(struct turn *turn, struct request *request,
+                               const struct lease *lease, bool *live, const char **detail) {
   Darkroom__V1__Ack answer = DARKROOM__V1__ACK__INIT;
   TRY(queue_ack_reply(turn->redis, request->call, &answer.result, detail));
   answer.id = (char *)lease->id;
@@ -114,8 +118,8 @@ static enum status acknowledge(struct turn *turn, struct request *request, const
   *live = answer.result == DARKROOM__V1__ACK_RESULT__ACK_OK;
   if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE) {
     metric_add(M_STALE_REFUSED, 1);
-    log_event("stale_refused", "verb=%s job=%s worker=%s fence=%llu", request->verb->name, lease->id, lease->worker,
-              (unsigned long long)lease->fence);
+    log_event("stale_refused", "verb=%s job=%s worker=%s fence=%llu", request->verb->name,
+              lease->id, lease->worker, (unsigned long long)lease->fence);
   }
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
@@ -140,7 +144,8 @@ enum status start_answer(struct turn *turn, struct request *request) {
   if (live) {
     metric_add(M_JOBS_STARTED, 1);
     metric_observe(M_QUEUE_WAIT, strtod(queue_us, NULL) / 1e6);
-    log_event("job_started", "job=%s worker=%s fence=%llu", lease.id, lease.worker, (unsigned long long)lease.fence);
+    log_event("job_started", "job=%s worker=%s fence=%llu", lease.id, lease.worker,
+              (unsigned long long)lease.fence);
   }
   return OK;
 }
@@ -162,9 +167,11 @@ enum status complete_ask(struct turn *turn, struct request *request) {
   if (packed == NULL) {
     return EXHAUSTED;
   }
-  request->call = queue_complete(turn->redis, &lease, packed, protobuf_c_message_pack(&result.base, packed));
+  request->call =
+      queue_complete(turn->redis, &lease, packed, protobuf_c_message_pack(&result.base, packed));
   request->calls = 1;
-  if (waiting_watch_of(turn->waiting, lease.id) != NULL) { /* told from this pipeline, sooner than by the event */
+  if (waiting_watch_of(turn->waiting, lease.id) !=
+      NULL) { /* told from this pipeline, sooner than by the event */
     (void)queue_get(turn->redis, lease.id, verb_tenant(request));
     request->calls = 2;
   }
@@ -183,7 +190,8 @@ enum status complete_answer(struct turn *turn, struct request *request) {
               (unsigned long long)lease.fence, strtod(total_us, NULL) / 1e3);
   }
   if (request->calls == 2) {
-    (void)verb_tell_snapshot(turn, lease.id, request->call + 1); /* without an answer the watch stays due */
+    (void)verb_tell_snapshot(turn, lease.id,
+                             request->call + 1); /* without an answer the watch stays due */
   }
   return OK;
 }
@@ -194,7 +202,8 @@ static const char *cut_text(struct turn *turn, const char *text) {
   if (length <= ERROR_TEXT_BYTES_MAX) {
     return text;
   }
-  for (length = ERROR_TEXT_BYTES_MAX; length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80; length--) {
+  for (length = ERROR_TEXT_BYTES_MAX; length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80;
+       length--) {
   }
   const char *cut = arena_copy_text(turn->arena, text, length);
   return cut != NULL ? cut : "";
@@ -204,12 +213,15 @@ enum status fail_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Fail *message = (const Darkroom__V1__Fail *)request->message;
   struct lease lease = LEASE_OF(message);
   TRY(check_lease(request, &lease));
-  bool known = message->kind >= DARKROOM__V1__FAIL_KIND__FAIL_RETRY && message->kind <= DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED;
+  bool known = message->kind >= DARKROOM__V1__FAIL_KIND__FAIL_RETRY &&
+               message->kind <= DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED;
   if (!message->has_kind || !known) {
     return missing(request, "kind", "retry, permanent, crash or cancelled");
   }
   const Darkroom__V1__Error *error = message->error;
-  struct failure failure = {.kind = message->kind, .code = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, .text = "",
+  struct failure failure = {.kind = message->kind,
+                            .code = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
+                            .text = "",
                             .jitter = (unsigned)(random() % 1001)};
   if (error != NULL && error->has_code) {
     failure.code = error->code;
@@ -230,11 +242,13 @@ enum status fail_answer(struct turn *turn, struct request *request) {
   if (live) {
     Darkroom__V1__JobState state = queue_state_parse(word);
     verb_count_ended(state, 1);
-    bool again = state == DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED || state == DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED;
+    bool again = state == DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED ||
+                 state == DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED;
     metric_add(M_JOBS_RETRIED, again ? 1 : 0);
-    log_event("attempt_failed", "job=%s worker=%s fence=%llu state=%s code=%s", lease.id, lease.worker,
-              (unsigned long long)lease.fence, word,
-              refusal_code_name(message->error != NULL ? message->error->code : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL));
+    log_event("attempt_failed", "job=%s worker=%s fence=%llu state=%s code=%s", lease.id,
+              lease.worker, (unsigned long long)lease.fence, word,
+              refusal_code_name(message->error != NULL ? message->error->code
+                                                       : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL));
   }
   return OK;
 }
@@ -252,12 +266,13 @@ enum status release_answer(struct turn *turn, struct request *request) {
   const char *detail;
   TRY(acknowledge(turn, request, &lease, &live, &detail));
   if (live) {
-    log_event("job_released", "job=%s worker=%s fence=%llu", lease.id, lease.worker, (unsigned long long)lease.fence);
+    log_event("job_released", "job=%s worker=%s fence=%llu", lease.id, lease.worker,
+              (unsigned long long)lease.fence);
   }
   return OK;
 }
 
-/* ---- beat ------------------------------------------------------------------------------------------------------------ */
+/* ---- beat ------------------------------------------------------------------------------------ */
 
 enum status beat_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;

@@ -160,20 +160,38 @@ static enum status copy_checked(int from, int to, const Image *image) {
   return same ? OK : fail(BROKEN, "image %u is not what was stored: size or SHA-256", image->index);
 }
 
-/* Under another name until it is whole. */
-static enum status copy_to_file(int from, const char *path, const Image *image) {
-  char part[PATH_MAX + 32];
-  snprintf(part, sizeof part, "%s.part-%d", path, (int)getpid());
-  int to = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+static enum status cannot_write(const char *path) {
+  return fail(EXHAUSTED, "cannot write %s: %s", path, strerror(errno));
+}
+
+static enum status copy_into(int from, const char *path, const Image *image) {
+  int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (to < 0) {
-    return fail(EXHAUSTED, "cannot write %s: %s", path, strerror(errno));
+    return cannot_write(path);
   }
   enum status status = copy_checked(from, to, image);
   if (close(to) != 0 && status == OK) {
-    status = fail(EXHAUSTED, "cannot write %s: %s", path, strerror(errno));
+    status = cannot_write(path);
   }
+  return status;
+}
+
+/* Renaming over a device, a pipe or a link would put a file in its place. */
+static bool is_special(const char *path) {
+  struct stat found;
+  return lstat(path, &found) == 0 && !S_ISREG(found.st_mode);
+}
+
+/* Under another name until it is whole. */
+static enum status copy_to_file(int from, const char *path, const Image *image) {
+  if (is_special(path)) {
+    return copy_into(from, path, image);
+  }
+  char part[PATH_MAX + 32];
+  snprintf(part, sizeof part, "%s.part-%d", path, (int)getpid());
+  enum status status = copy_into(from, part, image);
   if (status == OK && rename(part, path) != 0) {
-    status = fail(EXHAUSTED, "cannot write %s: %s", path, strerror(errno));
+    status = cannot_write(path);
   }
   if (status != OK) {
     unlink(part);

@@ -13,8 +13,7 @@
 #define CONNECT_MS 1000     /* until the next broker is tried */
 #define WATCH_AGAIN_MS 8000 /* of silence, since events are not kept for who was away */
 #define CANCEL_AGAIN_MS 3000
-#define RETRY_MS_MIN 100
-#define RETRY_MS_MAX 5000
+#define ELSEWHERE_MS 100
 
 static volatile sig_atomic_t interrupts;
 
@@ -29,7 +28,7 @@ struct follower {
   bool submitted;       /* the queue has the job */
   bool ask;             /* SUBMIT or WATCH is to be sent */
   bool answered;        /* since it was sent last */
-  uint64_t correlation; /* of it, and of the events */
+  uint64_t correlation; /* of it, each time, so that a broker has one watcher of us and not many */
   uint64_t cancel_correlation;
   int64_t asked_ms;
   int64_t heard_ms;
@@ -51,7 +50,6 @@ static void leave(struct follower *follower, enum exit_code code) {
 
 static enum status send_question(struct follower *follower) {
   const struct following *with = follower->with;
-  follower->correlation = link_correlation(with->link);
   if (with->job != NULL && !follower->submitted) {
     Darkroom__V1__Submit submit = DARKROOM__V1__SUBMIT__INIT;
     submit.job = with->job;
@@ -69,7 +67,7 @@ static enum status send_question(struct follower *follower) {
 static void elsewhere(struct follower *follower) {
   link_next(follower->with->link);
   follower->ask = true;
-  follower->not_before_ms = clock_ms() + RETRY_MS_MIN;
+  follower->not_before_ms = clock_ms() + ELSEWHERE_MS;
 }
 
 static void ask(struct follower *follower) {
@@ -171,50 +169,46 @@ static bool hear_event(struct follower *follower, Darkroom__V1__Event *event) {
 }
 
 static void ask_later(struct follower *follower, const struct refusal *why) {
-  int64_t pause_ms =
-      why->retry_after_ms < RETRY_MS_MAX ? (int64_t)why->retry_after_ms : RETRY_MS_MAX;
-  follower->not_before_ms = clock_ms() + (pause_ms > RETRY_MS_MIN ? pause_ms : RETRY_MS_MIN);
+  follower->not_before_ms = clock_ms() + link_pause_ms(why);
   follower->busy = *why;
   follower->ask = true;
 }
 
-/* A queue that cannot accept now is asked again; a cancel that came too early or too late is no
- * failure. */
+/* A queue that cannot accept now is asked again, and patience runs on; a cancel that came too early
+ * or too late is no failure. */
 static void hear_error(struct follower *follower, const Darkroom__V1__Error *error,
                        bool to_cancel) {
   struct refusal why;
   refusal_from_error(error, &why);
   bool nothing_to_cancel = to_cancel && why.code == DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND;
-  if (why.code == DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE) {
-    ask_later(follower, &why);
-  } else if (nothing_to_cancel && !follower->submitted) {
+  if (nothing_to_cancel && !follower->submitted) {
     leave(follower, EXIT_CODE_INTERRUPTED);
+  } else if (!to_cancel && link_pause_ms(&why) >= 0) {
+    ask_later(follower, &why);
   } else if (!to_cancel) {
     progress_end(&follower->progress);
     leave(follower, complain_refused(BAD_INPUT, &why));
   }
 }
 
-static bool hear(struct follower *follower, enum wire_verb verb, ProtobufCMessage *payload,
-                 bool to_cancel) {
-  switch (verb) {
-    case WIRE_SUBMITTED:
-      hear_submitted(follower, (Darkroom__V1__Submitted *)payload);
-      return false;
-    case WIRE_EVENT:
-      return hear_event(follower, (Darkroom__V1__Event *)payload);
-    case WIRE_ERROR:
-      hear_error(follower, (Darkroom__V1__Error *)payload, to_cancel);
-      return false;
-    default:
-      return false;
-  }
+static void heard(struct follower *follower) {
+  follower->heard_ms = clock_ms();
+  follower->busy.code = 0;
 }
 
-/* UNAVAILABLE answers do not count as heard: patience runs on. */
-static bool counts_as_heard(enum wire_verb verb, const ProtobufCMessage *payload) {
-  return verb != WIRE_ERROR || ((const Darkroom__V1__Error *)payload)->code !=
-                                   DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE;
+/* True when the message must stay in the arena. */
+static bool hear(struct follower *follower, enum wire_verb verb, ProtobufCMessage *payload,
+                 bool to_cancel) {
+  follower->answered = true;
+  if (verb == WIRE_ERROR) {
+    hear_error(follower, (Darkroom__V1__Error *)payload, to_cancel);
+    return false;
+  }
+  heard(follower);
+  if (verb == WIRE_SUBMITTED) {
+    hear_submitted(follower, (Darkroom__V1__Submitted *)payload);
+  }
+  return verb == WIRE_EVENT && hear_event(follower, (Darkroom__V1__Event *)payload);
 }
 
 /* A message for us; what is kept of it stays in the arena. */
@@ -224,16 +218,10 @@ static void hear_message(struct follower *follower, const struct wire_message *m
   struct arena_mark mark = arena_mark(arena);
   struct refusal why;
   ProtobufCMessage *payload = NULL;
-  enum status status =
-      wire_unpack(message->verb, message->payload, message->payload_bytes, arena, &payload, &why);
+  enum status status = link_unpack(message, arena, &payload, &why);
   if (status != OK) {
     leave(follower, complain_refused(status, &why));
     return;
-  }
-  follower->answered = true;
-  if (counts_as_heard(message->verb, payload)) {
-    follower->heard_ms = clock_ms();
-    follower->busy.code = 0;
   }
   if (!hear(follower, message->verb, payload, to_cancel)) {
     arena_release(arena, mark);
@@ -257,6 +245,7 @@ static void listen_once(struct follower *follower) {
 
 enum exit_code follow(const struct following *following, Darkroom__V1__JobStatus **out) {
   struct follower follower = {.with = following, .ask = true, .heard_ms = clock_ms()};
+  follower.correlation = link_correlation(following->link);
   struct sigaction caught = {.sa_handler = on_interrupt};
   struct sigaction before;
   sigaction(SIGINT, &caught, &before);

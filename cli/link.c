@@ -164,6 +164,17 @@ static enum status answer_wait(struct link *link, uint64_t correlation, int64_t 
   return fail(UNAVAILABLE, "the broker at %s does not answer", link_endpoint(link));
 }
 
+enum status link_unpack(const struct wire_message *message, struct arena *arena,
+                        ProtobufCMessage **payload, struct refusal *why) {
+  enum status status =
+      wire_unpack(message->verb, message->payload, message->payload_bytes, arena, payload, why);
+  if (status == BAD_INPUT) {
+    refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_MALFORMED, NULL, NULL,
+           "the broker's %s cannot be read", wire_verb(message->verb)->name);
+  }
+  return status;
+}
+
 static enum status answer_read(const struct wire_message *message, const struct question *question,
                                struct arena *arena, ProtobufCMessage **answer,
                                struct refusal *why) {
@@ -175,7 +186,7 @@ static enum status answer_read(const struct wire_message *message, const struct 
     return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL, "%s was answered with %s",
                   wire_verb(question->verb)->name, wire_verb(message->verb)->name);
   }
-  TRY(wire_unpack(message->verb, message->payload, message->payload_bytes, arena, answer, why));
+  TRY(link_unpack(message, arena, answer, why));
   if (message->verb == WIRE_ERROR) {
     refusal_from_error((const Darkroom__V1__Error *)*answer, why);
     return fail(BAD_INPUT, "%s", why->message);
@@ -199,16 +210,20 @@ static enum status ask_once(struct link *link, const struct question *question, 
   return status;
 }
 
-/* How long to wait before asking again, -1 for never: the broker's own word, within reason. */
-static int64_t retry_after(enum status status, const struct refusal *why) {
+int64_t link_pause_ms(const struct refusal *why) {
+  bool passes = why->code == DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE || why->retry_after_ms > 0;
+  if (!passes) {
+    return -1;
+  }
+  int64_t wanted = why->retry_after_ms < RETRY_MS_MAX ? (int64_t)why->retry_after_ms : RETRY_MS_MAX;
+  return wanted < RETRY_MS_MIN ? RETRY_MS_MIN : wanted;
+}
+
+static int64_t pause_after(enum status status, const struct refusal *why) {
   if (status == UNAVAILABLE) {
     return RETRY_MS_MIN;
   }
-  if (status == BAD_INPUT && why->code == DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE) {
-    int64_t wanted = smaller((int64_t)why->retry_after_ms, RETRY_MS_MAX);
-    return wanted < RETRY_MS_MIN ? RETRY_MS_MIN : wanted;
-  }
-  return -1;
+  return status == BAD_INPUT ? link_pause_ms(why) : -1;
 }
 
 enum status link_ask(struct link *link, const struct question *question, struct arena *arena,
@@ -217,7 +232,7 @@ enum status link_ask(struct link *link, const struct question *question, struct 
   for (;;) {
     *why = (struct refusal){0};
     enum status status = ask_once(link, question, until_ms, arena, answer, why);
-    int64_t pause_ms = retry_after(status, why);
+    int64_t pause_ms = pause_after(status, why);
     if (status == OK || pause_ms < 0 || clock_ms() + pause_ms >= until_ms) {
       return status;
     }

@@ -31,6 +31,11 @@ enum status link_send(struct link *link, enum wire_verb verb, uint64_t correlati
  */
 enum status link_receive(struct link *link, int64_t wait_ms, struct wire_message *message);
 
+/* Unpacks what was received; what cannot be read is MALFORMED, whatever is wrong: it is not the
+ * user's fault. */
+enum status link_unpack(const struct wire_message *message, struct arena *arena,
+                        ProtobufCMessage **payload, struct refusal *why);
+
 /* Leaves the broker at hand for the next one of the list (or for itself, connected anew). */
 void link_next(struct link *link);
 
@@ -39,6 +44,10 @@ const char *link_endpoint(const struct link *link);
 
 /* A number that no earlier request of this process carried. */
 uint64_t link_correlation(struct link *link);
+
+/* How long to wait before a refused request is sent again, by the broker's word and within reason;
+ * -1 when repeating it cannot help. */
+int64_t link_pause_ms(const struct refusal *why);
 
 struct question {
   enum wire_verb verb;

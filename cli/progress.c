@@ -125,12 +125,29 @@ void progress_event(struct progress *progress, const Darkroom__V1__Event *event)
 static double ms(uint64_t us) { return (double)us / 1000; }
 
 void progress_timings(const Darkroom__V1__Timings *timings) {
-  uint32_t steps = timings->denoise_steps;
-  fprintf(stderr, "time: queue %.1f ms, encode %.1f ms, denoise %.1f ms", ms(timings->queue_us),
-          ms(timings->encode_us), ms(timings->denoise_us));
-  if (steps > 0) {
-    fprintf(stderr, " (%u steps of %.1f ms)", steps, ms(timings->denoise_us) / steps);
+  const struct {
+    const char *name;
+    bool known;
+    uint64_t us;
+    uint32_t steps;
+  } parts[] = {
+      {"queue", timings->has_queue_us, timings->queue_us, 0},
+      {"encode", timings->has_encode_us, timings->encode_us, 0},
+      {"denoise", timings->has_denoise_us, timings->denoise_us, timings->denoise_steps},
+      {"decode", timings->has_decode_us, timings->decode_us, 0},
+      {"store", timings->has_store_us, timings->store_us, 0},
+      {"total", timings->has_total_us, timings->total_us, 0},
+  };
+  const char *between = "time: ";
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+    if (!parts[i].known) {
+      continue;
+    }
+    fprintf(stderr, "%s%s %.1f ms", between, parts[i].name, ms(parts[i].us));
+    between = ", ";
+    if (parts[i].steps > 0) {
+      fprintf(stderr, " (%u steps of %.1f ms)", parts[i].steps, ms(parts[i].us) / parts[i].steps);
+    }
   }
-  fprintf(stderr, ", decode %.1f ms, store %.1f ms, total %.1f ms\n", ms(timings->decode_us),
-          ms(timings->store_us), ms(timings->total_us));
+  fputs(between[0] == ',' ? "\n" : "", stderr);
 }

@@ -178,10 +178,18 @@ def measure_body(im, time, weather):
     return nothing
 
 
-def cap_masks(band, time):
-    """Pixels like the white and like the shaded side of a snow cap."""
+def near_line(image, one, other, reach):
+    """Mask of pixels within `reach` of the straight line between two colours."""
+    one, other = np.asarray(one, np.float32), np.asarray(other, np.float32)
+    d, axis = image.astype(np.float32) - one, other - one
+    t = np.clip((d @ axis) / (axis @ axis), 0, 1)[..., None]
+    return ((d - t * axis) ** 2).sum(-1) < reach * reach
+
+
+def cap_mask(band, time):
+    """Pixels between the white and the shaded side of a snow cap."""
     white = pal.tinted((250, 252, 255), pal.mix(pal.TINT[time], (1, 1, 1), 0.45))
-    return near(band, white, 32), near(band, pal.mix(white, (70, 84, 150), 0.32), 28)
+    return near_line(band, white, pal.mix(white, (70, 84, 150), 0.36), 30)
 
 
 def sky_band(time, weather, first, last, body):
@@ -211,8 +219,7 @@ def rock_columns(im, scene, first, last, caps):
         return ((away > 11) & ~hill).mean(0) > 0.6
     kept = band.sum(-1) < sky.sum(-1) - 18
     if caps:
-        white, shade = cap_masks(band, time)
-        kept |= white | shade
+        kept |= cap_mask(band, time)
     return ((away > 24) & kept & ~hill).mean(0) > 0.6
 
 
@@ -226,16 +233,14 @@ def measure_peaks(im, scene):
 
 
 def measure_caps(im, scene):
-    """Snow caps: a patch of their white and one of their bluish shade side by side on a rock."""
+    """Snow caps: a bright patch, no wider than a cap, that stands on a rock high up."""
     time, _, weather, body = scene
-    white, shade = cap_masks(im[27:52], time)
-    shade &= np.sqrt(((im[27:52] - sky_band(time, weather, 27, 52, body)) ** 2).sum(-1)) > 16
+    band = im[26:53].astype(np.float32)
+    sky = sky_band(time, weather, 26, 53, body)
+    snow = cap_mask(band, time) & (np.sqrt(((band - sky) ** 2).sum(-1)) > 20)
     rock = rock_columns(im, scene, 50, 54, False)
-    for ys, xs in blobs(shade)[:4]:
-        if len(ys) < 22 or np.ptp(xs) > 30 or not rock[max(0, xs.min() - 2):xs.max() + 3].mean() > 0.6:
-            continue
-        beside = white[max(0, ys.min() - 2):ys.max() + 3, max(0, xs.min() - 8):xs.max() + 9]
-        if beside.sum() >= 22:
+    for ys, xs in blobs(snow)[:5]:
+        if len(ys) >= 44 and 7 <= np.ptp(xs) <= 44 and np.ptp(ys) >= 5 and rock[xs.min():xs.max() + 1].mean() > 0.6:
             return True
     return False
 

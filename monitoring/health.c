@@ -157,7 +157,7 @@ static int listen_on(const struct addrinfo *found) {
 }
 
 static enum status listen_at(const char *address, int *fd) {
-  char host[HOST_BYTES_MAX];
+  char host[HOST_BYTES_MAX] = "";
   const char *port = NULL;
   TRY(address_split(address, host, &port));
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};

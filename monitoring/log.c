@@ -114,11 +114,11 @@ struct reader {
   va_list arguments;
 };
 
-/* The arguments of one conversion such as "%-5.3lld" or "%.*s". */
+/* One conversion such as "%-5.3lld" or "%.*s". */
 struct conversion {
-  char text[24]; /* with '%', for snprintf */
+  char text[24]; /* with '%', without letter and length */
   char letter;
-  int longs; /* 0: int, 1: long and its kin (size_t, intmax_t, ptrdiff_t), 2: long long */
+  bool wide; /* long, size_t and their kin, all as wide as long long here; otherwise int */
   int stars;
   int star[2];
 };
@@ -127,14 +127,16 @@ static struct conversion conversion_read(struct reader *reader) {
   struct conversion found = {.text = "%"};
   size_t length = 1;
   reader->at++;
-  while (*reader->at != '\0' && length + 2 < sizeof found.text) {
+  while (*reader->at != '\0' && length + 4 < sizeof found.text) {
     char c = *reader->at++;
-    found.text[length++] = c;
-    if (c == '*' && found.stars < 2) {
-      found.star[found.stars++] = va_arg(reader->arguments, int);
-    } else if (strchr("lzjt", c) != NULL) {
-      found.longs++;
-    } else if (strchr("-+ #0123456789.h", c) == NULL) {
+    if (strchr("lzjt", c) != NULL) {
+      found.wide = true;
+    } else if (strchr("-+ #0123456789.*", c) != NULL) {
+      found.text[length++] = c;
+      if (c == '*' && found.stars < 2) {
+        found.star[found.stars++] = va_arg(reader->arguments, int);
+      }
+    } else if (c != 'h') {
       found.letter = c;
       break;
     }
@@ -142,39 +144,69 @@ static struct conversion conversion_read(struct reader *reader) {
   return found;
 }
 
+/* snprintf with as many stars as the conversion has; the value is evaluated once. */
 #define PRINT(value)                                                   \
   (c->stars == 0   ? snprintf(out, size, c->text, (value))             \
    : c->stars == 1 ? snprintf(out, size, c->text, c->star[0], (value)) \
                    : snprintf(out, size, c->text, c->star[0], c->star[1], (value)))
 
-static int print_integer(const struct conversion *c, struct reader *reader, char *out,
-                         size_t size) {
-  if (c->longs == 0) {
-    return PRINT(va_arg(reader->arguments, int));
-  }
-  return c->longs == 1 ? PRINT(va_arg(reader->arguments, long))
-                       : PRINT(va_arg(reader->arguments, long long));
+static void complete(struct conversion *c, const char *length) {
+  char letter[2] = {c->letter, '\0'};
+  size_t used = strlen(c->text);
+  snprintf(c->text + used, sizeof c->text - used, "%s%s", length, letter);
 }
 
-static int print_text(const struct conversion *c, struct reader *reader, char *out, size_t size) {
+_Static_assert(sizeof(long) == sizeof(long long) && sizeof(size_t) == sizeof(long long),
+               "one kind of wide integer");
+
+static long long integer_read(const struct conversion *c, struct reader *reader) {
+  if (c->wide) {
+    return va_arg(reader->arguments, long long);
+  }
+  int narrow = va_arg(reader->arguments, int);
+  bool is_signed = c->letter == 'd' || c->letter == 'i';
+  return is_signed ? narrow : (long long)(unsigned)narrow;
+}
+
+/* Every integer is printed as a long long: only when it is read do their sizes differ. */
+static int print_integer(struct conversion *c, struct reader *reader, char *out, size_t size) {
+  long long value = integer_read(c, reader);
+  complete(c, "ll");
+  return PRINT(value);
+}
+
+static int print_text(struct conversion *c, struct reader *reader, char *out, size_t size) {
   const char *text = va_arg(reader->arguments, const char *);
+  complete(c, "");
   return PRINT(text != NULL ? text : "");
 }
 
 /* -1 for a conversion that is not offered: its argument's size is unknown, so the rest of the line
  * is lost. */
-static int conversion_print(const struct conversion *c, struct reader *reader, char *out,
-                            size_t size) {
-  if (c->letter != '\0' && strchr("diuxXc", c->letter) != NULL) {
-    return print_integer(c, reader, out, size);
+static int conversion_print(struct conversion *c, struct reader *reader, char *out, size_t size) {
+  switch (c->letter) {
+    case 'd':
+    case 'i':
+    case 'u':
+    case 'x':
+    case 'X':
+      return print_integer(c, reader, out, size);
+    case 'c':
+      return snprintf(out, size, "%c", va_arg(reader->arguments, int));
+    case 'f':
+    case 'F':
+    case 'g':
+    case 'G':
+    case 'e':
+      complete(c, "");
+      return PRINT(va_arg(reader->arguments, double));
+    case 's':
+      return print_text(c, reader, out, size);
+    case '%':
+      return snprintf(out, size, "%%");
+    default:
+      return -1;
   }
-  if (c->letter != '\0' && strchr("fFgGe", c->letter) != NULL) {
-    return PRINT(va_arg(reader->arguments, double));
-  }
-  if (c->letter == 's') {
-    return print_text(c, reader, out, size);
-  }
-  return c->letter == '%' ? snprintf(out, size, "%%") : -1;
 }
 
 static void value_append(struct pair *pair, const char *text, size_t bytes) {

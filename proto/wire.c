@@ -231,8 +231,12 @@ enum status wire_send(void *socket, const struct wire_address *to, enum wire_ver
   }
   protobuf_c_message_pack(message, zmq_msg_data(&frame));
   enum status status = head_send(socket, to, verb, correlation);
-  if (status == OK && zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) < 0) {
-    status = fail(errno == EAGAIN ? UNAVAILABLE : BROKEN, "send: %s", zmq_strerror(errno));
+  int sent = 0;
+  do {
+    sent = status == OK ? zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) : 0;
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) {
+    status = fail(BROKEN, "send: %s", zmq_strerror(errno));
   }
   zmq_msg_close(&frame);
   return status;

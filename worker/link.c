@@ -74,7 +74,8 @@ uint64_t link_ask(struct link *link, enum wire_verb verb, const ProtobufCMessage
 enum status link_receive(struct link *link, struct wire_message *message) {
   TRY(wire_receive(link->socket, message));
   if (message->got != WIRE_NOTHING) {
-    link->heard_ms = clock_ms();
+    link->heard = true;
+    link->silent = 0;
     link->asked_ms = 0;
   }
   return OK;
@@ -84,6 +85,7 @@ bool link_tend(struct link *link, int64_t now_ms) {
   if (link->asked_ms == 0 || now_ms - link->asked_ms < link->silence_ms) {
     return false;
   }
+  link->silent++;
   const char *left = link->endpoints[link->at];
   link->at = (link->at + 1) % link->count;
   log_warning("broker_silent", "left=%s next=%s", left, link->endpoints[link->at]);
@@ -98,6 +100,4 @@ int64_t link_due_ms(const struct link *link) {
   return link->asked_ms == 0 ? INT64_MAX : link->asked_ms + link->silence_ms;
 }
 
-bool link_alive(const struct link *link, int64_t now_ms) {
-  return link->heard_ms != 0 && now_ms - link->heard_ms < 3 * link->silence_ms;
-}
+bool link_alive(const struct link *link) { return link->heard && link->silent == 0; }

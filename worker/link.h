@@ -20,7 +20,8 @@ struct link {
   size_t count, at;
   int64_t silence_ms;
   int64_t asked_ms; /* when the oldest unanswered question was asked, 0: none is open */
-  int64_t heard_ms; /* when a broker last said anything, 0: never */
+  bool heard;       /* a broker has ever said anything */
+  int silent;       /* brokers left for their silence since the last one spoke */
   uint64_t correlation;
 };
 
@@ -42,7 +43,7 @@ enum status link_receive(struct link *link, struct wire_message *message);
  * it did. */
 bool link_tend(struct link *link, int64_t now_ms);
 int64_t link_due_ms(const struct link *link);
-/* Whether a broker has answered lately. */
-bool link_alive(const struct link *link, int64_t now_ms);
+/* Whether the brokers answer, as far as is known. */
+bool link_alive(const struct link *link);
 
 #endif

@@ -130,7 +130,7 @@ static bool soon_free(const struct worker *worker, size_t index) {
   uint64_t turn_us = child_turn_median_us(&worker->children.child[index]);
   for (size_t i = 0; i < HELD_MAX; i++) {
     const struct held *held = &worker->held.row[i];
-    if (held->state == HELD_RUNNING && held->child == index && held->steps > 0 &&
+    if (held->state == HELD_RUNNING && held->child == index && turn_us > 0 &&
         (held->steps - held->step) * turn_us < PREFETCH_US) {
       return true;
     }

@@ -70,7 +70,11 @@ static void on_ready(struct worker *worker, size_t index, const Darkroom__Pipe__
 /* The held job a report is about; NULL when it has been stopped or given up in the meantime. */
 static struct held *about(struct worker *worker, size_t index, const char *id, uint64_t fence) {
   struct held *held = held_find(&worker->held, id, fence);
-  return held != NULL && held_in_engine(held) && held->child == index ? held : NULL;
+  if (held != NULL && held_in_engine(held) && held->child == index) {
+    return held;
+  }
+  log_debug("report_ignored", "job=%s fence=%" PRIu64, id != NULL ? id : "", fence);
+  return NULL;
 }
 
 static void on_started(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {

@@ -9,7 +9,7 @@
 #include "monitoring/log.h"
 #include "worker/worker.h"
 
-enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000 };
+enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000, BYES = 2 };
 
 /* What is waited for, in this order. */
 enum { ON_BROKER, ON_SIGNAL, ON_MEDIA, ON_CHILDREN };
@@ -88,7 +88,8 @@ static void drain_tend(struct worker *worker, int64_t now_ms) {
   }
   bool empty = held_count(&worker->held) == 0;
   bool late = now_ms >= worker->drain_until_ms + AFTER_DRAIN_MS;
-  if (late || (empty && worker->generation == 0)) {
+  bool unheard = worker->bye.tries >= BYES && now_ms >= worker->bye.due_ms;
+  if (late || (empty && (worker->generation == 0 || unheard))) {
     worker->gone = true;
   } else if (empty && worker->bye.verb == 0) {
     offer_open(&worker->bye, WIRE_BYE);
@@ -108,7 +109,7 @@ static void on_signals(struct worker *worker, int signals) {
 /* readiness
  * -------------------------------------------------------------------------------------------- */
 
-static const char *not_ready_because(const struct worker *worker, int64_t now_ms) {
+static const char *not_ready_because(const struct worker *worker) {
   if (worker->draining) {
     return "draining";
   }
@@ -118,7 +119,7 @@ static const char *not_ready_because(const struct worker *worker, int64_t now_ms
   if (worker->generation == 0) {
     return "no broker has welcomed this worker";
   }
-  if (!link_alive(&worker->link, now_ms)) {
+  if (!link_alive(&worker->link)) {
     return "no broker answers";
   }
   if (worker->store.away) {
@@ -161,7 +162,7 @@ static void decide(struct worker *worker) {
   }
   drain_tend(worker, now_ms);
   offers_tend(worker, now_ms);
-  readiness_set(worker->ready, not_ready_because(worker, now_ms));
+  readiness_set(worker->ready, not_ready_because(worker));
   if (children_all_refused(&worker->children) && held_count(&worker->held) == 0) {
     log_error("models_refused", "devices=%zu", worker->children.count);
     worker->exit_code = WORKER_EXIT_REFUSED;

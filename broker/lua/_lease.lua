@@ -14,11 +14,14 @@ end
 
 local function is_held(job) return job.state == 'ASSIGNED' or job.state == 'RUNNING' end
 
--- The job if (worker, generation, fence) is its live attempt; otherwise nil and the answer. Fences are compared as texts,
--- equal. A call that closed this attempt before is answered ALREADY when it is repeated.
+-- The job if (worker, generation, fence) is its live attempt; otherwise nil and the answer. Fences
+-- are compared as texts, equal. A call that closed this attempt before is answered ALREADY when it
+-- is repeated.
 local function attempt(id, worker, generation, fence, closing)
   local job = job_load(id)
-  if not job or job.fence ~= fence or job.worker ~= worker or job.generation ~= generation then return nil, 'STALE' end
+  if not job or job.fence ~= fence or job.worker ~= worker or job.generation ~= generation then
+    return nil, 'STALE'
+  end
   if is_held(job) then return job end
   if job.state == 'CANCELLED' then return nil, 'CANCELLED' end
   if closing and job.closing == closing then return nil, 'ALREADY' end
@@ -74,8 +77,8 @@ local function job_crash(job, closing, text)
   local names = {}
   for name in pairs(workers) do names[#names + 1] = name end
   table.sort(names)
-  local fields = {'crashes', crashes, 'crashers', table.concat(names, ' '), 'error_code', CODE_WORKER_LOST,
-    'error_text', text}
+  local fields = {'crashes', crashes, 'crashers', table.concat(names, ' '),
+    'error_code', CODE_WORKER_LOST, 'error_text', text}
   if #names >= CRASH_WORKERS_MAX or crashes >= CRASHES_MAX then
     return job_end(job, 'QUARANTINED', closing, unpack(fields))
   end
@@ -89,5 +92,6 @@ local function job_lapse(job, closing, text)
 end
 
 local function job_expire(job)
-  job_end(job, 'EXPIRED', 'expire', 'error_code', 0, 'error_text', 'the deadline passed before it was started')
+  job_end(job, 'EXPIRED', 'expire', 'error_code', 0,
+    'error_text', 'the deadline passed before it was started')
 end

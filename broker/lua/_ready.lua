@@ -1,28 +1,34 @@
--- _ready: the lines of waiting jobs. Uses _record.
--- A line holds the jobs of one tenant, model and level (0 is served first); its score is the place, a number that only
--- grows, so a job that comes back goes in front of all that came after it. Between the tenants of a level stands start-time
--- fair queueing: a tenant's virtual start grows by the cost of each job it is given, the least is served next, and one that
--- was idle enters at the present virtual time. The scores in KEY_TENANTS are lower bounds, mended when they are met.
-local function line_of(level, tenant, model) return KEY_READY .. level .. ':' .. tenant .. ':' .. model end
+-- _ready: the lines of waiting jobs. Uses _record. A line holds the jobs of one tenant, model and
+-- level (0 is served first); its score is the place, a number that only grows, so a job that comes
+-- back goes in front of all that came after it. Between the tenants of a level stands start-time
+-- fair queueing: a tenant's virtual start grows by the cost of each job it is given, the least is
+-- served next, and one that was idle enters at the present virtual time. The scores in KEY_TENANTS
+-- are lower bounds, mended when they are met.
+local function line_of(level, tenant, model)
+  return KEY_READY .. level .. ':' .. tenant .. ':' .. model
+end
 local function tenants_of(level, model) return KEY_TENANTS .. level .. ':' .. model end
 
 local function virtual_start(level, tenant)
   return tonumber(redis.call('HGET', KEY_SERVICE, level .. ':' .. tenant) or '0')
 end
 
--- There is work. origin names the broker that will offer it to its own workers anyway, '-' if none will.
-local function wake(model, origin) redis.call('PUBLISH', KEY_EVENTS, 'WAKE ' .. (origin or '-') .. ' ' .. model) end
+-- There is work. origin names the broker that will offer it to its own workers anyway, '-' if none
+-- will.
+local function wake(model, origin)
+  redis.call('PUBLISH', KEY_EVENTS, 'WAKE ' .. (origin or '-') .. ' ' .. model)
+end
 
 -- Puts the job into its line, and into the indexes of all that can happen to it while it waits.
 local function line_enter(job)
   local line, tenants = line_of(job.level, job.tenant, job.model), tenants_of(job.level, job.model)
+  local start = virtual_start(job.level, job.tenant)
   if redis.call('EXISTS', line) == 0 then
-    local now = tonumber(redis.call('HGET', KEY_SERVICE, job.level) or '0')
-    local start = math.max(now, virtual_start(job.level, job.tenant))
+    start = math.max(start, tonumber(redis.call('HGET', KEY_SERVICE, job.level) or '0'))
     redis.call('HSET', KEY_SERVICE, job.level .. ':' .. job.tenant, digits(start))
-    redis.call('ZADD', tenants, start, job.tenant)
     redis.call('SADD', KEY_READY_MODELS, job.model)
   end
+  redis.call('ZADD', tenants, start, job.tenant)
   redis.call('ZADD', line, job.place, job.id)
   redis.call('HINCRBY', KEY_COUNT, 'depth:' .. job.class, 1)
   if tonumber(job.level) > 0 then redis.call('ZADD', KEY_AGEING, clk + AGEING_MS, job.id) end

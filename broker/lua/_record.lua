@@ -1,5 +1,5 @@
--- _record: the record of a job, its row in the state index, and telling the watchers.
--- The record is truth; every function here changes record and index together.
+-- _record: the record of a job, its row in the state index, and telling the watchers. The record
+-- is truth; every function here changes record and index together.
 local clk = tonumber(redis.call('GET', KEY_CLOCK) or '0')
 
 -- Redis's wall time in microseconds: for figures shown to people, never for a decision.
@@ -10,8 +10,9 @@ end
 
 local function digits(number) return string.format('%.0f', number) end
 
-local FIELDS = {'state', 'version', 'tenant', 'model', 'class', 'level', 'side', 'cost', 'born', 'place', 'deadline',
-  'fence', 'worker', 'generation', 'cancel', 'fails', 'crashes', 'crashers', 'handoffs', 'closing', 'submitted_us'}
+local FIELDS = {'state', 'version', 'tenant', 'model', 'class', 'level', 'side', 'cost', 'born',
+  'place', 'deadline', 'fence', 'worker', 'generation', 'cancel', 'fails', 'crashes', 'crashers',
+  'handoffs', 'closing', 'submitted_us'}
 
 -- The fields a decision needs, as texts (false when missing); nil when there is no such job.
 local function job_load(id)

@@ -11,5 +11,7 @@ end
 
 local function worker_models_leave(name)
   local models = redis.call('HGET', KEY_WORKER .. name, 'models') or ''
-  for model in string.gmatch(models, '[^\n]+') do redis.call('SREM', KEY_WORKERS_OF .. model, name) end
+  for model in string.gmatch(models, '[^\n]+') do
+    redis.call('SREM', KEY_WORKERS_OF .. model, name)
+  end
 end

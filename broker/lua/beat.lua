@@ -1,9 +1,12 @@
 #!lua flags=allow-oom
--- beat: the worker lives, and so far are its jobs. Renews every lease it still has; the answers are its orders. A beat for
--- an ASSIGNED job proves that it was received, so that lease is renewed too.
+-- beat: the worker lives, and so far are its jobs. Renews every lease it still has; the answers
+-- are its orders. A beat for an ASSIGNED job proves that it was received, so that lease is renewed
+-- too.
 -- KEYS prefix
--- ARGV worker generation via (id fence step steps images(bytes or empty))..., at most SCRIPT_LOOP_MAX
--- returns {0} when the generation is not the live one | {1, verdict...}: OK, CANCEL or STALE, in the order asked
+-- ARGV worker generation via (id fence step steps images(bytes or empty))..., at most
+--   SCRIPT_LOOP_MAX
+-- returns {0} when the generation is not the live one | {1, verdict...}: OK, CANCEL or STALE, in
+--   the order asked
 -- uses: record ready lease worker
 local worker, generation = ARGV[1], ARGV[2]
 if not worker_live(worker, generation) then return {0} end

@@ -1,6 +1,7 @@
 #!lua
--- claim: QUEUED -> ASSIGNED, as many as the worker has credits for and the queue has work that fits. Highest level first;
--- within a level the tenant with the least virtual start; within a tenant the oldest place.
+-- claim: QUEUED -> ASSIGNED, as many as the worker has credits for and the queue has work that
+-- fits. Highest level first; within a level the tenant with the least virtual start; within a
+-- tenant the oldest place.
 -- KEYS prefix
 -- ARGV worker generation (model jobs max_side)...
 -- returns {STALE} when the generation is not the live one | {OK, {id fence queued_us job}...}
@@ -9,13 +10,15 @@ local worker, generation = ARGV[1], ARGV[2]
 if redis.call('HGET', KEY_WORKER .. worker, 'generation') ~= generation then return {'STALE'} end
 local now_us, looks = wall_us(), 0
 
--- The first job of the line that is not too large for the worker; past deadlines are closed on the way.
+-- The first job of the line that is not too large for the worker; past deadlines are closed on the
+-- way.
 local function line_pick(level, tenant, model, max_side)
-  for _, id in ipairs(redis.call('ZRANGE', line_of(level, tenant, model), 0, SCRIPT_LOOP_MAX - looks)) do
+  local line = line_of(level, tenant, model)
+  for _, id in ipairs(redis.call('ZRANGE', line, 0, SCRIPT_LOOP_MAX - looks)) do
     looks = looks + 1
     local job = job_load(id)
     if not job or job.state ~= 'QUEUED' then
-      redis.call('ZREM', line_of(level, tenant, model), id) -- a stray row: audit would name it
+      redis.call('ZREM', line, id) -- a stray row: audit would name it
     elseif job.deadline and tonumber(job.deadline) < clk then
       job_expire(job)
     elseif tonumber(job.side) <= max_side then
@@ -50,7 +53,8 @@ local function assign(job)
   job_move(job, 'ASSIGNED', 'fence', job.fence, 'worker', worker, 'generation', generation)
   redis.call('SADD', KEY_HELD .. worker, job.id)
   lease_give(job, LEASE_ASSIGNED_MS)
-  return {job.id, job.fence, digits(math.max(0, now_us - job.submitted_us)), redis.call('HGET', KEY_JOB .. job.id, 'job')}
+  local queued_us = math.max(0, now_us - job.submitted_us)
+  return {job.id, job.fence, digits(queued_us), redis.call('HGET', KEY_JOB .. job.id, 'job')}
 end
 
 local given = {'OK'}

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- complete: ASSIGNED/RUNNING -> SUCCEEDED, by the live attempt alone. A cancel that was recorded first wins.
+-- complete: ASSIGNED/RUNNING -> SUCCEEDED, by the live attempt alone. A cancel that was recorded
+-- first wins.
 -- KEYS prefix
 -- ARGV worker generation id fence result(bytes)
 -- returns {OK total_us} | {ALREADY} | {STALE} | {CANCELLED}

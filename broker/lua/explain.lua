@@ -2,7 +2,8 @@
 -- explain: the facts behind why a job waits.
 -- KEYS prefix
 -- ARGV id tenant
--- returns {} | {name value...}: of the record, and clk, position, waiting_ahead, workers, slots, held
+-- returns {} | {name value...}: of the record, and clk, position, waiting_ahead, workers, slots,
+--   held
 -- uses: record ready position
 local job = job_load(ARGV[1])
 if not job or job.tenant ~= ARGV[2] then return {} end
@@ -18,8 +19,9 @@ end
 local facts = {'clk', digits(clk), 'workers', live, 'slots', slots, 'held', held,
   'position', job.state == 'QUEUED' and job_position(job) or 0,
   'class_depth', redis.call('HGET', KEY_COUNT, 'depth:' .. job.class) or '0'}
-for _, name in ipairs({'state', 'model', 'class', 'level', 'side', 'deadline', 'due', 'lease', 'worker', 'cancel', 'step',
-  'steps', 'fails', 'crashes', 'handoffs', 'error_text', 'started_us'}) do
+for _, name in ipairs({'state', 'model', 'class', 'level', 'side', 'deadline', 'due', 'lease',
+  'worker', 'cancel', 'step', 'steps', 'fails', 'crashes', 'handoffs', 'error_text',
+  'started_us'}) do
   local value = redis.call('HGET', KEY_JOB .. job.id, name)
   if value then
     facts[#facts + 1] = name

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- fail: the worker could not finish. RETRY -> DELAYED (doubling backoff) or, at ATTEMPTS_MAX, FAILED; PERMANENT -> FAILED;
--- CRASH -> QUEUED or QUARANTINED; CANCELLED -> CANCELLED, or QUEUED if nobody asked for it.
+-- fail: the worker could not finish. RETRY -> DELAYED (doubling backoff) or, at ATTEMPTS_MAX,
+-- FAILED; PERMANENT -> FAILED; CRASH -> QUEUED or QUARANTINED; CANCELLED -> CANCELLED, or QUEUED
+-- if nobody asked for it.
 -- KEYS prefix
 -- ARGV worker generation id fence kind code text jitter(0..1000)
 -- returns {OK state} | {ALREADY} | {STALE} | {CANCELLED}

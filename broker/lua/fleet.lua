@@ -2,7 +2,8 @@
 -- fleet: the models and the workers that are known.
 -- KEYS prefix
 -- ARGV -
--- returns {default_model, {model info(bytes)...}, {{name generation state held hello(bytes)}...}}; the SCRIPT_LOOP_MAX
+-- returns {default_model, {model info(bytes)...}, {{name generation state held
+--   hello(bytes)}...}}; the SCRIPT_LOOP_MAX
 --   workers heard last
 -- uses:
 local workers = {}

@@ -2,7 +2,8 @@
 -- get: one job, for its status or a watcher.
 -- KEYS prefix
 -- ARGV id tenant
--- returns {} if there is none | {position, field, value...} with every field of the record that is set
+-- returns {} if there is none | {position, field, value...} with every field of the record that
+--   is set
 -- uses: record ready position
 local job = job_load(ARGV[1])
 if not job or job.tenant ~= ARGV[2] then return {} end

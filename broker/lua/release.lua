@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- release: ASSIGNED/RUNNING -> QUEUED, at the front, no attempt used: a drain, or an assignment that could not be sent.
+-- release: ASSIGNED/RUNNING -> QUEUED, at the front, no attempt used: a drain, or an assignment
+-- that could not be sent.
 -- KEYS prefix
 -- ARGV worker generation id fence
 -- returns {OK} | {ALREADY} | {STALE} | {CANCELLED}

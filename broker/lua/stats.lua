@@ -2,7 +2,8 @@
 -- stats: how full the queue is.
 -- KEYS prefix
 -- ARGV -
--- returns {queued assigned running delayed succeeded failed cancelled expired quarantined oldest_wait_ms
+-- returns {queued assigned running delayed succeeded failed cancelled expired quarantined
+--   oldest_wait_ms
 --   depth of class 0, 1, 2}; the ended ones since the queue was created
 -- uses: record
 local stats = {}

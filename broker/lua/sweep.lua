@@ -1,8 +1,10 @@
 #!lua flags=allow-oom
--- sweep: everything that happens because time has passed, SCRIPT_LOOP_MAX steps at most, the most pressing first.
+-- sweep: everything that happens because time has passed, SCRIPT_LOOP_MAX steps at most, the most
+-- pressing first.
 -- KEYS prefix
 -- ARGV retention_ms
--- returns {more(1: call again) lapsed cancelled expired quarantined, model...}: how many, and the models that have waiting
+-- returns {more(1: call again) lapsed cancelled expired quarantined, model...}: how many, and
+--   the models that have waiting
 --   jobs, for workers whose wake was lost
 -- uses: record ready lease worker
 local left, lapsed = SCRIPT_LOOP_MAX, 0
@@ -10,13 +12,14 @@ local left, lapsed = SCRIPT_LOOP_MAX, 0
 -- Calls act(member) for each row of the index that is due, as far as the steps reach.
 local function each_due(index, until_ms, act)
   if left <= 0 then return end
-  local due = redis.call('ZRANGE', index, '-inf', '(' .. digits(until_ms), 'BYSCORE', 'LIMIT', 0, left)
+  local before = '(' .. digits(until_ms)
+  local due = redis.call('ZRANGE', index, '-inf', before, 'BYSCORE', 'LIMIT', 0, left)
   for _, member in ipairs(due) do act(member) end
   left = left - #due
 end
 
--- The same for an index of jobs in the given states. A row without such a record is a stray (audit would name it) and is
--- dropped, because it would otherwise come up in every pass for ever.
+-- The same for an index of jobs in the given states. A row without such a record is a stray (audit
+-- would name it) and is dropped, because it would otherwise come up in every pass for ever.
 local function each_job_due(index, until_ms, states, act)
   each_due(index, until_ms, function(id)
     local job = job_load(id)

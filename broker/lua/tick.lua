@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
--- tick: moves the logical clock by the time since the last tick, at most CLOCK_STEP_MS_MAX and never back, so that wall
--- jumps, pauses and outages cost next to nothing. Every broker calls it every TICK_MS.
+-- tick: moves the logical clock by the time since the last tick, at most CLOCK_STEP_MS_MAX and
+-- never back, so that wall jumps, pauses and outages cost next to nothing. Every broker calls it
+-- every TICK_MS.
 -- KEYS prefix
 -- ARGV -
 -- returns the clock in ms
 -- uses:
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local step = math.max(0, math.min(now - tonumber(redis.call('GET', KEY_CLOCK_WALL) or now), CLOCK_STEP_MS_MAX))
+local last = tonumber(redis.call('GET', KEY_CLOCK_WALL) or now)
+local step = math.max(0, math.min(now - last, CLOCK_STEP_MS_MAX))
 redis.call('SET', KEY_CLOCK_WALL, string.format('%.0f', now))
 return redis.call('INCRBY', KEY_CLOCK, step)

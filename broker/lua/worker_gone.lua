@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
--- worker_gone: its connection closed. A blip must not cause a second run, so its leases are only cut to LEASE_GONE_MS; the
--- next beat of the same generation restores them. A worker that has moved on to another broker is none of our business.
+-- worker_gone: its connection closed. A blip must not cause a second run, so its leases are only
+-- cut to LEASE_GONE_MS; the next beat of the same generation restores them. A worker that has
+-- moved on to another broker is none of our business.
 -- KEYS prefix
 -- ARGV worker generation via
 -- returns the number of leases cut
 -- uses: record lease ready worker
 local name = ARGV[1]
-if not worker_live(name, ARGV[2]) or redis.call('HGET', KEY_WORKER .. name, 'via') ~= ARGV[3] then return 0 end
+if not worker_live(name, ARGV[2]) then return 0 end
+if redis.call('HGET', KEY_WORKER .. name, 'via') ~= ARGV[3] then return 0 end
 local cut = 0
 for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   if i > SCRIPT_LOOP_MAX then break end

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- worker_hello: a worker daemon has started. It gets a generation; what an older one of the same name held is closed.
+-- worker_hello: a worker daemon has started. It gets a generation; what an older one of the same
+-- name held is closed.
 -- KEYS prefix
 -- ARGV worker via slots default_model hello(bytes) (model info(bytes))...
 -- returns generation
@@ -18,8 +19,8 @@ for i = 6, #ARGV, 2 do
 end
 if ARGV[4] ~= '' then redis.call('SET', KEY_DEFAULT_MODEL, ARGV[4]) end
 local generation = digits(redis.call('INCR', KEY_GENERATION))
-redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3], 'models', table.concat(models, '\n'),
-  'hello', ARGV[5])
+redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3],
+  'models', table.concat(models, '\n'), 'hello', ARGV[5])
 worker_heard(name, ARGV[2])
 redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
 return generation

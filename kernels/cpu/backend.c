@@ -4,6 +4,8 @@
 
 #include "kernels/cpu/cpu.h"
 
+enum { PIECES_PER_THREAD = 4 }; /* so that a thread whose core is busy elsewhere holds up the others less */
+
 /* oneDNN knows the processor and honours ONEDNN_MAX_CPU_ISA, so that a lesser one can be tried on a better one. */
 static enum level find_level(void) {
   dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
@@ -58,14 +60,14 @@ void *cpu_scratch(struct cpu *cpu, size_t bytes) {
 void cpu_parallel(struct cpu *cpu, const struct kernel *kernel, const void *arguments, int64_t count, int64_t grain) {
   kernel_body body = kernel->body[cpu->level];
   int64_t pieces = (count + grain - 1) / grain;
-  if (pieces > cpu->head.threads) {
-    pieces = cpu->head.threads;
+  if (pieces > cpu->head.threads * PIECES_PER_THREAD) {
+    pieces = cpu->head.threads * PIECES_PER_THREAD;
   }
   if (pieces <= 1) {
     body(arguments, 0, count);
     return;
   }
-#pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
+#pragma omp parallel for num_threads(cpu->head.threads) schedule(dynamic)
   for (int64_t i = 0; i < pieces; i++) {
     body(arguments, count * i / pieces, count * (i + 1) / pieces);
   }

@@ -23,16 +23,23 @@ struct addends {
   const struct tensor *channels, *residual, *y;
 };
 
+/* Of the pixel whose values start at `start` and whose image's channels start at `channels`. */
+INLINE void prepare_some(const struct addends *a, int64_t start, int64_t channels, int64_t some) {
+  v16 sum = load_some(a->channels->data, a->channels->element, channels, some);
+  if (a->residual != NULL) {
+    sum += load_some(a->residual->data, a->residual->element, start, some);
+  }
+  store_some(a->y->data, a->y->element, start, sum, some);
+}
+
 INLINE void prepare_pixel(const struct addends *a, int64_t pixel) {
-  int64_t outputs = a->y->shape[3], start = pixel * outputs;
-  int64_t channels_start = pixel / (a->y->shape[1] * a->y->shape[2]) * outputs;
-  for (int64_t o = 0; o < outputs; o += LANES) {
-    int64_t count = lanes_left(o, outputs);
-    v16 sum = load_some(a->channels->data, a->channels->element, channels_start + o, count);
-    if (a->residual != NULL) {
-      sum += load_some(a->residual->data, a->residual->element, start + o, count);
-    }
-    store_some(a->y->data, a->y->element, start + o, sum, count);
+  int64_t outputs = a->y->shape[3], whole = whole_vectors(outputs), start = pixel * outputs;
+  int64_t channels = pixel / (a->y->shape[1] * a->y->shape[2]) * outputs;
+  for (int64_t o = 0; o < whole; o += LANES) {
+    prepare_some(a, start + o, channels + o, LANES);
+  }
+  if (whole < outputs) {
+    prepare_some(a, start + whole, channels + whole, outputs - whole);
   }
 }
 

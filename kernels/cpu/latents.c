@@ -71,8 +71,7 @@ INLINE void pixels(const void *arguments, int64_t first, int64_t end) {
   for (int64_t i = first * LANES; i < end * LANES && i < f->count; i += LANES) {
     int64_t some = lanes_left(i, f->count);
     v16 unit = load_some(f->x->data, f->x->element, i, some) * 0.5f + 0.5f;
-    unit = pick(unit > all(0), unit, all(0)); /* NaN becomes 0 */
-    unit = at_most(unit, all(1)) * 255.0f;
+    unit = at_most(at_least(all(0), unit), all(1)) * 255.0f; /* in this order NaN becomes 0 */
     float whole[LANES];
     store_f32(whole, (unit + 12582912.0f) - 12582912.0f); /* 1.5 * 2^23: rounds half to even */
     for (int64_t j = 0; j < some; j++) {

@@ -23,22 +23,40 @@ struct group_norm {
 
 /* ---- first pass: item = image * runs + run ---- */
 
+/* A run of pixels, and the channels of it that fit a vector. */
+struct run {
+  int64_t item, start, count;
+};
+
+INLINE void measure_channels(const struct group_norm *g, enum element e, struct run run, int64_t c, int64_t some) {
+  int64_t step = g->channels;
+  const void *x = g->x->data;
+  v16 about = load_some(x, e, run.start + c, some); /* the first pixel: near enough to the mean */
+  v16 sum = all(0), squares = all(0);
+  for (int64_t p = 1; p < run.count; p++) {
+    v16 off = load_some(x, e, run.start + p * step + c, some) - about;
+    sum += off;
+    squares += off * off;
+  }
+  v16 mean = sum / (float)run.count;
+  store_f32(g->means + run.item * g->padded + c, about + mean);
+  store_f32(g->squares + run.item * g->padded + c, at_least(squares - sum * mean, all(0)));
+}
+
+INLINE struct run run_of(const struct group_norm *g, int64_t item) {
+  int64_t first = item % g->runs * g->run_pixels, rest = g->pixels - first;
+  return (struct run){item, (item / g->runs * g->pixels + first) * g->channels,
+                      rest < g->run_pixels ? rest : g->run_pixels};
+}
+
 INLINE void measure_run(const struct group_norm *g, enum element e, int64_t item) {
-  int64_t first = item % g->runs * g->run_pixels;
-  int64_t count = g->pixels - first < g->run_pixels ? g->pixels - first : g->run_pixels;
-  int64_t start = (item / g->runs * g->pixels + first) * g->channels;
-  for (int64_t c = 0; c < g->channels; c += LANES) {
-    int64_t some = lanes_left(c, g->channels);
-    v16 about = load_some(g->x->data, e, start + c, some); /* the first pixel: near enough to the mean */
-    v16 sum = all(0), squares = all(0);
-    for (int64_t p = 1; p < count; p++) {
-      v16 off = load_some(g->x->data, e, start + p * g->channels + c, some) - about;
-      sum += off;
-      squares += off * off;
-    }
-    v16 mean = sum / (float)count;
-    store_f32(g->means + item * g->padded + c, about + mean);
-    store_f32(g->squares + item * g->padded + c, at_least(squares - sum * mean, all(0)));
+  struct run run = run_of(g, item);
+  int64_t whole = whole_vectors(g->channels);
+  for (int64_t c = 0; c < whole; c += LANES) {
+    measure_channels(g, e, run, c, LANES);
+  }
+  if (whole < g->channels) {
+    measure_channels(g, e, run, whole, g->channels - whole);
   }
 }
 
@@ -103,17 +121,45 @@ static void find_scales(const struct group_norm *g, int64_t image, int64_t chann
 
 /* ---- second pass: items as in the first ---- */
 
-INLINE void apply_run(const struct group_norm *g, enum element e, bool silu, int64_t item) {
-  int64_t image = item / g->runs, first = item % g->runs * g->run_pixels;
-  int64_t end = first + g->run_pixels < g->pixels ? first + g->run_pixels : g->pixels;
-  const float *scales = g->scales + image * g->padded, *shifts = g->shifts + image * g->padded;
-  for (int64_t p = first; p < end; p++) {
-    int64_t start = (image * g->pixels + p) * g->channels;
-    for (int64_t c = 0; c < g->channels; c += LANES) {
-      int64_t some = lanes_left(c, g->channels);
-      v16 value = load_some(g->x->data, e, start + c, some) * load_f32(scales + c) + load_f32(shifts + c);
-      store_some(g->y->data, e, start + c, silu ? value * sigmoid_of(value) : value, some);
+struct affine {
+  const float *scales, *shifts;
+};
+
+INLINE void apply_channels(const struct group_norm *g, enum element e, int64_t start, struct affine by, int64_t some) {
+  v16 value = fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
+  store_some(g->y->data, e, start, value, some);
+}
+
+INLINE void apply_channels_silu(const struct group_norm *g, enum element e, int64_t start, struct affine by,
+                                int64_t some) {
+  v16 value = fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
+  store_some(g->y->data, e, start, value * sigmoid_of(value), some);
+}
+
+INLINE void apply_pixel(const struct group_norm *g, enum element e, bool silu, int64_t start, struct affine by) {
+  int64_t whole = whole_vectors(g->channels), rest = g->channels - whole;
+  for (int64_t c = 0; c < whole; c += LANES) {
+    struct affine at = {by.scales + c, by.shifts + c};
+    if (silu) {
+      apply_channels_silu(g, e, start + c, at, LANES);
+    } else {
+      apply_channels(g, e, start + c, at, LANES);
     }
+  }
+  struct affine at = {by.scales + whole, by.shifts + whole};
+  if (rest > 0 && silu) {
+    apply_channels_silu(g, e, start + whole, at, rest);
+  } else if (rest > 0) {
+    apply_channels(g, e, start + whole, at, rest);
+  }
+}
+
+INLINE void apply_run(const struct group_norm *g, enum element e, bool silu, int64_t item) {
+  struct run run = run_of(g, item);
+  int64_t image = item / g->runs * g->padded;
+  const struct affine by = {g->scales + image, g->shifts + image};
+  for (int64_t p = 0; p < run.count; p++) {
+    apply_pixel(g, e, silu, run.start + p * g->channels, by);
   }
 }
 
@@ -169,31 +215,56 @@ struct layer_norm {
   int64_t channels;
 };
 
+struct moments {
+  float mean, scale; /* scale = 1 / sqrt(variance + epsilon) */
+};
+
+/* The first count lanes, the others zero. */
 INLINE v16 keep(v16 value, int64_t count) {
-  static const int32_t lane[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  i16x32 lanes;
-  memcpy(&lanes, lane, sizeof lanes);
-  return pick(lanes < (int32_t)count, value, all(0));
+  float lane[LANES] = {0};
+  memcpy(lane, &value, (size_t)count * sizeof *lane);
+  return load_f32(lane);
+}
+
+INLINE v16 squares_of(v16 off) { return off * off; }
+
+INLINE void normalise_some(const struct layer_norm *l, enum element e, int64_t start, int64_t c, struct moments m,
+                           int64_t some) {
+  v16 unit = (load_some(l->x->data, e, start + c, some) - m.mean) * m.scale;
+  v16 gamma = load_some(l->norm->gamma.data, ELEMENT_F32, c, some);
+  v16 beta = load_some(l->norm->beta.data, ELEMENT_F32, c, some);
+  store_some(l->y->data, e, start + c, fused(unit, gamma, beta), some);
+}
+
+/* Mean first, then the squares about it: the row is in the nearest cache by then. */
+INLINE struct moments row_moments(const struct layer_norm *l, enum element e, int64_t start) {
+  int64_t channels = l->channels, whole = whole_vectors(channels), rest = channels - whole;
+  const void *x = l->x->data;
+  v16 sum = all(0), squares = all(0);
+  for (int64_t c = 0; c < whole; c += LANES) {
+    sum += load_some(x, e, start + c, LANES);
+  }
+  if (rest > 0) {
+    sum += load_some(x, e, start + whole, rest);
+  }
+  float mean = sum_of(sum) / (float)channels;
+  for (int64_t c = 0; c < whole; c += LANES) {
+    squares += squares_of(load_some(x, e, start + c, LANES) - mean);
+  }
+  if (rest > 0) {
+    squares += squares_of(keep(load_some(x, e, start + whole, rest) - mean, rest));
+  }
+  return (struct moments){mean, 1 / sqrtf(sum_of(squares) / (float)channels + l->norm->epsilon)};
 }
 
 INLINE void normalise_row(const struct layer_norm *l, enum element e, int64_t start) {
-  v16 sum = all(0), squares = all(0);
-  for (int64_t c = 0; c < l->channels; c += LANES) {
-    sum += load_some(l->x->data, e, start + c, lanes_left(c, l->channels));
+  int64_t whole = whole_vectors(l->channels);
+  struct moments moments = row_moments(l, e, start);
+  for (int64_t c = 0; c < whole; c += LANES) {
+    normalise_some(l, e, start, c, moments, LANES);
   }
-  v16 mean = all(sum_of(sum) / (float)l->channels);
-  for (int64_t c = 0; c < l->channels; c += LANES) {
-    int64_t some = lanes_left(c, l->channels);
-    v16 off = keep(load_some(l->x->data, e, start + c, some) - mean, some);
-    squares += off * off;
-  }
-  float scale = 1 / sqrtf(sum_of(squares) / (float)l->channels + l->norm->epsilon);
-  for (int64_t c = 0; c < l->channels; c += LANES) {
-    int64_t some = lanes_left(c, l->channels);
-    v16 unit = (load_some(l->x->data, e, start + c, some) - mean) * scale;
-    v16 gamma = load_some(l->norm->gamma.data, ELEMENT_F32, c, some);
-    v16 beta = load_some(l->norm->beta.data, ELEMENT_F32, c, some);
-    store_some(l->y->data, e, start + c, unit * gamma + beta, some);
+  if (whole < l->channels) {
+    normalise_some(l, e, start, whole, moments, l->channels - whole);
   }
 }
 

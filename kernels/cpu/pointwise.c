@@ -24,10 +24,17 @@ INLINE v16 activation_of(v16 x, enum activation activation) {
   return x;
 }
 
+INLINE void activate_some(const struct flat *f, enum element e, enum activation activation, int64_t i, int64_t some) {
+  store_some(f->y->data, e, i, activation_of(load_some(f->a->data, e, i, some), activation), some);
+}
+
 INLINE void activate_run(const struct flat *f, enum element e, enum activation activation, int64_t first, int64_t end) {
-  for (int64_t i = first * LANES; i < end * LANES && i < f->count; i += LANES) {
-    int64_t some = lanes_left(i, f->count);
-    store_some(f->y->data, e, i, activation_of(load_some(f->a->data, e, i, some), activation), some);
+  int64_t last = end * LANES < f->count ? end * LANES : f->count, i = first * LANES;
+  for (; i + LANES <= last; i += LANES) {
+    activate_some(f, e, activation, i, LANES);
+  }
+  if (i < last) {
+    activate_some(f, e, activation, i, last - i);
   }
 }
 
@@ -50,10 +57,17 @@ INLINE void activate(const void *arguments, int64_t first, int64_t end) {
 }
 KERNEL(activate)
 
+INLINE void add_some(const struct flat *f, enum element e, int64_t i, int64_t some) {
+  store_some(f->y->data, e, i, load_some(f->a->data, e, i, some) + load_some(f->b->data, e, i, some), some);
+}
+
 INLINE void add_as(const struct flat *f, enum element e, int64_t first, int64_t end) {
-  for (int64_t i = first * LANES; i < end * LANES && i < f->count; i += LANES) {
-    int64_t some = lanes_left(i, f->count);
-    store_some(f->y->data, e, i, load_some(f->a->data, e, i, some) + load_some(f->b->data, e, i, some), some);
+  int64_t last = end * LANES < f->count ? end * LANES : f->count, i = first * LANES;
+  for (; i + LANES <= last; i += LANES) {
+    add_some(f, e, i, LANES);
+  }
+  if (i < last) {
+    add_some(f, e, i, last - i);
   }
 }
 
@@ -89,13 +103,21 @@ struct rows {
   int64_t width; /* of y */
 };
 
+/* Row m from column i on. */
+INLINE void geglu_some(const struct rows *r, enum element e, int64_t m, int64_t i, int64_t some) {
+  int64_t value = m * 2 * r->width + i;
+  v16 opened = gelu_of(load_some(r->x->data, e, value + r->width, some));
+  store_some(r->y->data, e, m * r->width + i, load_some(r->x->data, e, value, some) * opened, some);
+}
+
 INLINE void geglu_as(const struct rows *r, enum element e, int64_t first, int64_t end) {
+  int64_t whole = whole_vectors(r->width);
   for (int64_t m = first; m < end; m++) {
-    int64_t value = m * 2 * r->width, gate = value + r->width;
-    for (int64_t i = 0; i < r->width; i += LANES) {
-      int64_t some = lanes_left(i, r->width);
-      v16 opened = gelu_of(load_some(r->x->data, e, gate + i, some));
-      store_some(r->y->data, e, m * r->width + i, load_some(r->x->data, e, value + i, some) * opened, some);
+    for (int64_t i = 0; i < whole; i += LANES) {
+      geglu_some(r, e, m, i, LANES);
+    }
+    if (whole < r->width) {
+      geglu_some(r, e, m, whole, r->width - whole);
     }
   }
 }

@@ -1,22 +1,32 @@
-/* bench_queue.c - submit to result with an engine that does nothing: a client and a null worker against a real broker and a
- * real redis-server with appendfsync always, all started here and stopped at the end.
+/* bench_queue.c - submit to result with an engine that does nothing: a client and a null worker
+ * against a real broker and a real redis-server with appendfsync always, all started here and
+ * stopped at the end.
  *
  *   bench_queue [ROUNDS]        prints `name value unit`
  */
 #include <assert.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "proto/wire.h"
 
-enum { ROUNDS = 1000, WARM_ROUNDS = 100, OUTSTANDING = 64, WAIT_MS = 10000, CREDITS = 100, ARENA_BYTES = 1 << 20 };
+enum {
+  ROUNDS = 1000,
+  WARM_ROUNDS = 100,
+  OUTSTANDING = 64,
+  WAIT_MS = 10000,
+  CREDITS = 100,
+  ARENA_BYTES = 1 << 20
+};
 
 struct place {
   char folder[64];
@@ -39,7 +49,7 @@ static void die(const char *what) {
   exit(1);
 }
 
-/* ---- processes ------------------------------------------------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static pid_t spawn(char *const *arguments, const char *log) {
   pid_t child = fork();
@@ -64,31 +74,50 @@ static void start_place(struct place *place, const char *broker) {
   snprintf(place->endpoint, sizeof place->endpoint, "ipc://%s/broker.sock", place->folder);
   snprintf(log, sizeof log, "%s/redis.log", place->folder);
   snprintf(binary, sizeof binary, "%s", broker);
-  char *redis[] = {"redis-server", "--port", "0", "--unixsocket", place->redis_socket, "--dir", place->folder, "--save", "",
-                   "--appendonly", "yes", "--appendfsync", "always", NULL};
-  char *arguments[] = {binary, "--listen", place->endpoint, "--redis", place->redis_url, "--log-level", "warning", NULL};
+  char *redis[] = {"redis-server",
+                   "--port",
+                   "0",
+                   "--unixsocket",
+                   place->redis_socket,
+                   "--dir",
+                   place->folder,
+                   "--save",
+                   "",
+                   "--appendonly",
+                   "yes",
+                   "--appendfsync",
+                   "always",
+                   NULL};
+  char *arguments[] = {binary,           "--listen",    place->endpoint, "--redis",
+                       place->redis_url, "--log-level", "warning",       NULL};
   place->redis = spawn(redis, log);
   snprintf(log, sizeof log, "%s/broker.log", place->folder);
   place->broker = spawn(arguments, log);
 }
 
+static int remove_one(const char *path, const struct stat *about, int kind, struct FTW *place) {
+  (void)about;
+  (void)kind;
+  (void)place;
+  return remove(path);
+}
+
 static void stop_place(struct place *place) {
-  char command[128];
   kill(place->broker, SIGTERM);
   waitpid(place->broker, NULL, 0);
   kill(place->redis, SIGTERM);
   waitpid(place->redis, NULL, 0);
-  snprintf(command, sizeof command, "rm -rf %s", place->folder);
-  if (system(command) != 0) {
+  if (nftw(place->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0) {
     fprintf(stderr, "bench_queue: %s is left behind\n", place->folder);
   }
 }
 
-/* ---- the wire ------------------------------------------------------------------------------------------------------- */
+/* ---- the wire -------------------------------------------------------------------------------- */
 
 static void side_open(struct side *side) {
   *side = (struct side){.socket = zmq_socket(zmq_context, ZMQ_DEALER)};
-  if (wire_socket_options(side->socket, WIRE_ROLE_PEER) != OK || zmq_connect(side->socket, endpoint) != 0 ||
+  if (wire_socket_options(side->socket, WIRE_ROLE_PEER) != OK ||
+      zmq_connect(side->socket, endpoint) != 0 ||
       arena_open(NULL, ARENA_BYTES, &side->arena) != OK) {
     die("cannot connect");
   }
@@ -100,7 +129,8 @@ static void side_close(struct side *side) {
   arena_close(&side->arena);
 }
 
-static void say(struct side *side, enum wire_verb verb, uint64_t correlation, const ProtobufCMessage *message) {
+static void say(struct side *side, enum wire_verb verb, uint64_t correlation,
+                const ProtobufCMessage *message) {
   if (wire_send(side->socket, NULL, verb, correlation, message) != OK) {
     die("cannot send");
   }
@@ -115,13 +145,14 @@ static ProtobufCMessage *hear(struct side *side, int wait_ms) {
       side->message.got != WIRE_MESSAGE) {
     return NULL;
   }
-  if (wire_unpack(side->message.verb, side->message.payload, side->message.payload_bytes, side->arena, &out, NULL) != OK) {
+  if (wire_unpack(side->message.verb, side->message.payload, side->message.payload_bytes,
+                  side->arena, &out, NULL) != OK) {
     die("cannot read an answer");
   }
   return out;
 }
 
-/* ---- the worker that does nothing ------------------------------------------------------------------------------------ */
+/* ---- the worker that does nothing ------------------------------------------------------------ */
 
 static uint64_t say_hello(struct side *side) {
   Darkroom__V1__ModelInfo model = DARKROOM__V1__MODEL_INFO__INIT, *models[] = {&model};
@@ -194,7 +225,7 @@ static void *work(void *unused) {
   return NULL;
 }
 
-/* ---- the client ------------------------------------------------------------------------------------------------------ */
+/* ---- the client ------------------------------------------------------------------------------ */
 
 static void submit(struct side *side, uint64_t correlation) {
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
@@ -206,7 +237,8 @@ static void submit(struct side *side, uint64_t correlation) {
   say(side, WIRE_SUBMIT, correlation, &message.base);
 }
 
-/* Waits for the id, then for the end, of any submit; the correlation number of the one that ended. */
+/* Waits for the id, then for the end, of any submit; the correlation number of the one that ended.
+ */
 static uint64_t hear_end(struct side *side, int64_t *accepted_ns) {
   for (;;) {
     const ProtobufCMessage *message = hear(side, WAIT_MS);
@@ -236,7 +268,8 @@ static void print_spread(const char *name, double *ms, int count) {
 }
 
 static void bench_one_by_one(struct side *side, int rounds) {
-  double *end_ms = malloc((size_t)rounds * sizeof *end_ms), *accepted_ms = malloc((size_t)rounds * sizeof *accepted_ms);
+  double *end_ms = malloc((size_t)rounds * sizeof *end_ms),
+         *accepted_ms = malloc((size_t)rounds * sizeof *accepted_ms);
   assert(end_ms != NULL && accepted_ms != NULL);
   for (int i = -WARM_ROUNDS; i < rounds; i++) {
     int64_t started = clock_ns(), accepted = started;
@@ -265,17 +298,19 @@ static void bench_many(struct side *side, int jobs) {
       submit(side, (uint64_t)++sent);
     }
   }
-  printf("queue_jobs_with_%d_outstanding %.0f jobs/s\n", OUTSTANDING, jobs / ((double)(clock_ns() - started) / 1e9));
+  printf("queue_jobs_with_%d_outstanding %.0f jobs/s\n", OUTSTANDING,
+         jobs / ((double)(clock_ns() - started) / 1e9));
 }
 
 int main(int argc, char **argv) {
-  int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS;
+  int rounds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : ROUNDS;
   struct place place;
   char broker[512];
   struct side client;
   pthread_t worker;
   const char *slash = strstr(argv[0], "tests/bench");
-  snprintf(broker, sizeof broker, "%.*sdarkroom-broker", slash != NULL ? (int)(slash - argv[0]) : 0, argv[0]);
+  snprintf(broker, sizeof broker, "%.*sdarkroom-broker", slash != NULL ? (int)(slash - argv[0]) : 0,
+           argv[0]);
   start_place(&place, slash != NULL ? broker : "darkroom-broker");
   snprintf(endpoint, sizeof endpoint, "%s", place.endpoint);
   zmq_context = zmq_ctx_new();

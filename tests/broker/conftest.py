@@ -51,8 +51,8 @@ def broker(brokers):
 def peers(context):
     made = []
 
-    def make(kind, broker, *arguments, **options):
-        peer = kind(context, broker.endpoint, *arguments, **options)
+    def make(peer_type, broker, *arguments, **options):
+        peer = peer_type(context, broker.endpoint, *arguments, **options)
         made.append(peer)
         return peer
 

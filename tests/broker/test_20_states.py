@@ -46,9 +46,9 @@ def test_fail_permanent(worker, client):
 
 
 def test_crashes_on_two_workers_quarantine(redis, peers, broker, client):
+    workers = [peers(Worker, broker, name) for name in ("w1", "w2")]
     job = client.submit(watch=True).id
-    for name, state in (("w1", "QUEUED"), ("w2", "QUARANTINED")):
-        worker = peers(Worker, broker, name)
+    for worker, state in zip(workers, ("QUEUED", "QUARANTINED")):
         assign = worker.take_job()
         worker.start(assign)
         assert worker.fail(assign, "CRASH", "ERROR_ENGINE", "signal 11") == "OK"

@@ -27,7 +27,7 @@ class FakeBroker:
 
     def __init__(self, endpoint, handle):
         self.endpoint, self.handle = endpoint, handle
-        self.requests = []
+        self.requests, self.correlations = [], []
         self.socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.socket.linger = 0
         self.socket.bind(endpoint)
@@ -58,10 +58,11 @@ class FakeBroker:
         assert magic == b"DK" and version == 1
         request = VERBS[verb].FromString(payload)
         self.requests.append(request)
+        self.correlations.append(correlation)
 
-        def answer(message):
-            head = struct.pack("<2sBBQ", b"DK", 1, ANSWERS[type(message)], correlation)
-            self.socket.send_multipart([peer, head, message.SerializeToString()])
+        def answer(message, number=correlation, version=1, payload=None):
+            head = struct.pack("<2sBBQ", b"DK", version, ANSWERS[type(message)], number)
+            self.socket.send_multipart([peer, head, message.SerializeToString() if payload is None else payload])
 
         self.handle(self, request, answer)
 

@@ -194,6 +194,7 @@ def test_watches_again_after_silence(play, tmp_path):
     broker = play(handle)
     done = run("generate", "a lake", broker=broker)
     assert done.returncode == 0 and len(broker.seen(pb.Submit)) == 1 and len(broker.seen(pb.Watch)) == 1
+    assert len(set(broker.correlations)) == 1, "a second number would be a second watcher at the broker"
 
 
 def test_a_broker_that_comes_back(play, tmp_path):
@@ -244,6 +245,46 @@ def test_refusals_have_their_exit_codes(play, code, exit_code):
         done = run(*words, broker=broker)
         assert done.returncode == exit_code, (words, done.stderr)
         assert b"field model; must be demo" in done.stderr and done.stdout == b""
+
+
+def test_a_full_queue_is_asked_again_when_the_broker_says_so(play, tmp_path):
+    works = renders(tmp_path)
+
+    def handle(broker, request, answer):
+        if len(broker.requests) < 3:
+            answer(pb.Error(code=pb.ERROR_EXHAUSTED, message="the queue is full", retry_after_ms=100))
+        else:
+            works(broker, request, answer)
+    assert run("submit", "x", broker=play(handle)).returncode == 0
+    assert run("generate", "x", broker=play(handle)).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["status"], ["generate", "x"]])
+@pytest.mark.parametrize("oddity", [
+    dict(version=2), dict(payload=b"\x0a\x05x"), dict(payload=b"\x0a\x02\xff\xff"), dict(payload=b"\xff" * 200)])
+def test_answers_that_cannot_be_read(play, words, oddity):
+    def handle(broker, request, answer):
+        answer(pb.FleetStatus(version="1"), **oddity)
+    done = run(*words, broker=play(handle))
+    assert done.returncode == 76 and done.stdout == b"", done.stderr
+
+
+def test_answers_to_others_are_passed_over(play):
+    def handle(broker, request, answer):
+        answer(pb.Error(code=pb.ERROR_INTERNAL, message="not for you"), number=99999)
+        answer(pb.FleetStatus(version="mine"))
+        answer(pb.FleetStatus(version="late"))
+    assert b"mine" in run("status", broker=play(handle)).stdout
+
+
+def test_stdout_that_is_full(play, tmp_path):
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run([PROGRAM, "--broker", play(renders(tmp_path)).endpoint, "generate", "x", "-o", "-"],
+                                 stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=30)
+        assert process.returncode == 73, process.stderr
+        process = subprocess.run([PROGRAM, "--broker", play(answers(pb.FleetStatus(version="1"))).endpoint, "status"],
+                                 stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=30)
+        assert process.returncode == 73, process.stderr
 
 
 # ---- Ctrl-C -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 """Makes tests/model/goldens: what diffusers computes with the tiny models, for our engine to agree with.
 
     python3 models/fixtures.py build/fixtures
-    python3 tests/model/make_goldens.py build/fixtures tests/model/goldens     # with tests/model/requirements.txt
+    python3 tests/model/make_goldens.py build/fixtures tests/model/goldens tests/model/sd15   # see requirements.txt
 
 tiny.safetensors holds, for MODEL in tiny-eps, tiny-v (the same weights, another scheduler config):
     embedding.prompt, embedding.negative   f32 [77, 32]      the text encoder's last hidden state
@@ -12,21 +12,28 @@ tiny.safetensors holds, for MODEL in tiny-eps, tiny-v (the same weights, another
     MODEL.SAMPLER.latents                  f32 [8, 4, 8, 8]  after each of 8 steps
     MODEL.SAMPLER.pixels                   u8 [64, 64, 3]
     MODEL.noise                            f32 [4, 8, 8]     the first noise of the seed
+and for each VARIANT of other shapes, its weights by the same hash as those of models/fixtures.py:
+    VARIANT.embedding  VARIANT.unet.{input,output}  VARIANT.decode.{latents,pixels}
 SAMPLER is euler, euler_a, ddim, dpmpp_2m or one of them with _karras. diffusers has no ancestral Euler with Karras
 spacing: there the ancestral scheduler is given the timesteps and sigmas of the plain one, which is what k-diffusion
-does. goldens.json has the parameters, and token ids by CLIPTokenizerFast for texts that are easy to get wrong.
+does. goldens.json has the parameters, the variants' configs, token ids by CLIPTokenizerFast for texts that are easy to get
+wrong, and for Stable Diffusion 1.5 (configs alone) how many tensors and values each network has, with the sha256 of
+the sorted lines "NAME [SHAPE]" of all its tensors.
 """
+import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 
 import diffusers
+import numpy as np
 import torch
 import transformers
-from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, StableDiffusionPipeline)
+from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
+                       EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel)
 from safetensors.torch import save_file
-from transformers import CLIPTokenizerFast
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
 PROMPT, NEGATIVE = "a red house by the lake at night", "snow and rain"
 SEED, STEPS, GUIDANCE, SIDE = 1234, 8, 7.5, 64
@@ -116,7 +123,89 @@ def tokens(folder):
     return [{"text": text, "ids": fast(text, padding="max_length", truncation=True).input_ids} for text in TEXTS]
 
 
-def main(fixtures, folder):
+def full_size(configs):
+    """Names and shapes at full size, from modules without memory."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(f"{configs}/unet"))
+        vae = AutoencoderKL.from_config(AutoencoderKL.load_config(f"{configs}/vae"))
+        text = CLIPTextModel(CLIPTextConfig.from_pretrained(f"{configs}/text_encoder"))
+    facts = {}
+    for name, module, skipped in (("text_encoder", text, ()), ("unet", unet, ()), ("vae", vae, ("encoder.", "quant_conv."))):
+        tensors = {key: value for key, value in module.named_parameters() if not key.startswith(tuple(skipped))}
+        lines = "".join(sorted(f"{key} {list(value.shape)}\n" for key, value in tensors.items()))
+        facts[name] = dict(tensors=len(tensors), values=sum(value.numel() for value in tensors.values()),
+                           sha256=hashlib.sha256(lines.encode()).hexdigest())
+    return facts
+
+
+VARIANTS = {
+    "four-levels": dict(  # SD 1.5's shape, narrow
+        text_encoder=dict(vocab_size=568, hidden_size=24, intermediate_size=40, num_hidden_layers=3,
+                          num_attention_heads=3, hidden_act="gelu", layer_norm_eps=1e-4),
+        unet=dict(sample_size=8, block_out_channels=[8, 16, 24, 24], layers_per_block=2, attention_head_dim=[2, 4, 3, 3],
+                  norm_num_groups=4, cross_attention_dim=24, norm_eps=1e-4,
+                  down_block_types=["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
+                  up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3),
+        vae=dict(block_out_channels=[8, 16, 24], layers_per_block=2, norm_num_groups=4, latent_channels=4)),
+    "linear": dict(  # linear projections, several transformer layers, attention at the deep end as in SDXL
+        text_encoder=dict(vocab_size=568, hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+                          num_attention_heads=2, hidden_act="quick_gelu"),
+        unet=dict(sample_size=8, block_out_channels=[16, 8, 32], layers_per_block=1, attention_head_dim=[1, 2, 4],
+                  transformer_layers_per_block=[1, 2, 3], norm_num_groups=8, cross_attention_dim=16,
+                  use_linear_projection=True,
+                  down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+                  up_block_types=["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"]),
+        vae=dict(block_out_channels=[16, 8], layers_per_block=1, norm_num_groups=8, latent_channels=4,
+                 mid_block_add_attention=False, use_post_quant_conv=False, use_quant_conv=False)),
+}
+
+
+def hashed(component, module):
+    """Sets every parameter by the hash of models/fixtures.py."""
+    def mix(x):
+        x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        return x ^ x >> np.uint64(31)
+
+    for name, value in module.named_parameters():
+        fnv = 0xCBF29CE484222325
+        for byte in f"{component}/{name}".encode():
+            fnv = ((fnv ^ byte) * 0x100000001B3) & (2 ** 64 - 1)
+        with np.errstate(over="ignore"):
+            x = np.uint64(fnv) + np.uint64(0x9E3779B97F4A7C15) + np.arange(value.numel(), dtype=np.uint64)
+            u = (mix(x) >> np.uint64(40)).astype(np.float64) / 2 ** 23 - 1
+        if value.dim() > 1:
+            u = u / math.sqrt(math.prod(value.shape[1:]))
+        else:
+            u = 1 + 0.1 * u if name.endswith(".weight") else 0.1 * u
+        value.copy_(torch.from_numpy(u.astype(np.float32)).reshape(value.shape))
+    return module.eval()
+
+
+def variants(fixtures, out):
+    """One call of each network of other shapes; their configs go into goldens.json as the classes write them."""
+    pipe = StableDiffusionPipeline.from_pretrained(f"{fixtures}/tiny-eps", torch_dtype=torch.float32)
+    configs = {}
+    for variant, parts in VARIANTS.items():
+        pipe.text_encoder = hashed("text_encoder", CLIPTextModel(CLIPTextConfig(**parts["text_encoder"])))
+        pipe.unet = hashed("unet", UNet2DConditionModel(**parts["unet"]))
+        pipe.vae = hashed("vae", AutoencoderKL(
+            down_block_types=["DownEncoderBlock2D"] * len(parts["vae"]["block_out_channels"]),
+            up_block_types=["UpDecoderBlock2D"] * len(parts["vae"]["block_out_channels"]), **parts["vae"]))
+        text = torch.cat([embed(pipe, PROMPT), embed(pipe, NEGATIVE)])
+        x, timesteps = noise((2, 4, 10, 9), 4), torch.tensor(TIMESTEPS)
+        out[f"{variant}.embedding"] = text[0]
+        out[f"{variant}.unet.input"], out[f"{variant}.unet.output"] = x, pipe.unet(x, timesteps, text).sample
+        x = noise((1, 4, 5, 6), 5) * pipe.vae.config.scaling_factor
+        out[f"{variant}.decode.latents"] = x[0]
+        out[f"{variant}.decode.pixels"] = pixels_of(pipe.vae.decode(x / pipe.vae.config.scaling_factor).sample)
+        configs[variant] = {
+            "text_encoder": json.loads(pipe.text_encoder.config.to_json_string()),
+            "unet": json.loads(pipe.unet.to_json_string()), "vae": json.loads(pipe.vae.to_json_string())}
+    return configs
+
+
+def main(fixtures, folder, configs):
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     out = {}
@@ -126,13 +215,14 @@ def main(fixtures, folder):
         if model == "tiny-eps":
             parts(pipe, out)
         images(pipe, model, out)
+    shapes = variants(fixtures, out)
     Path(folder).mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, f"{folder}/tiny.safetensors")
     facts = dict(prompt=PROMPT, negative=NEGATIVE, seed=SEED, steps=STEPS, guidance=GUIDANCE, side=SIDE,
                  timesteps=TIMESTEPS, odd_timestep=ODD_TIMESTEP, samplers=list(SAMPLERS),
                  made_with=dict(diffusers=diffusers.__version__, torch=torch.__version__,
                                 transformers=transformers.__version__),
-                 tokens=tokens(f"{fixtures}/tiny-eps"))
+                 tokens=tokens(f"{fixtures}/tiny-eps"), sd15=full_size(configs), variants=shapes)
     Path(f"{folder}/goldens.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n")
 
 

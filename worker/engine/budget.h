@@ -3,9 +3,7 @@
 #ifndef DARKROOM_WORKER_ENGINE_BUDGET_H
 #define DARKROOM_WORKER_ENGINE_BUDGET_H
 
-#include <assert.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/status.h"
 
@@ -14,21 +12,11 @@ struct budget {
   size_t used;
 };
 
+/* EXHAUSTED when it would be more than the maximum: nothing is taken then. */
+enum status budget_take(struct budget *budget, size_t bytes);
+void budget_give(struct budget *budget, size_t bytes);
+
 /* a + b, SIZE_MAX where that is more than there can be. */
-static inline size_t budget_sum(size_t a, size_t b) { return b > SIZE_MAX - a ? SIZE_MAX : a + b; }
-
-static inline enum status budget_take(struct budget *budget, size_t bytes) {
-  if (bytes > budget->max - budget->used) {
-    return fail(EXHAUSTED, "%zu bytes wanted, %zu of %zu are taken", bytes, budget->used,
-                budget->max);
-  }
-  budget->used += bytes;
-  return OK;
-}
-
-static inline void budget_give(struct budget *budget, size_t bytes) {
-  assert(bytes <= budget->used);
-  budget->used -= bytes;
-}
+size_t budget_sum(size_t a, size_t b);
 
 #endif

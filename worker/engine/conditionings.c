@@ -2,6 +2,7 @@
  * scan costs nothing. */
 #include "worker/engine/conditionings.h"
 
+#include <assert.h>
 #include <string.h>
 
 struct conditionings {

@@ -13,6 +13,7 @@
 #include "worker/engine/report.h"
 
 #define MESSAGE_BYTES_MAX ((size_t)UNPACK_BYTES_MAX)
+#define RETRY_MS 10 /* how soon an idle engine looks again whether there is memory */
 
 /* An admission that found no room yet: packed, tried again after every turn. */
 struct pending {
@@ -152,12 +153,11 @@ static bool done(const struct child *child) {
          (child->finishing && child->pending_count == 0 && !engine_busy(child->engine));
 }
 
-/* Waits for orders while there is nothing to do. */
+/* Waits until the parent wants something; only while there is nothing to do. */
 static void wait_for_orders(struct child *child) {
   struct pollfd poller = {.fd = child->pipe.fd, .events = POLLIN};
   poller.events |= pipe_waiting(&child->pipe) ? POLLOUT : 0;
-  poll(&poller, 1, engine_busy(child->engine) ? 0 : -1);
-  child->reporter.lost = child->reporter.lost || pipe_flush(&child->pipe) != OK;
+  poll(&poller, 1, child->pending_count > 0 ? RETRY_MS : -1);
 }
 
 static enum status loop(struct child *child) {
@@ -169,8 +169,10 @@ static enum status loop(struct child *child) {
     }
     if (engine_busy(child->engine)) {
       TRY(engine_turn(child->engine));
+    } else {
+      wait_for_orders(child);
     }
-    wait_for_orders(child);
+    child->reporter.lost = child->reporter.lost || pipe_flush(&child->pipe) != OK;
   }
 }
 

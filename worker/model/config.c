@@ -172,9 +172,6 @@ static bool read_one(const struct config_key *row, const json_t *value, int *out
 
 static bool read_list(const struct config_key *row, const json_t *value, struct config_list *out) {
   *out = (struct config_list){0};
-  if (json_is_null(value)) {
-    return row->kind == CONFIG_INTEGERS;
-  }
   if (!json_is_array(value)) {
     out->scalar = true;
     out->count = 1;

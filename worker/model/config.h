@@ -23,7 +23,7 @@ enum config_kind {
   CONFIG_NUMBER,   /* double              within min..max */
   CONFIG_FLAG,     /* bool */
   CONFIG_WORD,     /* int                 index in `accepted` */
-  CONFIG_INTEGERS, /* struct config_list  a list, or one number for all; null: count 0 */
+  CONFIG_INTEGERS, /* struct config_list  a list, or one number for all */
   CONFIG_WORDS,    /* struct config_list  a list of indices in `accepted` */
   CONFIG_ONLY,     /* nothing is read: what is implemented is in `accepted` */
   CONFIG_ANY,      /* nothing is read: has no influence on the picture */

@@ -92,7 +92,7 @@ static enum status clip_read(const char *folder, struct clip_facts *out) {
 
 struct unet_config {
   struct unet_facts facts;
-  struct config_list channels, down, up, head_dim, heads, transformer_layers;
+  struct config_list channels, down, up, heads, transformer_layers;
   double epsilon;
 };
 #define UNET(member) offsetof(struct unet_config, member)
@@ -105,8 +105,7 @@ static const struct config_key unet_keys[] = {
      .accepted = "'DownBlock2D'|'CrossAttnDownBlock2D'"},
     {"up_block_types", CONFIG_WORDS, UNET(up), .accepted = "'UpBlock2D'|'CrossAttnUpBlock2D'"},
     {"layers_per_block", CONFIG_INTEGER, UNET(facts.layers_per_block), 1, 16, .standard = "2"},
-    {"attention_head_dim", CONFIG_INTEGERS, UNET(head_dim), 1, 256, .standard = "8"},
-    {"num_attention_heads", CONFIG_INTEGERS, UNET(heads), 1, 256, .standard = "null"},
+    {"attention_head_dim", CONFIG_INTEGERS, UNET(heads), 1, 256, .standard = "8"},
     {"transformer_layers_per_block", CONFIG_INTEGERS, UNET(transformer_layers), 1, 32,
      .standard = "1"},
     {"cross_attention_dim", CONFIG_INTEGER, UNET(facts.cross_width), 1, WIDTH_MAX,
@@ -114,6 +113,7 @@ static const struct config_key unet_keys[] = {
     {"norm_num_groups", CONFIG_INTEGER, UNET(facts.groups), 1, GROUP_WIDTH_MAX, .standard = "32"},
     {"norm_eps", CONFIG_NUMBER, UNET(epsilon), 0, 1, .standard = "1e-5"},
     {"_class_name", CONFIG_ONLY, .accepted = "'UNet2DConditionModel'"},
+    {"num_attention_heads", CONFIG_ONLY, .accepted = "null"}, /* diffusers refuses it as well */
     {"use_linear_projection", CONFIG_ONLY,
      .accepted = "false|true"}, /* the same arithmetic; shapes are read alike */
     {"mid_block_type", CONFIG_ONLY, .accepted = "'UNetMidBlock2DCrossAttn'"},
@@ -201,10 +201,8 @@ static enum status unet_lists(const struct unet_config *config, struct unet_fact
     return refuse_levels(name, "up_block_types", config->up.count, out->levels);
   }
   /* In these configs attention_head_dim is the number of heads: a slip that diffusers keeps for
-   * compatibility (diffusers#2011). num_attention_heads wins where it is given. */
-  bool named = config->heads.count > 0;
-  TRY(spread(named ? "num_attention_heads" : "attention_head_dim",
-             named ? &config->heads : &config->head_dim, out->levels, out->heads));
+   * compatibility (diffusers#2011). */
+  TRY(spread("attention_head_dim", &config->heads, out->levels, out->heads));
   TRY(spread("transformer_layers_per_block", &config->transformer_layers, out->levels,
              out->transformer_layers));
   for (int i = 0; i < out->levels; i++) {

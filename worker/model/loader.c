@@ -81,26 +81,23 @@ enum status load_conv(struct loader *loader, const char *name, int64_t outputs, 
   return pack(loader, &source, out);
 }
 
-/* Copies part after the rows that `joined` has already; the first part decides the type. */
-static enum status append_rows(const char *name, const struct tensor *part, int64_t first,
+/* Copies the part to its place: parts are of one size. The first part decides the type. */
+static enum status append_part(const char *name, const struct tensor *part, int64_t index,
                                struct tensor *joined) {
   if (part->element != joined->element) {
     return REFUSE("\"%s\" is %s, the tensors it is joined with are %s", name,
                   element_name(part->element), element_name(joined->element));
   }
-  size_t row_bytes = tensor_bytes(joined) / (size_t)joined->shape[0];
-  memcpy((char *)joined->data + (size_t)first * row_bytes, part->data, tensor_bytes(part));
+  size_t bytes = tensor_bytes(part);
+  memcpy((char *)joined->data + (size_t)index * bytes, part->data, bytes);
   return OK;
 }
 
-static enum status take_joined(struct loader *loader, const struct tensor *first, int64_t rows,
+/* Room for `count` parts like this one, rows under rows. */
+static enum status take_joined(struct loader *loader, const struct tensor *part, int64_t count,
                                struct tensor *out) {
-  *out = (struct tensor){0};
-  if (first->data == NULL) {
-    return OK;
-  }
-  struct tensor like = *first;
-  like.shape[0] = rows;
+  struct tensor like = *part;
+  like.shape[0] *= count;
   return tensor_take(loader->scratch, like.element, like.rank, like.shape, out);
 }
 
@@ -110,17 +107,20 @@ static enum status join(struct loader *loader, const char *prefix, const char *c
   while (parts[count] != NULL) {
     count++;
   }
+  *out = (struct weight_source){0};
   for (int64_t i = 0; i < count; i++) {
     struct module_name name = name_of("%s.%s", prefix, parts[i]);
     struct weight_source part;
     TRY(take_matrix(loader, name.text, each, &part));
     if (i == 0) {
-      TRY(take_joined(loader, &part.kernel, count * each.outputs, &out->kernel));
-      TRY(take_joined(loader, &part.bias, count * each.outputs, &out->bias));
+      TRY(take_joined(loader, &part.kernel, count, &out->kernel));
     }
-    TRY(append_rows(name.text, &part.kernel, i * each.outputs, &out->kernel));
+    if (i == 0 && each.bias) {
+      TRY(take_joined(loader, &part.bias, count, &out->bias));
+    }
+    TRY(append_part(name.text, &part.kernel, i, &out->kernel));
     if (each.bias) {
-      TRY(append_rows(name.text, &part.bias, i * each.outputs, &out->bias));
+      TRY(append_part(name.text, &part.bias, i, &out->bias));
     }
   }
   return OK;

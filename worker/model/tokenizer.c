@@ -104,34 +104,26 @@ void tokenizer_close(struct tokenizer **pointer) {
 
 /* ---- one word ---- */
 
-/* A word being joined: symbols in a list, each with the merge it would make with the one after it.
+/* A word being joined is a list of symbols, each with the merge it would make with the one after.
  */
-struct symbols {
-  int count;
-  int32_t *id;
-  int *next; /* index of the following symbol, -1 at the end */
-  const struct merge **merge;
+struct symbol {
+  int32_t id;
+  int next; /* index of the following symbol, -1 at the end */
+  const struct merge *merge;
 };
 
-static enum status symbols_take(struct arena *scratch, size_t most, struct symbols *out) {
-  out->id = arena_take(scratch, (most + 1) * sizeof *out->id);
-  out->next = arena_take(scratch, (most + 1) * sizeof *out->next);
-  out->merge = arena_take(scratch, (most + 1) * sizeof *out->merge);
-  return out->id != NULL && out->next != NULL && out->merge != NULL ? OK : EXHAUSTED;
-}
-
-static void find_merge(const struct vocabulary *vocabulary, struct symbols *symbols, int at) {
-  int next = symbols->next[at];
-  symbols->merge[at] =
-      next < 0 ? NULL : vocabulary_merge(vocabulary, symbols->id[at], symbols->id[next]);
+static void find_merge(const struct vocabulary *vocabulary, struct symbol *symbols, int at) {
+  int next = symbols[at].next;
+  symbols[at].merge =
+      next < 0 ? NULL : vocabulary_merge(vocabulary, symbols[at].id, symbols[next].id);
 }
 
 static void symbols_start(const struct vocabulary *vocabulary, const uint8_t *word, int length,
-                          struct symbols *symbols) {
+                          struct symbol *symbols) {
   for (int i = 0; i < length; i++) {
     bool last = i == length - 1;
-    symbols->id[i] = last ? vocabulary->last_byte[word[i]] : vocabulary->byte[word[i]];
-    symbols->next[i] = last ? -1 : i + 1;
+    symbols[i].id = last ? vocabulary->last_byte[word[i]] : vocabulary->byte[word[i]];
+    symbols[i].next = last ? -1 : i + 1;
   }
   for (int i = 0; i < length; i++) {
     find_merge(vocabulary, symbols, i);
@@ -140,12 +132,12 @@ static void symbols_start(const struct vocabulary *vocabulary, const uint8_t *wo
 
 /* Joins the first pair of the lowest rank again and again until no two neighbours join (Sennrich et
  * al. 2016). */
-static void symbols_join(const struct vocabulary *vocabulary, struct symbols *symbols) {
+static void symbols_join(const struct vocabulary *vocabulary, struct symbol *symbols) {
   for (;;) {
     int best = -1, before_best = -1, before = -1;
-    for (int at = 0; at >= 0; before = at, at = symbols->next[at]) {
-      const struct merge *merge = symbols->merge[at];
-      if (merge != NULL && (best < 0 || merge->rank < symbols->merge[best]->rank)) {
+    for (int at = 0; at >= 0; before = at, at = symbols[at].next) {
+      const struct merge *merge = symbols[at].merge;
+      if (merge != NULL && (best < 0 || merge->rank < symbols[best].merge->rank)) {
         best = at;
         before_best = before;
       }
@@ -153,8 +145,8 @@ static void symbols_join(const struct vocabulary *vocabulary, struct symbols *sy
     if (best < 0) {
       return;
     }
-    symbols->id[best] = symbols->merge[best]->result;
-    symbols->next[best] = symbols->next[symbols->next[best]];
+    symbols[best].id = symbols[best].merge->result;
+    symbols[best].next = symbols[symbols[best].next].next;
     find_merge(vocabulary, symbols, best);
     if (before_best >= 0) {
       find_merge(vocabulary, symbols, before_best);
@@ -180,7 +172,7 @@ static bool is_word(const char *word, size_t length, const char *text) {
 }
 
 static void encode_word(const struct tokenizer *tokenizer, const char *word, size_t length,
-                        struct symbols *symbols, struct output *output) {
+                        struct symbol *symbols, struct output *output) {
   if (is_word(word, length, "<|startoftext|>")) {
     emit(output, tokenizer->start);
     return;
@@ -191,13 +183,13 @@ static void encode_word(const struct tokenizer *tokenizer, const char *word, siz
   }
   symbols_start(&tokenizer->vocabulary, (const uint8_t *)word, (int)length, symbols);
   symbols_join(&tokenizer->vocabulary, symbols);
-  for (int at = 0; at >= 0; at = symbols->next[at]) {
-    emit(output, symbols->id[at] == SYMBOL_NONE ? tokenizer->unknown : symbols->id[at]);
+  for (int at = 0; at >= 0; at = symbols[at].next) {
+    emit(output, symbols[at].id == SYMBOL_NONE ? tokenizer->unknown : symbols[at].id);
   }
 }
 
 static enum status encode_words(const struct tokenizer *tokenizer, const struct bytes *text,
-                                struct symbols *symbols, struct output *output) {
+                                struct symbol *symbols, struct output *output) {
   pcre2_match_data *match = pcre2_match_data_create_from_pattern(tokenizer->words, NULL);
   if (match == NULL) {
     return fail(EXHAUSTED, "no memory for a prompt");
@@ -225,11 +217,8 @@ static enum status encode_text(const struct tokenizer *tokenizer, const struct b
                                struct output *output) {
   struct arena *scratch = NULL;
   TRY(arena_open(NULL, SCRATCH_BYTES_MAX, &scratch));
-  struct symbols symbols = {0};
-  enum status status = symbols_take(scratch, text->length, &symbols);
-  if (status == OK) {
-    status = encode_words(tokenizer, text, &symbols, output);
-  }
+  struct symbol *symbols = arena_take(scratch, (text->length + 1) * sizeof *symbols);
+  enum status status = symbols != NULL ? encode_words(tokenizer, text, symbols, output) : EXHAUSTED;
   arena_close(&scratch);
   return status;
 }

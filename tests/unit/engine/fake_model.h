@@ -107,7 +107,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
     for (int64_t i = 0; i < count; i++) {
       y[i] = tanhf(x[i] * (0.5f + embedding[0])) + predict->timesteps[b] / 2000.0f +
              (float)i / (float)count;
-      y[i] += fake.restless ? (float)fake.calls : 0.0f;
+      y[i] += fake.restless ? (float)fake.calls * 0.01f : 0.0f;
       y[i] = embedding[2] > 0.0f ? 1000.0f : y[i];
       y[i] = embedding[1] > 0.0f && predict->timesteps[b] < 500.0f ? INFINITY : y[i];
     }

@@ -61,7 +61,7 @@ static void values_that_are_accepted(void **state) {
     const char *file, *key, *value;
   } rows[] = {
       {"unet/config.json", "attention_head_dim", "[2, 4]"},
-      {"unet/config.json", "num_attention_heads", "[4, 4]"},
+      {"unet/config.json", "num_attention_heads", "null"},
       {"unet/config.json", "resnet_out_scale_factor", "1.0"},
       {"unet/config.json", "use_linear_projection", "true"},
       {"unet/config.json", "transformer_layers_per_block", "[1, 2]"},
@@ -98,6 +98,8 @@ static void values_that_are_refused(void **state) {
       {"unet/config.json", "attention_head_dim", "[2, 3]",
        "64 channels are not a multiple of 3 heads"},
       {"unet/config.json", "attention_head_dim", "[2, 4, 4]", "has 3 entries"},
+      {"unet/config.json", "num_attention_heads", "8", "num_attention_heads is 8"},
+      {"unet/config.json", "attention_head_dim", "null", "attention_head_dim is null"},
       {"unet/config.json", "attention_head_dim", "0", "allowed: 1 to 256"},
       {"unet/config.json", "attention_head_dim", "2.5", "attention_head_dim is 2.5"},
       {"unet/config.json", "cross_attention_dim", "64", "but the text encoder gives 32"},

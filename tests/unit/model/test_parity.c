@@ -24,6 +24,7 @@ static int open_on(void **state, const char *device, double tolerance, int pixel
   return 0;
 }
 static int open_ref(void **state) { return open_on(state, "ref", 1e-3, 1); }
+static int open_f32(void **state) { return open_on(state, "cpu in f32", 1e-3, 1); }
 /* bf16 has 8 bits: what it costs in the pictures is measured elsewhere, here it must only be the
  * same picture. */
 static int open_cpu(void **state) { return open_on(state, "cpu", 4e-2, 8); }
@@ -154,14 +155,19 @@ int main(void) {
 #define ON(test, device) cmocka_unit_test_setup_teardown(test, open_##device, close_fixture)
   const struct CMUnitTest tests[] = {
       ON(text_embeddings, ref),
-      ON(unet_call, ref),
-      ON(unet_call_of_odd_size, ref),
-      ON(decoded_picture, ref),
-      ON(picture_that_is_not_finite, ref),
+      ON(text_embeddings, f32),
       ON(text_embeddings, cpu),
+      ON(unet_call, ref),
+      ON(unet_call, f32),
       ON(unet_call, cpu),
+      ON(unet_call_of_odd_size, ref),
+      ON(unet_call_of_odd_size, f32),
       ON(unet_call_of_odd_size, cpu),
+      ON(decoded_picture, ref),
+      ON(decoded_picture, f32),
       ON(decoded_picture, cpu),
+      ON(picture_that_is_not_finite, ref),
+      ON(picture_that_is_not_finite, cpu),
   };
   return cmocka_run_group_tests_name("parity", tests, NULL, NULL);
 }

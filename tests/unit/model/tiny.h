@@ -1,5 +1,4 @@
-/* tiny.h - what the tests of models share: the tiny models, the goldens, and a device to run them
- * on. */
+/* tiny.h - what the tests of models share: the tiny models, the goldens, a device. */
 #ifndef DARKROOM_TESTS_UNIT_MODEL_TINY_H
 #define DARKROOM_TESTS_UNIT_MODEL_TINY_H
 
@@ -7,8 +6,7 @@
 #include "worker/model/config.h"
 #include "worker/model/model.h"
 #include "worker/model/safetensors.h"
-/* cmocka asks for the first three, and has a macro `fail` that would break base/status.h below it
- */
+/* cmocka wants the first three, and its macro `fail` would break base/status.h below it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -65,19 +63,22 @@ static inline const char *tiny_folder(const char *model) {
   return path;
 }
 
-/* A device with two arenas and a tiny model on it. */
+/* A device ("ref", "cpu", "cpu in f32") with two arenas and a tiny model on it. */
 struct tiny {
   struct device *device;
   struct arena *keep, *turn;
   struct model *model;
 };
-static inline void tiny_open(struct tiny *tiny, const char *device, const char *model) {
-  struct device_settings settings = {.threads = 2};
-  struct model_source source = {.folder = tiny_folder(model)};
-  assert_ok(device_open(device, &settings, &tiny->device));
+static inline void tiny_open_folder(struct tiny *tiny, const char *device, const char *folder) {
+  struct device_settings settings = {.threads = 2, .force_f32 = strstr(device, "f32") != NULL};
+  struct model_source source = {.folder = folder};
+  assert_ok(device_open(strstr(device, "cpu") != NULL ? "cpu" : device, &settings, &tiny->device));
   assert_ok(device_arena(tiny->device, TINY_ARENA_BYTES, &tiny->keep));
   assert_ok(device_arena(tiny->device, TINY_ARENA_BYTES, &tiny->turn));
   assert_ok(model_open(tiny->device, &source, &tiny->model));
+}
+static inline void tiny_open(struct tiny *tiny, const char *device, const char *model) {
+  tiny_open_folder(tiny, device, tiny_folder(model));
 }
 static inline void tiny_close(struct tiny *tiny) {
   model_close(&tiny->model);

@@ -60,10 +60,14 @@ static void test_logfmt(void **state) {
   log_event("job_succeeded", "job=%s ms=%d rate=%.2f where=%s:%d big=%llu size=%zu star=%.*s", "j1",
             12, 1.5, "host", 80, 1ULL << 60, (size_t)7, 3, "abcdef");
   log_event("bare", NULL);
+  log_event("integers", "u=%u x=%#x c=%c i=%5d ld=%ld hu=%hu llu=%llu zero=%%", UINT32_MAX, 255U,
+            'c', -3, -4L, (unsigned short)65535, (unsigned long long)UINT64_MAX);
   assert_string_equal(
       end_capture(), HEAD
       "job_succeeded job=j1 ms=12 rate=1.50 where=host:80 big=1152921504606846976 size=7 "
-      "star=abc\n" HEAD "bare\n");
+      "star=abc\n" HEAD "bare\n" HEAD
+      "integers u=4294967295 x=0xff c=c i=\"   -3\" ld=-4 hu=65535 "
+      "llu=18446744073709551615 zero=%\n");
 }
 
 static void test_values_cannot_forge_pairs(void **state) {

@@ -171,6 +171,32 @@ static void test_too_large_is_not_sent(void **state) {
   assert_int_equal(message.got, WIRE_NOTHING);
 }
 
+/* What a stranger can make us hold is bounded before anything is read: the frame's length alone
+ * ends the connection, and others are served on. */
+static void test_oversized_frames_end_the_connection(void **state) {
+  (void)state;
+  char endpoint[64];
+  size_t bytes = sizeof endpoint;
+  int linger = 0;
+  void *stranger = zmq_socket(context, ZMQ_DEALER);
+  void *other = zmq_socket(context, ZMQ_DEALER);
+  static uint8_t large[FRAME_BYTES_MAX + 1];
+  assert_int_equal(zmq_bind(router, "tcp://127.0.0.1:*"), 0);
+  assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &bytes), 0);
+  zmq_setsockopt(stranger, ZMQ_LINGER, &linger, sizeof linger);
+  assert_int_equal(zmq_connect(stranger, endpoint), 0);
+  assert_true(zmq_send(stranger, large, sizeof large, 0) > 0);
+  zmq_pollitem_t item = {.socket = router, .events = ZMQ_POLLIN};
+  assert_int_equal(zmq_poll(&item, 1, 300), 0);
+  assert_int_equal(wire_socket_options(other, WIRE_ROLE_PEER), OK);
+  assert_int_equal(zmq_connect(other, endpoint), 0);
+  assert_int_equal(wire_send_packed(other, NULL, WIRE_SUBMIT, 1, large, FRAME_BYTES_MAX), OK);
+  assert_int_equal(receive(router), WIRE_MESSAGE);
+  assert_int_equal(message.payload_bytes, FRAME_BYTES_MAX);
+  zmq_close(stranger);
+  zmq_close(other);
+}
+
 static void test_verb_table(void **state) {
   (void)state;
   int count = 0;
@@ -310,6 +336,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_bad_frames, start, stop),
       cmocka_unit_test_setup_teardown(test_a_peer_that_is_gone_is_unavailable, start, stop),
       cmocka_unit_test_setup_teardown(test_too_large_is_not_sent, start, stop),
+      cmocka_unit_test_setup_teardown(test_oversized_frames_end_the_connection, start, stop),
       cmocka_unit_test(test_verb_table),
       cmocka_unit_test_setup_teardown(test_texts_are_checked_on_the_wire, start, stop),
       cmocka_unit_test_setup_teardown(test_malformed_payloads, start, stop),

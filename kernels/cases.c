@@ -1,0 +1,479 @@
+/* cases.c - how a row of cases.def becomes tensors, and which op it calls. */
+#include "kernels/cases.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+#define CASE(op, name, place, ...) {#op, #name, place, __VA_ARGS__},
+const struct op_case op_cases[] = {
+#include "kernels/cases.def"
+};
+#undef CASE
+const int op_case_count = sizeof op_cases / sizeof op_cases[0];
+
+enum { INPUTS = 4 };
+#define CASE_BYTES_MAX ((size_t)8 << 30)
+
+struct case_run {
+  struct device *device;
+  const struct op_case *c;
+  const struct case_kind *kind;
+  int batch;
+  const int *identities;
+  struct arena *arena; /* on the device */
+  struct tensor inputs[INPUTS];
+  struct tensor y;
+  struct weight *weight;
+  struct norm norm;
+  struct tensor rows[INPUTS][BATCH_ROWS_MAX]; /* row b of an input, for ops that take rows */
+  const struct tensor *row_pointers[BATCH_ROWS_MAX];
+  float scalars[BATCH_ROWS_MAX];
+  int32_t *ids;
+};
+
+/* How cases of one op are prepared and run. */
+struct case_kind {
+  const char *op;
+  enum status (*prepare)(struct case_run *run);
+  enum status (*execute)(struct case_run *run);
+};
+
+/* ---- values ---- */
+
+static uint64_t splitmix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
+/* Even over +-sqrt(3), so of variance one, and holdable in bf16. */
+static float value_at(uint64_t stream, int64_t i) {
+  float unit = (float)(splitmix(splitmix(stream) + (uint64_t)i) >> 40) * 0x1p-23f - 1;
+  return bf16_to_f32(f32_to_bf16(unit * 1.7320508f));
+}
+
+static enum status put_values(struct case_run *run, const float *values, const struct tensor *to) {
+  void *host = malloc(tensor_bytes(to));
+  if (host == NULL) {
+    return fail(EXHAUSTED, "no memory for a case");
+  }
+  elements_from_f32(to->element, values, tensor_count(to), host);
+  enum status status = device_put(run->device, host, tensor_bytes(to), to);
+  free(host);
+  return status;
+}
+
+/* Streams from here on are shared by all rows: tables and norms. */
+enum { SHARED = 20 };
+
+/* Fills rows of a tensor, each from its identity. */
+static enum status fill(struct case_run *run, const struct tensor *to, int stream) {
+  float *values = malloc((size_t)tensor_count(to) * sizeof *values);
+  if (values == NULL) {
+    return fail(EXHAUSTED, "no memory for a case");
+  }
+  int64_t row = tensor_count(to) / to->shape[0];
+  for (int64_t i = 0; i < tensor_count(to); i++) {
+    int identity = stream < SHARED ? run->identities[i / row] : 0;
+    values[i] = value_at((uint64_t)(stream * 1000 + identity), stream < SHARED ? i % row : i);
+  }
+  enum status status = put_values(run, values, to);
+  free(values);
+  return status;
+}
+
+/* Shape [batch, height, width, channels] without the dimensions that the case does not have. */
+static int shape_of(const struct case_run *run, int64_t channels, int64_t *shape) {
+  int rank = 0;
+  shape[rank++] = run->batch;
+  if (run->c->height > 0) {
+    shape[rank++] = run->c->height;
+  }
+  if (run->c->width > 0) {
+    shape[rank++] = run->c->width;
+  }
+  shape[rank++] = channels;
+  return rank;
+}
+
+static enum status take_input(struct case_run *run, int index, enum element element, int64_t channels) {
+  int64_t shape[TENSOR_RANK_MAX];
+  int rank = shape_of(run, channels, shape);
+  TRY(tensor_take(run->arena, element, rank, shape, &run->inputs[index]));
+  return fill(run, &run->inputs[index], index);
+}
+
+static enum element activations(const struct case_run *run) { return device_element(run->device); }
+static enum element output_element(const struct case_run *run) {
+  return run->c->f32_out ? ELEMENT_F32 : activations(run);
+}
+
+static enum status take_output(struct case_run *run, int64_t channels) {
+  int64_t shape[TENSOR_RANK_MAX];
+  int rank = shape_of(run, channels, shape);
+  return tensor_take(run->arena, output_element(run), rank, shape, &run->y);
+}
+
+/* A weight of checkpoint shape, scaled so that sums stay near one. */
+static enum status take_weight(struct case_run *run, int rank, const int64_t *shape) {
+  int64_t count = 1, outputs = shape[0];
+  for (int i = 0; i < rank; i++) {
+    count *= shape[i];
+  }
+  uint16_t *values = malloc((size_t)(count + outputs) * sizeof *values);
+  if (values == NULL) {
+    return fail(EXHAUSTED, "no memory for a case");
+  }
+  float scale = 1 / sqrtf((float)(count / outputs));
+  for (int64_t i = 0; i < count + outputs; i++) {
+    values[i] = f32_to_bf16(value_at(77, i) * (i < count ? scale : 1));
+  }
+  struct weight_source source = {.kernel = {values, ELEMENT_BF16, rank, {1, 1, 1, 1}}};
+  memcpy(source.kernel.shape, shape, (size_t)rank * sizeof *shape);
+  if (!run->c->no_bias) {
+    source.bias = (struct tensor){values + count, ELEMENT_BF16, 1, {outputs, 1, 1, 1}};
+  }
+  enum status status = weight_pack(run->device, &source, &run->weight);
+  free(values);
+  return status;
+}
+
+static enum status take_norm(struct case_run *run, int64_t channels) {
+  run->norm = (struct norm){.epsilon = 1e-5f, .groups = run->c->groups};
+  TRY(tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(channels), &run->norm.gamma));
+  TRY(tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(channels), &run->norm.beta));
+  TRY(fill(run, &run->norm.gamma, SHARED));
+  return fill(run, &run->norm.beta, SHARED + 1);
+}
+
+/* ---- the ops ---- */
+
+static enum status prepare_matmul(struct case_run *run) {
+  TRY(take_weight(run, 2, (int64_t[]){run->c->outputs, run->c->inputs}));
+  TRY(take_input(run, 0, activations(run), run->c->inputs));
+  TRY(take_input(run, 1, output_element(run), run->c->outputs));
+  return take_output(run, run->c->outputs);
+}
+
+static const struct tensor *residual_of(const struct case_run *run) {
+  return run->c->residual == RESIDUAL_NONE ? NULL
+         : run->c->residual == RESIDUAL_APART ? &run->inputs[1] : &run->y;
+}
+
+static enum status execute_matmul(struct case_run *run) {
+  const struct matmul_options options = {run->c->activation, residual_of(run)};
+  return op_matmul(run->device, &run->inputs[0], run->weight, &options, &run->y);
+}
+
+/* The case's paddings, or "same" when it gives none. */
+static struct conv_options conv_options_of(const struct case_run *run) {
+  const struct op_case *c = run->c;
+  bool same = c->pad_before == 0 && c->pad_after == 0;
+  return (struct conv_options){.stride = c->stride, .pad_before = same ? c->kernel / 2 : c->pad_before,
+                               .pad_after = same ? c->kernel / 2 : c->pad_after,
+                               .channel_add = c->channel_add ? &run->inputs[2] : NULL,
+                               .residual = residual_of(run)};
+}
+
+static enum status prepare_conv2d(struct case_run *run) {
+  const struct op_case *c = run->c;
+  const struct conv_options options = conv_options_of(run);
+  int stride = c->stride == 0 ? 1 : c->stride, pads = options.pad_before + options.pad_after;
+  const int64_t y[] = {run->batch, (c->height + pads - c->kernel) / stride + 1,
+                       (c->width + pads - c->kernel) / stride + 1, c->outputs};
+  TRY(take_weight(run, 4, (int64_t[]){c->outputs, c->inputs, c->kernel, c->kernel}));
+  TRY(take_input(run, 0, activations(run), c->inputs));
+  TRY(tensor_take(run->arena, output_element(run), 4, y, &run->y));
+  TRY(tensor_take(run->arena, output_element(run), 4, y, &run->inputs[1]));
+  TRY(fill(run, &run->inputs[1], 1));
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, c->outputs), &run->inputs[2]));
+  return fill(run, &run->inputs[2], 2);
+}
+
+static enum status execute_conv2d(struct case_run *run) {
+  const struct conv_options options = conv_options_of(run);
+  return op_conv2d(run->device, &run->inputs[0], run->weight, &options, &run->y);
+}
+
+static enum status prepare_norm(struct case_run *run) {
+  TRY(take_norm(run, run->c->inputs));
+  TRY(take_input(run, 0, activations(run), run->c->inputs));
+  return take_output(run, run->c->inputs);
+}
+
+static enum status execute_group_norm(struct case_run *run) {
+  return op_group_norm(run->device, &run->inputs[0], &run->norm, run->c->silu, &run->y);
+}
+static enum status execute_layer_norm(struct case_run *run) {
+  return op_layer_norm(run->device, &run->inputs[0], &run->norm, &run->y);
+}
+
+/* Cuts an input into its rows, of one rank less. */
+static void cut_rows(struct case_run *run, int index) {
+  const struct tensor *t = &run->inputs[index];
+  for (int b = 0; b < run->batch; b++) {
+    struct tensor row = tensor_rows(t, b, 1);
+    run->rows[index][b] = tensor_view(&row, t->rank - 1, t->shape + 1);
+    run->row_pointers[b] = &run->rows[index][b];
+  }
+}
+
+static enum status prepare_attention(struct case_run *run) {
+  const struct op_case *c = run->c;
+  TRY(take_input(run, 0, activations(run), 3 * c->inputs));
+  int context = c->context > 0 ? c->context : 1;
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, context, 2 * c->inputs), &run->inputs[1]));
+  TRY(fill(run, &run->inputs[1], 1));
+  cut_rows(run, 1);
+  for (int b = 0; b < run->batch && c->context > 2; b++) { /* lengths differ, by the row's identity */
+    run->rows[1][b].shape[0] -= run->identities[b] % 3;
+  }
+  return take_output(run, c->inputs);
+}
+
+static enum status execute_attention(struct case_run *run) {
+  const struct tensor *qkv = &run->inputs[0];
+  int64_t width = run->c->inputs;
+  const struct attention attention = {.q = {qkv, 0}, .k = {qkv, width}, .v = {qkv, 2 * width},
+                                      .context = run->c->context > 0 ? run->row_pointers : NULL,
+                                      .heads = run->c->heads, .causal = run->c->causal};
+  return op_attention(run->device, &attention, &run->y);
+}
+
+static enum status prepare_geglu(struct case_run *run) {
+  TRY(take_input(run, 0, activations(run), 2 * run->c->outputs));
+  return take_output(run, run->c->outputs);
+}
+static enum status execute_geglu(struct case_run *run) { return op_geglu(run->device, &run->inputs[0], &run->y); }
+
+static enum status prepare_flat(struct case_run *run) {
+  TRY(take_input(run, 0, activations(run), run->c->inputs));
+  TRY(take_input(run, 1, activations(run), run->c->inputs));
+  return take_output(run, run->c->inputs);
+}
+static enum status execute_activate(struct case_run *run) {
+  return op_activate(run->device, &run->inputs[0], run->c->activation, &run->y);
+}
+static enum status execute_add(struct case_run *run) {
+  return op_add(run->device, &run->inputs[0], &run->inputs[1], &run->y);
+}
+
+static enum status prepare_concat(struct case_run *run) {
+  TRY(take_input(run, 0, activations(run), run->c->inputs));
+  TRY(take_input(run, 1, activations(run), run->c->outputs));
+  return take_output(run, run->c->inputs + run->c->outputs);
+}
+static enum status execute_concat(struct case_run *run) {
+  return op_concat(run->device, &run->inputs[0], &run->inputs[1], &run->y);
+}
+
+static enum status prepare_upsample(struct case_run *run) {
+  const struct op_case *c = run->c;
+  TRY(take_input(run, 0, activations(run), c->inputs));
+  return tensor_take(run->arena, activations(run),
+                     TENSOR_SHAPE(run->batch, 2 * c->height - c->pad_after, 2 * c->width - c->pad_after, c->inputs),
+                     &run->y);
+}
+static enum status execute_upsample(struct case_run *run) {
+  return op_upsample(run->device, &run->inputs[0], &run->y);
+}
+
+static enum status prepare_timesteps(struct case_run *run) {
+  for (int b = 0; b < run->batch; b++) {
+    run->scalars[b] = (float)(run->identities[b] * 331 % 1000) + 0.25f;
+  }
+  return take_output(run, run->c->outputs);
+}
+static enum status execute_timesteps(struct case_run *run) {
+  return op_timestep_embedding(run->device, run->scalars, &run->y);
+}
+
+/* inputs = words, outputs = width. */
+static enum status prepare_embed(struct case_run *run) {
+  const struct op_case *c = run->c;
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->inputs, c->outputs), &run->inputs[0]));
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->height, c->outputs), &run->inputs[1]));
+  TRY(fill(run, &run->inputs[0], SHARED + 2));
+  TRY(fill(run, &run->inputs[1], SHARED + 3));
+  run->ids = malloc((size_t)(run->batch * c->height) * sizeof *run->ids);
+  if (run->ids == NULL) {
+    return fail(EXHAUSTED, "no memory for a case");
+  }
+  for (int i = 0; i < run->batch * c->height; i++) {
+    uint64_t draw = splitmix((uint64_t)(run->identities[i / c->height] * 1000 + i % c->height));
+    run->ids[i] = (int32_t)(draw % (uint64_t)c->inputs);
+  }
+  return take_output(run, c->outputs);
+}
+static enum status execute_embed(struct case_run *run) {
+  return op_embed(run->device, &run->inputs[0], &run->inputs[1], run->ids, &run->y);
+}
+
+static enum status prepare_gather(struct case_run *run) {
+  TRY(take_input(run, 0, ELEMENT_F32, run->c->inputs));
+  cut_rows(run, 0);
+  for (int b = 0; b < run->batch; b++) {
+    run->scalars[b] = 1.0f / (float)(1 + run->identities[b]);
+  }
+  return take_output(run, run->c->inputs);
+}
+static enum status execute_gather(struct case_run *run) {
+  return op_gather(run->device, run->row_pointers, run->scalars, &run->y);
+}
+
+/* groups = slots; y holds each sample's slots below one another. Inputs: cond, uncond interleaved; noise. */
+static enum status prepare_advance(struct case_run *run) {
+  const struct op_case *c = run->c;
+  const int64_t guided[] = {run->batch, 2 * c->height, c->width, c->inputs};
+  TRY(tensor_take(run->arena, ELEMENT_F32, 4, guided, &run->inputs[0]));
+  TRY(fill(run, &run->inputs[0], 0));
+  TRY(take_input(run, 1, ELEMENT_F32, c->inputs));
+  cut_rows(run, 1);
+  TRY(tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(run->batch, c->groups * c->height, c->width, c->inputs),
+                  &run->y));
+  return fill(run, &run->y, 2);
+}
+
+static enum status execute_advance(struct case_run *run) {
+  const struct op_case *c = run->c;
+  struct advance samples[BATCH_ROWS_MAX];
+  float matrices[BATCH_ROWS_MAX][SAMPLE_SLOTS_MAX * (SAMPLE_SLOTS_MAX + 2)];
+  for (int b = 0; b < run->batch; b++) {
+    int identity = run->identities[b];
+    struct tensor slots = tensor_rows(&run->y, b, 1);
+    for (int i = 0; i < c->groups * (c->groups + 2); i++) {
+      matrices[b][i] = value_at((uint64_t)(500 + identity), i);
+    }
+    samples[b] = (struct advance){
+        .slots = tensor_view(&slots, TENSOR_SHAPE(c->groups, c->height, c->width, c->inputs)), .matrix = matrices[b],
+        .cond_row = 2 * b, .uncond_row = identity % 3 == 1 ? -1 : 2 * b + 1, .guidance = 1 + (float)identity,
+        .noise = identity % 2 == 0 ? run->row_pointers[b] : NULL};
+  }
+  const struct tensor prediction = tensor_view(&run->inputs[0], TENSOR_SHAPE(2 * run->batch, c->height, c->width,
+                                                                              c->inputs));
+  return op_advance(run->device, samples, run->batch, &prediction);
+}
+
+static enum status prepare_pixels(struct case_run *run) {
+  TRY(take_input(run, 0, activations(run), 3));
+  return tensor_take(run->arena, ELEMENT_U8, 4, run->inputs[0].shape, &run->y);
+}
+static enum status execute_pixels(struct case_run *run) { return op_pixels(run->device, &run->inputs[0], &run->y); }
+
+static enum status prepare_measure(struct case_run *run) {
+  TRY(take_input(run, 0, activations(run), run->c->inputs));
+  cut_rows(run, 0);
+  return tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(run->batch, 3), &run->y);
+}
+static enum status execute_measure(struct case_run *run) {
+  float seen[BATCH_ROWS_MAX * 3];
+  for (int b = 0; b < run->batch; b++) {
+    struct measure measure;
+    TRY(op_measure(run->device, &run->rows[0][b], &measure));
+    memcpy(seen + 3 * b, (float[]){measure.min, measure.max, measure.finite}, 3 * sizeof *seen);
+  }
+  return device_put(run->device, seen, tensor_bytes(&run->y), &run->y);
+}
+
+static const struct case_kind kinds[] = {
+    {"matmul", prepare_matmul, execute_matmul},
+    {"conv2d", prepare_conv2d, execute_conv2d},
+    {"group_norm", prepare_norm, execute_group_norm},
+    {"layer_norm", prepare_norm, execute_layer_norm},
+    {"attention", prepare_attention, execute_attention},
+    {"geglu", prepare_geglu, execute_geglu},
+    {"activate", prepare_flat, execute_activate},
+    {"add", prepare_flat, execute_add},
+    {"concat", prepare_concat, execute_concat},
+    {"upsample", prepare_upsample, execute_upsample},
+    {"timestep_embedding", prepare_timesteps, execute_timesteps},
+    {"embed", prepare_embed, execute_embed},
+    {"gather", prepare_gather, execute_gather},
+    {"advance", prepare_advance, execute_advance},
+    {"pixels", prepare_pixels, execute_pixels},
+    {"measure", prepare_measure, execute_measure},
+};
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+static const struct case_kind *find_kind(const char *op) {
+  for (int i = 0; i < KINDS; i++) {
+    if (strcmp(kinds[i].op, op) == 0) {
+      return &kinds[i];
+    }
+  }
+  return NULL;
+}
+
+bool case_knows(const char *op) { return find_kind(op) != NULL; }
+
+/* ---- a run ---- */
+
+enum status case_open(struct device *device, const struct op_case *op_case, int batch, const int *identities,
+                      struct case_run **out) {
+  struct case_run *run = calloc(1, sizeof *run);
+  if (run == NULL) {
+    return fail(EXHAUSTED, "no memory for a case");
+  }
+  assert(batch <= BATCH_ROWS_MAX / 2);
+  *run = (struct case_run){.device = device, .c = op_case, .batch = batch, .identities = identities};
+  run->kind = find_kind(op_case->op);
+  assert(run->kind != NULL);
+  enum status status = device_arena(device, CASE_BYTES_MAX, &run->arena);
+  status = status != OK ? status : run->kind->prepare(run);
+  status = status != OK ? status : case_refill(run);
+  *out = run;
+  if (status != OK) {
+    case_close(out);
+  }
+  return status;
+}
+
+void case_close(struct case_run **pointer) {
+  struct case_run *run = *pointer;
+  if (run != NULL) {
+    weight_close(&run->weight);
+    arena_close(&run->arena);
+    free(run->ids);
+    free(run);
+    *pointer = NULL;
+  }
+}
+
+enum status case_execute(struct case_run *run) { return run->kind->execute(run); }
+
+enum status case_refill(struct case_run *run) {
+  if (run->c->residual != RESIDUAL_IN_PLACE) {
+    return OK;
+  }
+  return fill(run, &run->y, 1); /* as the residual apart would be */
+}
+
+const struct tensor *case_output(const struct case_run *run) { return &run->y; }
+
+double case_operations(const struct op_case *c, int batch) {
+  double rows = (double)batch * (c->height > 0 ? c->height : 1) * (c->width > 0 ? c->width : 1);
+  if (strcmp(c->op, "conv2d") == 0) {
+    int stride = c->stride == 0 ? 1 : c->stride;
+    return 2 * rows / stride / stride * c->inputs * c->outputs * c->kernel * c->kernel;
+  }
+  if (strcmp(c->op, "matmul") == 0) {
+    return 2 * rows * c->inputs * c->outputs;
+  }
+  if (strcmp(c->op, "attention") == 0) {
+    return 4 * rows * c->inputs * (c->context > 0 ? c->context : c->height) / (c->causal ? 2 : 1);
+  }
+  return 0;
+}
+
+double case_bytes(const struct case_run *run) {
+  double bytes = (double)tensor_bytes(&run->y);
+  for (int i = 0; i < INPUTS; i++) {
+    bytes += run->inputs[i].rank > 0 ? (double)tensor_bytes(&run->inputs[i]) : 0;
+  }
+  return bytes;
+}

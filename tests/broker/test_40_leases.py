@@ -1,0 +1,177 @@
+"""Leases and fences: who may still speak for a job. The logical clock is moved by the stories, never waited for."""
+import time
+
+import pytest
+from house import PREFIX, Client, Refused, Worker, pb, until
+
+
+def running_job(worker, client):
+    job = client.submit(watch=True).id
+    assign = worker.take_job()
+    assert worker.start(assign) == "OK"
+    return job, assign
+
+
+def test_assigned_but_never_started_goes_back_for_free(redis, worker, client):
+    job = client.submit().id
+    assign = worker.take_job()
+    assert redis.pass_time(4999)["lapsed"] == 0
+    assert redis.pass_time(2000)["lapsed"] == 1
+    status = client.get(job)
+    assert status.state == pb.JOB_STATE_QUEUED and (status.handoffs, status.crashes, status.fails) == (1, 0, 0)
+    assert worker.start(assign) == "STALE"
+
+
+def test_a_silent_worker_loses_its_job_and_every_late_word_is_refused(redis, worker, peers, broker, client):
+    job, old = running_job(worker, client)
+    assert redis.pass_time(29000)["lapsed"] == 0
+    assert redis.pass_time(2000)["lapsed"] == 1
+    lost = client.event("REQUEUED", job)
+    assert lost.error.code == pb.ERROR_WORKER_LOST and client.get(job).crashes == 1
+    assert worker.complete(old) == "STALE", "also while nobody else has it yet"
+    second = peers(Worker, broker, "w2")
+    new = second.take_job()
+    second.start(new)
+    assert new.fence > old.fence
+    assert list(worker.beat((old, 19)).stale) == [job]
+    assert worker.complete(old) == "STALE" and worker.fail(old) == "STALE" and worker.release(old) == "STALE"
+    assert worker.start(old) == "STALE"
+    assert client.get(job).step == 0, "a stale beat moves nothing"
+    assert second.complete(new) == "OK" and client.state(job) == "SUCCEEDED"
+    assert worker.complete(old) == "STALE" and client.get(job).fence == new.fence
+
+
+def test_the_fence_is_compared_equal_and_with_its_worker(redis, peers, broker, worker, client):
+    job, assign = running_job(worker, client)
+    thief = peers(Worker, broker, "w2")
+    assert thief.complete(assign) == "STALE", "another worker's fence"
+    forged = pb.Assign(job=assign.job, fence=assign.fence + 1)
+    assert worker.complete(forged) == "STALE", "a larger fence is no better"
+    worker.generation += 1
+    assert worker.complete(assign) == "STALE", "another generation"
+    worker.generation -= 1
+    assert worker.complete(assign) == "OK"
+    assert worker.complete(assign) == "ALREADY" and worker.complete(assign) == "ALREADY"
+    assert worker.fail(assign) == "STALE"
+
+
+def test_beats_renew(redis, worker, client):
+    job, assign = running_job(worker, client)
+    for step in range(1, 6):
+        assert redis.pass_time(25000)["lapsed"] == 0
+        assert not worker.beat((assign, step)).stale
+    assert client.state(job) == "RUNNING" and client.get(job).step == 5
+    worker.beat((assign, 3))
+    assert client.get(job).step == 5, "steps do not go back"
+
+
+def test_a_beat_proves_that_an_assignment_arrived(redis, worker, client):
+    job = client.submit().id
+    assign = worker.take_job()
+    worker.beat((assign, 0))
+    assert redis.pass_time(20000)["lapsed"] == 0
+    assert worker.start(assign) == "OK" and client.state(job) == "RUNNING"
+
+
+def test_a_new_generation_closes_the_old_ones_leases(redis, broker, peers, worker, client):
+    running, old = running_job(worker, client)
+    assigned = client.submit().id
+    never_started = worker.take_job()
+    reborn = peers(Worker, broker, worker.name)
+    assert reborn.generation > worker.generation
+    assert client.state(running) == "QUEUED" and client.get(running).crashes == 1
+    assert client.state(assigned) == "QUEUED" and client.get(assigned).handoffs == 1
+    assert worker.complete(old) == "STALE" and worker.start(never_started) == "STALE"
+    assert worker.beat().hello_again
+    worker.claim()
+    got = worker.take(lambda verb, *_: verb == "ERROR", 2)
+    assert got[2].code == pb.ERROR_STALE
+    assert {reborn.take_job().job.id, reborn.take_job().job.id} == {running, assigned}
+
+
+def test_a_closed_connection_cuts_the_lease_and_a_beat_restores_it(redis, broker, context, client, peers):
+    worker = Worker(context, broker.endpoint)
+    job, assign = running_job(worker, client)
+    worker.claim(jobs=1)
+    worker.beat((assign, 1))
+    worker.close()
+    until(lambda: float(redis.client.zscore(PREFIX + "leases", job)) < 10000, 5, "a cut lease")
+    assert client.ask("STATUS").worker[0].state == "gone"
+    back = peers(Worker, broker, hello=False)
+    back.generation = worker.generation
+    orders = back.beat((assign, 2))
+    assert orders.claim_again and not orders.hello_again and not orders.stale
+    assert redis.pass_time(20000)["lapsed"] == 0
+    assert back.complete(assign) == "OK" and client.ask("STATUS").worker[0].state == "ready"
+
+
+def test_a_closed_connection_without_return_frees_the_job_soon(redis, broker, context, client):
+    worker = Worker(context, broker.endpoint)
+    job, assign = running_job(worker, client)
+    worker.claim(jobs=1)
+    worker.beat((assign, 1))
+    worker.close()
+    until(lambda: float(redis.client.zscore(PREFIX + "leases", job)) < 10000, 5, "a cut lease")
+    assert redis.pass_time(7000)["lapsed"] == 1
+    assert client.state(job) == "QUEUED" and client.get(job).crashes == 1
+
+
+def test_a_worker_that_moved_to_another_broker_is_not_cut(redis, brokers, context):
+    one, other = brokers(), brokers()
+    client = Client(context, other.endpoint)
+    worker = Worker(context, one.endpoint)
+    job, assign = running_job(worker, client)
+    worker.claim(jobs=1)
+    worker.beat((assign, 1))
+    moved = Worker(context, other.endpoint, hello=False)
+    moved.generation = worker.generation
+    moved.beat((assign, 2))
+    worker.close()
+    until(lambda: "worker_connection_closed" in one.log())
+    time.sleep(0.1)
+    assert float(redis.client.zscore(PREFIX + "leases", job)) > 20000
+    assert moved.complete(assign) == "OK"
+    moved.close(), client.close()
+
+
+def test_an_unreachable_worker_gives_the_job_back_at_once(redis, broker, context, peers, client):
+    worker = Worker(context, broker.endpoint)
+    worker.claim(jobs=4)
+    worker.beat()
+    worker.close()
+    job = client.submit().id
+    until(lambda: client.state(job) == "QUEUED")
+    assert peers(Worker, broker, "w2").take_job().job.id == job
+
+
+def test_bye_hands_everything_back(redis, worker, peers, broker, client):
+    running, _ = running_job(worker, client)
+    assigned = client.submit().id
+    worker.take_job()
+    assert worker.bye() == "OK"
+    for job in (running, assigned):
+        assert client.state(job) == "QUEUED" and client.get(job).handoffs == 1
+    assert worker.bye() == "OK"
+    assert client.ask("STATUS").worker[0].state == "gone"
+
+
+def test_the_clock_is_carried_by_ticks_and_never_jumps(redis, broker):
+    first = int(redis.client.get(PREFIX + "clk") or 0)
+    until(lambda: int(redis.client.get(PREFIX + "clk")) > first, 3)
+    wall = int(redis.client.get(PREFIX + "clk:wall"))
+    for jump in (-3600_000, 3600_000):
+        redis.client.set(PREFIX + "clk:wall", wall - jump)
+        before = int(redis.client.get(PREFIX + "clk"))
+        assert 0 <= redis.script("tick") - before <= 1500
+
+
+def test_silent_workers_are_shown_as_gone_and_forgotten_later(redis, worker, client):
+    redis.pass_time(31000)
+    assert client.ask("STATUS").worker[0].state == "gone"
+    worker.beat()
+    assert client.ask("STATUS").worker[0].state == "ready"
+    redis.pass_time(3700_000)
+    assert not client.ask("STATUS").worker
+    assert worker.beat().hello_again
+    with pytest.raises(Refused):
+        client.submit(model="other")

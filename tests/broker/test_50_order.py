@@ -1,0 +1,127 @@
+"""Who is next: classes, ageing, fairness between tenants. Where tenants matter the scripts are called themselves, because
+connections do not name tenants yet."""
+from collections import Counter
+
+from house import Client, Worker, pb
+
+RETENTION = 86400000
+
+
+def test_classes_then_age(worker, client):
+    jobs = {name: client.submit(priority=getattr(pb, "PRIORITY_" + name)).id for name in ("BULK", "STANDARD", "INTERACTIVE")}
+    later = client.submit(priority=pb.PRIORITY_INTERACTIVE).id
+    assert client.get(jobs["BULK"]).position == 3 and client.get(jobs["INTERACTIVE"]).position == 0
+    order = [worker.take_job().job.id for _ in range(4)]
+    assert order == [jobs["INTERACTIVE"], later, jobs["STANDARD"], jobs["BULK"]]
+
+
+def test_waiting_moves_up_one_class_a_minute(redis, worker, client):
+    bulk = client.submit(priority=pb.PRIORITY_BULK).id
+    redis.pass_time(60001)
+    standard = client.submit().id
+    assert "served as class standard" in " ".join(client.explain(bulk))
+    redis.pass_time(60001)
+    interactive = client.submit(priority=pb.PRIORITY_INTERACTIVE).id
+    assert [worker.take_job().job.id for _ in range(3)] == [bulk, standard, interactive]
+
+
+def test_positions_are_told_as_they_change(worker, client):
+    first, second = client.submit().id, client.submit(watch=True).id
+    assert client.event("QUEUED", second).position == 1
+    worker.take_job()
+    assert client.event("QUEUED", second).position == 0
+
+
+class Lines:
+    """The scripts, with tenants."""
+
+    def __init__(self, redis):
+        self.redis, self.number = redis, 0
+        redis.script("tick")
+        self.generation = redis.script("worker_hello", "w", "b", 9, "m", "hello", "m", "info").decode()
+
+    def submit(self, tenant, cost=100, level=1, model="m", count=1):
+        for _ in range(count):
+            self.number += 1
+            self.redis.script("submit", f"{tenant}-{self.number}", "d", tenant, model, level, 64, cost, 0, 1, 20, 10 ** 6, "-", "j")
+
+    def claim(self, count, model="m"):
+        rows = self.redis.script("claim", "w", self.generation, model, count, 64)[1:]
+        return [row[0].decode().split("-")[0] for row in rows]
+
+
+def test_tenants_take_turns(redis):
+    lines = Lines(redis)
+    lines.submit("greedy", count=30)
+    lines.submit("modest", count=3)
+    assert Counter(lines.claim(6)) == {"greedy": 3, "modest": 3}
+    assert Counter(lines.claim(5)) == {"greedy": 5}
+
+
+def test_tenants_share_by_cost_not_by_count(redis):
+    lines = Lines(redis)
+    lines.submit("large", cost=300, count=20)
+    lines.submit("small", cost=100, count=60)
+    taken = Counter()
+    for _ in range(8):
+        taken.update(lines.claim(4))
+    assert abs(taken["large"] * 300 - taken["small"] * 100) <= 2 * 300
+
+
+def test_an_idle_tenant_saves_up_nothing(redis):
+    lines = Lines(redis)
+    lines.submit("busy", count=40)
+    lines.claim(20)
+    lines.submit("late", count=40)
+    assert Counter(lines.claim(10)) == {"busy": 5, "late": 5}
+
+
+def test_fairness_is_over_all_models_of_a_level(redis):
+    lines = Lines(redis)
+    lines.submit("both", count=10, model="m")
+    lines.submit("both", count=10, model="n")
+    lines.submit("one", count=20, model="m")
+    taken = Counter()
+    for _ in range(6):
+        taken.update(lines.claim(1, "m") + lines.claim(1, "n"))
+    assert taken["one"] >= 5, taken
+
+
+def test_a_hand_back_is_not_charged(redis):
+    lines = Lines(redis)
+    lines.submit("a", count=10)
+    lines.submit("b", count=10)
+    for _ in range(5):
+        row = redis.script("claim", "w", lines.generation, "m", 1, 64)[1]
+        assert row[0].startswith(b"a"), "its turn comes again"
+        redis.script("release", "w", lines.generation, row[0], row[1])
+    assert Counter(lines.claim(4)) == {"a": 2, "b": 2}
+
+
+def test_a_thousand_too_large_do_not_block_for_ever(redis):
+    lines = Lines(redis)
+    for i in range(150):
+        redis.script("submit", f"big-{i}", "d", "t", "m", 1, 512, 1, 0, 1, 20, 10 ** 6, "-", "j")
+    lines.submit("other")
+    assert lines.claim(1) in ([], ["other"]), "another tenant is reached, or the loop ended in bounds"
+    assert len(redis.script("claim", "w", lines.generation, "m", 100, 512)[1:]) <= 100
+
+
+def test_sweep_is_bounded_and_reaches_the_end(redis):
+    lines = Lines(redis)
+    for i in range(250):
+        redis.script("submit", f"d-{i}", "d", "t", "m", 1, 64, 1, 10, 1, 20, 10 ** 6, "-", "j")
+    redis.client.incrby("dk:clk", 100)
+    passes = [redis.script("sweep", RETENTION) for _ in range(3)]
+    assert [p[3] for p in passes] == [100, 100, 50] and [p[0] for p in passes] == [1, 1, 0]
+
+
+def test_stray_index_rows_are_named_and_do_no_harm(redis):
+    lines = Lines(redis)
+    lines.submit("t")
+    redis.client.zadd("dk:leases", {"ghost": 1})
+    redis.client.zadd("dk:delayed", {"ghost": 1})
+    redis.client.zadd("dk:ready:1:t:m", {"ghost": 0})
+    assert len(redis.audit()) >= 3
+    redis.pass_time(1000)
+    assert lines.claim(2) == ["t"]

@@ -1,0 +1,92 @@
+"""The S3 server goes away, comes back, and changes its mind: nothing is rendered twice, nothing finished is lost."""
+import pathlib
+
+from fleet import until
+from test_10_store import start
+
+
+def spooled(fleet, worker):
+    return list(pathlib.Path(fleet.folder / f"spool-{worker.name}").glob("*/*.png"))
+
+
+def test_pictures_wait_while_it_is_away(fleet, swift):
+    fleet.broker()
+    worker = start(fleet, swift)
+    swift.stop_proxy()
+    jobs = [fleet.submit(steps=2, seed=seed) for seed in range(3)]
+    until(lambda: len(spooled(fleet, worker)) == 3, 60, "three pictures in the spool")
+    until(lambda: worker.admin("/readyz")[0] == 503, 30, "a worker that misses its store")
+    assert "the store is away" in worker.admin("/readyz")[1]
+    assert {fleet.state(job) for job in jobs} == {"running"}
+    assert worker.metric("spool_images") == 3
+    swift.start_proxy()
+    for job in jobs:
+        record = fleet.wait(job)
+        assert (record["fails"], record["crashes"], record["handoffs"]) == (0, 0, 0)
+    assert worker.metric("images_generated_total") == 3, "something was rendered twice"
+    assert worker.metric("s3_retries_total") > 0
+    until(lambda: not spooled(fleet, worker), 10, "an empty spool")
+    until(lambda: worker.admin("/readyz")[0] == 200, 10, "readiness")
+
+
+def test_away_when_the_worker_starts(fleet, swift):
+    fleet.broker()
+    swift.stop_proxy()
+    worker = start(fleet, swift)
+    assert "event=store_away" in worker.log()
+    job = fleet.submit(steps=2, seed=1)
+    until(lambda: spooled(fleet, worker), 60, "a picture in the spool")
+    swift.start_proxy()
+    fleet.wait(job)
+
+
+def test_a_full_spool_takes_no_more_work(fleet, swift):
+    fleet.broker()
+    worker = start(fleet, swift, slots=1, spool_images=2)
+    swift.stop_proxy()
+    jobs = [fleet.submit(steps=2, seed=seed) for seed in range(6)]
+    until(lambda: len(spooled(fleet, worker)) >= 2, 60, "a full spool")
+    worker.wait_for("event=not_stored")
+    until(lambda: len(spooled(fleet, worker)) >= 2 and
+          sum(fleet.state(job) == "queued" for job in jobs) >= 2, 10, "jobs that stay in the queue")
+    swift.start_proxy()
+    for job in jobs:
+        fleet.wait(job)
+    assert worker.metric("images_generated_total") == 6
+
+
+def test_a_worker_that_dies_while_it_is_away_hands_in_later(fleet, swift):
+    fleet.broker()
+    worker = start(fleet, swift)
+    swift.stop_proxy()
+    job = fleet.submit(steps=2, seed=1)
+    until(lambda: list((fleet.folder / f"spool-{worker.name}").glob("*/complete")), 60, "a sealed job")
+    worker.kill()
+    swift.start_proxy()
+    worker.start()
+    record = fleet.wait(job)
+    assert record["crashes"] == 0 and record["handoffs"] == 0
+    assert worker.metric("images_generated_total") == 0, "it was rendered again"
+    assert "event=leftover" in worker.log()
+
+
+def test_keys_that_stop_working_and_work_again(fleet, swift):
+    fleet.broker()
+    worker = start(fleet, swift)
+    fleet.wait(fleet.submit(steps=2, seed=1))
+    conf = swift.folder / "proxy-server.conf"
+    good = conf.read_text()
+    swift.stop_proxy()
+    conf.write_text(good.replace("darkroom-secret", "another-secret"))
+    swift.start_proxy()
+    try:
+        job = fleet.submit(steps=2, seed=2)
+        until(lambda: fleet.state(job) == "delayed", 60, "a failed attempt")
+        assert fleet.get(job)["error"]["code"] == "store"
+        until(lambda: "refuses" in worker.admin("/readyz")[1], 10, "a worker that knows why")
+    finally:
+        swift.stop_proxy()
+        conf.write_text(good)
+        swift.start_proxy()
+    record = fleet.wait(job)
+    assert record["fails"] == 1

@@ -1,0 +1,191 @@
+/* test_waiting.c - watches and credits come and go in every order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "broker/waiting.h"
+
+static struct waiting *waiting;
+
+static int setup(void **state) {
+  (void)state;
+  return waiting_open(&waiting) == OK ? 0 : -1;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  waiting_close(&waiting);
+  return waiting == NULL ? 0 : -1;
+}
+
+static struct peer peer_of(uint8_t who, uint64_t correlation, int fd) {
+  struct peer peer = {.fd = fd, .correlation = correlation};
+  peer.address.identity[0] = who;
+  peer.address.identity_bytes = 1;
+  return peer;
+}
+
+static void test_a_peer_watches_once_per_correlation(void **state) {
+  (void)state;
+  struct watcher *first, *again, *other;
+  struct peer peer = peer_of(1, 5, 3), same_peer_later = peer_of(1, 6, 3);
+  assert_int_equal(waiting_watch(waiting, "job", &peer, &first), OK);
+  first->version = 4;
+  assert_int_equal(waiting_watch(waiting, "job", &peer, &again), OK);
+  assert_ptr_equal(first, again);
+  assert_int_equal(waiting_watch(waiting, "job", &same_peer_later, &other), OK);
+  assert_ptr_not_equal(first, other);
+  assert_int_equal(other->version, 0);
+  assert_int_equal(waiting_watchers(waiting), 2);
+  struct watch *watch = waiting_watch_of(waiting, "job");
+  waiting_unwatch(waiting, watch, first);
+  assert_ptr_equal(waiting_watch_of(waiting, "job"), watch);
+  waiting_unwatch(waiting, watch, other);
+  assert_null(waiting_watch_of(waiting, "job"));
+  assert_int_equal(waiting_watchers(waiting), 0);
+}
+
+static void test_many_watches_and_their_memory_comes_back(void **state) {
+  (void)state;
+  struct watcher *watcher;
+  char id[32];
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < WATCHERS_MAX; i++) {
+      struct peer peer = peer_of((uint8_t)i, (uint64_t)i, i % 7);
+      snprintf(id, sizeof id, "job-%d", i / 2);
+      assert_int_equal(waiting_watch(waiting, id, &peer, &watcher), OK);
+    }
+    struct peer late = peer_of(9, 1 << 20, 1);
+    assert_int_equal(waiting_watch(waiting, "one more", &late, &watcher), EXHAUSTED);
+    assert_null(waiting_watch_of(waiting, "one more"));
+    for (int i = 0; i < WATCHERS_MAX / 2; i++) {
+      snprintf(id, sizeof id, "job-%d", (i * 5) % (WATCHERS_MAX / 2));
+      struct watch *watch = waiting_watch_of(waiting, id);
+      assert_non_null(watch);
+      waiting_unwatch_all(waiting, watch);
+    }
+    assert_int_equal(waiting_watchers(waiting), 0);
+    assert_null(waiting_due(waiting, NULL));
+  }
+}
+
+static void test_due(void **state) {
+  (void)state;
+  struct watcher *watcher;
+  struct peer peer = peer_of(1, 1, 1);
+  static const char *const ids[] = {"a", "b", "c"};
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(waiting_watch(waiting, ids[i], &peer, &watcher), OK);
+  }
+  assert_null(waiting_due(waiting, NULL));
+  waiting_watch_of(waiting, "b")->queued = true;
+  waiting_all_due(waiting, true);
+  struct watch *watch = waiting_due(waiting, NULL);
+  assert_string_equal(watch->id, "b");
+  assert_null(waiting_due(waiting, watch));
+  waiting_all_due(waiting, false);
+  int count = 0;
+  for (watch = NULL; (watch = waiting_due(waiting, watch)) != NULL;) {
+    count++;
+  }
+  assert_int_equal(count, 3);
+}
+
+/* A CLAIM of one credit. */
+static enum status claim(const char *name, const char *model, uint32_t jobs, struct peer peer) {
+  Darkroom__V1__Credit credit = DARKROOM__V1__CREDIT__INIT, *credits[] = {&credit};
+  Darkroom__V1__Claim message = DARKROOM__V1__CLAIM__INIT;
+  credit.model = (char *)model;
+  credit.jobs = jobs;
+  message.worker = (char *)name;
+  message.generation = 1;
+  message.credit = credits;
+  message.n_credit = 1;
+  return waiting_claim(waiting, &message, &peer);
+}
+
+static void test_workers_are_woken_in_turn(void **state) {
+  (void)state;
+  assert_int_equal(claim("w1", "m", 1, peer_of(1, 1, 1)), OK);
+  assert_int_equal(claim("w2", "m", 1, peer_of(2, 1, 2)), OK);
+  assert_int_equal(claim("w3", "other", 1, peer_of(3, 1, 3)), OK);
+  int woken = 0;
+  while (waiting_woken(waiting) != NULL) { /* a claim wakes its worker */
+    woken++;
+  }
+  assert_int_equal(woken, 3);
+  assert_true(waiting_wake(waiting, "m"));
+  const char *first = waiting_woken(waiting)->name;
+  assert_true(waiting_wake(waiting, "m"));
+  assert_string_not_equal(waiting_woken(waiting)->name, first);
+  assert_true(waiting_wake(waiting, "m") && waiting_wake(waiting, "m"));
+  assert_false(waiting_wake(waiting, "m"));
+  assert_false(waiting_wake(waiting, "unknown"));
+  assert_int_equal(claim("w1", "m", 0, peer_of(1, 1, 1)), OK);
+  assert_int_equal(claim("w2", "m", 0, peer_of(2, 1, 2)), OK);
+  assert_false(waiting_wake(waiting, "m"));
+  waiting_wake_all(waiting);
+  assert_string_equal(waiting_woken(waiting)->name, "w3");
+  assert_null(waiting_woken(waiting));
+}
+
+static int gone_count;
+static void count_gone(void *context, const struct waiter *waiter) {
+  assert_ptr_equal(context, waiting);
+  assert_string_equal(waiter->name, "w2");
+  gone_count++;
+}
+
+static void test_a_closed_connection_takes_its_own_along(void **state) {
+  (void)state;
+  struct watcher *watcher;
+  struct peer here = peer_of(1, 1, 8), there = peer_of(2, 1, 9);
+  assert_int_equal(waiting_watch(waiting, "both", &here, &watcher), OK);
+  assert_int_equal(waiting_watch(waiting, "both", &there, &watcher), OK);
+  assert_int_equal(waiting_watch(waiting, "one", &there, &watcher), OK);
+  assert_int_equal(claim("w1", "m", 1, here), OK);
+  assert_int_equal(claim("w2", "m", 1, there), OK);
+  gone_count = 0;
+  waiting_closed(waiting, 9, count_gone, waiting);
+  assert_int_equal(gone_count, 1);
+  assert_null(waiting_watch_of(waiting, "one"));
+  assert_ptr_equal(waiting_watch_of(waiting, "both")->first->peer.correlation, 1);
+  assert_int_equal(waiting_watchers(waiting), 1);
+  assert_null(waiting_worker(waiting, "w2"));
+  assert_non_null(waiting_worker(waiting, "w1"));
+}
+
+static void test_as_many_workers_as_fit(void **state) {
+  (void)state;
+  char name[32];
+  for (int i = 0; i < WAITING_WORKERS_MAX; i++) {
+    snprintf(name, sizeof name, "w%d", i);
+    assert_int_equal(claim(name, "m", 1, peer_of(1, 1, i)), OK);
+  }
+  assert_int_equal(claim("late", "m", 1, peer_of(1, 1, 1)), EXHAUSTED);
+  waiting_drop(waiting, waiting_worker(waiting, "w0"));
+  assert_int_equal(claim("late", "m", 1, peer_of(1, 1, 1)), OK);
+  assert_non_null(waiting_worker(waiting, "w2047"));
+  assert_null(waiting_worker(waiting, "w0"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_a_peer_watches_once_per_correlation, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_many_watches_and_their_memory_comes_back, setup,
+                                      teardown),
+      cmocka_unit_test_setup_teardown(test_due, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_workers_are_woken_in_turn, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_a_closed_connection_takes_its_own_along, setup,
+                                      teardown),
+      cmocka_unit_test_setup_teardown(test_as_many_workers_as_fit, setup, teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,73 @@
+/* workbench.h - the parts of an engine laid out on the table: tiny models, conditionings, scratch,
+ * and samples to step by hand. */
+#ifndef DARKROOM_TESTS_UNIT_ENGINE_WORKBENCH_H
+#define DARKROOM_TESTS_UNIT_ENGINE_WORKBENCH_H
+
+#include "tests/unit/model/tiny.h"
+#include "worker/engine/batch.h"
+
+struct workbench {
+  struct device *device;
+  struct arena *memory, *scratch;
+  struct residence residence;
+  struct budget budget;
+  struct conditionings *conditionings;
+  struct drawing_room room;
+};
+
+static inline void workbench_open(struct workbench *bench, const char *device, bool force_f32) {
+  static char folders[2][256];
+  snprintf(folders[0], sizeof folders[0], "%s", tiny_folder("tiny-eps"));
+  snprintf(folders[1], sizeof folders[1], "%s", tiny_folder("tiny-v"));
+  const struct engine_model models[] = {{.id = "tiny-eps", .source.folder = folders[0]},
+                                        {.id = "tiny-v", .source.folder = folders[1]}};
+  struct device_settings settings = {.threads = 2, .force_f32 = force_f32};
+  *bench = (struct workbench){.budget.max = TINY_ARENA_BYTES};
+  assert_ok(device_open(device, &settings, &bench->device));
+  assert_ok(arena_open(NULL, TINY_ARENA_BYTES, &bench->memory));
+  assert_ok(device_arena(bench->device, TINY_ARENA_BYTES, &bench->scratch));
+  assert_ok(residence_open(bench->memory, bench->device, models, 2, &bench->residence));
+  assert_ok(
+      conditionings_open(bench->memory, bench->device, &bench->budget, &bench->conditionings));
+  bench->room.values = arena_take(bench->memory, 1 << 20);
+  bench->room.scratch = arena_take(bench->memory, 1 << 20);
+}
+
+static inline void workbench_close(struct workbench *bench) {
+  conditionings_close(&bench->conditionings);
+  residence_close(&bench->residence);
+  arena_close(&bench->scratch);
+  arena_close(&bench->memory);
+  device_close(&bench->device);
+}
+
+/* A job's task with its conditionings, and its first image begun. */
+static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__Job *job,
+                                   struct task *task, struct sample *sample) {
+  struct refusal why = {0};
+  assert_ok(task_open(&(struct task_limits){&bench->residence, 1024}, job, &why, task));
+  assert_ok(task_condition(task, bench->conditionings, bench->scratch));
+  task->rows_max = BATCH_ROWS_MAX;
+  assert_ok(sample_open(sample, bench->device, task, 0, &bench->room));
+}
+static inline void workbench_end(struct task *task, struct sample *sample) {
+  sample_close(sample);
+  task_close(task);
+}
+
+/* One row of the sample's plan, alone. */
+static inline void workbench_step(struct workbench *bench, struct sample *sample) {
+  struct batch batch;
+  batch_gather(sample, sample, 1, &batch);
+  assert_ok(batch_run(&batch, bench->device, bench->scratch, &bench->room));
+}
+
+/* Its latents as [H, W, C] on the host; free() them. */
+static inline float *workbench_latents(struct workbench *bench, const struct sample *sample) {
+  size_t bytes = tensor_bytes(&sample->latents);
+  float *values = malloc(bytes);
+  assert_ok(device_get(bench->device, &sample->latents, values, bytes));
+  return values;
+}
+
+#endif

@@ -1,0 +1,222 @@
+/* test_cases.c - every row of kernels/cases.def: each backend against ref, and each row against itself in other batches. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "kernels/backend.h"
+#include "kernels/cases.h"
+
+/* cmocka's fail_msg needs its fail. */
+#define WRONG(...)            \
+  do {                        \
+    print_error(__VA_ARGS__); \
+    print_error("\n");        \
+    assert_true(false);       \
+  } while (0)
+
+#define F32_ERROR 1e-10
+#define BF16_ERROR 2e-5
+
+/* The devices under test; one that is not there is skipped. */
+static const struct subject {
+  const char *device;
+  struct device_settings settings;
+} subjects[] = {
+    {"ref", {0}},
+    {"cpu", {0}},
+    {"cpu", {.force_f32 = true}},
+    {"cpu", {.threads = 1}},
+    {"cpu", {.threads = 3, .force_f32 = true}},
+};
+enum { SUBJECTS = sizeof subjects / sizeof subjects[0], BATCH_MAX = 16 };
+
+static const char *label(const struct device *device, const struct op_case *c) {
+  static char text[128];
+  snprintf(text, sizeof text, "%s %s on %s %s, %d threads", c->op, c->name, device_name(device),
+           element_name(device_element(device)), device_threads(device));
+  return text;
+}
+
+static struct device *open_subject(const struct subject *subject) {
+  struct device *device = NULL;
+  enum status status = device_open(subject->device, &subject->settings, &device);
+  assert_true(status == OK || status == UNAVAILABLE);
+  return device;
+}
+
+static void must(enum status status, const struct device *device, const struct op_case *c) {
+  if (status != OK) {
+    WRONG("%s: %s", label(device, c), fail_reason());
+  }
+}
+
+/* The output of a case for these rows, as it lies in the device's memory. The caller frees. */
+static void *output_of(struct device *device, const struct op_case *c, int batch, const int *identities,
+                       struct tensor *shape) {
+  struct case_run *run = NULL;
+  must(case_open(device, c, batch, identities, &run), device, c);
+  must(case_execute(run), device, c);
+  *shape = *case_output(run);
+  void *bytes = malloc(tensor_bytes(shape));
+  assert_non_null(bytes);
+  must(device_get(device, shape, bytes, tensor_bytes(shape)), device, c);
+  case_close(&run);
+  return bytes;
+}
+
+static float value_of(const struct tensor *shape, const void *bytes, int64_t i) {
+  if (shape->element == ELEMENT_U8) {
+    return ((const uint8_t *)bytes)[i];
+  }
+  float value;
+  elements_to_f32(shape->element, (const char *)bytes + i * (int64_t)element_bytes(shape->element), 1, &value);
+  return value;
+}
+
+/* Sum of squared differences over sum of squares. */
+static double error_of(const struct tensor *shape, const void *ours, const struct tensor *ref_shape, const void *ref) {
+  double off = 0, size = 0;
+  assert_int_equal(tensor_count(shape), tensor_count(ref_shape));
+  for (int64_t i = 0; i < tensor_count(shape); i++) {
+    double wanted = value_of(ref_shape, ref, i), got = value_of(shape, ours, i);
+    off += (got - wanted) * (got - wanted);
+    size += wanted * wanted;
+  }
+  return off / size;
+}
+
+static double allowed(const struct device *device, const struct op_case *c) {
+  if (device_element(device) == ELEMENT_F32) {
+    return c->f32_error != 0 ? c->f32_error : F32_ERROR;
+  }
+  return c->bf16_error != 0 ? c->bf16_error : BF16_ERROR;
+}
+
+static const int in_order[BATCH_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+static void compare_with_ref(struct device *device, struct device *ref, const struct op_case *c) {
+  struct tensor shape, ref_shape;
+  void *ours = output_of(device, c, c->batch, in_order, &shape);
+  void *wanted = output_of(ref, c, c->batch, in_order, &ref_shape);
+  double error = error_of(&shape, ours, &ref_shape, wanted);
+  if (getenv("SHOW_ERRORS") != NULL) {
+    print_message("%-60s %.2g\n", label(device, c), error);
+  }
+  if (!(error <= allowed(device, c))) {
+    WRONG("%s: error %g", label(device, c), error);
+  }
+  free(ours);
+  free(wanted);
+}
+
+static void test_every_case_agrees_with_ref(void **state) {
+  (void)state;
+  struct device *ref = open_subject(&subjects[0]);
+  for (int s = 1; s < SUBJECTS; s++) {
+    struct device *device = open_subject(&subjects[s]);
+    for (int i = 0; device != NULL && i < op_case_count; i++) {
+      if (op_cases[i].place == CASE_TEST) {
+        compare_with_ref(device, ref, &op_cases[i]);
+      }
+    }
+    device_close(&device);
+  }
+  device_close(&ref);
+}
+
+/* Row 0's bits alone, against its bits at `place` among others. */
+static void compare_among(struct device *device, const struct op_case *c, int batch, int place, const void *alone) {
+  int identities[BATCH_MAX];
+  for (int b = 0; b < batch; b++) {
+    identities[b] = b == place ? 0 : b + 1;
+  }
+  struct tensor shape;
+  char *together = output_of(device, c, batch, identities, &shape);
+  size_t row = tensor_bytes(&shape) / (size_t)batch;
+  if (memcmp(together + (size_t)place * row, alone, row) != 0) {
+    WRONG("%s: row %d of %d differs from the row alone", label(device, c), place, batch);
+  }
+  free(together);
+}
+
+static void test_a_row_does_not_depend_on_its_batch_mates(void **state) {
+  (void)state;
+  static const struct {
+    int batch, place;
+  } among[] = {{2, 0}, {2, 1}, {3, 2}, {5, 4}, {8, 3}, {16, 11}};
+  for (int s = 0; s < SUBJECTS; s++) {
+    struct device *device = open_subject(&subjects[s]);
+    int sizes = strcmp(subjects[s].device, "ref") == 0 ? 3 : 6; /* ref is slow, and plainly has no batch */
+    for (int i = 0; device != NULL && i < op_case_count; i++) {
+      if (op_cases[i].place != CASE_TEST) {
+        continue;
+      }
+      struct tensor shape;
+      void *alone = output_of(device, &op_cases[i], 1, in_order, &shape);
+      for (int k = 0; k < sizes; k++) {
+        compare_among(device, &op_cases[i], among[k].batch, among[k].place, alone);
+      }
+      free(alone);
+    }
+    device_close(&device);
+  }
+}
+
+/* Nor on how many threads worked on it. */
+static void test_bits_do_not_depend_on_threads(void **state) {
+  (void)state;
+  struct device *one = NULL, *many = NULL;
+  assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 1}, &one), OK);
+  assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 4}, &many), OK);
+  for (int i = 0; i < op_case_count; i++) {
+    const struct op_case *c = &op_cases[i];
+    if (c->place != CASE_TEST) {
+      continue;
+    }
+    struct tensor shape;
+    void *by_one = output_of(one, c, c->batch, in_order, &shape);
+    void *by_many = output_of(many, c, c->batch, in_order, &shape);
+    if (memcmp(by_one, by_many, tensor_bytes(&shape)) != 0) {
+      WRONG("%s: differs from one thread", label(many, c));
+    }
+    free(by_one);
+    free(by_many);
+  }
+  device_close(&one);
+  device_close(&many);
+}
+
+static void test_every_slot_has_cases(void **state) {
+  (void)state;
+  static const char *const slots[] = {
+#define NAME(name, parameters) #name,
+      OPS(NAME)
+#undef NAME
+  };
+  for (int s = 0; s < OPS_COUNT; s++) {
+    bool found = strcmp(slots[s], "pack") == 0; /* every matmul and conv2d case packs */
+    for (int i = 0; i < op_case_count; i++) {
+      found = found || (op_cases[i].place == CASE_TEST && strcmp(op_cases[i].op, slots[s]) == 0);
+    }
+    if (!found) {
+      WRONG("no test case for op %s", slots[s]);
+    }
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_slot_has_cases),
+      cmocka_unit_test(test_every_case_agrees_with_ref),
+      cmocka_unit_test(test_a_row_does_not_depend_on_its_batch_mates),
+      cmocka_unit_test(test_bits_do_not_depend_on_threads),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
