@@ -8,7 +8,7 @@ B := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 
 CC := $(if $(filter fuzz,$(VARIANT)),clang,gcc)
 PROTOC_C := protoc-c
-PACKAGES := libzmq libprotobuf-c hiredis libcurl libcrypto libpng libmicrohttpd jansson libpcre2-8 libutf8proc libsodium
+PACKAGES := libzmq libprotobuf-c hiredis libcurl libcrypto libpng libmicrohttpd jansson libpcre2-8 libutf8proc
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 FLAGS_release := -O2 -g
 FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -77,7 +77,8 @@ GENERATED_HEADERS := $(B)/gen/proto/darkroom.pb-c.h $(B)/gen/worker/engine/pipe.
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(B)/gen
 	$(PROTOC_C) --c_out=$(B)/gen $<
-$(B)/gen/broker/scripts.c $(B)/gen/broker/scripts.h: broker/embed-scripts $(wildcard broker/lua/*.lua)
+$(B)/gen/broker/scripts.c $(B)/gen/broker/scripts.h: broker/embed-scripts $(wildcard broker/lua/*.lua) \
+  broker/keys.h broker/terms.h base/limits.h
 	@mkdir -p $(@D)
 	broker/embed-scripts $(@D) broker/lua/*.lua
 $(B)/gen/%.o: $(B)/gen/%.c

@@ -140,7 +140,7 @@ enum status list_answer(struct turn *turn, struct request *request) {
   size_t limit = list_limit((const Darkroom__V1__List *)request->message), count = 0;
   size_t max = request->calls * SCRIPT_LOOP_MAX;
   struct listed *rows = arena_take(turn->arena, max * sizeof *rows);
-  Darkroom__V1__JobStatus **jobs = arena_take(turn->arena, limit * sizeof *jobs);
+  Darkroom__V1__JobStatus **jobs = arena_take(turn->arena, limit * sizeof(void *));
   if (rows == NULL || jobs == NULL) {
     return EXHAUSTED;
   }

@@ -11,6 +11,7 @@
 
 enum { REDIS_PORT = 6379, DATABASES_MAX = 65535, OUT_BYTES_MAX = 64 * 1024 * 1024 };
 
+/* Reasons never quote the URL: it may hold a password. */
 static enum status copy_part(char *to, size_t size, const char *from, size_t length,
                              const char *what) {
   if (length >= size) {
@@ -62,6 +63,7 @@ static enum status parse_login(const char *from, size_t length, struct redis_url
                    length - (size_t)(colon + 1 - from), "the password");
 }
 
+/* The last '@' ends the login, so that a password may hold one. */
 static enum status parse_tcp(const char *rest, struct redis_url *out) {
   const char *at = strrchr(rest, '@');
   if (at != NULL) {
@@ -72,7 +74,7 @@ static enum status parse_tcp(const char *rest, struct redis_url *out) {
   if (slash != NULL && slash[1] != '\0') {
     TRY(parse_number(slash + 1, DATABASES_MAX, "the database", &out->database));
   }
-  char place[320];
+  char place[320] = "";
   TRY(copy_part(place, sizeof place, rest, slash != NULL ? (size_t)(slash - rest) : strlen(rest),
                 "the host"));
   char *host = place, *port = strrchr(place, ':');

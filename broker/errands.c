@@ -4,14 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "broker/terms.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "proto/job.h"
 
+enum { SWEEP_AGAIN_MS = 50 };
+
 /* ---- the clock and the sweep ----------------------------------------------------------------- */
 
+/* Every broker ticks and sweeps; both scripts do no harm when they are called too often. */
 static enum status tick_ask(struct turn *turn, struct request *request) {
   (void)queue_tick(turn->redis);
   request->call = queue_sweep(turn->redis, turn->options.retention_ms);
@@ -21,7 +25,9 @@ static enum status tick_ask(struct turn *turn, struct request *request) {
 static enum status tick_answer(struct turn *turn, struct request *request) {
   struct swept swept;
   TRY(queue_sweep_reply(turn->redis, request->call, &swept));
-  turn->more_due = swept.more;
+  if (swept.more) { /* soon, but leaving Redis time for everyone else */
+    turn->tick_ms = clock_ms() + SWEEP_AGAIN_MS;
+  }
   metric_add(M_LEASE_EXPIRED, (double)swept.lapsed);
   metric_add(M_JOBS_RETRIED, (double)(swept.lapsed - swept.quarantined - swept.cancelled));
   verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED, swept.cancelled);
@@ -30,6 +36,7 @@ static enum status tick_answer(struct turn *turn, struct request *request) {
   if (swept.lapsed > 0) {
     log_warning("leases_lapsed", "jobs=%llu", (unsigned long long)swept.lapsed);
   }
+  /* Wakes are published and may be lost: whoever could work looks again with every sweep. */
   for (size_t i = 0; i < swept.models; i++) {
     while (waiting_wake(turn->waiting, swept.model[i])) {
     }
@@ -117,6 +124,8 @@ static enum status offer_ask(struct turn *turn, struct request *request) {
   return OK;
 }
 
+/* Credits are counted down here and set anew by the next CLAIM: never more is pushed than was asked
+ * for, whatever Redis would give. */
 static void use_credit(struct waiter *waiter, const char *model) {
   for (size_t i = 0; i < waiter->credits; i++) {
     if (strcmp(waiter->credit[i].model, model) == 0 && waiter->credit[i].jobs > 0) {

@@ -90,8 +90,12 @@ static void say_workers(struct story *story) {
   uint64_t workers = number(story, "workers"), slots = number(story, "slots"),
            held = number(story, "held");
   const char *model = text(story, "model");
+  const struct fleet_model *known = fleet_find(&story->turn->fleet, model);
   if (workers == 0) {
     say(story, "no live worker has model %s", model);
+  } else if (known != NULL && known->workers > 0 && number(story, "side") > known->largest_side) {
+    say(story, "no live worker takes %llu pixels of model %s: the largest takes %u",
+        (unsigned long long)number(story, "side"), model, known->largest_side);
   } else if (held >= slots) {
     say(story, "all %llu workers with model %s are busy: %llu jobs in %llu slots",
         (unsigned long long)workers, model, (unsigned long long)held, (unsigned long long)slots);

@@ -17,14 +17,16 @@ struct row {
 static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescriptor *type,
                           struct arena *arena, ProtobufCMessage **out) {
   if (bytes->str == NULL) {
-    return fail(BROKEN, "the fleet has an empty record");
+    fail(BROKEN, "the fleet has an empty record");
+    return BROKEN;
   }
   return wire_unpack_type(type, (const uint8_t *)bytes->str, bytes->len, arena, out, NULL);
 }
 
 static enum status read_row(const redisReply *element, struct arena *arena, struct row *out) {
   if (element->type != REDIS_REPLY_ARRAY || element->elements != 5) {
-    return fail(BROKEN, "the script fleet returned something else");
+    fail(BROKEN, "the script fleet returned something else");
+    return BROKEN;
   }
   ProtobufCMessage *hello = NULL;
   TRY(unpack(element->element[4], &darkroom__v1__hello__descriptor, arena, &hello));
@@ -45,6 +47,7 @@ static struct fleet_model *find(struct fleet *fleet, const char *id) {
   return NULL;
 }
 
+/* Models stay known when their workers have gone: a fleet scaled to zero still takes jobs. */
 static void remember(struct fleet *fleet, const char *id, const Darkroom__V1__ModelInfo *info) {
   if (fleet->count == MODELS_MAX || strlen(id) > JOB_MODEL_BYTES_MAX) {
     return;
@@ -104,7 +107,7 @@ const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id) 
 enum status fleet_models(const struct fleet *fleet, struct arena *arena,
                          Darkroom__V1__ModelList *out) {
   Darkroom__V1__ModelInfo *infos = arena_take(arena, fleet->count * sizeof *infos);
-  Darkroom__V1__ModelInfo **list = arena_take(arena, fleet->count * sizeof *list);
+  Darkroom__V1__ModelInfo **list = arena_take(arena, fleet->count * sizeof(void *));
   if (infos == NULL || list == NULL) {
     return EXHAUSTED;
   }
@@ -129,7 +132,7 @@ enum status fleet_models(const struct fleet *fleet, struct arena *arena,
 static enum status describe(const struct row *row, struct arena *arena,
                             Darkroom__V1__WorkerInfo **out) {
   Darkroom__V1__WorkerInfo *info = arena_take(arena, sizeof *info);
-  char **models = arena_take(arena, row->hello->n_model * sizeof *models);
+  char **models = arena_take(arena, row->hello->n_model * sizeof(void *));
   if (info == NULL || models == NULL) {
     return EXHAUSTED;
   }
@@ -155,7 +158,7 @@ enum status fleet_workers(const redisReply *reply, struct arena *arena,
                           Darkroom__V1__WorkerInfo ***out, size_t *count) {
   const redisReply *workers = reply->element[2];
   *count = 0;
-  *out = arena_take(arena, workers->elements * sizeof **out);
+  *out = arena_take(arena, workers->elements * sizeof(void *));
   if (*out == NULL) {
     return EXHAUSTED;
   }

@@ -138,6 +138,7 @@ static void note_readiness(const struct redis *redis) {
 
 /* ---- sockets --------------------------------------------------------------------------------- */
 
+/* Until there are keys, whoever reaches the socket may do everything. */
 static bool is_local(const char *endpoint) {
   static const char *const local[] = {"ipc://", "inproc://", "tcp://127.",
                                       "tcp://localhost:", "tcp://[::1]:"};

@@ -21,6 +21,7 @@ static uint64_t job_cost(const Darkroom__V1__Job *job) {
   return rows * job->steps * job->images * pixels;
 }
 
+/* What a worker's limit is held against: memory goes with the longer side. */
 static uint32_t job_side(const Darkroom__V1__Job *job) {
   return job->width > job->height ? job->width : job->height;
 }

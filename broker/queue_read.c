@@ -41,7 +41,8 @@ Darkroom__V1__JobState queue_state_parse(const char *word) {
 /* ---- replies --------------------------------------------------------------------------------- */
 
 static enum status odd(const char *script) {
-  return fail(BROKEN, "the script %s returned something else", script);
+  fail(BROKEN, "the script %s returned something else", script);
+  return BROKEN;
 }
 
 /* The reply as an array of at least count elements. */

@@ -57,6 +57,8 @@ struct redis {
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* By ourselves instead of from SCRIPT LOAD's reply: the name of a script is known before Redis is.
+ */
 static void sha_of(const char *source, char *text) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned bytes = 0;
@@ -156,6 +158,7 @@ static void begin_boot(struct redis *redis) {
   }
 }
 
+/* A connection of its own, because one that has subscribed may not run scripts. */
 static void begin_events(struct redis *redis) {
   char channel[256];
   snprintf(channel, sizeof channel, "%s%s", redis->options.prefix, KEY_EVENTS);
@@ -337,7 +340,7 @@ size_t redis_end(struct redis *redis) {
   return redis->call_count++;
 }
 
-/* A reply that asks for the script's source. */
+/* A reply that asks for the script's source: it ran nothing, so calling again is no repetition. */
 static bool forgotten(const redisReply *reply) {
   return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
          strncmp(reply->str, "NOSCRIPT", 8) == 0;

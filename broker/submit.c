@@ -56,6 +56,7 @@ static enum status draw_seed(Darkroom__V1__Job *job) {
   return OK;
 }
 
+/* A fleet that nobody has joined yet is away, not wrong: the client may come again. */
 static enum status refuse_unknown(struct turn *turn, struct request *request, const char *model) {
   char known[sizeof request->why.limit] = "";
   size_t used = 0;
@@ -77,6 +78,7 @@ static enum status refuse_unknown(struct turn *turn, struct request *request, co
                 "unknown model %s", model);
 }
 
+/* The largest worker decides: the smaller ones are passed over when it is handed out. */
 static enum status check_side(struct request *request, const char *field, uint32_t pixels,
                               const struct fleet_model *model) {
   if (model->largest_side == 0 || pixels <= model->largest_side) {

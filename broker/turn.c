@@ -78,7 +78,10 @@ bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
                const ProtobufCMessage *message) {
   enum status status = wire_send(turn->router, &peer->address, verb, peer->correlation, message);
   if (status == BAD_INPUT) {
+    struct refusal why = {0};
     log_error("answer_too_large", "verb=%s reason=%s", wire_verb(verb)->name, fail_reason());
+    refuse(&why, DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, NULL, NULL, "the answer is too large");
+    (void)wire_send_refusal(turn->router, &peer->address, peer->correlation, &why);
   }
   return status == OK;
 }
@@ -96,6 +99,7 @@ char *turn_text(struct turn *turn, const char *format, ...) {
 
 /* ---- what is there --------------------------------------------------------------------------- */
 
+/* Its jobs are not lost yet: it may be back in a moment, under another routing id. */
 static void worker_gone(void *context, const struct waiter *waiter) {
   struct turn *turn = context;
   struct lease *lease = arena_take_zeroed(turn->arena, sizeof *lease);
@@ -168,6 +172,8 @@ static void ask(struct turn *turn, struct request *request) {
   request->asked = request->verb->ask(turn, request);
 }
 
+/* Each message is asked as it comes, so that room for its calls is looked at before the next one is
+ * taken: what does not fit stays in the socket, which is where back-pressure belongs. */
 static enum status take_burst(struct turn *turn) {
   struct wire_message message = {0};
   enum status status = OK;
@@ -202,9 +208,8 @@ static void take_errands(struct turn *turn) {
     turn->fleet_due = true;
     waiting_wake_all(turn->waiting);
   }
-  if (now >= turn->tick_ms || turn->more_due) {
-    turn->tick_ms = turn->more_due ? turn->tick_ms : now + TICK_MS;
-    turn->more_due = false;
+  if (now >= turn->tick_ms) {
+    turn->tick_ms = now + TICK_MS;
     turn_errand(turn, &errand_tick, NULL);
   }
   if (turn->fleet_due) {
@@ -235,6 +240,7 @@ static void take_snapshots(struct turn *turn) {
   }
 }
 
+/* After the messages: the submits of this turn are then in the pipeline before the claims. */
 static void take_offers(struct turn *turn) {
   struct waiter *waiter;
   while (redis_up(turn->redis) && redis_room(turn->redis) &&
@@ -325,6 +331,6 @@ int64_t turn_wait_ms(const struct turn *turn) {
   if (!turn->was_up) {
     return AWAY_WAIT_MS;
   }
-  int64_t left = turn->more_due ? 0 : turn->tick_ms - clock_ms();
+  int64_t left = turn->tick_ms - clock_ms();
   return left < 0 ? 0 : left;
 }

@@ -72,7 +72,6 @@ struct turn {
   size_t count;
   bool was_up;
   bool fleet_due;                         /* the fleet has changed: read it again */
-  bool more_due;                          /* the last sweep did not reach the end */
   int64_t tick_ms, position_ms, stats_ms; /* when the errands of the clock are due */
 };
 

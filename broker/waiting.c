@@ -181,6 +181,8 @@ struct waiter *waiting_worker(struct waiting *waiting, const char *name) {
   return NULL;
 }
 
+/* Rows keep their memory when a worker leaves; a few thousand names are looked through faster than
+ * a hash table would pay for itself. */
 static struct waiter *add_worker(struct waiting *waiting, const char *name) {
   if (waiting->workers == WAITING_WORKERS_MAX) {
     fail(EXHAUSTED, "more than %d workers at this broker", WAITING_WORKERS_MAX);

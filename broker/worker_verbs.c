@@ -8,7 +8,10 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 
-enum { ERROR_TEXT_BYTES_MAX = 500 };
+enum {
+  ERROR_TEXT_BYTES_MAX = 500,
+  RESULT_BYTES_MAX = 128 * 1024, /* with the job beside it, a status still fits in a frame */
+};
 
 static enum status missing(struct request *request, const char *field, const char *limit) {
   return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit,
@@ -23,6 +26,7 @@ static enum status check_model(struct request *request, const char *model) {
 
 /* ---- hello, bye ------------------------------------------------------------------------------ */
 
+/* default_side is what a job without a size gets, so a model without one is refused here. */
 enum status hello_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
   TRY(verb_check_id(request, "worker", hello->worker));
@@ -163,6 +167,9 @@ enum status complete_ask(struct turn *turn, struct request *request) {
   result.n_images = complete->n_image;
   result.timings = complete->timings;
   size_t bytes = protobuf_c_message_get_packed_size(&result.base);
+  if (bytes > RESULT_BYTES_MAX) {
+    return missing(request, "image", "128 KiB in all");
+  }
   uint8_t *packed = arena_take(turn->arena, bytes);
   if (packed == NULL) {
     return EXHAUSTED;
@@ -291,6 +298,7 @@ enum status beat_answer(struct turn *turn, struct request *request) {
   const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
   Darkroom__V1__Orders answer;
   TRY(queue_beat_reply(turn->redis, request->call, beat, turn->arena, &answer));
+  /* The address matters: after a reconnect pushes to the old one would come back undelivered. */
   const struct waiter *waiter = waiting_worker(turn->waiting, beat->worker);
   bool held_here = waiter != NULL && waiter->generation == beat->generation &&
                    wire_address_equal(&waiter->peer.address, &request->peer.address);

@@ -68,6 +68,19 @@ def encode(vae, pictures, device):
     return np.concatenate(out)
 
 
+def create(path, shape):
+    """Makes the file of latents unless it is there; of several processes only the first one's counts."""
+    if path.exists():
+        return
+    own = f"{path}.{os.getpid()}"
+    np.lib.format.open_memmap(own, "w+", np.float16, shape).flush()
+    try:
+        os.link(own, path)
+    except FileExistsError:
+        pass
+    os.unlink(own)
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--work", default=".work/train")
@@ -81,9 +94,7 @@ def main():
     vae = freeze(work).to(a.device)
     pixels = np.load(work / "pixels.npy", mmap_mode="r")
     path = work / "latents.npy"
-    if not path.exists():
-        np.lib.format.open_memmap(f"{path}.{part}", "w+", np.float16, (len(pixels), 4, pixels.shape[1] // 8, pixels.shape[2] // 8)).flush()
-        os.replace(f"{path}.{part}", path)
+    create(path, (len(pixels), 4, pixels.shape[1] // 8, pixels.shape[2] // 8))
     latents = np.load(path, mmap_mode="r+")
     marks = work / "encoded"
     marks.mkdir(exist_ok=True)

@@ -110,7 +110,7 @@ def measure_weather(im, time):
         bank = pal.mix(table[time], (0, 0, 0), 0.09)
         if near(top, bank, 36).mean() > 0.7 and distance(median, bank) < min(distance(median, sky_row(time, w, 6)) for w in ("clear", "fog")):
             return weather
-    fog = near(im[66:73], pal.FOG[time], 34).mean(1)
+    fog = near(im[66:73], pal.FOG[time], 25 if time == "sunset" else 34).mean(1)
     steps = np.abs(im[46:66].astype(int) - im[44:64]).sum(-1).max(0)
     if np.median(fog) > 0.36 and np.median(steps) < 110:     # hills in snow have fog's colour, but an edge
         return "fog"
@@ -235,12 +235,21 @@ def measure_peaks(im, scene):
 def measure_caps(im, scene):
     """Snow caps: a bright patch, no wider than a cap, that stands on a rock high up."""
     time, _, weather, body = scene
-    band = im[26:53].astype(np.float32)
-    sky = sky_band(time, weather, 26, 53, body)
+    foggy = weather == "fog"
+    low, high = 26, 45 if foggy else 53
+    band = im[low:high].astype(np.float32)
+    sky = sky_band(time, weather, low, high, body)
     snow = cap_mask(band, time) & (np.sqrt(((band - sky) ** 2).sum(-1)) > 20)
-    rock = rock_columns(im, scene, 50, 54, False)
+    rock = rock_columns(im, scene, 43, 47, True) if foggy else rock_columns(im, scene, 50, 54, False)
+    for a, b in runs(~rock, 10, 0):
+        snow[:, a:b] = False
+    if body:
+        y, x = np.mgrid[low:high, 0:pal.BASE]
+        snow &= np.hypot(x - body[0], y - body[1]) > 1.6 * body[2]
+    if weather == "cloudy" and time != "day":
+        snow &= ~near(band, pal.CLOUD[time], 11)
     for ys, xs in blobs(snow)[:5]:
-        if len(ys) >= 44 and 7 <= np.ptp(xs) <= 44 and np.ptp(ys) >= 5 and rock[xs.min():xs.max() + 1].mean() > 0.6:
+        if len(ys) >= 44 and 7 <= np.ptp(xs) <= 44 and np.ptp(ys) >= 7 and rock[xs.min():xs.max() + 1].mean() > 0.4:
             return True
     return False
 

@@ -13,6 +13,7 @@ enum {
   ANSWER_MS = 2000, /* an offer that is not answered by then is said again */
   RETRY_FIRST_MS = 200,
   RETRY_MAX_MS = 5000,
+  HELD_SPARE = 8,        /* rows kept free for what was pushed before our last CLAIM was heard */
   PREFETCH_US = 1500000, /* a job is fetched this long before a slot falls free */
 };
 
@@ -121,11 +122,10 @@ static void say_hello(struct worker *worker, int64_t now_ms) {
 static bool taking(const struct worker *worker) {
   return worker->generation != 0 && !worker->draining && !worker->store.refused &&
          pictures_unstored(worker) < (size_t)worker->options->spool_images &&
-         held_count(&worker->held) < HELD_MAX / 2;
+         held_count(&worker->held) < HELD_MAX - HELD_SPARE;
 }
 
-/* The most urgent job of a full engine ends within PREFETCH_US: the next one may be on its way
- * already. */
+/* A job of this engine ends within PREFETCH_US: the next one may be on its way already. */
 static bool soon_free(const struct worker *worker, size_t index) {
   uint64_t turn_us = child_turn_median_us(&worker->children.child[index]);
   for (size_t i = 0; i < HELD_MAX; i++) {

@@ -169,7 +169,9 @@ static void on_picture(struct worker *worker, struct held *held, struct media_ta
   if (task->status == OK) {
     store_answered(&worker->store);
   } else if (task->encoded && !task->store_away) {
-    metric_add(M_S3_RETRIES, 1);
+    if (strncmp(worker->options->store, "s3:", 3) == 0) {
+      metric_add(M_S3_RETRIES, 1);
+    }
     store_failed(&worker->store, clock_ms());
     worker->store.refused = worker->store.refused || refused;
   }

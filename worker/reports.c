@@ -116,6 +116,13 @@ static void observe(const Darkroom__V1__Timings *timings) {
   metric_observe_labelled(M_STAGE_DURATION, "vae", (double)timings->decode_us / US_PER_SECOND);
 }
 
+static void engine_is_through(struct worker *worker, struct held *held) {
+  held->finished = true;
+  held->state = HELD_STORING;
+  picture_seal(worker, held);
+  job_complete_if_whole(held);
+}
+
 static void on_finished(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
   const Darkroom__Pipe__Finished *finished = report->finished;
   struct held *held = about(worker, index, finished->id, finished->fence);
@@ -137,10 +144,7 @@ static void on_finished(struct worker *worker, size_t index, const Darkroom__Pip
              DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, "the engine finished without all images");
     return;
   }
-  held->finished = true;
-  held->state = HELD_STORING;
-  picture_seal(worker, held);
-  job_complete_if_whole(held);
+  engine_is_through(worker, held);
 }
 
 static void on_failed(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
@@ -219,8 +223,8 @@ void reports_take_all(struct worker *worker, size_t index) {
 /* silence and death
  * ------------------------------------------------------------------------------------ */
 
-/* What the engine had begun counts as a crash; what it had not goes back unharmed; what it had
- * finished goes on. */
+/* A job whose pictures have all arrived goes on; one that was begun counts as a crash; one that was
+ * not goes back. */
 void reports_child_ended(void *context, size_t index) {
   struct worker *worker = context;
   struct held *held = NULL;
@@ -228,7 +232,9 @@ void reports_child_ended(void *context, size_t index) {
     if (!held_in_engine(held) || held->child != index) {
       continue;
     }
-    if (held->state == HELD_RUNNING) {
+    if (held->received == held->images) {
+      engine_is_through(worker, held);
+    } else if (held->state == HELD_RUNNING) {
       job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_CRASH,
                DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST, "the engine process died while it ran");
     } else {

@@ -85,9 +85,12 @@ local function job_crash(job, closing, text)
   job_requeue(job, closing, unpack(fields))
 end
 
--- The lease is over without a word: never started is a handoff, started is a crash.
+-- The lease is over without a word: never started is a handoff (but not for ever: it may be what
+-- kills its workers), started is a crash.
 local function job_lapse(job, closing, text)
-  if job.state == 'ASSIGNED' then return job_hand_back(job, closing) end
+  if job.state == 'ASSIGNED' and tonumber(job.handoffs) < HANDOFFS_MAX then
+    return job_hand_back(job, closing)
+  end
   job_crash(job, closing, text)
 end
 

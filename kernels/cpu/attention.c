@@ -4,39 +4,13 @@
  * of keys: scores in f32, the running maximum and sum of its softmax, its outputs in f32, rescaled when the maximum grows.
  * Blocks are cut by an image's own lengths alone, so neither threads nor batch mates can touch the bits.
  */
-#include <math.h>
-#include <omp.h>
-
+#include "kernels/cpu/bodies.h"
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/products.h"
-#include "kernels/cpu/vector.h"
 
 enum { QUERIES = 48, KEYS = 512, KEYS_WIDE = 128, WIDE = 256 };
 #define PACKED_BYTES_MAX ((int64_t)8 << 20) /* of keys and values at a time: they should stay in the last cache */
 
-struct flash {
-  const struct attention *attention;
-  const struct tensor *y;
-  product_function product;
-  enum element element;
-  int64_t element_bytes;
-  int64_t batch, heads, tokens, d, depth, panels; /* depth: d made even; panels: of 16 columns of d */
-  int64_t blocks;                                 /* of queries, per head */
-  int64_t keys;                                   /* in a block */
-  int64_t first, count;                           /* pairs of batch row and head that are packed now */
-  int64_t keys_max;                               /* of any row, in whole panels: room for one pair */
-  char *packed;
-  char *work; /* one piece per thread */
-  int64_t packed_bytes, work_bytes;
-};
-
-/* Keys and values of one batch row and head: key j at keys + j * key_step bytes. */
-struct memory {
-  const char *keys, *values;
-  int64_t length, key_step, value_step;
-};
-
-static struct memory find_memory(const struct flash *f, int64_t pair) {
+struct memory flash_memory(const struct flash *f, int64_t pair) {
   const struct attention *a = f->attention;
   int64_t b = pair / f->heads, head = pair % f->heads, size = f->element_bytes, width = f->heads * f->d;
   if (a->context != NULL) {
@@ -51,225 +25,14 @@ static struct memory find_memory(const struct flash *f, int64_t pair) {
       k->shape[1], k->shape[2] * size, v->shape[2] * size};
 }
 
-static int64_t whole_panels(int64_t count) { return (count + PANEL - 1) / PANEL * PANEL; }
-
-/* Packed keys: panels of 16 keys, then within [depth / g][16][g] with g = 2 for bf16, 1 for f32. */
-static char *packed_keys(const struct flash *f, int64_t pair) {
-  return f->packed + (pair - f->first) * f->packed_bytes;
+int64_t flash_block_bytes(const struct flash *f) {
+  return f->queries * ((f->depth + f->keys) * f->element_bytes + (f->keys + f->panels * PANEL + 2) * 4);
 }
-/* Packed values: panels of 16 columns of d, each [keys / g][16][g]. */
-static char *packed_values(const struct flash *f, int64_t pair) {
-  return packed_keys(f, pair) + f->keys_max * f->depth * f->element_bytes;
-}
-
-/* ---- packing: an item is 16 keys of a pair ---- */
-
-INLINE void pack_keys_bf16(const struct flash *f, const struct memory *m, int64_t key, uint16_t *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const uint16_t *from = (const uint16_t *)(m->keys + (real ? key + j : 0) * m->key_step);
-    for (int64_t c = 0; c < f->depth; c += 2) {
-      to[c * PANEL + 2 * j] = real ? from[c] : 0;
-      to[c * PANEL + 2 * j + 1] = real && c + 1 < f->d ? from[c + 1] : 0;
-    }
-  }
-}
-
-INLINE void pack_keys_f32(const struct flash *f, const struct memory *m, int64_t key, float *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const float *from = (const float *)(m->keys + (real ? key + j : 0) * m->key_step);
-    for (int64_t c = 0; c < f->depth; c++) {
-      to[c * PANEL + j] = real && c < f->d ? from[c] : 0;
-    }
-  }
-}
-
-INLINE void pack_values_bf16(const struct flash *f, const struct memory *m, int64_t key, uint16_t *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const uint16_t *from = (const uint16_t *)(m->values + (real ? key + j : 0) * m->value_step);
-    uint16_t *row = to + (key + j) / 2 * 2 * PANEL + (j & 1);
-    for (int64_t c = 0; c < f->panels * PANEL; c++) {
-      row[c / PANEL * f->keys_max * PANEL + c % PANEL * 2] = real && c < f->d ? from[c] : 0;
-    }
-  }
-}
-
-INLINE void pack_values_f32(const struct flash *f, const struct memory *m, int64_t key, float *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const float *from = (const float *)(m->values + (real ? key + j : 0) * m->value_step);
-    for (int64_t c = 0; c < f->panels * PANEL; c++) {
-      to[c / PANEL * f->keys_max * PANEL + (key + j) * PANEL + c % PANEL] = real && c < f->d ? from[c] : 0;
-    }
-  }
-}
-
-INLINE void pack(const void *arguments, int64_t first, int64_t end) {
-  const struct flash *f = arguments;
-  int64_t panels = f->keys_max / PANEL;
-  for (int64_t item = first; item < end; item++) {
-    int64_t pair = f->first + item / panels, key = item % panels * PANEL;
-    const struct memory m = find_memory(f, pair);
-    char *keys = packed_keys(f, pair) + key * f->depth * f->element_bytes, *values = packed_values(f, pair);
-    if (key >= m.length) {
-      continue;
-    }
-    if (f->element == ELEMENT_BF16) {
-      pack_keys_bf16(f, &m, key, (uint16_t *)keys);
-      pack_values_bf16(f, &m, key, (uint16_t *)values);
-    } else {
-      pack_keys_f32(f, &m, key, (float *)keys);
-      pack_values_f32(f, &m, key, (float *)values);
-    }
-  }
-}
-KERNEL(pack)
-
-/* ---- attending: an item is a block of queries of a pair ---- */
-
-/* A thread's working memory for one block of queries. */
-struct block {
-  char *q;        /* [QUERIES, depth] elements */
-  char *weights;  /* [QUERIES, keys] elements: exp(score - maximum) */
-  float *scores;  /* [QUERIES, keys] */
-  float *outputs; /* [QUERIES, panels * 16] */
-  float *largest, *sum; /* [QUERIES] */
-  int64_t rows, token;  /* queries [token, token + rows) */
-};
-
-static int64_t block_bytes(const struct flash *f) {
-  return QUERIES * ((f->depth + f->keys) * f->element_bytes + (f->keys + f->panels * PANEL + 2) * 4);
-}
-
-static struct block start_block(const struct flash *f, char *work, int64_t index) {
-  struct block b = {.token = index * QUERIES};
-  b.rows = f->tokens - b.token < QUERIES ? f->tokens - b.token : QUERIES;
-  b.scores = (float *)work;
-  b.outputs = b.scores + QUERIES * f->keys;
-  b.largest = b.outputs + QUERIES * f->panels * PANEL;
-  b.sum = b.largest + QUERIES;
-  b.weights = (char *)(b.sum + QUERIES);
-  b.q = b.weights + QUERIES * f->keys * f->element_bytes;
-  return b;
-}
-
-INLINE void load_queries(const struct flash *f, const struct block *b, int64_t pair) {
-  const struct columns *q = &f->attention->q;
-  int64_t row = pair / f->heads * f->tokens + b->token;
-  int64_t start = row * q->tensor->shape[2] + q->first + pair % f->heads * f->d;
-  for (int64_t r = 0; r < b->rows; r++) {
-    char *to = b->q + r * f->depth * f->element_bytes;
-    if (f->depth > f->d) {
-      memset(to + f->d * f->element_bytes, 0, (size_t)f->element_bytes);
-    }
-    memcpy(to, (const char *)q->tensor->data + (start + r * q->tensor->shape[2]) * f->element_bytes,
-           (size_t)(f->d * f->element_bytes));
-  }
-}
-
-/* Scores of keys that row r may not see become minus infinity. */
-INLINE void hide_keys(float *scores, int64_t seen, int64_t columns) {
-  for (int64_t j = seen < 0 ? 0 : seen; j < columns; j++) {
-    scores[j] = -INFINITY;
-  }
-}
-
-/* Turns row r's scores into weights against the maximum so far; what was summed before is brought to the new maximum. */
-INLINE void weigh_row(const struct flash *f, const struct block *b, enum element e, int64_t r, int64_t columns) {
-  const float *scores = b->scores + r * f->keys;
-  char *weights = b->weights + r * f->keys * f->element_bytes;
-  float *outputs = b->outputs + r * f->panels * PANEL;
-  float scale = 1.44269504f / sqrtf((float)f->d); /* e^x = 2^(x log2 e) */
-  v16 most = all(b->largest[r]);
-  for (int64_t j = 0; j < columns; j += LANES) {
-    most = at_least(most, load_f32(scores + j));
-  }
-  float largest = largest_of(most);
-  v16 sum = all(0), offset = all(-largest * scale), slope = all(scale);
-  for (int64_t j = 0; j < columns; j += LANES) {
-    v16 weight = exp2_of(fused(load_f32(scores + j), slope, offset));
-    sum += weight;
-    store16(weights, e, j, weight);
-  }
-  if (b->largest[r] == -INFINITY) {
-    b->sum[r] = sum_of(sum);
-  } else {
-    float shrink = exp2f((b->largest[r] - largest) * scale);
-    b->sum[r] = b->sum[r] * shrink + sum_of(sum);
-    for (int64_t c = 0; c < f->panels * PANEL; c += LANES) {
-      store_f32(outputs + c, load_f32(outputs + c) * shrink);
-    }
-  }
-  b->largest[r] = largest;
-}
-
-INLINE void attend_keys(const struct flash *f, const struct block *b, const struct memory *m, int64_t pair, int64_t key) {
-  int64_t rest = m->length - key, columns = whole_panels(rest < f->keys ? rest : f->keys);
-  const struct product scores = {.a = b->q, .a_step = f->depth,
-                                 .b = packed_keys(f, pair) + key * f->depth * f->element_bytes,
-                                 .b_step = f->depth * PANEL, .c = b->scores, .c_step = f->keys, .rows = b->rows,
-                                 .panels = columns / PANEL, .depth = f->depth};
-  f->product(&scores);
-  for (int64_t r = 0; r < b->rows; r++) {
-    int64_t seen = f->attention->causal && b->token + r + 1 - key < rest ? b->token + r + 1 - key : rest;
-    hide_keys(b->scores + r * f->keys, seen, columns);
-    if (f->element == ELEMENT_BF16) {
-      weigh_row(f, b, ELEMENT_BF16, r, columns);
-    } else {
-      weigh_row(f, b, ELEMENT_F32, r, columns);
-    }
-  }
-  const struct product outputs = {.a = b->weights, .a_step = f->keys,
-                                  .b = packed_values(f, pair) + key * PANEL * f->element_bytes,
-                                  .b_step = f->keys_max * PANEL, .c = b->outputs, .c_step = f->panels * PANEL,
-                                  .rows = b->rows, .panels = f->panels, .depth = columns, .adds = key > 0};
-  f->product(&outputs);
-}
-
-INLINE void store_outputs(const struct flash *f, const struct block *b, int64_t pair) {
-  int64_t width = f->heads * f->d;
-  int64_t start = (pair / f->heads * f->tokens + b->token) * width + pair % f->heads * f->d;
-  for (int64_t r = 0; r < b->rows; r++) {
-    float share = 1 / b->sum[r];
-    for (int64_t c = 0; c < f->d; c += LANES) {
-      v16 value = load_f32(b->outputs + r * f->panels * PANEL + c) * share;
-      if (f->element == ELEMENT_BF16) {
-        store_some(f->y->data, ELEMENT_BF16, start + r * width + c, value, lanes_left(c, f->d));
-      } else {
-        store_some(f->y->data, ELEMENT_F32, start + r * width + c, value, lanes_left(c, f->d));
-      }
-    }
-  }
-}
-
-INLINE void attend(const void *arguments, int64_t first, int64_t end) {
-  const struct flash *f = arguments;
-  char *work = f->work + omp_get_thread_num() * f->work_bytes;
-  for (int64_t item = first; item < end; item++) {
-    int64_t pair = f->first + item / f->blocks;
-    const struct memory m = find_memory(f, pair);
-    struct block b = start_block(f, work, item % f->blocks);
-    int64_t keys = f->attention->causal && b.token + b.rows < m.length ? b.token + b.rows : m.length;
-    load_queries(f, &b, pair);
-    for (int64_t r = 0; r < b.rows; r++) {
-      b.largest[r] = -INFINITY;
-    }
-    for (int64_t key = 0; key < keys; key += f->keys) {
-      attend_keys(f, &b, &m, pair, key);
-    }
-    store_outputs(f, &b, pair);
-  }
-}
-KERNEL(attend)
-
-/* ---- the op ---- */
 
 static int64_t longest_memory(const struct flash *f) {
   int64_t longest = 0;
   for (int64_t b = 0; b < f->batch; b++) {
-    int64_t length = find_memory(f, b * f->heads).length;
+    int64_t length = flash_memory(f, b * f->heads).length;
     longest = length > longest ? length : longest;
   }
   return whole_panels(longest);
@@ -280,14 +43,15 @@ static struct flash plan(struct cpu *cpu, const struct attention *attention, con
   struct flash f = {.attention = attention, .y = y, .element = element, .heads = attention->heads,
                     .batch = y->shape[0], .tokens = y->shape[1], .d = y->shape[2] / attention->heads};
   f.element_bytes = (int64_t)element_bytes(element);
-  f.product = product_choose(cpu->level, element);
+  f.product = element == ELEMENT_BF16 ? cpu->bodies->product_bf16 : cpu->bodies->product_f32;
   f.depth = (f.d + 1) / 2 * 2;
   f.panels = whole_panels(f.d) / PANEL;
+  f.queries = QUERIES;
   f.keys = f.d > WIDE ? KEYS_WIDE : KEYS;
-  f.blocks = (f.tokens + QUERIES - 1) / QUERIES;
+  f.blocks = (f.tokens + f.queries - 1) / f.queries;
   f.keys_max = longest_memory(&f);
   f.packed_bytes = f.keys_max * (f.depth + f.panels * PANEL) * f.element_bytes;
-  f.work_bytes = (block_bytes(&f) + 63) / 64 * 64;
+  f.work_bytes = (flash_block_bytes(&f) + 63) / 64 * 64;
   f.count = PACKED_BYTES_MAX / f.packed_bytes;
   f.count = f.count < 1 ? 1 : f.count > f.batch * f.heads ? f.batch * f.heads : f.count;
   return f;
@@ -303,11 +67,11 @@ enum status cpu_attention(struct device *device, const struct attention *attenti
     return EXHAUSTED;
   }
   f.work = f.packed + f.count * f.packed_bytes;
-  int64_t work_of_panel = PANEL * (f.depth + f.panels * PANEL), work_of_block = QUERIES * f.keys_max;
+  int64_t work_of_panel = PANEL * (f.depth + f.panels * PANEL), work_of_block = f.queries * f.keys_max;
   for (f.first = 0; f.first < pairs; f.first += f.count) {
     int64_t now = pairs - f.first < f.count ? pairs - f.first : f.count;
-    cpu_parallel(cpu, &pack_kernel, &f, now * f.keys_max / PANEL, 8192 / work_of_panel + 1);
-    cpu_parallel(cpu, &attend_kernel, &f, now * f.blocks, 4096 / work_of_block + 1);
+    cpu_parallel(cpu, cpu->bodies->pack, &f, now * f.keys_max / PANEL, 8192 / work_of_panel + 1);
+    cpu_parallel(cpu, cpu->bodies->attend, &f, now * f.blocks, 4096 / work_of_block + 1);
   }
   return OK;
 }

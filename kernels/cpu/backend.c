@@ -26,7 +26,9 @@ static enum status cpu_open(const struct device_settings *settings, int index, s
   if (cpu == NULL) {
     return fail(EXHAUSTED, "no memory for a device");
   }
+  static const struct bodies *const bodies[] = {&bodies_plain, &bodies_avx2, &bodies_avx512};
   cpu->level = find_level();
+  cpu->bodies = bodies[cpu->level];
   cpu->head.element = has_fast_bf16() && !settings->force_f32 ? ELEMENT_BF16 : ELEMENT_F32;
   cpu->head.threads = settings->threads > 0 ? settings->threads : omp_get_num_procs();
   enum status status = library_open(&cpu->library);
@@ -57,8 +59,7 @@ void *cpu_scratch(struct cpu *cpu, size_t bytes) {
   return cpu->scratch;
 }
 
-void cpu_parallel(struct cpu *cpu, const struct kernel *kernel, const void *arguments, int64_t count, int64_t grain) {
-  kernel_body body = kernel->body[cpu->level];
+void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int64_t count, int64_t grain) {
   int64_t pieces = (count + grain - 1) / grain;
   if (pieces > cpu->head.threads * PIECES_PER_THREAD) {
     pieces = cpu->head.threads * PIECES_PER_THREAD;

@@ -1,8 +1,8 @@
 /* conv.c - convolutions. What is to be added is put into y first, and oneDNN adds to what it finds there. */
 #include <string.h>
 
+#include "kernels/cpu/bodies.h"
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/vector.h"
 
 struct problem conv_problem(const struct cpu *cpu, const struct weight *w, bool has_bias) {
   struct problem p;
@@ -18,43 +18,11 @@ struct problem conv_problem(const struct cpu *cpu, const struct weight *w, bool 
   return p;
 }
 
-/* What y holds before the convolution: residual + channel_add, either may be missing. */
-struct addends {
-  const struct tensor *channels, *residual, *y;
-};
-
-/* Of the pixel whose values start at `start` and whose image's channels start at `channels`. */
-INLINE void prepare_some(const struct addends *a, int64_t start, int64_t channels, int64_t some) {
-  v16 sum = load_some(a->channels->data, a->channels->element, channels, some);
-  if (a->residual != NULL) {
-    sum += load_some(a->residual->data, a->residual->element, start, some);
-  }
-  store_some(a->y->data, a->y->element, start, sum, some);
-}
-
-INLINE void prepare_pixel(const struct addends *a, int64_t pixel) {
-  int64_t outputs = a->y->shape[3], whole = whole_vectors(outputs), start = pixel * outputs;
-  int64_t channels = pixel / (a->y->shape[1] * a->y->shape[2]) * outputs;
-  for (int64_t o = 0; o < whole; o += LANES) {
-    prepare_some(a, start + o, channels + o, LANES);
-  }
-  if (whole < outputs) {
-    prepare_some(a, start + whole, channels + whole, outputs - whole);
-  }
-}
-
-INLINE void prepare(const void *arguments, int64_t first, int64_t end) {
-  for (int64_t pixel = first; pixel < end; pixel++) {
-    prepare_pixel(arguments, pixel);
-  }
-}
-KERNEL(prepare)
-
 static void put_addends(struct cpu *cpu, const struct conv_options *options, const struct tensor *y) {
   if (options->channel_add != NULL) {
     const struct addends addends = {options->channel_add, options->residual, y};
     int64_t pixels = y->shape[0] * y->shape[1] * y->shape[2];
-    cpu_parallel(cpu, &prepare_kernel, &addends, pixels, 16384 / y->shape[3] + 1);
+    cpu_parallel(cpu, cpu->bodies->prepare, &addends, pixels, 16384 / y->shape[3] + 1);
   } else if (options->residual != NULL && options->residual->data != y->data) {
     memcpy(y->data, options->residual->data, tensor_bytes(y));
   }

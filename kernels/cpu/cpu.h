@@ -3,15 +3,16 @@
 #define DARKROOM_KERNELS_CPU_H
 
 #include "kernels/backend.h"
+#include "kernels/cpu/bodies.h"
 #include "kernels/cpu/library.h"
 
 /* What our own vector code may use; oneDNN decides for itself. */
 enum level { LEVEL_PLAIN, LEVEL_AVX2, LEVEL_AVX512 };
-#define LEVEL_COUNT 3
 
 struct cpu {
   struct device head;
   enum level level;
+  const struct bodies *bodies; /* the level's */
   struct library *library;
   char *scratch; /* reused by every op; nothing in it outlives the op */
   size_t scratch_bytes;
@@ -22,15 +23,9 @@ static inline struct cpu *cpu_of(struct device *device) { return (struct cpu *)d
 /* At least bytes of 64-byte aligned scratch memory, valid until the next call. NULL after fail(). */
 void *cpu_scratch(struct cpu *cpu, size_t bytes);
 
-/* One body of an op: does items [first, end). Compiled once per level (vector.h). */
-typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
-struct kernel {
-  kernel_body body[LEVEL_COUNT];
-};
-
 /* Runs items [0, count) over the device's threads, pieces of at least `grain` items each; small counts stay on the caller's
- * thread. What an item computes must not depend on the piece it is in. */
-void cpu_parallel(struct cpu *cpu, const struct kernel *kernel, const void *arguments, int64_t count, int64_t grain);
+ * thread. */
+void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int64_t count, int64_t grain);
 
 /* The parts of a problem that follow from the weight (matmul.c, conv.c). */
 struct problem matmul_problem(const struct cpu *cpu, const struct weight *w, int64_t rows, bool has_bias);

@@ -274,17 +274,21 @@ static enum status pack_first(struct cpu *cpu, const struct weight_source *sourc
   return status;
 }
 
+/* The bias lies behind the weight's struct, aligned: oneDNN's SSE code loads it as whole registers. */
+static size_t bias_offset(void) { return (sizeof(struct cpu_weight) + 63) / 64 * 64; }
+
+static size_t head_bytes(int64_t outputs) { return bias_offset() + ((size_t)outputs + 15) / 16 * 16 * sizeof(float); }
+
 enum status cpu_pack(struct device *device, const struct weight_source *source, struct weight **out) {
   struct cpu *cpu = cpu_of(device);
-  size_t bytes = sizeof(struct cpu_weight) + (size_t)source->kernel.shape[0] * sizeof(float);
-  struct cpu_weight *weight = device_take(device, bytes);
+  struct cpu_weight *weight = device_take(device, head_bytes(source->kernel.shape[0]));
   if (weight == NULL) {
     return EXHAUSTED;
   }
   memset(weight, 0, sizeof *weight);
   weight->head = weight_head(device, source);
   if (source->bias.data != NULL) {
-    weight->bias = (float *)(weight + 1);
+    weight->bias = (float *)((char *)weight + bias_offset());
     elements_to_f32(source->bias.element, source->bias.data, weight->head.outputs, weight->bias);
   }
   enum status status = pack_first(cpu, source, &weight->packed[0]);
@@ -301,5 +305,5 @@ void cpu_weight_close(struct weight *head) {
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
     drop_packed(cpu, &weight->packed[i]);
   }
-  device_drop(&cpu->head, weight, sizeof *weight + (size_t)head->outputs * sizeof(float));
+  device_drop(&cpu->head, weight, head_bytes(head->outputs));
 }

@@ -74,7 +74,7 @@ static double median(double *values, int count) {
 /* ---- jobs ---- */
 
 static void admit(struct engine *engine, int k, const char *prompt) {
-  char id[24];
+  char id[32];
   snprintf(id, sizeof id, "job-%d", k);
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   job.id = id;

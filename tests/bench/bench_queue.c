@@ -44,6 +44,10 @@ static void *zmq_context;
 static atomic_bool leaving;
 static char endpoint[128];
 
+/* The messages want texts of their own. */
+static char model_name[] = "null", worker_name[] = "bench";
+static char prompt[] = "a mountain landscape with a lake at sunset";
+
 static void die(const char *what) {
   fprintf(stderr, "bench_queue: %s: %s\n", what, fail_reason());
   exit(1);
@@ -51,13 +55,13 @@ static void die(const char *what) {
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-static pid_t spawn(char *const *arguments, const char *log) {
+static pid_t spawn(const char *const *arguments, const char *log) {
   pid_t child = fork();
   if (child == 0) {
     if (freopen(log, "w", stdout) == NULL || dup2(STDOUT_FILENO, STDERR_FILENO) < 0) {
       _exit(126);
     }
-    execvp(arguments[0], arguments);
+    execvp(arguments[0], (char *const *)arguments); /* execvp promises not to write */
     _exit(127);
   }
   return child;
@@ -74,22 +78,22 @@ static void start_place(struct place *place, const char *broker) {
   snprintf(place->endpoint, sizeof place->endpoint, "ipc://%s/broker.sock", place->folder);
   snprintf(log, sizeof log, "%s/redis.log", place->folder);
   snprintf(binary, sizeof binary, "%s", broker);
-  char *redis[] = {"redis-server",
-                   "--port",
-                   "0",
-                   "--unixsocket",
-                   place->redis_socket,
-                   "--dir",
-                   place->folder,
-                   "--save",
-                   "",
-                   "--appendonly",
-                   "yes",
-                   "--appendfsync",
-                   "always",
-                   NULL};
-  char *arguments[] = {binary,           "--listen",    place->endpoint, "--redis",
-                       place->redis_url, "--log-level", "warning",       NULL};
+  const char *redis[] = {"redis-server",
+                         "--port",
+                         "0",
+                         "--unixsocket",
+                         place->redis_socket,
+                         "--dir",
+                         place->folder,
+                         "--save",
+                         "",
+                         "--appendonly",
+                         "yes",
+                         "--appendfsync",
+                         "always",
+                         NULL};
+  const char *arguments[] = {binary,           "--listen",    place->endpoint, "--redis",
+                             place->redis_url, "--log-level", "warning",       NULL};
   place->redis = spawn(redis, log);
   snprintf(log, sizeof log, "%s/broker.log", place->folder);
   place->broker = spawn(arguments, log);
@@ -157,11 +161,11 @@ static ProtobufCMessage *hear(struct side *side, int wait_ms) {
 static uint64_t say_hello(struct side *side) {
   Darkroom__V1__ModelInfo model = DARKROOM__V1__MODEL_INFO__INIT, *models[] = {&model};
   Darkroom__V1__Hello hello = DARKROOM__V1__HELLO__INIT;
-  model.id = "null";
+  model.id = model_name;
   model.has_default_side = model.has_max_side = true;
   model.default_side = model.max_side = 512;
-  hello.worker = hello.default_model = "null";
-  hello.worker = "bench";
+  hello.default_model = model_name;
+  hello.worker = worker_name;
   hello.model = models;
   hello.n_model = 1;
   hello.has_slots = true;
@@ -181,10 +185,10 @@ static uint64_t say_hello(struct side *side) {
 static void offer(struct side *side, uint64_t generation) {
   Darkroom__V1__Credit credit = DARKROOM__V1__CREDIT__INIT, *credits[] = {&credit};
   Darkroom__V1__Claim claim = DARKROOM__V1__CLAIM__INIT;
-  credit.model = "null";
+  credit.model = model_name;
   credit.has_jobs = true;
   credit.jobs = CREDITS;
-  claim.worker = "bench";
+  claim.worker = worker_name;
   claim.has_generation = true;
   claim.generation = generation;
   claim.credit = credits;
@@ -195,7 +199,7 @@ static void offer(struct side *side, uint64_t generation) {
 static void finish(struct side *side, uint64_t generation, const Darkroom__V1__Assign *assign) {
   Darkroom__V1__Start start = DARKROOM__V1__START__INIT;
   Darkroom__V1__Complete complete = DARKROOM__V1__COMPLETE__INIT;
-  start.worker = complete.worker = "bench";
+  start.worker = complete.worker = worker_name;
   start.has_generation = complete.has_generation = start.has_fence = complete.has_fence = true;
   start.generation = complete.generation = generation;
   start.fence = complete.fence = assign->fence;
@@ -230,8 +234,8 @@ static void *work(void *unused) {
 static void submit(struct side *side, uint64_t correlation) {
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   Darkroom__V1__Submit message = DARKROOM__V1__SUBMIT__INIT;
-  job.prompt = "a mountain landscape with a lake at sunset";
-  job.model = "null";
+  job.prompt = prompt;
+  job.model = model_name;
   message.job = &job;
   message.has_watch = message.watch = true;
   say(side, WIRE_SUBMIT, correlation, &message.base);
@@ -271,9 +275,10 @@ static void bench_one_by_one(struct side *side, int rounds) {
   double *end_ms = malloc((size_t)rounds * sizeof *end_ms),
          *accepted_ms = malloc((size_t)rounds * sizeof *accepted_ms);
   assert(end_ms != NULL && accepted_ms != NULL);
+  uint64_t correlation = 1;
   for (int i = -WARM_ROUNDS; i < rounds; i++) {
     int64_t started = clock_ns(), accepted = started;
-    submit(side, (uint64_t)(i + WARM_ROUNDS + 1));
+    submit(side, correlation++);
     hear_end(side, &accepted);
     if (i >= 0) {
       end_ms[i] = (double)(clock_ns() - started) / 1e6;

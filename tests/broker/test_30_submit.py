@@ -101,6 +101,16 @@ def test_the_largest_worker_decides_what_is_accepted_and_size_finds_it(redis, br
     assert large.take_job().job.id == big
 
 
+def test_explain_names_the_size_that_nobody_takes(redis, broker, peers, client):
+    large = peers(Worker, broker, "large", max_side=256)
+    peers(Worker, broker, "small", max_side=128)
+    until(lambda: client.ask("MODELS").model[0].workers == 2)
+    job = client.submit(width=256).id
+    large.bye()
+    until(lambda: client.ask("MODELS").model[0].workers == 1)
+    assert "no live worker takes 256 pixels of model demo" in " ".join(client.explain(job))
+
+
 def test_a_full_queue_says_so(redis, brokers, peers):
     broker = brokers("--queue-max", "2")
     peers(Worker, broker)

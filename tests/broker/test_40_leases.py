@@ -22,6 +22,17 @@ def test_assigned_but_never_started_goes_back_for_free(redis, worker, client):
     assert worker.start(assign) == "STALE"
 
 
+def test_an_assignment_that_lapses_for_ever_is_poison(redis, worker, client):
+    job = client.submit().id
+    for _ in range(30):
+        if client.state(job) != "QUEUED":
+            break
+        worker.take_job()
+        redis.pass_time(6000)
+    status = client.get(job)
+    assert status.state == pb.JOB_STATE_QUARANTINED and (status.handoffs, status.crashes) == (20, 3)
+
+
 def test_a_silent_worker_loses_its_job_and_every_late_word_is_refused(redis, worker, peers, broker, client):
     job, old = running_job(worker, client)
     assert redis.pass_time(29000)["lapsed"] == 0

@@ -85,7 +85,7 @@ def test_redis_killed_and_back(redis, broker, peers):
         with pytest.raises(Refused) as refused:
             client.submit(id="refused")
         assert refused.value.code == "ERROR_UNAVAILABLE" and refused.value.error.retry_after_ms > 0
-    assert time.monotonic() - began < 1, "at once"
+    assert time.monotonic() - began < 1.5, "at once"
     with pytest.raises(Refused) as refused:
         worker.complete(assign)
     assert refused.value.code == "ERROR_UNAVAILABLE"
@@ -124,7 +124,7 @@ def test_a_hung_redis_does_not_hang_the_broker(redis, broker, peers):
             began = time.monotonic()
             with pytest.raises(Refused):
                 client.submit(id="later")
-            assert time.monotonic() - began < 0.5, "once it is known to be away the answer comes at once"
+            assert time.monotonic() - began < 1, "once it is known to be away the answer comes at once"
     finally:
         redis.process.send_signal(signal.SIGCONT)
     until(lambda: broker.log().count("event=redis_up") == 2, 10)

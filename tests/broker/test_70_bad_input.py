@@ -66,6 +66,7 @@ def test_texts_that_are_not_utf8(client, worker):
     ("CLAIM", pb.Claim(worker="w", credit=[pb.Credit(model="m", jobs=1)] * 17), "credit"),
     ("START", pb.Start(worker="w"), "id"), ("COMPLETE", pb.Complete(worker="w", id="j"), "fence"),
     ("COMPLETE", pb.Complete(worker="w", id="j", fence=1, image=[pb.Image()] * 65), "image"),
+    ("COMPLETE", pb.Complete(worker="w", id="j", fence=1, image=[pb.Image(url="u" * 4000)] * 40), "image"),
     ("FAIL", pb.Fail(worker="w", id="j", fence=1), "kind"), ("RELEASE", pb.Release(id="j"), "worker"),
     ("BEAT", pb.Beat(worker="w", progress=[pb.Progress(id="j")] * 101), "progress"),
     ("BEAT", pb.Beat(worker="w", progress=[pb.Progress()]), "id"), ("BYE", pb.Bye(), "worker"),

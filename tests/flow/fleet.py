@@ -129,6 +129,7 @@ class Fleet:
         self.store = f"file://{self.pictures}"
         self.redis = house.Redis()
         self.brokers, self.workers, self.device = [], [], DEVICE
+        self.before = 0  # jobs that a story has had done before what it tells of
         self.models = self.folder / "models.conf"
         self.models.write_text(model_row(tiny_model()) + "default = yes\n")
 

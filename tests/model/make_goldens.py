@@ -30,8 +30,9 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from diffusers import (AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel)
+from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler,
+                       EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, PNDMScheduler,
+                       StableDiffusionPipeline, UNet2DConditionModel)
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
 
@@ -205,6 +206,13 @@ def variants(fixtures, out):
     return configs
 
 
+def scheduler_files():
+    """What each class of scheduler that we accept writes, at its defaults: as text, for -Infinity is not JSON."""
+    kinds = (DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
+             EulerDiscreteScheduler, PNDMScheduler)
+    return {kind.__name__: kind().to_json_string() for kind in kinds}
+
+
 def main(fixtures, folder, configs):
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
@@ -222,7 +230,8 @@ def main(fixtures, folder, configs):
                  timesteps=TIMESTEPS, odd_timestep=ODD_TIMESTEP, samplers=list(SAMPLERS),
                  made_with=dict(diffusers=diffusers.__version__, torch=torch.__version__,
                                 transformers=transformers.__version__),
-                 tokens=tokens(f"{fixtures}/tiny-eps"), sd15=full_size(configs), variants=shapes)
+                 tokens=tokens(f"{fixtures}/tiny-eps"), sd15=full_size(configs), variants=shapes,
+                 schedulers=scheduler_files())
     Path(f"{folder}/goldens.json").write_text(json.dumps(facts, separators=(",", ":")) + "\n")
 
 

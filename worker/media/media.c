@@ -24,7 +24,8 @@ struct media {
   pthread_cond_t more;
   struct list waiting, done;
   bool ending;
-  int bell; /* eventfd */
+  atomic_bool leaving; /* the same for libcurl, which asks without the lock */
+  int bell;            /* eventfd */
   int threads;
   pthread_t thread[MEDIA_THREADS_MAX];
   struct store *store[MEDIA_THREADS_MAX];
@@ -155,6 +156,7 @@ enum status media_open(const struct media_settings *settings, struct media **out
     return fail(EXHAUSTED, "no memory for the media pool");
   }
   media->settings = *settings;
+  media->settings.store.leaving = &media->leaving;
   pthread_mutex_init(&media->lock, NULL);
   pthread_cond_init(&media->more, NULL);
   list_open(&media->waiting);
@@ -175,6 +177,7 @@ void media_close(struct media **pointer) {
   struct media *media = *pointer;
   pthread_mutex_lock(&media->lock);
   media->ending = true;
+  atomic_store(&media->leaving, true);
   pthread_cond_broadcast(&media->more);
   pthread_mutex_unlock(&media->lock);
   for (int i = 0; i < media->threads; i++) {

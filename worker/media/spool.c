@@ -81,9 +81,12 @@ static struct bytes view(const void *data, size_t bytes) {
   return (struct bytes){.data = (uint8_t *)data, .length = bytes}; /* read only by write_file */
 }
 
+/* Never changes, so the attempt's further pictures need not write it again. */
 enum status spool_write_assign(const char *folder, struct attempt attempt, const void *data,
                                size_t bytes) {
-  return write_file(folder, attempt, "assign", view(data, bytes));
+  char path[FILE_PATH_MAX];
+  TRY(attempt_file(folder, attempt, "assign", path));
+  return file_exists(path) ? OK : write_file(folder, attempt, "assign", view(data, bytes));
 }
 
 enum status spool_write_complete(const char *folder, struct attempt attempt, const void *data,

@@ -8,6 +8,8 @@
 #ifndef DARKROOM_WORKER_MEDIA_STORE_H
 #define DARKROOM_WORKER_MEDIA_STORE_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +28,8 @@ struct store_settings {
   const char *proxy;   /* of S3 requests; NULL or "": none, whatever the environment says */
   int64_t connect_ms;  /* to connect; 0: 5000 */
   int64_t transfer_ms; /* of one request; 0: 300000 */
+  const atomic_bool
+      *leaving; /* when it becomes true, requests under way are given up; may be NULL */
 };
 
 struct store_object {

@@ -32,6 +32,7 @@ struct s3 {
   char proxy[512];
   long connect_ms;
   long transfer_ms;
+  const atomic_bool *leaving;
   int64_t skew_ms; /* the server's clock minus ours, learned from a refusal */
 };
 
@@ -115,6 +116,15 @@ static size_t take_header(char *line, size_t size, size_t count, void *context) 
   return bytes;
 }
 
+/* Asked about once a second and whenever something moves: a server that hangs must not hold up a
+ * drain. */
+static int give_up(void *context, curl_off_t total_down, curl_off_t down, curl_off_t total_up,
+                   curl_off_t up) {
+  (void)total_down, (void)down, (void)total_up, (void)up;
+  const struct s3 *s3 = context;
+  return s3->leaving != NULL && atomic_load(s3->leaving) ? 1 : 0;
+}
+
 static void set_options(struct s3 *s3, struct exchange *exchange, const char *url,
                         struct curl_slist *headers) {
   CURL *curl = s3->curl;
@@ -138,6 +148,9 @@ static void set_options(struct s3 *s3, struct exchange *exchange, const char *ur
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, exchange);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, give_up);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, s3);
   if (s3->place.ca_bundle[0] != '\0') {
     curl_easy_setopt(curl, CURLOPT_CAINFO, s3->place.ca_bundle);
   }
@@ -320,6 +333,7 @@ static enum status s3_open(const struct store_settings *settings, void **out) {
     return status;
   }
   snprintf(s3->proxy, sizeof s3->proxy, "%s", settings->proxy != NULL ? settings->proxy : "");
+  s3->leaving = settings->leaving;
   s3->connect_ms = settings->connect_ms > 0 ? (long)settings->connect_ms : CONNECT_MS;
   s3->transfer_ms = settings->transfer_ms > 0 ? (long)settings->transfer_ms : TRANSFER_MS;
   *out = s3;

@@ -21,15 +21,15 @@ static enum status load_layer(struct loader *loader, const char *name,
   return load_matrix(loader, name_of("%s.mlp.fc2", name).text, narrow, &out->inner2);
 }
 
+/* The larger table last: see the order of networks in model.c. */
 static enum status load_embeddings(struct loader *loader, const char *prefix, struct clip *out) {
   const struct clip_facts *facts = out->facts;
-  TRY(load_table(loader, name_of("%sembeddings.token_embedding", prefix).text, facts->vocabulary,
-                 facts->width, &out->tokens));
   TRY(load_table(loader, name_of("%sembeddings.position_embedding", prefix).text, facts->positions,
                  facts->width, &out->positions));
   /* 0, 1, 2, ... as a tensor: older files have it */
   weights_skip(loader->file, name_of("%sembeddings.position_ids", prefix).text);
-  return OK;
+  return load_table(loader, name_of("%sembeddings.token_embedding", prefix).text, facts->vocabulary,
+                    facts->width, &out->tokens);
 }
 
 enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *out) {
@@ -39,12 +39,13 @@ enum status clip_load(struct loader *loader, const struct clip_facts *facts, str
   if (out->layer == NULL) {
     return EXHAUSTED;
   }
-  TRY(load_embeddings(loader, prefix, out));
   for (int i = 0; i < facts->layers; i++) {
-    TRY(load_layer(loader, name_of("%sencoder.layers.%d", prefix, i).text, facts, &out->layer[i]));
+    struct module_name name = name_of("%sencoder.layers.%d", prefix, i);
+    TRY(load_layer(loader, name.text, facts, &out->layer[i]));
   }
   struct norm_shape norm = {.channels = facts->width, .epsilon = facts->epsilon};
-  return load_norm(loader, name_of("%sfinal_layer_norm", prefix).text, norm, &out->norm_out);
+  TRY(load_norm(loader, name_of("%sfinal_layer_norm", prefix).text, norm, &out->norm_out));
+  return load_embeddings(loader, prefix, out);
 }
 
 /* x += out(attention(norm1(x))) */

@@ -83,14 +83,16 @@ static enum status load_vae(struct opening *opening) {
   return vae_load(&opening->loader, &opening->model->family.vae, &opening->model->vae);
 }
 
-/* Every network has one file, whose tensors are all used when it has been loaded. */
+/* Every network has one file, whose tensors are all used when it has been loaded. The text encoder
+ * comes last, and its token table last in it: an arena's blocks grow with those before, so after
+ * its largest piece another would take as much again. */
 static const struct network {
   const char *stem;
   enum status (*load)(struct opening *opening);
 } networks[] = {
-    {"text_encoder/model", load_clip},
-    {"unet/diffusion_pytorch_model", load_unet},
     {"vae/diffusion_pytorch_model", load_vae},
+    {"unet/diffusion_pytorch_model", load_unet},
+    {"text_encoder/model", load_clip},
 };
 
 static enum status open_network(struct opening *opening, const struct network *network) {

@@ -89,8 +89,8 @@ static enum status check(const struct noise_facts *facts) {
 enum status noise_levels_make(const struct noise_facts *facts, struct noise_levels *out) {
   TRY(check(facts));
   int count = facts->train_timesteps;
-  float betas[TRAIN_TIMESTEPS_MAX];
-  float alpha_bar[TRAIN_TIMESTEPS_MAX];
+  float betas[TRAIN_TIMESTEPS_MAX] = {0};
+  float alpha_bar[TRAIN_TIMESTEPS_MAX] = {0};
   for (int t = 0; t < count; t++) {
     betas[t] = beta(facts, t);
   }

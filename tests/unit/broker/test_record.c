@@ -116,7 +116,7 @@ static redisReply *worker_row(const char *name, const char *state, uint32_t max_
   hello.worker = (char *)name;
   hello.model = infos;
   hello.n_model = 1;
-  redisReply **row = arena_take(arena, 5 * sizeof *row);
+  redisReply **row = arena_take(arena, 5 * sizeof(void *));
   row[0] = word(name);
   row[1] = word("7");
   row[2] = word(state);

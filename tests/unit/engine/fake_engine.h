@@ -77,7 +77,7 @@ static inline struct entry *admit(struct fixture *fixture, const Darkroom__V1__J
 
 /* Any of many jobs that have nothing in common. */
 static inline Darkroom__V1__Job stranger(int k) {
-  static char ids[64][24];
+  static char ids[64][32];
   static const Darkroom__V1__Sampler kinds[] = {
       DARKROOM__V1__SAMPLER__SAMPLER_EULER, DARKROOM__V1__SAMPLER__SAMPLER_EULER_A,
       DARKROOM__V1__SAMPLER__SAMPLER_DDIM, DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M};

@@ -55,7 +55,7 @@ static void guidance_of_one_or_less_takes_one_row(void **state) {
   struct fixture *fixture = *state;
   static const double guidance[] = {1.0, 0.5, 0.0, 1.0000000001};
   for (int i = 0; i < 4; i++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "g%d", i);
     Darkroom__V1__Job job = job_of(id, "a lake", 1);
     job.has_guidance_scale = 1;
@@ -123,7 +123,7 @@ static void image_k_is_the_job_of_seed_plus_k(void **state) {
   assert_int_equal(all->pictures, 5);
   job.images = 1;
   for (uint64_t i = 0; i < 5; i++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "s%d", (int)i);
     job.id = id;
     job.seed = 10 + i;

@@ -152,7 +152,7 @@ static void a_prompt_is_encoded_once(void **state) {
   struct fixture *fixture = *state;
   for (int round = 0; round < 3; round++) {
     for (int k = 0; k < 4; k++) {
-      char id[16];
+      char id[32];
       snprintf(id, sizeof id, "c%d-%d", round, k);
       Darkroom__V1__Job job = job_of(id, k % 2 == 0 ? "a lake" : "a house", 1);
       admit(fixture, &job);

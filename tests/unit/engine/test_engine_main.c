@@ -155,7 +155,7 @@ static void jobs_run_to_their_end_before_it_leaves(void **state) {
                      .device = "ref", .models = models, .model_count = 1, .slots = 2});
   assert_non_null(next(fixture)->ready);
   for (int k = 0; k < 9; k++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "job-%d", k);
     Darkroom__V1__Job job = job_of(id, "a lake", (uint64_t)k);
     send_admit(fixture, &job);

@@ -19,7 +19,7 @@ static int calls_of(int64_t cells, int from) {
 
 static void a_busy_shape_does_not_starve_another(void **state) {
   struct fixture *fixture = *state;
-  static char ids[7][16];
+  static char ids[7][32];
   Darkroom__V1__Job lone = sized("lone", 72, 20);
   for (int k = 0; k < 7; k++) {
     snprintf(ids[k], sizeof ids[k], "busy-%d", k);
@@ -69,7 +69,7 @@ static void a_full_batch_takes_turns(void **state) {
   struct engine_settings settings = standard(fixture);
   settings.batch_rows = 4;
   open_engine(fixture, &settings);
-  static char ids[6][16];
+  static char ids[6][32];
   struct entry *entries[6];
   for (int k = 0; k < 6; k++) {
     snprintf(ids[k], sizeof ids[k], "job-%d", k);

@@ -63,12 +63,12 @@ static const Darkroom__Pipe__Order *take(struct fixture *fixture) {
 static void many_messages_keep_their_order(void **state) {
   struct fixture *fixture = *state;
   for (int i = 0; i < 500; i++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "job-%d", i);
     assert_int_equal(send_stop(&fixture->near, id), OK);
   }
   for (int i = 0; i < 500; i++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "job-%d", i);
     const Darkroom__Pipe__Order *order = take(fixture);
     assert_non_null(order);

@@ -10,9 +10,9 @@ static Darkroom__V1__Job resumed_job(const char *sampler) {
   job.model = (char *)"tiny-eps";
   job.prompt = (char *)"a lake";
   job.has_width = job.has_height = job.has_steps = job.has_seed = 1;
-  job.width = 64;
-  job.height = 48;
-  job.steps = 5;
+  job.width = 32;
+  job.height = 24;
+  job.steps = 4;
   job.seed = 9;
   job.has_sampler = job.has_noise_schedule = 1;
   assert_ok(job_sampler_parse(sampler, &job.sampler, &job.noise_schedule, NULL));

@@ -1,7 +1,7 @@
-/* test_family.c - facts out of config files, and each kind of value that must be refused by name.
- */
+/* test_family.c - facts out of config files, and values that must be refused by name. */
 #include "worker/model/family.h"
 
+#include "base/limits.h"
 #include "tests/unit/model/tiny.h"
 
 /* A folder of this process's own. */
@@ -15,7 +15,7 @@ static const char *scratch(void) {
 static void change(const char *file, const char *key, const char *value) {
   char command[512];
   snprintf(command, sizeof command,
-           "rm -rf %s && mkdir %s && cd %s && cp --parents */*.json *.json %s", scratch(),
+           "rm -rf %s && mkdir %s && cd %s && cp --parents $(find . -name '*.json') %s", scratch(),
            scratch(), tiny_folder("tiny-eps"), scratch());
   tiny_shell(command);
   if (file == NULL) {
@@ -133,6 +133,30 @@ static void values_that_are_refused(void **state) {
   }
 }
 
+/* Every class of scheduler at the defaults that diffusers writes for it. */
+static void schedulers_of_diffusers(void **state) {
+  (void)state;
+  json_t *goldens = NULL, *text = NULL;
+  const char *class = NULL;
+  assert_ok(config_json_file(TINY_GOLDENS, "goldens.json", CONFIG_BYTES_MAX, &goldens));
+  json_object_foreach(json_object_get(goldens, "schedulers"), class, text) {
+    struct family family;
+    char path[256];
+    change(NULL, NULL, NULL);
+    snprintf(path, sizeof path, "%s/scheduler/scheduler_config.json", scratch());
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(json_string_value(text), file);
+    fclose(file);
+    assert_ok(family_read(scratch(), &family));
+    assert_int_equal(family.noise.train_timesteps, 1000);
+    bool leading = strstr("DDIMScheduler DDPMScheduler PNDMScheduler", class) != NULL;
+    assert_int_equal(family.noise.spacing, leading ? SPACING_LEADING : SPACING_LINSPACE);
+  }
+  assert_int_equal(json_object_size(json_object_get(goldens, "schedulers")), 6);
+  json_decref(goldens);
+}
+
 static void files_that_are_wrong(void **state) {
   (void)state;
   struct family family;
@@ -162,9 +186,8 @@ static int remove_folder(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(facts_of_the_tiny_model),
-      cmocka_unit_test(values_that_are_accepted),
-      cmocka_unit_test(values_that_are_refused),
+      cmocka_unit_test(facts_of_the_tiny_model), cmocka_unit_test(values_that_are_accepted),
+      cmocka_unit_test(values_that_are_refused), cmocka_unit_test(schedulers_of_diffusers),
       cmocka_unit_test(files_that_are_wrong),
   };
   return cmocka_run_group_tests_name("family", tests, NULL, remove_folder);

@@ -19,7 +19,7 @@ static const char *scratch(void) {
 
 /* A fresh copy of tiny-eps, then a shell command run in it. */
 static void copy_and(const char *command) {
-  char line[1024];
+  char line[2048];
   snprintf(line, sizeof line, "rm -rf %s && cp -r %s %s && cd %s && %s", scratch(),
            tiny_folder("tiny-eps"), scratch(), scratch(), command);
   tiny_shell(line);
@@ -51,6 +51,23 @@ static void folders_that_are_right(void **state) {
   copy_and(
       "sed -i 's/\"text_model\\.\\([^\"]*\\)\"/\"\\1\"           /g' "
       "text_encoder/model.safetensors");
+  assert_ok(open_scratch(NULL, 0));
+}
+
+/* SD 1.5's own files have older names in the VAE, and the numbers 0..76 in the text encoder. */
+static void older_names(void **state) {
+  (void)state;
+  static char root[200], command[1024];
+  assert_non_null(getcwd(root, sizeof root));
+  snprintf(
+      command, sizeof command,
+      "R=%s/tests/model/rename_tensors.py && "
+      "python3 $R vae/diffusion_pytorch_model.safetensors attentions.0.to_q=attentions.0.query "
+      "attentions.0.to_k=attentions.0.key attentions.0.to_v=attentions.0.value "
+      "attentions.0.to_out.0=attentions.0.proj_attn && "
+      "python3 $R text_encoder/model.safetensors +text_model.embeddings.position_ids",
+      root);
+  copy_and(command);
   assert_ok(open_scratch(NULL, 0));
 }
 
@@ -228,6 +245,7 @@ static void bytes_grow_with_rows_and_size(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(folders_that_are_right),
+      cmocka_unit_test(older_names),
       cmocka_unit_test(folders_that_are_wrong),
       cmocka_unit_test(hashes),
       cmocka_unit_test(rows_do_not_see_each_other),

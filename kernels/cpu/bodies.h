@@ -1,0 +1,114 @@
+/* bodies.h - the inner loops of our own ops, compiled once per level of processor, and what they are given.
+ *
+ * bodies/ holds their text, level_*.c compile it under their target and make a table of it; the device picks one table.
+ * A body does items [first, end); what an item computes must not depend on the piece it comes in.
+ */
+#ifndef DARKROOM_KERNELS_CPU_BODIES_H
+#define DARKROOM_KERNELS_CPU_BODIES_H
+
+#include "kernels/backend.h"
+
+typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
+
+/* c[rows, panels * 16] = a[rows, depth] b, or += with adds. b lies in panels of 16 columns: f32 [depth][16], bf16
+ * [depth / 2][16][2] with depth even. Steps in elements. Each sum runs over depth in order, whatever the other sizes. */
+#define PANEL 16
+struct product {
+  const void *a, *b;
+  float *c;
+  int64_t a_step, b_step, c_step; /* from row to row, panel to panel, row to row */
+  int64_t rows, panels, depth;
+  bool adds;
+};
+typedef void (*product_body)(const struct product *product);
+
+/* Every body: X(name). */
+#define BODIES(X)                                                                                                    \
+  X(activate)       /* flat */                                                                                       \
+  X(add)            /* flat */                                                                                       \
+  X(pixels)         /* flat */                                                                                       \
+  X(geglu)          /* rows */                                                                                       \
+  X(embed)          /* embed: item = token */                                                                        \
+  X(prepare)        /* addends: item = pixel */                                                                      \
+  X(measure_runs)   /* group_norm: item = image * runs + run */                                                      \
+  X(join_runs)      /* group_norm: item = (image * padded + channel) / 16 */                                         \
+  X(apply_runs)     /* group_norm: item = image * runs + run */                                                      \
+  X(normalise_rows) /* layer_norm: item = row */                                                                     \
+  X(pack)           /* flash: item = 16 keys of a pair */                                                            \
+  X(attend)         /* flash: item = a block of queries of a pair */
+
+struct bodies {
+#define BODIES_SLOT(name) kernel_body name;
+  BODIES(BODIES_SLOT)
+#undef BODIES_SLOT
+  product_body product_f32, product_bf16; /* bf16: AVX-512 with avx512_bf16 only */
+};
+extern const struct bodies bodies_plain, bodies_avx2, bodies_avx512;
+
+/* Values one by one. */
+struct flat {
+  const struct tensor *a, *b, *y;
+  enum activation activation;
+};
+
+struct rows {
+  const struct tensor *x, *y;
+  int64_t width; /* of y */
+};
+
+struct embed {
+  const struct tensor *table, *positions, *y;
+  const int32_t *ids;
+};
+
+/* What y holds before a convolution: channels + residual; residual may be missing. */
+struct addends {
+  const struct tensor *channels, *residual, *y;
+};
+
+struct group_norm {
+  const struct tensor *x, *y;
+  const struct norm *norm;
+  bool silu;
+  int64_t pixels, channels, padded; /* padded: channels rounded up to a multiple of 16 */
+  int64_t run_pixels, runs;         /* per image */
+  float *means, *squares;           /* [B, runs, padded] */
+  float *scales, *shifts;           /* [B, padded]: y = x * scale + shift */
+};
+
+struct layer_norm {
+  const struct tensor *x, *y;
+  const struct norm *norm;
+  int64_t channels;
+};
+
+/* Attention by blocks (attention.c). A pair is a batch row and a head. */
+struct flash {
+  const struct attention *attention;
+  const struct tensor *y;
+  product_body product;
+  enum element element;
+  int64_t element_bytes;
+  int64_t batch, heads, tokens, d;
+  int64_t depth, panels; /* d made even; panels of 16 columns that hold d */
+  int64_t blocks;        /* of queries, per pair */
+  int64_t queries, keys; /* in a block */
+  int64_t first, count;  /* pairs that are packed now */
+  int64_t keys_max;      /* of any batch row, in whole panels: the room of one pair */
+  char *packed;
+  char *work; /* one piece per thread */
+  int64_t packed_bytes, work_bytes;
+};
+
+/* Keys and values of one pair: key j at keys + j * key_step bytes. */
+struct memory {
+  const char *keys, *values;
+  int64_t length, key_step, value_step;
+};
+struct memory flash_memory(const struct flash *flash, int64_t pair);
+/* Bytes that one block of queries works in. */
+int64_t flash_block_bytes(const struct flash *flash);
+
+static inline int64_t whole_panels(int64_t count) { return (count + PANEL - 1) / PANEL * PANEL; }
+
+#endif

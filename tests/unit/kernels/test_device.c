@@ -1,0 +1,147 @@
+/* test_device.c - opening by name, memory limits and counts, shapes and the small float formats. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "kernels/ops.h"
+
+static void test_names(void **state) {
+  (void)state;
+  struct device *device = NULL;
+  assert_int_equal(device_open("tpu", NULL, &device), BAD_INPUT);
+  assert_non_null(strstr(fail_reason(), "ref, cpu, cuda:N"));
+  assert_int_equal(device_open("cuda:x", NULL, &device), BAD_INPUT);
+  assert_int_equal(device_open("cuda:99", NULL, &device), BAD_INPUT);
+  assert_int_equal(device_open("", NULL, &device), BAD_INPUT);
+  assert_int_equal(device_open("a-name-far-too-long-for-any-device", NULL, &device), BAD_INPUT);
+  assert_null(device);
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    assert_int_equal(device_open(names[i], NULL, &device), OK);
+    assert_string_equal(device_name(device), names[i]);
+    assert_true(device_threads(device) >= 1);
+    device_close(&device);
+    assert_null(device);
+  }
+}
+
+static void test_f32_can_be_forced(void **state) {
+  (void)state;
+  struct device *device = NULL;
+  assert_int_equal(device_open("cpu", &(struct device_settings){.force_f32 = true, .threads = 1}, &device), OK);
+  assert_int_equal(device_element(device), ELEMENT_F32);
+  assert_int_equal(device_threads(device), 1);
+  device_close(&device);
+}
+
+static void pack_and_close(struct device *device) {
+  static const float values[64 * 32];
+  const struct weight_source source = {.kernel = {(void *)(uintptr_t)values, ELEMENT_F32, 2, {64, 32, 1, 1}}};
+  struct weight *weight = NULL;
+  assert_int_equal(weight_pack(device, &source, &weight), OK);
+  assert_int_equal(weight_outputs(weight), 64);
+  assert_int_equal(weight_inputs(weight), 32);
+  assert_true(device_memory_used(device) >= 64 * 32 * element_bytes(device_element(device)));
+  weight_close(&weight);
+  assert_null(weight);
+}
+
+static void test_memory_is_counted_and_limited(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    struct arena *arena = NULL;
+    struct tensor tensor;
+    assert_int_equal(device_open(names[i], &(struct device_settings){.memory_max = 1 << 20}, &device), OK);
+    assert_int_equal(device_arena(device, 1 << 30, &arena), OK);
+    assert_int_equal(tensor_take(arena, ELEMENT_F32, TENSOR_SHAPE(1000), &tensor), OK);
+    assert_true(device_memory_used(device) >= 4000);
+    assert_int_equal(tensor_take(arena, ELEMENT_F32, TENSOR_SHAPE(1 << 20), &tensor), EXHAUSTED);
+    arena_close(&arena);
+    assert_int_equal(device_memory_used(device), 0);
+    assert_true(device_memory_peak(device) >= 4000);
+    pack_and_close(device);
+    assert_int_equal(device_memory_used(device), 0);
+    device_close(&device);
+  }
+}
+
+static void test_views(void **state) {
+  (void)state;
+  struct arena *arena = NULL;
+  struct tensor t;
+  assert_int_equal(arena_open(NULL, 1 << 20, &arena), OK);
+  assert_int_equal(tensor_take(arena, ELEMENT_BF16, TENSOR_SHAPE(4, 3, 5), &t), OK);
+  assert_int_equal(tensor_count(&t), 60);
+  assert_int_equal(tensor_bytes(&t), 120);
+  struct tensor rows = tensor_rows(&t, 1, 2);
+  assert_int_equal((char *)rows.data - (char *)t.data, 30);
+  assert_int_equal(rows.shape[0], 2);
+  struct tensor flat = tensor_view(&t, TENSOR_SHAPE(12, 5));
+  assert_ptr_equal(flat.data, t.data);
+  assert_false(tensor_same_shape(&flat, &t));
+  assert_int_equal(flat.shape[2], 1);
+  arena_close(&arena);
+}
+
+static void test_every_half_comes_back(void **state) {
+  (void)state;
+  for (uint32_t bits = 0; bits < 0x10000; bits++) {
+    float f16 = f16_to_f32((uint16_t)bits), bf16 = bf16_to_f32((uint16_t)bits);
+    assert_true(isnan(f16) ? isnan(f16_to_f32(f32_to_f16(f16))) : f32_to_f16(f16) == bits);
+    assert_true(isnan(bf16) ? isnan(bf16_to_f32(f32_to_bf16(bf16))) : f32_to_bf16(bf16) == bits);
+  }
+}
+
+static void test_halves_round_to_nearest_even(void **state) {
+  (void)state;
+  assert_int_equal(f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);           /* tie, to even: down */
+  assert_int_equal(f32_to_bf16(1.0f + 0x1p-7f + 0x1p-8f), 0x3f82); /* tie, to even: up */
+  assert_int_equal(f32_to_bf16(1.0f + 0x1.8p-8f), 0x3f81);
+  assert_int_equal(f32_to_f16(1.0f + 0x1p-11f), 0x3c00);
+  assert_int_equal(f32_to_f16(1.0f + 0x1p-10f + 0x1p-11f), 0x3c02);
+  assert_int_equal(f32_to_f16(65519.0f), 0x7bff);
+  assert_int_equal(f32_to_f16(65520.0f), 0x7c00);
+  assert_int_equal(f32_to_f16(-1e9f), 0xfc00);
+  assert_int_equal(f32_to_f16(0x1p-24f), 1);
+  assert_int_equal(f32_to_f16(0x1p-25f), 0);
+  assert_int_equal(f32_to_f16(0x1.8p-25f), 1);
+  assert_int_equal(f32_to_f16(0x1.ffep-15f), 0x400); /* a subnormal that rounds up to the first normal */
+}
+
+/* y = x on one device; NaN and infinity must be told, and not poison the extremes. */
+static void test_measure_tells_what_is_not_finite(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    assert_int_equal(device_open(names[i], NULL, &device), OK);
+    float values[] = {1, -3, NAN, 2, INFINITY};
+    const struct tensor x = {values, ELEMENT_F32, 1, {5, 1, 1, 1}};
+    struct measure measure;
+    assert_int_equal(op_measure(device, &x, &measure), OK);
+    assert_false(measure.finite);
+    assert_true(measure.min == -3 && measure.max == 2);
+    device_close(&device);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_f32_can_be_forced),
+      cmocka_unit_test(test_memory_is_counted_and_limited),
+      cmocka_unit_test(test_views),
+      cmocka_unit_test(test_every_half_comes_back),
+      cmocka_unit_test(test_halves_round_to_nearest_even),
+      cmocka_unit_test(test_measure_tells_what_is_not_finite),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

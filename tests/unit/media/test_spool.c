@@ -1,0 +1,164 @@
+/* test_spool.c - what is spooled is found again after a restart, or is gone. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "worker/media/files.h"
+#include "worker/media/spool.h"
+
+static char base[] = "/tmp/darkroom-spool-XXXXXX";
+static char folder[64];
+static int lock = -1;
+
+struct seen {
+  int count;
+  char id[65];
+  uint64_t fence;
+  char assign[16], complete[16];
+};
+
+static void see(void *context, const struct spool_leftover *leftover) {
+  struct seen *seen = context;
+  seen->count++;
+  snprintf(seen->id, sizeof seen->id, "%s", leftover->id);
+  seen->fence = leftover->fence;
+  snprintf(seen->assign, sizeof seen->assign, "%s", bytes_text(&leftover->assign));
+  snprintf(seen->complete, sizeof seen->complete, "%s", bytes_text(&leftover->complete));
+}
+
+static struct seen walk(void) {
+  struct seen seen = {0};
+  assert_int_equal(spool_walk(folder, see, &seen), OK);
+  return seen;
+}
+
+static int open_spool(void **state) {
+  (void)state;
+  if (mkdtemp(base) == NULL) {
+    return -1;
+  }
+  snprintf(folder, sizeof folder, "%s/spool", base);
+  return spool_open(folder, &lock) == OK ? 0 : -1;
+}
+
+static int close_spool(void **state) {
+  (void)state;
+  close(lock);
+  char path[80];
+  snprintf(path, sizeof path, "%s/lock", folder);
+  unlink(path);
+  rmdir(folder);
+  return rmdir(base);
+}
+
+static void a_finished_attempt_is_found_again(void **state) {
+  (void)state;
+  struct attempt attempt = {"a.b.7", UINT64_MAX};
+  assert_int_equal(spool_write_assign(folder, attempt, "assign", 6), OK);
+  assert_int_equal(spool_write_picture(folder, attempt, 3, "png", 3), OK);
+  assert_int_equal(spool_write_complete(folder, attempt, "complete", 8), OK);
+  struct seen seen = walk();
+  assert_int_equal(seen.count, 1);
+  assert_string_equal(seen.id, "a.b.7");
+  assert_true(seen.fence == UINT64_MAX);
+  assert_string_equal(seen.assign, "assign");
+  assert_string_equal(seen.complete, "complete");
+  struct bytes picture;
+  bytes_open(&picture, 100);
+  assert_int_equal(spool_read_picture(folder, attempt, 3, &picture), OK);
+  assert_string_equal(bytes_text(&picture), "png");
+  assert_int_equal(spool_read_picture(folder, attempt, 4, &picture), UNAVAILABLE);
+  bytes_close(&picture);
+  assert_int_equal(spool_drop(folder, attempt), OK);
+  assert_int_equal(spool_drop(folder, attempt), OK); /* not there is fine */
+  assert_int_equal(walk().count, 0);
+}
+
+static void an_unfinished_attempt_is_removed(void **state) {
+  (void)state;
+  struct attempt attempt = {"half", 5};
+  assert_int_equal(spool_write_assign(folder, attempt, "assign", 6), OK);
+  assert_int_equal(spool_write_picture(folder, attempt, 0, "png", 3), OK);
+  assert_int_equal(walk().count, 0);
+  char path[128];
+  snprintf(path, sizeof path, "%s/half.5", folder);
+  assert_false(file_exists(path));
+}
+
+static void strange_folders_are_left_alone(void **state) {
+  (void)state;
+  char path[128];
+  snprintf(path, sizeof path, "%s/not-ours", folder);
+  assert_int_equal(mkdir(path, 0700), 0);
+  assert_int_equal(walk().count, 0);
+  assert_true(file_exists(path));
+  rmdir(path);
+}
+
+static void ids_cannot_leave_the_folder(void **state) {
+  (void)state;
+  const char *const ids[] = {"", "..", "../x", "a/b", ".hidden", "a b"};
+  for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+    struct attempt attempt = {ids[i], 1};
+    assert_int_equal(spool_write_assign(folder, attempt, "x", 1), BAD_INPUT);
+    assert_int_equal(spool_drop(folder, attempt), BAD_INPUT);
+  }
+}
+
+static void it_is_private_and_for_one_worker(void **state) {
+  (void)state;
+  struct stat facts;
+  assert_int_equal(stat(folder, &facts), 0);
+  assert_int_equal(facts.st_mode & 0777, 0700);
+  int second = -1;
+  assert_int_equal(spool_open(folder, &second), BAD_INPUT);
+  assert_non_null(strstr(fail_reason(), "another worker"));
+  assert_int_equal(second, -1);
+}
+
+static void a_file_is_whole_or_absent(void **state) {
+  (void)state;
+  char path[128];
+  snprintf(path, sizeof path, "%s/none/file", folder);
+  assert_int_equal(file_write(path, "x", 1), UNAVAILABLE); /* its folder is missing */
+  snprintf(path, sizeof path, "%s/file", folder);
+  assert_int_equal(file_write(path, "old", 3), OK);
+  assert_int_equal(file_write(path, "newer", 5), OK);
+  struct bytes content;
+  bytes_open(&content, 100);
+  assert_int_equal(bytes_read_file(&content, path), OK);
+  assert_string_equal(bytes_text(&content), "newer");
+  bytes_close(&content);
+  assert_int_equal(file_remove(path), OK);
+  assert_int_equal(file_remove(path), OK);
+  DIR *listing = opendir(folder);
+  int files = 0;
+  for (struct dirent *entry = readdir(listing); entry != NULL; entry = readdir(listing)) {
+    files += entry->d_name[0] != '.';
+  }
+  closedir(listing);
+  assert_int_equal(files, 1); /* the lock: no temporary file was left */
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_finished_attempt_is_found_again),
+      cmocka_unit_test(an_unfinished_attempt_is_removed),
+      cmocka_unit_test(strange_folders_are_left_alone),
+      cmocka_unit_test(ids_cannot_leave_the_folder),
+      cmocka_unit_test(it_is_private_and_for_one_worker),
+      cmocka_unit_test(a_file_is_whole_or_absent),
+  };
+  return cmocka_run_group_tests(tests, open_spool, close_spool);
+}

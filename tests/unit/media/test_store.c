@@ -1,0 +1,237 @@
+/* test_store.c - the contract of stores, held by every scheme: file always, s3 when
+ * DARKROOM_TEST_S3 names a bucket (the stories of tests/s3 set it, with the keys beside it). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include <curl/curl.h>
+
+#include "worker/media/s3_place.h"
+#include "worker/media/store.h"
+
+static char folder[] = "/tmp/darkroom-store-XXXXXX";
+static char file_url[128];
+
+static const char *url_of(const struct store_scheme *scheme) {
+  return strcmp(scheme->name, "file") == 0 ? file_url : getenv("DARKROOM_TEST_S3");
+}
+
+static void put(struct store *store, const char *key, const char *text) {
+  struct store_object object = {key, "text/plain", text, strlen(text)};
+  assert_int_equal(store_put(store, &object), OK);
+}
+
+static size_t keep(char *data, size_t size, size_t count, void *context) {
+  return bytes_append(context, data, size * count) == OK ? size * count : 0;
+}
+
+/* Anybody may GET a presigned URL: here a libcurl that knows no key. */
+static void anybody_may_get(const char *url, const char *wanted) {
+  CURL *curl = curl_easy_init();
+  struct bytes body;
+  bytes_open(&body, 1 << 20);
+  curl_easy_setopt(curl, CURLOPT_URL, url);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
+  curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+  assert_int_equal(curl_easy_perform(curl), CURLE_OK);
+  assert_string_equal(bytes_text(&body), wanted);
+  bytes_close(&body);
+  curl_easy_cleanup(curl);
+}
+
+static void holds_the_contract(const struct store_scheme *scheme) {
+  struct store_settings settings = {.url = url_of(scheme)};
+  struct store *store = NULL;
+  assert_int_equal(store_open(&settings, &store), OK);
+  assert_int_equal(store_check(store), OK);
+  struct bytes content;
+  bytes_open(&content, 1 << 20);
+  const char *key = "default/job.1/7/0.png";
+  assert_int_equal(store_remove(store, key), OK); /* not there is fine */
+  assert_int_equal(store_get(store, key, &content), BAD_INPUT);
+  put(store, key, "one");
+  put(store, key, "one"); /* the same again is fine */
+  assert_int_equal(store_get(store, key, &content), OK);
+  assert_string_equal(bytes_text(&content), "one");
+  put(store, key, "two, longer");
+  assert_int_equal(store_get(store, key, &content), OK);
+  assert_string_equal(bytes_text(&content), "two, longer");
+  put(store, "default/job.1/7/empty", "");
+  struct bytes url;
+  bytes_open(&url, 4096);
+  assert_int_equal(store_locate(store, key, &url), OK);
+  assert_memory_equal(bytes_text(&url), settings.url, strlen(settings.url));
+  assert_string_equal(bytes_text(&url) + url.length - strlen(key), key);
+  bytes_clear(&url);
+  assert_int_equal(store_presign(store, key, 60, &url), OK);
+  anybody_may_get(bytes_text(&url), "two, longer");
+  assert_int_equal(store_remove(store, key), OK);
+  assert_int_equal(store_get(store, key, &content), BAD_INPUT);
+  assert_int_equal(store_remove(store, "default/job.1/7/empty"), OK);
+  bytes_close(&url);
+  bytes_close(&content);
+  store_close(&store);
+  assert_null(store);
+}
+
+static void every_scheme_holds_the_contract(void **state) {
+  (void)state;
+  int tried = 0;
+  for (size_t i = 0; store_scheme(i) != NULL; i++) {
+    if (url_of(store_scheme(i)) != NULL) {
+      holds_the_contract(store_scheme(i));
+      tried++;
+    }
+  }
+  assert_true(tried >= 1);
+}
+
+static void every_row_is_whole(void **state) {
+  (void)state;
+  for (size_t i = 0; store_scheme(i) != NULL; i++) {
+    const struct store_scheme *row = store_scheme(i);
+    assert_true(row->name != NULL && row->help != NULL && row->open != NULL && row->close != NULL);
+    assert_true(row->check != NULL && row->put != NULL && row->get != NULL && row->remove != NULL);
+    assert_true(row->presign != NULL && row->locate != NULL);
+  }
+}
+
+static void keys_cannot_leave_their_place(void **state) {
+  (void)state;
+  struct store_settings settings = {.url = file_url};
+  struct store *store = NULL;
+  assert_int_equal(store_open(&settings, &store), OK);
+  const char *const keys[] = {"", "/a", "a/", "a//b", "../a", "a/../b", "a/..", ".", "a/./b"};
+  for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    struct store_object object = {keys[i], "text/plain", "x", 1};
+    assert_int_equal(store_put(store, &object), BAD_INPUT);
+    assert_int_equal(store_remove(store, keys[i]), BAD_INPUT);
+  }
+  char long_key[STORE_KEY_BYTES_MAX + 2];
+  memset(long_key, 'a', sizeof long_key - 1);
+  long_key[sizeof long_key - 1] = '\0';
+  struct store_object object = {long_key, "text/plain", "x", 1};
+  assert_int_equal(store_put(store, &object), BAD_INPUT);
+  store_close(&store);
+}
+
+static void wrong_urls_are_named(void **state) {
+  (void)state;
+  unsetenv("AWS_ACCESS_KEY_ID");
+  const char *const urls[] = {"",      "/folder", "ftp://x",    "file://relative",
+                              "s3://", "s3://ab", "s3://a b/c", "s3://bucket/x"};
+  for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+    struct store_settings settings = {.url = urls[i]};
+    struct store *store = NULL;
+    assert_int_equal(store_open(&settings, &store), BAD_INPUT);
+    assert_string_equal(fail_field_name(), "store");
+  }
+}
+
+static void a_folder_that_cannot_be_written_refuses(void **state) {
+  (void)state;
+  char url[160];
+  snprintf(url, sizeof url, "%s/file/below", file_url);
+  char path[160];
+  snprintf(path, sizeof path, "%s/file", folder);
+  FILE *file = fopen(path, "we");
+  assert_non_null(file);
+  fclose(file);
+  struct store_settings settings = {.url = url};
+  struct store *store = NULL;
+  assert_int_equal(store_open(&settings, &store), OK);
+  assert_int_equal(store_check(store), BAD_INPUT);
+  struct store_object object = {"a", "text/plain", "x", 1};
+  assert_int_equal(store_put(store, &object), BAD_INPUT);
+  store_close(&store);
+  unlink(path);
+}
+
+/* where requests go
+ * ---------------------------------------------------------------------------------- */
+
+struct place_case {
+  const char *url, *endpoint, *region;
+  enum store_addressing addressing;
+  const char *host, *path; /* of the key "k" */
+};
+
+static void requests_go_where_they_should(void **state) {
+  (void)state;
+  static const struct place_case cases[] = {
+      {"s3://pics/a/", NULL, NULL, STORE_ADDRESSING_AUTO, "pics.s3.us-east-1.amazonaws.com",
+       "/a/k"},
+      {"s3://pics", NULL, "eu-west-1", STORE_ADDRESSING_PATH, "s3.eu-west-1.amazonaws.com",
+       "/pics/k"},
+      {"s3://my.pics", NULL, NULL, STORE_ADDRESSING_AUTO, "s3.us-east-1.amazonaws.com",
+       "/my.pics/k"},
+      {"s3://pics/a//", "http://127.0.0.1:9000", NULL, STORE_ADDRESSING_AUTO, "127.0.0.1:9000",
+       "/pics/a/k"},
+      {"s3://pics", "https://store.example:443/base/", NULL, STORE_ADDRESSING_AUTO, "store.example",
+       "/base/pics/k"},
+      {"s3://pics", "http://s3.local:80", NULL, STORE_ADDRESSING_VIRTUAL, "pics.s3.local", "/k"},
+  };
+  setenv("AWS_ACCESS_KEY_ID", "key", 1);
+  setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+  unsetenv("AWS_ENDPOINT_URL");
+  unsetenv("AWS_DEFAULT_REGION");
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    cases[i].endpoint != NULL ? setenv("AWS_ENDPOINT_URL_S3", cases[i].endpoint, 1)
+                              : unsetenv("AWS_ENDPOINT_URL_S3");
+    cases[i].region != NULL ? setenv("AWS_REGION", cases[i].region, 1) : unsetenv("AWS_REGION");
+    struct store_settings settings = {.url = cases[i].url, .addressing = cases[i].addressing};
+    struct s3_place place;
+    assert_int_equal(s3_place_read(&settings, &place), OK);
+    assert_string_equal(place.host, cases[i].host);
+    struct bytes path;
+    bytes_open(&path, 4096);
+    assert_int_equal(s3_place_path(&place, "k", &path), OK);
+    assert_string_equal(bytes_text(&path), cases[i].path);
+    bytes_close(&path);
+  }
+}
+
+static int make_folder(void **state) {
+  (void)state;
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (mkdtemp(folder) == NULL) {
+    return -1;
+  }
+  snprintf(file_url, sizeof file_url, "file://%s", folder);
+  return 0;
+}
+
+static int remove_folder(void **state) {
+  (void)state;
+  static const char *const made[] = {"default/job.1/7", "default/job.1", "default", ""};
+  for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, made[i]);
+    rmdir(path);
+  }
+  curl_global_cleanup();
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_scheme_holds_the_contract),
+      cmocka_unit_test(every_row_is_whole),
+      cmocka_unit_test(keys_cannot_leave_their_place),
+      cmocka_unit_test(wrong_urls_are_named),
+      cmocka_unit_test(a_folder_that_cannot_be_written_refuses),
+      cmocka_unit_test(requests_go_where_they_should),
+  };
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,126 @@
+/* test_models_table.c - every line of models.conf means something or is refused with its place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "worker/models_table.h"
+
+#define HASH "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static enum status read_text(const char *text, struct models_table *table) {
+  char path[] = "/tmp/darkroom-models-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+  close(fd);
+  enum status status = models_table_read(path, table);
+  unlink(path);
+  return status;
+}
+
+static void a_table_is_read(void **state) {
+  (void)state;
+  struct models_table table;
+  assert_int_equal(
+      read_text(
+          "# two models\n\n[ one ]\npath = models/one # here\nsha256 vae/v.safetensors = " HASH "\n"
+          "sha256 unet/u.safetensors=" HASH "\n[two]\npath=/abs=olute\ndevices = cpu, cuda:1\n"
+          "default = yes\nsha256 a = " HASH,
+          &table),
+      OK);
+  assert_int_equal(table.count, 2);
+  const struct models_row *one = &table.row[0];
+  assert_string_equal(one->id, "one");
+  assert_string_equal(one->folder, "/tmp//models/one"); /* relative to the table */
+  assert_int_equal(one->hash_count, 2);
+  assert_string_equal(one->hashes[0].path, "unet/u.safetensors");
+  assert_string_equal(one->hashes[0].sha256, HASH);
+  assert_int_equal(strlen(one->sha256), 64);
+  assert_string_equal(table.row[1].folder, "/abs=olute");
+  assert_ptr_equal(models_table_standard(&table), &table.row[1]);
+  models_table_close(&table);
+}
+
+static void devices_are_matched(void **state) {
+  (void)state;
+  static const struct {
+    const char *devices, *device;
+    bool on;
+  } cases[] = {
+      {"*", "cpu", true},          {"cpu", "cpu", true},       {"cpu", "ref", false},
+      {"cuda", "cuda:3", true},    {"cuda:1", "cuda:1", true}, {"cuda:1", "cuda:12", false},
+      {"cuda:1", "cuda:0", false}, {"ref, cpu", "cpu", true},  {"cp", "cpu", false},
+      {"", "cpu", false},          {"ref ,*", "cuda:0", true},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    struct models_row row = {.devices = cases[i].devices};
+    assert_int_equal(models_row_on(&row, cases[i].device), cases[i].on);
+  }
+}
+
+static void the_only_model_is_the_default(void **state) {
+  (void)state;
+  struct models_table table;
+  assert_int_equal(read_text("[m]\npath=x\nsha256 a=" HASH, &table), OK);
+  assert_ptr_equal(models_table_standard(&table), &table.row[0]);
+  models_table_close(&table);
+  assert_int_equal(read_text("[m]\npath=x\nsha256 a=" HASH "\n[n]\npath=x\nsha256 a=" HASH, &table),
+                   OK);
+  assert_null(models_table_standard(&table));
+  assert_string_equal(table.row[0].sha256, table.row[1].sha256);
+  models_table_close(&table);
+}
+
+static void what_means_nothing_is_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *reason;
+  } cases[] = {
+      {"", "no model"},
+      {"# only words\n", "no model"},
+      {"[]\n", ":1: a model id"},
+      {"[a/b]\n", ":1: a model id"},
+      {"[m]\npath\n", ":2: expected"},
+      {"\npath = x\n", ":2: a [model] comes first"},
+      {"[m]\npaths = x\n", ":2: there is no \"paths\"; did you mean path"},
+      {"[m]\npath = x\n", "[m] has no sha256"},
+      {"[m]\nsha256 a = " HASH, "[m] has no path"},
+      {"[m]\nsha256 /a = " HASH, "relative"},
+      {"[m]\nsha256 a/../../b = " HASH, "relative"},
+      {"[m]\nsha256 a = 00", "64 lower-case hex"},
+      {"[m]\ndefault = y\n", "yes or no"},
+      {"[m]\n[m]\n", ":2: the model m is there twice"},
+      {"[m]\ndefault = yes\n[n]\ndefault = yes\n", ":4: m is the default already"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    struct models_table table;
+    assert_int_equal(read_text(cases[i].text, &table), BAD_INPUT);
+    if (strstr(fail_reason(), cases[i].reason) == NULL) {
+      print_error("%s: %s\n", cases[i].reason, fail_reason());
+      assert_true(false);
+    }
+    models_table_close(&table);
+  }
+  struct models_table table;
+  assert_int_equal(models_table_read("/nowhere/models.conf", &table), UNAVAILABLE);
+  models_table_close(&table);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_table_is_read),
+      cmocka_unit_test(devices_are_matched),
+      cmocka_unit_test(the_only_model_is_the_default),
+      cmocka_unit_test(what_means_nothing_is_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
