@@ -1,6 +1,8 @@
-/* backend.h - what a backend is made of. For device.c, ops.c and the backends themselves; nobody above includes it.
+/* backend.h - what a backend is made of. For device.c, ops.c and the backends themselves; nobody
+ * above includes it.
  *
- * A new op: a row in OPS here, its contract in ops.h, its check in ops.c, one function per backend, cases in cases.def.
+ * A new op: a row in OPS here, its contract in ops.h, its check in ops.c, one function per backend,
+ * cases in cases.def.
  */
 #ifndef DARKROOM_KERNELS_BACKEND_H
 #define DARKROOM_KERNELS_BACKEND_H
@@ -10,26 +12,32 @@
 #include "kernels/tensor.h"
 
 /* Every slot of a backend's row: X(name, parameters). All return enum status. */
-#define OPS(X)                                                                                                         \
-  X(pack, (struct device *, const struct weight_source *, struct weight **))                                           \
-  X(matmul, (struct device *, const struct tensor *x, const struct weight *, const struct matmul_options *,            \
-             const struct tensor *y))                                                                                  \
-  X(conv2d, (struct device *, const struct tensor *x, const struct weight *, const struct conv_options *,              \
-             const struct tensor *y))                                                                                  \
-  X(group_norm, (struct device *, const struct tensor *x, const struct norm *, bool silu, const struct tensor *y))     \
-  X(layer_norm, (struct device *, const struct tensor *x, const struct norm *, const struct tensor *y))                \
-  X(attention, (struct device *, const struct attention *, const struct tensor *y))                                    \
-  X(geglu, (struct device *, const struct tensor *x, const struct tensor *y))                                          \
-  X(activate, (struct device *, const struct tensor *x, enum activation, const struct tensor *y))                      \
-  X(add, (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))                    \
-  X(concat, (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))                 \
-  X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                                       \
-  X(timestep_embedding, (struct device *, const float *timesteps, const struct tensor *y))                             \
-  X(embed, (struct device *, const struct tensor *table, const struct tensor *positions, const int32_t *ids,           \
-            const struct tensor *y))                                                                                   \
-  X(gather, (struct device *, const struct tensor *const *rows, const float *scales, const struct tensor *y))          \
-  X(advance, (struct device *, const struct advance *samples, int count, const struct tensor *prediction))             \
-  X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                                         \
+#define OPS(X)                                                                                    \
+  X(pack, (struct device *, const struct weight_source *, struct weight **))                      \
+  X(matmul, (struct device *, const struct tensor *x, const struct weight *,                      \
+             const struct matmul_options *, const struct tensor *y))                              \
+  X(conv2d, (struct device *, const struct tensor *x, const struct weight *,                      \
+             const struct conv_options *, const struct tensor *y))                                \
+  X(group_norm, (struct device *, const struct tensor *x, const struct norm *, bool silu,         \
+                 const struct tensor *y))                                                         \
+  X(layer_norm,                                                                                   \
+    (struct device *, const struct tensor *x, const struct norm *, const struct tensor *y))       \
+  X(attention, (struct device *, const struct attention *, const struct tensor *y))               \
+  X(geglu, (struct device *, const struct tensor *x, const struct tensor *y))                     \
+  X(activate, (struct device *, const struct tensor *x, enum activation, const struct tensor *y)) \
+  X(add,                                                                                          \
+    (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))    \
+  X(concat,                                                                                       \
+    (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))    \
+  X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                  \
+  X(timestep_embedding, (struct device *, const float *timesteps, const struct tensor *y))        \
+  X(embed, (struct device *, const struct tensor *table, const struct tensor *positions,          \
+            const int32_t *ids, const struct tensor *y))                                          \
+  X(gather, (struct device *, const struct tensor *const *rows, const float *scales,              \
+             const struct tensor *y))                                                             \
+  X(advance,                                                                                      \
+    (struct device *, const struct advance *samples, int count, const struct tensor *prediction)) \
+  X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                    \
   X(measure, (struct device *, const struct tensor *x, struct measure *out))
 
 struct ops {
@@ -43,10 +51,12 @@ enum {
 #undef OPS_INDEX
       OPS_COUNT
 };
-_Static_assert(sizeof(struct ops) == OPS_COUNT * sizeof(void (*)(void)), "slots are plain pointers, one after another");
+_Static_assert(sizeof(struct ops) == OPS_COUNT * sizeof(void (*)(void)),
+               "slots are plain pointers, one after another");
 
-/* A kind of device. open gets what stands behind the colon of "cuda:1" (0 without), allocates the backend's own struct with
- * a struct device first and fills element and threads; device.c fills the rest. take returns NULL when there is no more. */
+/* A kind of device. open gets what stands behind the colon of "cuda:1" (0 without), allocates the
+ * backend's own struct with a struct device first and fills element and threads; device.c fills the
+ * rest. take returns NULL when there is no more. */
 struct backend {
   const char *name;
   enum status (*open)(const struct device_settings *settings, int index, struct device **out);

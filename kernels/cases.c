@@ -101,7 +101,8 @@ static int shape_of(const struct case_run *run, int64_t channels, int64_t *shape
   return rank;
 }
 
-static enum status take_input(struct case_run *run, int index, enum element element, int64_t channels) {
+static enum status take_input(struct case_run *run, int index, enum element element,
+                              int64_t channels) {
   int64_t shape[TENSOR_RANK_MAX];
   int rank = shape_of(run, channels, shape);
   TRY(tensor_take(run->arena, element, rank, shape, &run->inputs[index]));
@@ -161,8 +162,9 @@ static enum status prepare_matmul(struct case_run *run) {
 }
 
 static const struct tensor *residual_of(const struct case_run *run) {
-  return run->c->residual == RESIDUAL_NONE ? NULL
-         : run->c->residual == RESIDUAL_APART ? &run->inputs[1] : &run->y;
+  return run->c->residual == RESIDUAL_NONE    ? NULL
+         : run->c->residual == RESIDUAL_APART ? &run->inputs[1]
+                                              : &run->y;
 }
 
 static enum status execute_matmul(struct case_run *run) {
@@ -174,7 +176,8 @@ static enum status execute_matmul(struct case_run *run) {
 static struct conv_options conv_options_of(const struct case_run *run) {
   const struct op_case *c = run->c;
   bool same = c->pad_before == 0 && c->pad_after == 0;
-  return (struct conv_options){.stride = c->stride, .pad_before = same ? c->kernel / 2 : c->pad_before,
+  return (struct conv_options){.stride = c->stride,
+                               .pad_before = same ? c->kernel / 2 : c->pad_before,
                                .pad_after = same ? c->kernel / 2 : c->pad_after,
                                .channel_add = c->channel_add ? &run->inputs[2] : NULL,
                                .residual = residual_of(run)};
@@ -191,7 +194,8 @@ static enum status prepare_conv2d(struct case_run *run) {
   TRY(tensor_take(run->arena, output_element(run), 4, y, &run->y));
   TRY(tensor_take(run->arena, output_element(run), 4, y, &run->inputs[1]));
   TRY(fill(run, &run->inputs[1], 1));
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, c->outputs), &run->inputs[2]));
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, c->outputs),
+                  &run->inputs[2]));
   return fill(run, &run->inputs[2], 2);
 }
 
@@ -227,10 +231,12 @@ static enum status prepare_attention(struct case_run *run) {
   const struct op_case *c = run->c;
   TRY(take_input(run, 0, activations(run), 3 * c->inputs));
   int context = c->context > 0 ? c->context : 1;
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, context, 2 * c->inputs), &run->inputs[1]));
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, context, 2 * c->inputs),
+                  &run->inputs[1]));
   TRY(fill(run, &run->inputs[1], 1));
   cut_rows(run, 1);
-  for (int b = 0; b < run->batch && c->context > 2; b++) { /* lengths differ, by the row's identity */
+  for (int b = 0; b < run->batch && c->context > 2;
+       b++) { /* lengths differ, by the row's identity */
     run->rows[1][b].shape[0] -= run->identities[b] % 3;
   }
   return take_output(run, c->inputs);
@@ -239,9 +245,12 @@ static enum status prepare_attention(struct case_run *run) {
 static enum status execute_attention(struct case_run *run) {
   const struct tensor *qkv = &run->inputs[0];
   int64_t width = run->c->inputs;
-  const struct attention attention = {.q = {qkv, 0}, .k = {qkv, width}, .v = {qkv, 2 * width},
+  const struct attention attention = {.q = {qkv, 0},
+                                      .k = {qkv, width},
+                                      .v = {qkv, 2 * width},
                                       .context = run->c->context > 0 ? run->row_pointers : NULL,
-                                      .heads = run->c->heads, .causal = run->c->causal};
+                                      .heads = run->c->heads,
+                                      .causal = run->c->causal};
   return op_attention(run->device, &attention, &run->y);
 }
 
@@ -249,7 +258,9 @@ static enum status prepare_geglu(struct case_run *run) {
   TRY(take_input(run, 0, activations(run), 2 * run->c->outputs));
   return take_output(run, run->c->outputs);
 }
-static enum status execute_geglu(struct case_run *run) { return op_geglu(run->device, &run->inputs[0], &run->y); }
+static enum status execute_geglu(struct case_run *run) {
+  return op_geglu(run->device, &run->inputs[0], &run->y);
+}
 
 static enum status prepare_flat(struct case_run *run) {
   TRY(take_input(run, 0, activations(run), run->c->inputs));
@@ -276,7 +287,8 @@ static enum status prepare_upsample(struct case_run *run) {
   const struct op_case *c = run->c;
   TRY(take_input(run, 0, activations(run), c->inputs));
   return tensor_take(run->arena, activations(run),
-                     TENSOR_SHAPE(run->batch, 2 * c->height - c->pad_after, 2 * c->width - c->pad_after, c->inputs),
+                     TENSOR_SHAPE(run->batch, 2 * c->height - c->pad_after,
+                                  2 * c->width - c->pad_after, c->inputs),
                      &run->y);
 }
 static enum status execute_upsample(struct case_run *run) {
@@ -296,8 +308,10 @@ static enum status execute_timesteps(struct case_run *run) {
 /* inputs = words, outputs = width. */
 static enum status prepare_embed(struct case_run *run) {
   const struct op_case *c = run->c;
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->inputs, c->outputs), &run->inputs[0]));
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->height, c->outputs), &run->inputs[1]));
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->inputs, c->outputs),
+                  &run->inputs[0]));
+  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->height, c->outputs),
+                  &run->inputs[1]));
   TRY(fill(run, &run->inputs[0], SHARED + 2));
   TRY(fill(run, &run->inputs[1], SHARED + 3));
   run->ids = malloc((size_t)(run->batch * c->height) * sizeof *run->ids);
@@ -326,7 +340,8 @@ static enum status execute_gather(struct case_run *run) {
   return op_gather(run->device, run->row_pointers, run->scalars, &run->y);
 }
 
-/* groups = slots; y holds each sample's slots below one another. Inputs: cond, uncond interleaved; noise. */
+/* groups = slots; y holds each sample's slots below one another. Inputs: cond, uncond interleaved;
+ * noise. */
 static enum status prepare_advance(struct case_run *run) {
   const struct op_case *c = run->c;
   const int64_t guided[] = {run->batch, 2 * c->height, c->width, c->inputs};
@@ -334,8 +349,8 @@ static enum status prepare_advance(struct case_run *run) {
   TRY(fill(run, &run->inputs[0], 0));
   TRY(take_input(run, 1, ELEMENT_F32, c->inputs));
   cut_rows(run, 1);
-  TRY(tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(run->batch, c->groups * c->height, c->width, c->inputs),
-                  &run->y));
+  TRY(tensor_take(run->arena, ELEMENT_F32,
+                  TENSOR_SHAPE(run->batch, c->groups * c->height, c->width, c->inputs), &run->y));
   return fill(run, &run->y, 2);
 }
 
@@ -350,12 +365,15 @@ static enum status execute_advance(struct case_run *run) {
       matrices[b][i] = value_at((uint64_t)(500 + identity), i);
     }
     samples[b] = (struct advance){
-        .slots = tensor_view(&slots, TENSOR_SHAPE(c->groups, c->height, c->width, c->inputs)), .matrix = matrices[b],
-        .cond_row = 2 * b, .uncond_row = identity % 3 == 1 ? -1 : 2 * b + 1, .guidance = 1 + (float)identity,
+        .slots = tensor_view(&slots, TENSOR_SHAPE(c->groups, c->height, c->width, c->inputs)),
+        .matrix = matrices[b],
+        .cond_row = 2 * b,
+        .uncond_row = identity % 3 == 1 ? -1 : 2 * b + 1,
+        .guidance = 1 + (float)identity,
         .noise = identity % 2 == 0 ? run->row_pointers[b] : NULL};
   }
-  const struct tensor prediction = tensor_view(&run->inputs[0], TENSOR_SHAPE(2 * run->batch, c->height, c->width,
-                                                                              c->inputs));
+  const struct tensor prediction =
+      tensor_view(&run->inputs[0], TENSOR_SHAPE(2 * run->batch, c->height, c->width, c->inputs));
   return op_advance(run->device, samples, run->batch, &prediction);
 }
 
@@ -363,7 +381,9 @@ static enum status prepare_pixels(struct case_run *run) {
   TRY(take_input(run, 0, activations(run), 3));
   return tensor_take(run->arena, ELEMENT_U8, 4, run->inputs[0].shape, &run->y);
 }
-static enum status execute_pixels(struct case_run *run) { return op_pixels(run->device, &run->inputs[0], &run->y); }
+static enum status execute_pixels(struct case_run *run) {
+  return op_pixels(run->device, &run->inputs[0], &run->y);
+}
 
 static enum status prepare_measure(struct case_run *run) {
   TRY(take_input(run, 0, activations(run), run->c->inputs));
@@ -413,14 +433,15 @@ bool case_knows(const char *op) { return find_kind(op) != NULL; }
 
 /* ---- a run ---- */
 
-enum status case_open(struct device *device, const struct op_case *op_case, int batch, const int *identities,
-                      struct case_run **out) {
+enum status case_open(struct device *device, const struct op_case *op_case, int batch,
+                      const int *identities, struct case_run **out) {
   struct case_run *run = calloc(1, sizeof *run);
   if (run == NULL) {
     return fail(EXHAUSTED, "no memory for a case");
   }
   assert(batch <= BATCH_ROWS_MAX / 2);
-  *run = (struct case_run){.device = device, .c = op_case, .batch = batch, .identities = identities};
+  *run =
+      (struct case_run){.device = device, .c = op_case, .batch = batch, .identities = identities};
   run->kind = find_kind(op_case->op);
   assert(run->kind != NULL);
   enum status status = device_arena(device, CASE_BYTES_MAX, &run->arena);

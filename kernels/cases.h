@@ -1,7 +1,7 @@
 /* cases.h - the rows of cases.def made runnable: for the case test and the bench, on any device.
  *
- * A row of a batch is filled by its identity, so the same row can be asked for alone and among others. All values can be
- * held in bf16, so every device starts from the same numbers.
+ * A row of a batch is filled by its identity, so the same row can be asked for alone and among
+ * others. All values can be held in bf16, so every device starts from the same numbers.
  */
 #ifndef DARKROOM_KERNELS_CASES_H
 #define DARKROOM_KERNELS_CASES_H
@@ -11,7 +11,8 @@
 enum case_place { CASE_TEST, CASE_BENCH }; /* small enough for every test run, or timed only */
 enum case_residual { RESIDUAL_NONE, RESIDUAL_APART, RESIDUAL_IN_PLACE };
 
-/* Images have height and width, sequences have height tokens (width 0: no such dimension). Zero means "not there". */
+/* Images have height and width, sequences have height tokens (width 0: no such dimension). Zero
+ * means "not there". */
 struct op_case {
   const char *op, *name;
   enum case_place place;
@@ -21,18 +22,20 @@ struct op_case {
   enum activation activation;
   enum case_residual residual;
   bool channel_add, f32_out, silu, causal, no_bias;
-  double f32_error, bf16_error; /* largest normalised mean squared error against ref; 0 = the default */
+  double f32_error,
+      bf16_error; /* largest normalised mean squared error against ref; 0 = the default */
 };
 extern const struct op_case op_cases[];
 extern const int op_case_count;
 
 /* A case with its inputs and output on a device. */
 struct case_run;
-enum status case_open(struct device *device, const struct op_case *op_case, int batch, const int *identities,
-                      struct case_run **out);
+enum status case_open(struct device *device, const struct op_case *op_case, int batch,
+                      const int *identities, struct case_run **out);
 void case_close(struct case_run **run);
 
-/* Runs the op once. With a residual in place the output must be filled anew before each run: case_refill. */
+/* Runs the op once. With a residual in place the output must be filled anew before each run:
+ * case_refill. */
 enum status case_execute(struct case_run *run);
 enum status case_refill(struct case_run *run);
 

@@ -1,10 +1,12 @@
-/* device.c - the table of backends, and what is the same for all of them: names, limits, counting. */
+/* device.c - the table of backends, and what is the same for all of them: names, limits, counting.
+ */
 #include "kernels/device.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "kernels/backend.h"
@@ -27,7 +29,8 @@ static enum status parse_name(const char *name, char *kind, size_t kind_bytes, i
     char *end;
     long number = strtol(colon + 1, &end, 10);
     if (end == colon + 1 || *end != '\0' || number < 0 || number >= DEVICES_MAX) {
-      return fail(BAD_INPUT, "device \"%.40s\": a number 0..%d is wanted behind the colon", name, DEVICES_MAX - 1);
+      return fail(BAD_INPUT, "device \"%.40s\": a number 0..%d is wanted behind the colon", name,
+                  DEVICES_MAX - 1);
     }
     *index = (int)number;
   }
@@ -60,7 +63,8 @@ static enum status check_slots(const struct backend *backend) {
   return OK;
 }
 
-enum status device_open(const char *name, const struct device_settings *settings, struct device **out) {
+enum status device_open(const char *name, const struct device_settings *settings,
+                        struct device **out) {
   static const struct device_settings defaults;
   char kind[16];
   int index;
@@ -88,6 +92,13 @@ void device_close(struct device **device) {
   *device = NULL;
 }
 
+void device_calm_threads(char *const *arguments) {
+  if (getenv("GOMP_SPINCOUNT") == NULL && getenv("OMP_WAIT_POLICY") == NULL &&
+      setenv("GOMP_SPINCOUNT", "1000", 1) == 0) {
+    execv("/proc/self/exe", arguments); /* returns only if it cannot: then slower, nothing worse */
+  }
+}
+
 const char *device_name(const struct device *device) { return device->name; }
 enum element device_element(const struct device *device) { return device->element; }
 int device_threads(const struct device *device) { return device->threads; }
@@ -97,13 +108,14 @@ const struct ops *device_ops(const struct device *device) { return &device->back
 
 void *device_take(struct device *device, size_t bytes) {
   if (device->memory_max != 0 && bytes > device->memory_max - device->memory_used) {
-    fail(EXHAUSTED, "device %s: %zu bytes wanted, %zu of %zu in use", device->name, bytes, device->memory_used,
-         device->memory_max);
+    fail(EXHAUSTED, "device %s: %zu bytes wanted, %zu of %zu in use", device->name, bytes,
+         device->memory_used, device->memory_max);
     return NULL;
   }
   void *block = device->backend->take(device, bytes);
   if (block == NULL) {
-    fail(EXHAUSTED, "device %s: no memory for %zu bytes, %zu in use", device->name, bytes, device->memory_used);
+    fail(EXHAUSTED, "device %s: no memory for %zu bytes, %zu in use", device->name, bytes,
+         device->memory_used);
     return NULL;
   }
   device->memory_used += bytes;
@@ -121,14 +133,17 @@ void device_drop(struct device *device, void *block, size_t bytes) {
 }
 
 static void *arena_block_take(void *context, size_t bytes) { return device_take(context, bytes); }
-static void arena_block_drop(void *context, void *block, size_t bytes) { device_drop(context, block, bytes); }
+static void arena_block_drop(void *context, void *block, size_t bytes) {
+  device_drop(context, block, bytes);
+}
 
 enum status device_arena(struct device *device, size_t max, struct arena **out) {
   struct arena_source source = {arena_block_take, arena_block_drop, device};
   return arena_open(&source, max, out);
 }
 
-enum status device_put(struct device *device, const void *host, size_t bytes, const struct tensor *to) {
+enum status device_put(struct device *device, const void *host, size_t bytes,
+                       const struct tensor *to) {
   assert(bytes == tensor_bytes(to));
   return device->backend->put(device, to->data, host, bytes);
 }

@@ -1,4 +1,5 @@
-/* random.c - mt19937 (Matsumoto & Nishimura 1998) and the two normal transforms of torch's CPU generator. */
+/* random.c - mt19937 (Matsumoto & Nishimura 1998) and the two normal transforms of torch's CPU
+ * generator. */
 #include "kernels/random.h"
 
 #include <math.h>
@@ -41,7 +42,9 @@ uint32_t random_bits(struct random *random) {
   return y ^ y >> 18;
 }
 
-static float uniform_f32(struct random *random) { return (float)(random_bits(random) & 0xffffff) * 0x1p-24f; }
+static float uniform_f32(struct random *random) {
+  return (float)(random_bits(random) & 0xffffff) * 0x1p-24f;
+}
 
 static double uniform_f64(struct random *random) {
   uint64_t high = random_bits(random);
@@ -66,7 +69,8 @@ static void normal_blocks(struct random *random, float *out, int64_t count) {
   for (int64_t i = 0; i + BLOCK <= count; i += BLOCK) {
     box_muller(out + i);
   }
-  if (count % BLOCK != 0) { /* a ragged tail: the last 16 are drawn anew, over values already made */
+  if (count % BLOCK !=
+      0) { /* a ragged tail: the last 16 are drawn anew, over values already made */
     float *tail = out + count - BLOCK;
     for (int j = 0; j < BLOCK; j++) {
       tail[j] = uniform_f32(random);
@@ -98,7 +102,8 @@ void random_normal(struct random *random, float *out, int64_t count) {
   }
 }
 
-void random_normal_image(struct random *random, int channels, int height, int width, float *scratch, float *out) {
+void random_normal_image(struct random *random, int channels, int height, int width, float *scratch,
+                         float *out) {
   int64_t pixels = (int64_t)height * width;
   random_normal(random, scratch, pixels * channels);
   for (int64_t p = 0; p < pixels; p++) {

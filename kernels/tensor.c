@@ -65,7 +65,8 @@ struct tensor tensor_rows(const struct tensor *tensor, int64_t first, int64_t co
 }
 
 bool tensor_same_shape(const struct tensor *a, const struct tensor *b) {
-  return a->rank == b->rank && memcmp(a->shape, b->shape, sizeof a->shape[0] * (size_t)a->rank) == 0;
+  return a->rank == b->rank &&
+         memcmp(a->shape, b->shape, sizeof a->shape[0] * (size_t)a->rank) == 0;
 }
 
 static uint32_t bits_of(float value) {
@@ -85,7 +86,8 @@ float bf16_to_f32(uint16_t bits) { return float_of((uint32_t)bits << 16); }
 uint16_t f32_to_bf16(float value) {
   uint32_t bits = bits_of(value);
   if ((bits & 0x7fffffff) > 0x7f800000) {
-    return (uint16_t)(bits >> 16 | 0x40); /* a NaN whose payload lies in the low half must not become infinity */
+    return (uint16_t)(bits >> 16 |
+                      0x40); /* a NaN whose payload lies in the low half must not become infinity */
   }
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
@@ -121,7 +123,8 @@ uint16_t f32_to_f16(float value) {
   if (magnitude >= 0x477ff000) { /* 65520 and above round to infinity */
     return (uint16_t)(sign | 0x7c00);
   }
-  if (magnitude >= 0x38800000) { /* normal: 2^-14 and above; a carry walks into the exponent as it should */
+  if (magnitude >=
+      0x38800000) { /* normal: 2^-14 and above; a carry walks into the exponent as it should */
     return (uint16_t)(sign | (round_off(magnitude, 13) - (112u << 10)));
   }
   if (magnitude < 0x33000000) { /* below 2^-25 */

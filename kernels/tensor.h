@@ -1,7 +1,8 @@
 /* tensor.h - a shaped piece of device memory.
  *
- * Always contiguous, last dimension fastest. Images are NHWC, token sequences are [batch, tokens, channels]. A tensor is
- * a plain value: it owns nothing; its memory belongs to the arena it was taken from.
+ * Always contiguous, last dimension fastest. Images are NHWC, token sequences are [batch, tokens,
+ * channels]. A tensor is a plain value: it owns nothing; its memory belongs to the arena it was
+ * taken from.
  */
 #ifndef DARKROOM_KERNELS_TENSOR_H
 #define DARKROOM_KERNELS_TENSOR_H
@@ -30,8 +31,10 @@ const char *element_name(enum element element);
 int64_t tensor_count(const struct tensor *tensor);
 size_t tensor_bytes(const struct tensor *tensor);
 
-/* Takes memory for a tensor from an arena (of the device it shall live on). EXHAUSTED when the arena is full. */
-enum status tensor_take(struct arena *arena, enum element element, int rank, const int64_t *shape, struct tensor *out);
+/* Takes memory for a tensor from an arena (of the device it shall live on). EXHAUSTED when the
+ * arena is full. */
+enum status tensor_take(struct arena *arena, enum element element, int rank, const int64_t *shape,
+                        struct tensor *out);
 #define TENSOR_SHAPE(...) \
   (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
 

@@ -10,6 +10,8 @@ import torch.multiprocessing as mp
 
 from nets import seed_all
 
+launcher = 0    # process that started the ranks
+
 
 def add_options(parser, port):
     """Options that all training scripts share."""
@@ -24,6 +26,8 @@ def add_options(parser, port):
 
 def setup(rank, a):
     """Threads, pinning, process group and seed of one rank."""
+    global launcher
+    launcher = os.getppid()
     if a.device == "cpu":
         torch.set_num_threads(1)
         if a.core >= 0:
@@ -47,10 +51,10 @@ def average_gradients(params, ranks):
 
 
 def any_rank(flag, ranks):
-    """True when it is true for any rank, so that all of them stop at the same step."""
+    """True when it is true for any rank, or the launcher was ended, so that all stop at the same step."""
     if ranks == 1:
         return flag
-    stop = torch.tensor([float(flag)])
+    stop = torch.tensor([float(flag or os.getppid() != launcher)])
     dist.all_reduce(stop, dist.ReduceOp.MAX)
     return stop.item() > 0
 

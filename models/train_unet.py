@@ -3,7 +3,8 @@
     python train_unet.py --work DIR --minutes 60 [--ranks 2 --core 0]     # CPU
     python train_unet.py --work DIR --minutes 25 --device cuda --batch 256 --lr 1e-3
 
-v-prediction with min-SNR weight 5, stratified timesteps, AdamW (betas 0.9, 0.99), EMA, 10% of captions
+v-prediction with a soft min-SNR weight, min(SNR + 1, 5) / (SNR + 1) (plain min-SNR all but ignores the noisiest
+steps, where the caption decides what the picture shows), stratified timesteps, AdamW (betas 0.9, 0.99), EMA, 10% of captions
 dropped. Captions are made anew for every sample, so the wording never repeats.
 """
 import argparse
@@ -73,7 +74,7 @@ class Samples:
 
 
 def v_loss(unet, text, x0, ids, bars, half):
-    """Mean of min(SNR, 5) / (SNR + 1) times the squared error of v."""
+    """Mean of min(SNR + 1, 5) / (SNR + 1) times the squared error of v."""
     n = len(x0)
     t = ((torch.randperm(n, device=x0.device) + torch.rand(n, device=x0.device)) / n * 1000).long().clamp(0, 999)
     bar = bars[t].view(-1, 1, 1, 1)
@@ -83,7 +84,7 @@ def v_loss(unet, text, x0, ids, bars, half):
         said = text(ids).last_hidden_state
         out = unet(noisy, t, said).sample
     snr = bar / (1 - bar)
-    return (torch.clamp(snr, max=5) / (snr + 1) * (out.float() - v) ** 2).mean()
+    return (torch.clamp(snr + 1, max=5) / (snr + 1) * (out.float() - v) ** 2).mean()
 
 
 def save(path, unet, text, ema, opt, step, seen):

@@ -1,22 +1,27 @@
-/* attention.c - softmax(q k' / sqrt(d)) v by blocks of queries and keys that stay in the cache (Dao et al. 2022).
+/* attention.c - softmax(q k' / sqrt(d)) v by blocks of queries and keys that stay in the cache (Dao
+ * et al. 2022).
  *
- * First keys and values of some batch rows and heads are packed into panels; then each block of queries walks over blocks
- * of keys: scores in f32, the running maximum and sum of its softmax, its outputs in f32, rescaled when the maximum grows.
- * Blocks are cut by an image's own lengths alone, so neither threads nor batch mates can touch the bits.
+ * First keys and values of some batch rows and heads are packed into panels; then each block of
+ * queries walks over blocks of keys: scores in f32, the running maximum and sum of its softmax, its
+ * outputs in f32, rescaled when the maximum grows. Blocks are cut by an image's own lengths alone,
+ * so neither threads nor batch mates can touch the bits.
  */
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/cpu.h"
 
 enum { QUERIES = 48, KEYS = 512, KEYS_WIDE = 128, WIDE = 256 };
-#define PACKED_BYTES_MAX ((int64_t)8 << 20) /* of keys and values at a time: they should stay in the last cache */
+#define PACKED_BYTES_MAX \
+  ((int64_t)8 << 20) /* of keys and values at a time: they should stay in the last cache */
 
 struct memory flash_memory(const struct flash *f, int64_t pair) {
   const struct attention *a = f->attention;
-  int64_t b = pair / f->heads, head = pair % f->heads, size = f->element_bytes, width = f->heads * f->d;
+  int64_t b = pair / f->heads, head = pair % f->heads, size = f->element_bytes,
+          width = f->heads * f->d;
   if (a->context != NULL) {
     const struct tensor *t = a->context[b];
     const char *row = (const char *)t->data + head * f->d * size;
-    return (struct memory){row, row + width * size, t->shape[0], 2 * width * size, 2 * width * size};
+    return (struct memory){row, row + width * size, t->shape[0], 2 * width * size,
+                           2 * width * size};
   }
   const struct tensor *k = a->k.tensor, *v = a->v.tensor;
   return (struct memory){
@@ -26,7 +31,8 @@ struct memory flash_memory(const struct flash *f, int64_t pair) {
 }
 
 int64_t flash_block_bytes(const struct flash *f) {
-  return f->queries * ((f->depth + f->keys) * f->element_bytes + (f->keys + f->panels * PANEL + 2) * 4);
+  return f->queries *
+         ((f->depth + f->keys) * f->element_bytes + (f->keys + f->panels * PANEL + 2) * 4);
 }
 
 static int64_t longest_memory(const struct flash *f) {
@@ -38,10 +44,16 @@ static int64_t longest_memory(const struct flash *f) {
   return whole_panels(longest);
 }
 
-static struct flash plan(struct cpu *cpu, const struct attention *attention, const struct tensor *y) {
+static struct flash plan(struct cpu *cpu, const struct attention *attention,
+                         const struct tensor *y) {
   enum element element = cpu->head.element;
-  struct flash f = {.attention = attention, .y = y, .element = element, .heads = attention->heads,
-                    .batch = y->shape[0], .tokens = y->shape[1], .d = y->shape[2] / attention->heads};
+  struct flash f = {.attention = attention,
+                    .y = y,
+                    .element = element,
+                    .heads = attention->heads,
+                    .batch = y->shape[0],
+                    .tokens = y->shape[1],
+                    .d = y->shape[2] / attention->heads};
   f.element_bytes = (int64_t)element_bytes(element);
   f.product = element == ELEMENT_BF16 ? cpu->bodies->product_bf16 : cpu->bodies->product_f32;
   f.depth = (f.d + 1) / 2 * 2;
@@ -57,7 +69,8 @@ static struct flash plan(struct cpu *cpu, const struct attention *attention, con
   return f;
 }
 
-enum status cpu_attention(struct device *device, const struct attention *attention, const struct tensor *y) {
+enum status cpu_attention(struct device *device, const struct attention *attention,
+                          const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
   struct flash f = plan(cpu, attention, y);
   int64_t pairs = f.batch * f.heads;
@@ -67,11 +80,12 @@ enum status cpu_attention(struct device *device, const struct attention *attenti
     return EXHAUSTED;
   }
   f.work = f.packed + f.count * f.packed_bytes;
-  int64_t work_of_panel = PANEL * (f.depth + f.panels * PANEL), work_of_block = f.queries * f.keys_max;
+  int64_t work_of_panel = PANEL * (f.depth + f.panels * PANEL),
+          work_of_block = f.queries * f.keys_max;
   for (f.first = 0; f.first < pairs; f.first += f.count) {
     int64_t now = pairs - f.first < f.count ? pairs - f.first : f.count;
-    cpu_parallel(cpu, cpu->bodies->pack, &f, now * f.keys_max / PANEL, 8192 / work_of_panel + 1);
-    cpu_parallel(cpu, cpu->bodies->attend, &f, now * f.blocks, 4096 / work_of_block + 1);
+    cpu_parallel(cpu, cpu->bodies->pack, &f, now * f.keys_max / PANEL, 65536 / work_of_panel + 1);
+    cpu_parallel(cpu, cpu->bodies->attend, &f, now * f.blocks, 16384 / work_of_block + 1);
   }
   return OK;
 }

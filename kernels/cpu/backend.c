@@ -1,18 +1,24 @@
-/* backend.c - the cpu device: host memory, OpenMP threads, oneDNN, our own vector code by what the processor has. */
+/* backend.c - the cpu device: host memory, OpenMP threads, oneDNN, our own vector code by what the
+ * processor has. */
 #include <omp.h>
 #include <stdlib.h>
 
 #include "kernels/cpu/cpu.h"
 
-enum { PIECES_PER_THREAD = 4 }; /* so that a thread whose core is busy elsewhere holds up the others less */
+enum {
+  PIECES_PER_THREAD = 4
+}; /* so that a thread whose core is busy elsewhere holds up the others less */
 
-/* oneDNN knows the processor and honours ONEDNN_MAX_CPU_ISA, so that a lesser one can be tried on a better one. */
+/* oneDNN knows the processor and honours ONEDNN_MAX_CPU_ISA, so that a lesser one can be tried on a
+ * better one. */
 static enum level find_level(void) {
   dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
   if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core) {
     return LEVEL_AVX512;
   }
-  return (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma") ? LEVEL_AVX2 : LEVEL_PLAIN;
+  return (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma")
+             ? LEVEL_AVX2
+             : LEVEL_PLAIN;
 }
 
 static bool has_fast_bf16(void) {
@@ -20,7 +26,8 @@ static bool has_fast_bf16(void) {
   return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
-static enum status cpu_open(const struct device_settings *settings, int index, struct device **out) {
+static enum status cpu_open(const struct device_settings *settings, int index,
+                            struct device **out) {
   (void)index;
   struct cpu *cpu = calloc(1, sizeof *cpu);
   if (cpu == NULL) {
@@ -51,7 +58,8 @@ void *cpu_scratch(struct cpu *cpu, size_t bytes) {
   if (bytes > cpu->scratch_bytes || cpu->scratch == NULL) {
     device_drop(&cpu->head, cpu->scratch, cpu->scratch_bytes);
     cpu->scratch_bytes = 0;
-    size_t rounded = (bytes + 0xffff) / 0x10000 * 0x10000; /* a little more, so that it soon stops growing */
+    size_t rounded =
+        (bytes + 0xffff) / 0x10000 * 0x10000; /* a little more, so that it soon stops growing */
     rounded = rounded == 0 ? 0x10000 : rounded;
     cpu->scratch = device_take(&cpu->head, rounded);
     cpu->scratch_bytes = cpu->scratch != NULL ? rounded : 0;
@@ -59,7 +67,8 @@ void *cpu_scratch(struct cpu *cpu, size_t bytes) {
   return cpu->scratch;
 }
 
-void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int64_t count, int64_t grain) {
+void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int64_t count,
+                  int64_t grain) {
   int64_t pieces = (count + grain - 1) / grain;
   if (pieces > cpu->head.threads * PIECES_PER_THREAD) {
     pieces = cpu->head.threads * PIECES_PER_THREAD;
@@ -84,9 +93,10 @@ const struct backend backend_cpu = {
     .get = host_get,
     .wait = host_wait,
     .weight_close = cpu_weight_close,
-    .ops = {
+    .ops =
+        {
 #define CPU_SLOT(name, parameters) .name = cpu_##name,
-        OPS(CPU_SLOT)
+            OPS(CPU_SLOT)
 #undef CPU_SLOT
-    },
+        },
 };

@@ -1,7 +1,9 @@
-/* bodies.h - the inner loops of our own ops, compiled once per level of processor, and what they are given.
+/* bodies.h - the inner loops of our own ops, compiled once per level of processor, and what they
+ * are given.
  *
- * bodies/ holds their text, level_*.c compile it under their target and make a table of it; the device picks one table.
- * A body does items [first, end); what an item computes must not depend on the piece it comes in.
+ * bodies/ holds their text, level_*.c compile it under their target and make a table of it; the
+ * device picks one table. A body does items [first, end); what an item computes must not depend on
+ * the piece it comes in.
  */
 #ifndef DARKROOM_KERNELS_CPU_BODIES_H
 #define DARKROOM_KERNELS_CPU_BODIES_H
@@ -10,8 +12,9 @@
 
 typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
 
-/* c[rows, panels * 16] = a[rows, depth] b, or += with adds. b lies in panels of 16 columns: f32 [depth][16], bf16
- * [depth / 2][16][2] with depth even. Steps in elements. Each sum runs over depth in order, whatever the other sizes. */
+/* c[rows, panels * 16] = a[rows, depth] b, or += with adds. b lies in panels of 16 columns: f32
+ * [depth][16], bf16 [depth / 2][16][2] with depth even. Steps in elements. Each sum runs over depth
+ * in order, whatever the other sizes. */
 #define PANEL 16
 struct product {
   const void *a, *b;
@@ -23,18 +26,18 @@ struct product {
 typedef void (*product_body)(const struct product *product);
 
 /* Every body: X(name). */
-#define BODIES(X)                                                                                                    \
-  X(activate)       /* flat */                                                                                       \
-  X(add)            /* flat */                                                                                       \
-  X(pixels)         /* flat */                                                                                       \
-  X(geglu)          /* rows */                                                                                       \
-  X(embed)          /* embed: item = token */                                                                        \
-  X(prepare)        /* addends: item = pixel */                                                                      \
-  X(measure_runs)   /* group_norm: item = image * runs + run */                                                      \
-  X(join_runs)      /* group_norm: item = (image * padded + channel) / 16 */                                         \
-  X(apply_runs)     /* group_norm: item = image * runs + run */                                                      \
-  X(normalise_rows) /* layer_norm: item = row */                                                                     \
-  X(pack)           /* flash: item = 16 keys of a pair */                                                            \
+#define BODIES(X)                                                            \
+  X(activate)       /* flat */                                               \
+  X(add)            /* flat */                                               \
+  X(pixels)         /* flat */                                               \
+  X(geglu)          /* rows */                                               \
+  X(embed)          /* embed: item = token */                                \
+  X(prepare)        /* addends: item = pixel */                              \
+  X(measure_runs)   /* group_norm: item = image * runs + run */              \
+  X(join_runs)      /* group_norm: item = (image * padded + channel) / 16 */ \
+  X(apply_runs)     /* group_norm: item = image * runs + run */              \
+  X(normalise_rows) /* layer_norm: item = row */                             \
+  X(pack)           /* flash: item = 16 keys of a pair */                    \
   X(attend)         /* flash: item = a block of queries of a pair */
 
 struct bodies {

@@ -1,4 +1,5 @@
-/* conv.c - convolutions. What is to be added is put into y first, and oneDNN adds to what it finds there. */
+/* conv.c - convolutions. What is to be added is put into y first, and oneDNN adds to what it finds
+ * there. */
 #include <string.h>
 
 #include "kernels/cpu/bodies.h"
@@ -18,11 +19,12 @@ struct problem conv_problem(const struct cpu *cpu, const struct weight *w, bool 
   return p;
 }
 
-static void put_addends(struct cpu *cpu, const struct conv_options *options, const struct tensor *y) {
+static void put_addends(struct cpu *cpu, const struct conv_options *options,
+                        const struct tensor *y) {
   if (options->channel_add != NULL) {
     const struct addends addends = {options->channel_add, options->residual, y};
     int64_t pixels = y->shape[0] * y->shape[1] * y->shape[2];
-    cpu_parallel(cpu, cpu->bodies->prepare, &addends, pixels, 16384 / y->shape[3] + 1);
+    cpu_parallel(cpu, cpu->bodies->prepare, &addends, pixels, 65536 / y->shape[3] + 1);
   } else if (options->residual != NULL && options->residual->data != y->data) {
     memcpy(y->data, options->residual->data, tensor_bytes(y));
   }

@@ -1,4 +1,5 @@
-/* latents.c - the sampler's side. Latents are small: plain loops on one thread; a decoded picture is not. */
+/* latents.c - the sampler's side. Latents are small: plain loops on one thread; a decoded picture
+ * is not. */
 #include <math.h>
 
 #include "base/limits.h"
@@ -13,14 +14,16 @@ enum status cpu_gather(struct device *device, const struct tensor *const *rows, 
     const float *row = rows[b]->data;
     for (int64_t i = 0; i < count; i++) {
       float value = scales[b] * row[i];
-      elements_from_f32(y->element, &value, 1, (char *)y->data + (b * count + i) * (int64_t)element_bytes(y->element));
+      elements_from_f32(y->element, &value, 1,
+                        (char *)y->data + (b * count + i) * (int64_t)element_bytes(y->element));
     }
   }
   return OK;
 }
 
 /* Value i of the sample's U-Net output, guided if it has two rows. */
-static float output_value(const struct advance *sample, const struct tensor *prediction, int64_t count, int64_t i) {
+static float output_value(const struct advance *sample, const struct tensor *prediction,
+                          int64_t count, int64_t i) {
   const float *rows = prediction->data;
   float cond = rows[sample->cond_row * count + i];
   if (sample->uncond_row < 0) {

@@ -9,6 +9,6 @@ const struct bodies bodies_avx2 = {
 #define BODY(name) .name = name,
     BODIES(BODY)
 #undef BODY
-    .product_f32 = product_avx2,
+        .product_f32 = product_avx2,
     .product_bf16 = NULL,
 };

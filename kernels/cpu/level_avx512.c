@@ -9,6 +9,6 @@ const struct bodies bodies_avx512 = {
 #define BODY(name) .name = name,
     BODIES(BODY)
 #undef BODY
-    .product_f32 = product_avx512,
+        .product_f32 = product_avx512,
     .product_bf16 = product_bf16,
 };

@@ -8,6 +8,6 @@ const struct bodies bodies_plain = {
 #define BODY(name) .name = name,
     BODIES(BODY)
 #undef BODY
-    .product_f32 = product_plain,
+        .product_f32 = product_plain,
     .product_bf16 = NULL,
 };

@@ -1,8 +1,9 @@
 /* library.c - the kept primitives, and how a batch is cut.
  *
- * oneDNN chooses its blocking by shape, batch and threads; where it cuts the sum over inputs differently, the bits of a row
- * depend on its batch mates. So one row alone is the definition; a batched primitive is tried once, when it is made, on
- * random values against its rows one by one, and used only if all bits agree (README.md: when they do).
+ * oneDNN chooses its blocking by shape, batch and threads; where it cuts the sum over inputs
+ * differently, the bits of a row depend on its batch mates. So one row alone is the definition; a
+ * batched primitive is tried once, when it is made, on random values against its rows one by one,
+ * and used only if all bits agree (README.md: when they do).
  */
 #include "kernels/cpu/library.h"
 
@@ -15,7 +16,8 @@
 #include "kernels/cpu/primitive.h"
 
 enum { SETS = 256, WAYS = 8, ARGUMENTS = 5, BATCH_CHUNK_MAX = 16 };
-/* Rows larger than this together gain nothing from one call: each keeps all threads busy by itself. */
+/* Rows larger than this together gain nothing from one call: each keeps all threads busy by itself.
+ */
 #define BATCH_BYTES_MAX ((int64_t)16 << 20)
 
 /* A primitive for one problem, batch and weight layout. */
@@ -43,9 +45,12 @@ enum status library_open(struct library **out) {
   if (library == NULL) {
     return fail(EXHAUSTED, "no memory for oneDNN's cache");
   }
-  enum status status = library_check(dnnl_engine_create(&library->engine, dnnl_cpu, 0), "an engine");
+  enum status status =
+      library_check(dnnl_engine_create(&library->engine, dnnl_cpu, 0), "an engine");
   if (status == OK) {
-    status = library_check(dnnl_stream_create(&library->stream, library->engine, dnnl_stream_default_flags), "a stream");
+    status = library_check(
+        dnnl_stream_create(&library->stream, library->engine, dnnl_stream_default_flags),
+        "a stream");
   }
   *out = library;
   if (status != OK) {
@@ -111,24 +116,29 @@ static struct entry *oldest_entry(struct entry *set) {
   return oldest;
 }
 
-static dnnl_status_t make_memory(const struct library *library, const_dnnl_primitive_desc_t description,
-                                 dnnl_query_t what, int index, dnnl_memory_t *out) {
+static dnnl_status_t make_memory(const struct library *library,
+                                 const_dnnl_primitive_desc_t description, dnnl_query_t what,
+                                 int index, dnnl_memory_t *out) {
   const dnnl_memory_desc_t *layout = dnnl_primitive_desc_query_md(description, what, index);
   return dnnl_memory_create(out, layout, library->engine, DNNL_MEMORY_NONE);
 }
 
 static enum status fill_entry(const struct library *library, struct entry *entry) {
   dnnl_primitive_desc_t description;
-  TRY(primitive_describe(library->engine, &entry->problem, entry->batch, &entry->layout, &description));
-  const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+  TRY(primitive_describe(library->engine, &entry->problem, entry->batch, &entry->layout,
+                         &description));
+  const dnnl_memory_desc_t *scratch =
+      dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
   entry->scratch_bytes = dnnl_memory_desc_get_size(scratch);
   entry->slow = strstr(primitive_name(description), "ref") != NULL;
   dnnl_status_t status = dnnl_primitive_create(&entry->primitive, description);
   status = status ? status : make_memory(library, description, dnnl_query_src_md, 0, &entry->x);
   status = status ? status : make_memory(library, description, dnnl_query_dst_md, 0, &entry->y);
-  status = status ? status : make_memory(library, description, dnnl_query_scratchpad_md, 0, &entry->scratch);
+  status = status ? status
+                  : make_memory(library, description, dnnl_query_scratchpad_md, 0, &entry->scratch);
   if (entry->problem.has_bias) {
-    status = status ? status : make_memory(library, description, dnnl_query_weights_md, 1, &entry->bias);
+    status =
+        status ? status : make_memory(library, description, dnnl_query_weights_md, 1, &entry->bias);
   }
   dnnl_primitive_desc_destroy(description);
   return library_check(status, "a primitive");
@@ -142,7 +152,8 @@ static enum status execute(struct cpu *cpu, struct entry *entry, const struct li
     return EXHAUSTED;
   }
   dnnl_stream_t stream = library->stream;
-  dnnl_status_t status = dnnl_memory_set_data_handle_v2(entry->x, (void *)(uintptr_t)run->x, stream);
+  dnnl_status_t status =
+      dnnl_memory_set_data_handle_v2(entry->x, (void *)(uintptr_t)run->x, stream);
   status = status ? status : dnnl_memory_set_data_handle_v2(entry->y, run->y, stream);
   status = status ? status : dnnl_memory_set_data_handle_v2(entry->scratch, scratch, stream);
   const dnnl_exec_arg_t arguments[ARGUMENTS] = {{DNNL_ARG_SRC, entry->x},
@@ -151,7 +162,8 @@ static enum status execute(struct cpu *cpu, struct entry *entry, const struct li
                                                 {DNNL_ARG_SCRATCHPAD, entry->scratch},
                                                 {DNNL_ARG_BIAS, entry->bias}};
   if (entry->bias != NULL) {
-    status = status ? status : dnnl_memory_set_data_handle_v2(entry->bias, run->weight->bias, stream);
+    status =
+        status ? status : dnnl_memory_set_data_handle_v2(entry->bias, run->weight->bias, stream);
   }
   int count = entry->bias != NULL ? ARGUMENTS : ARGUMENTS - 1;
   status = status ? status : dnnl_primitive_execute(entry->primitive, stream, count, arguments);
@@ -202,8 +214,9 @@ static void fill_random(enum element element, void *data, int64_t bytes, uint32_
 }
 
 /* Runs batch and rows on the same random values, in `room` for x and twice y. */
-static enum status compare_with_rows(struct cpu *cpu, struct entry *entry, const struct library_run *run,
-                                     const struct packed *packed, char *room) {
+static enum status compare_with_rows(struct cpu *cpu, struct entry *entry,
+                                     const struct library_run *run, const struct packed *packed,
+                                     char *room) {
   int64_t x_bytes = entry->batch * input_row_bytes(&entry->problem);
   int64_t y_bytes = entry->batch * output_row_bytes(&entry->problem);
   struct library_run together = *run, apart = *run;
@@ -229,7 +242,8 @@ static enum status try_entry(struct cpu *cpu, struct entry *entry, const struct 
   if (entry->slow) {
     return OK;
   }
-  size_t bytes = (size_t)(entry->batch * (input_row_bytes(run->problem) + 2 * output_row_bytes(run->problem)));
+  size_t bytes =
+      (size_t)(entry->batch * (input_row_bytes(run->problem) + 2 * output_row_bytes(run->problem)));
   char *room = device_take(&cpu->head, bytes);
   if (room == NULL) {
     return OK;
@@ -265,7 +279,8 @@ static enum status get_entry(struct cpu *cpu, const struct library_run *run, int
 static int64_t chunk_of(const struct problem *problem, int64_t batch) {
   int64_t chunk = 1;
   int64_t row_bytes = input_row_bytes(problem) + output_row_bytes(problem);
-  while (chunk * 2 <= batch && chunk < BATCH_CHUNK_MAX && chunk * 2 * row_bytes <= BATCH_BYTES_MAX) {
+  while (chunk * 2 <= batch && chunk < BATCH_CHUNK_MAX &&
+         chunk * 2 * row_bytes <= BATCH_BYTES_MAX) {
     chunk *= 2;
   }
   return chunk;

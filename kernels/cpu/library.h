@@ -1,6 +1,8 @@
-/* library.h - oneDNN behind a narrow door: a problem and its memory in, the result out, primitives kept between calls.
+/* library.h - oneDNN behind a narrow door: a problem and its memory in, the result out, primitives
+ * kept between calls.
  *
- * A problem says everything that a primitive depends on, except the batch. The batch is ours to cut: see library_run.
+ * A problem says everything that a primitive depends on, except the batch. The batch is ours to
+ * cut: see library_run.
  */
 #ifndef DARKROOM_KERNELS_CPU_LIBRARY_H
 #define DARKROOM_KERNELS_CPU_LIBRARY_H
@@ -14,7 +16,8 @@ struct library;
 
 enum problem_kind { PROBLEM_CONV, PROBLEM_MATMUL };
 
-/* Compared byte by byte, so it must start from zeroed memory. A matrix product has `height` rows (width and kernel 1). */
+/* Compared byte by byte, so it must start from zeroed memory. A matrix product has `height` rows
+ * (width and kernel 1). */
 struct problem {
   enum problem_kind kind;
   enum element input, output;
@@ -57,8 +60,9 @@ enum status library_open(struct library **out);
 void library_close(struct library **library);
 dnnl_engine_t library_engine(const struct library *library);
 
-/* y[b] = problem(x[b]) for b in [0, batch). The same bits for a row whatever the batch: rows are given to oneDNN together
- * only where a trial has shown that it makes no difference, else one by one. */
+/* y[b] = problem(x[b]) for b in [0, batch). The same bits for a row whatever the batch: rows are
+ * given to oneDNN together only where a trial has shown that it makes no difference, else one by
+ * one. */
 struct library_run {
   const struct problem *problem;
   struct cpu_weight *weight;

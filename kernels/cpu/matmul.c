@@ -1,13 +1,15 @@
-/* matmul.c - matrix products. A batch row is the unit of bits: its tokens together, or one row of a matrix. */
+/* matmul.c - matrix products. A batch row is the unit of bits: its tokens together, or one row of a
+ * matrix. */
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
 
-/* Below AVX-512 oneDNN's product is a classic gemm that cuts its sums by the number of rows and threads; its 1x1
- * convolution does not, and is as fast. */
+/* Below AVX-512 oneDNN's product is a classic gemm that cuts its sums by the number of rows and
+ * threads; its 1x1 convolution does not, and is as fast. */
 static bool is_convolution(const struct cpu *cpu) { return cpu->level < LEVEL_AVX512; }
 
-struct problem matmul_problem(const struct cpu *cpu, const struct weight *w, int64_t rows, bool has_bias) {
+struct problem matmul_problem(const struct cpu *cpu, const struct weight *w, int64_t rows,
+                              bool has_bias) {
   struct problem p;
   memset(&p, 0, sizeof p);
   bool convolution = is_convolution(cpu);

@@ -1,4 +1,5 @@
-/* primitive.c - from a problem to oneDNN's words: descriptors of memory, operation and what is fused behind it. */
+/* primitive.c - from a problem to oneDNN's words: descriptors of memory, operation and what is
+ * fused behind it. */
 #include "kernels/cpu/primitive.h"
 
 #include <assert.h>
@@ -20,9 +21,10 @@ enum status library_check(dnnl_status_t status, const char *what) {
   return fail(BROKEN, "oneDNN: %s failed (%d)", what, (int)status);
 }
 
-static enum status describe_tensor(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t shape, enum element element,
-                                   dnnl_format_tag_t tag) {
-  return library_check(dnnl_memory_desc_init_by_tag(out, rank, shape, types[element], tag), "a memory descriptor");
+static enum status describe_tensor(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t shape,
+                                   enum element element, dnnl_format_tag_t tag) {
+  return library_check(dnnl_memory_desc_init_by_tag(out, rank, shape, types[element], tag),
+                       "a memory descriptor");
 }
 
 /* activation(x w + bias), then + y. */
@@ -39,7 +41,8 @@ static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_
   TRY(library_check(dnnl_post_ops_create(&fused), "post-ops"));
   dnnl_status_t status = dnnl_success;
   if (p->activation != ACTIVATION_NONE) {
-    status = dnnl_post_ops_append_eltwise(fused, 1, functions[p->activation].kind, functions[p->activation].alpha, 0);
+    status = dnnl_post_ops_append_eltwise(fused, 1, functions[p->activation].kind,
+                                          functions[p->activation].alpha, 0);
   }
   if (status == dnnl_success && p->adds) {
     status = dnnl_post_ops_append_sum(fused, 1);
@@ -54,13 +57,14 @@ static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_
   return library_check(status, "post-ops");
 }
 
-/* The descriptors of one operation's memory, in oneDNN's order of dimensions (logical NCHW, whatever lies in memory). */
+/* The descriptors of one operation's memory, in oneDNN's order of dimensions (logical NCHW,
+ * whatever lies in memory). */
 struct operands {
   dnnl_memory_desc_t x, w, bias, y;
 };
 
-static enum status describe_conv_operands(const struct problem *p, int64_t batch, const dnnl_memory_desc_t *layout,
-                                          struct operands *out) {
+static enum status describe_conv_operands(const struct problem *p, int64_t batch,
+                                          const dnnl_memory_desc_t *layout, struct operands *out) {
   const dnnl_dims_t x = {batch, p->inputs, p->height, p->width};
   const dnnl_dims_t y = {batch, p->outputs, p->out_height, p->out_width};
   const dnnl_dims_t w = {p->outputs, p->inputs, p->kernel_height, p->kernel_width};
@@ -74,13 +78,16 @@ static enum status describe_conv_operands(const struct problem *p, int64_t batch
   return OK;
 }
 
-static enum status describe_matmul_operands(const struct problem *p, int64_t batch, const dnnl_memory_desc_t *layout,
+static enum status describe_matmul_operands(const struct problem *p, int64_t batch,
+                                            const dnnl_memory_desc_t *layout,
                                             struct operands *out) {
   TRY(describe_tensor(&out->x, 2, (dnnl_dims_t){batch * p->height, p->inputs}, p->input, dnnl_ab));
-  TRY(describe_tensor(&out->y, 2, (dnnl_dims_t){batch * p->height, p->outputs}, p->output, dnnl_ab));
+  TRY(describe_tensor(&out->y, 2, (dnnl_dims_t){batch * p->height, p->outputs}, p->output,
+                      dnnl_ab));
   TRY(describe_tensor(&out->bias, 2, (dnnl_dims_t){1, p->outputs}, ELEMENT_F32, dnnl_ab));
   if (layout == NULL) {
-    return describe_tensor(&out->w, 2, (dnnl_dims_t){p->inputs, p->outputs}, p->input, dnnl_format_tag_any);
+    return describe_tensor(&out->w, 2, (dnnl_dims_t){p->inputs, p->outputs}, p->input,
+                           dnnl_format_tag_any);
   }
   out->w = *layout;
   return OK;
@@ -99,22 +106,27 @@ static enum status describe_conv(const struct place *place, const struct problem
   const dnnl_dims_t strides = {p->stride, p->stride};
   const dnnl_dims_t before = {p->pad_before, p->pad_before}, after = {p->pad_after, p->pad_after};
   dnnl_convolution_desc_t operation;
-  TRY(library_check(dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct,
-                                                       &o.x, &o.w, p->has_bias ? &o.bias : NULL, &o.y, strides, before,
-                                                       after),
+  TRY(library_check(dnnl_convolution_forward_desc_init(
+                        &operation, dnnl_forward_inference, dnnl_convolution_direct, &o.x, &o.w,
+                        p->has_bias ? &o.bias : NULL, &o.y, strides, before, after),
                     "a convolution"));
-  return library_check(dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL),
-                       "a convolution");
+  return library_check(
+      dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL),
+      "a convolution");
 }
 
-static enum status describe_matmul(const struct place *place, const struct problem *p, int64_t batch,
-                                   const dnnl_memory_desc_t *layout, dnnl_primitive_desc_t *out) {
+static enum status describe_matmul(const struct place *place, const struct problem *p,
+                                   int64_t batch, const dnnl_memory_desc_t *layout,
+                                   dnnl_primitive_desc_t *out) {
   struct operands o;
   TRY(describe_matmul_operands(p, batch, layout, &o));
   dnnl_matmul_desc_t operation;
-  TRY(library_check(dnnl_matmul_desc_init(&operation, &o.x, &o.w, p->has_bias ? &o.bias : NULL, &o.y), "a product"));
-  return library_check(dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL),
-                       "a product");
+  TRY(library_check(
+      dnnl_matmul_desc_init(&operation, &o.x, &o.w, p->has_bias ? &o.bias : NULL, &o.y),
+      "a product"));
+  return library_check(
+      dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL),
+      "a product");
 }
 
 enum status primitive_describe(dnnl_engine_t engine, const struct problem *p, int64_t batch,

@@ -1,8 +1,9 @@
 /* weight.c - weights packed into the layouts oneDNN asks for, by our own loop.
  *
- * oneDNN's layouts are blocked strides, so the place of an element is a sum of one number per dimension: four small tables
- * move any layout into any other, converting types on the way. The layout is chosen for a middling shape at load; a shape
- * that wants another one packs the weight again when it first comes by.
+ * oneDNN's layouts are blocked strides, so the place of an element is a sum of one number per
+ * dimension: four small tables move any layout into any other, converting types on the way. The
+ * layout is chosen for a middling shape at load; a shape that wants another one packs the weight
+ * again when it first comes by.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -85,8 +86,9 @@ static void move_row(const struct values *from, const struct values *to, int64_t
   }
 }
 
-static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_layout, struct values *from,
-                               const dnnl_memory_desc_t *to_layout, struct values *to) {
+static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_layout,
+                               struct values *from, const dnnl_memory_desc_t *to_layout,
+                               struct values *to) {
   struct places source = {0}, target = {0};
   enum status status = places_open(from_layout, &source);
   status = status != OK ? status : places_open(to_layout, &target);
@@ -116,7 +118,8 @@ static void drop_packed(struct cpu *cpu, struct packed *packed) {
 }
 
 /* Takes memory for a layout; padding between blocks must be zero, so all of it is. */
-static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout, struct packed *out) {
+static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout,
+                               struct packed *out) {
   struct packed packed = {.layout = *layout, .bytes = dnnl_memory_desc_get_size(layout)};
   packed.data = device_take(&cpu->head, packed.bytes);
   if (packed.data == NULL) {
@@ -124,7 +127,8 @@ static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout
   }
   memset(packed.data, 0, packed.bytes);
   enum status status = library_check(
-      dnnl_memory_create(&packed.memory, layout, library_engine(cpu->library), packed.data), "a weight's memory");
+      dnnl_memory_create(&packed.memory, layout, library_engine(cpu->library), packed.data),
+      "a weight's memory");
   if (status != OK) {
     device_drop(&cpu->head, packed.data, packed.bytes);
     return status;
@@ -135,7 +139,8 @@ static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout
 
 static struct packed *find_layout(struct cpu_weight *weight, const dnnl_memory_desc_t *layout) {
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
-    if (weight->packed[i].memory != NULL && dnnl_memory_desc_equal(&weight->packed[i].layout, layout)) {
+    if (weight->packed[i].memory != NULL &&
+        dnnl_memory_desc_equal(&weight->packed[i].layout, layout)) {
       return &weight->packed[i];
     }
   }
@@ -143,13 +148,13 @@ static struct packed *find_layout(struct cpu_weight *weight, const dnnl_memory_d
 }
 
 /* One of our layouts that oneDNN would run with the same code as its favourite. */
-static struct packed *find_equivalent(struct cpu *cpu, struct cpu_weight *weight, const struct problem *problem,
-                                      const char *wanted) {
+static struct packed *find_equivalent(struct cpu *cpu, struct cpu_weight *weight,
+                                      const struct problem *problem, const char *wanted) {
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
     struct packed *packed = &weight->packed[i];
     dnnl_primitive_desc_t description;
-    if (packed->memory == NULL ||
-        primitive_describe(library_engine(cpu->library), problem, 1, &packed->layout, &description) != OK) {
+    if (packed->memory == NULL || primitive_describe(library_engine(cpu->library), problem, 1,
+                                                     &packed->layout, &description) != OK) {
       continue;
     }
     bool same = strcmp(primitive_name(description), wanted) == 0;
@@ -161,7 +166,8 @@ static struct packed *find_equivalent(struct cpu *cpu, struct cpu_weight *weight
   return NULL;
 }
 
-/* Where a further layout goes: an empty place, else the last one, whose problems must then ask again. */
+/* Where a further layout goes: an empty place, else the last one, whose problems must then ask
+ * again. */
 static struct packed *free_place(struct cpu *cpu, struct cpu_weight *weight) {
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
     if (weight->packed[i].memory == NULL) {
@@ -176,8 +182,8 @@ static struct packed *free_place(struct cpu *cpu, struct cpu_weight *weight) {
   return last;
 }
 
-static enum status pack_again(struct cpu *cpu, struct cpu_weight *weight, const dnnl_memory_desc_t *layout,
-                              struct packed **out) {
+static enum status pack_again(struct cpu *cpu, struct cpu_weight *weight,
+                              const dnnl_memory_desc_t *layout, struct packed **out) {
   struct packed fresh;
   struct packed *first = &weight->packed[0];
   enum element element = cpu->head.element;
@@ -237,8 +243,8 @@ static enum status describe_source(const struct problem *p, dnnl_memory_desc_t *
   const dnnl_dims_t kernel = {p->outputs, p->inputs, p->kernel_height, p->kernel_width};
   const dnnl_dims_t matrix = {p->inputs, p->outputs};
   bool is_conv = p->kind == PROBLEM_CONV;
-  return library_check(dnnl_memory_desc_init_by_tag(out, is_conv ? 4 : 2, is_conv ? kernel : matrix, dnnl_f32,
-                                                    is_conv ? dnnl_abcd : dnnl_ba),
+  return library_check(dnnl_memory_desc_init_by_tag(out, is_conv ? 4 : 2, is_conv ? kernel : matrix,
+                                                    dnnl_f32, is_conv ? dnnl_abcd : dnnl_ba),
                        "a memory descriptor");
 }
 
@@ -258,7 +264,8 @@ static struct problem nominal_problem(const struct cpu *cpu, const struct weight
   return p;
 }
 
-static enum status pack_first(struct cpu *cpu, const struct weight_source *source, struct packed *out) {
+static enum status pack_first(struct cpu *cpu, const struct weight_source *source,
+                              struct packed *out) {
   const struct problem problem = nominal_problem(cpu, source);
   dnnl_primitive_desc_t favourite;
   dnnl_memory_desc_t plain;
@@ -274,12 +281,16 @@ static enum status pack_first(struct cpu *cpu, const struct weight_source *sourc
   return status;
 }
 
-/* The bias lies behind the weight's struct, aligned: oneDNN's SSE code loads it as whole registers. */
+/* The bias lies behind the weight's struct, aligned: oneDNN's SSE code loads it as whole registers.
+ */
 static size_t bias_offset(void) { return (sizeof(struct cpu_weight) + 63) / 64 * 64; }
 
-static size_t head_bytes(int64_t outputs) { return bias_offset() + ((size_t)outputs + 15) / 16 * 16 * sizeof(float); }
+static size_t head_bytes(int64_t outputs) {
+  return bias_offset() + ((size_t)outputs + 15) / 16 * 16 * sizeof(float);
+}
 
-enum status cpu_pack(struct device *device, const struct weight_source *source, struct weight **out) {
+enum status cpu_pack(struct device *device, const struct weight_source *source,
+                     struct weight **out) {
   struct cpu *cpu = cpu_of(device);
   struct cpu_weight *weight = device_take(device, head_bytes(source->kernel.shape[0]));
   if (weight == NULL) {

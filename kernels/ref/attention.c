@@ -9,7 +9,8 @@ struct memory {
   int64_t length, key_step, value_step;
 };
 
-static struct memory find_memory(const struct attention *a, int64_t b, int64_t head, int64_t width) {
+static struct memory find_memory(const struct attention *a, int64_t b, int64_t head,
+                                 int64_t width) {
   int64_t d = width / a->heads;
   if (a->context != NULL) {
     const struct tensor *t = a->context[b];
@@ -18,8 +19,8 @@ static struct memory find_memory(const struct attention *a, int64_t b, int64_t h
   }
   const struct tensor *k = a->k.tensor, *v = a->v.tensor;
   return (struct memory){values(k) + b * k->shape[1] * k->shape[2] + a->k.first + head * d,
-                         values(v) + b * v->shape[1] * v->shape[2] + a->v.first + head * d, k->shape[1], k->shape[2],
-                         v->shape[2]};
+                         values(v) + b * v->shape[1] * v->shape[2] + a->v.first + head * d,
+                         k->shape[1], k->shape[2], v->shape[2]};
 }
 
 /* scores[0..seen) become weights that sum to one. */
@@ -37,7 +38,8 @@ static void softmax(double *scores, int64_t seen) {
   }
 }
 
-static void attend(const float *q, const struct memory *m, int64_t seen, int64_t d, double *scores, float *y) {
+static void attend(const float *q, const struct memory *m, int64_t seen, int64_t d, double *scores,
+                   float *y) {
   for (int64_t j = 0; j < seen; j++) {
     double dot = 0;
     for (int64_t c = 0; c < d; c++) {
@@ -55,7 +57,8 @@ static void attend(const float *q, const struct memory *m, int64_t seen, int64_t
   }
 }
 
-enum status ref_attention(struct device *device, const struct attention *a, const struct tensor *y) {
+enum status ref_attention(struct device *device, const struct attention *a,
+                          const struct tensor *y) {
   int64_t tokens = y->shape[1], width = y->shape[2], d = width / a->heads;
   for (int64_t b = 0; b < y->shape[0]; b++) {
     for (int64_t head = 0; head < a->heads; head++) {

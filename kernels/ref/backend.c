@@ -3,7 +3,8 @@
 
 #include "kernels/ref/ref.h"
 
-static enum status ref_open(const struct device_settings *settings, int index, struct device **out) {
+static enum status ref_open(const struct device_settings *settings, int index,
+                            struct device **out) {
   (void)settings;
   (void)index;
   struct device *device = calloc(1, sizeof *device);
@@ -28,9 +29,10 @@ const struct backend backend_ref = {
     .get = host_get,
     .wait = host_wait,
     .weight_close = ref_weight_close,
-    .ops = {
+    .ops =
+        {
 #define REF_SLOT(name, parameters) .name = ref_##name,
-        OPS(REF_SLOT)
+            OPS(REF_SLOT)
 #undef REF_SLOT
-    },
+        },
 };

@@ -1,4 +1,5 @@
-/* latents.c - the sampler's side: into the batch, on by one step, out as pixels, and a look at the values. */
+/* latents.c - the sampler's side: into the batch, on by one step, out as pixels, and a look at the
+ * values. */
 #include <math.h>
 
 #include "base/limits.h"
@@ -17,7 +18,8 @@ enum status ref_gather(struct device *device, const struct tensor *const *rows, 
 }
 
 /* Value i of the sample's U-Net output, guided if it has two rows. */
-static float output_value(const struct advance *sample, const struct tensor *prediction, int64_t count, int64_t i) {
+static float output_value(const struct advance *sample, const struct tensor *prediction,
+                          int64_t count, int64_t i) {
   float cond = values(prediction)[sample->cond_row * count + i];
   if (sample->uncond_row < 0) {
     return cond;
@@ -72,7 +74,8 @@ enum status ref_measure(struct device *device, const struct tensor *x, struct me
   struct measure measure = {true, INFINITY, -INFINITY};
   for (int64_t i = 0; i < tensor_count(x); i++) {
     float value;
-    elements_to_f32(x->element, (const char *)x->data + i * (int64_t)element_bytes(x->element), 1, &value);
+    elements_to_f32(x->element, (const char *)x->data + i * (int64_t)element_bytes(x->element), 1,
+                    &value);
     if (!isfinite(value)) {
       measure.finite = false;
       continue;

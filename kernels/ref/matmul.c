@@ -15,7 +15,8 @@ static void transpose_kernel(const struct weight *w, const float *from, float *t
   }
 }
 
-enum status ref_pack(struct device *device, const struct weight_source *source, struct weight **out) {
+enum status ref_pack(struct device *device, const struct weight_source *source,
+                     struct weight **out) {
   int64_t count = tensor_count(&source->kernel), outputs = source->kernel.shape[0];
   size_t bytes = sizeof(struct ref_weight) + (size_t)(count + outputs) * sizeof(float);
   struct ref_weight *weight = device_take(device, bytes);
@@ -73,7 +74,8 @@ enum status ref_matmul(struct device *device, const struct tensor *x, const stru
     start_sums(weight, sums);
     add_products(values(x) + m * w->inputs, weight->kernel, w, sums);
     for (int64_t o = 0; o < w->outputs; o++) {
-      float residual = options->residual != NULL ? values(options->residual)[m * w->outputs + o] : 0;
+      float residual =
+          options->residual != NULL ? values(options->residual)[m * w->outputs + o] : 0;
       values(y)[m * w->outputs + o] = ref_activation(sums[o], options->activation) + residual;
     }
   }
@@ -82,8 +84,8 @@ enum status ref_matmul(struct device *device, const struct tensor *x, const stru
 }
 
 /* The sum over the window for output pixel (i, j) of image b. */
-static void sum_window(const struct tensor *x, const struct ref_weight *weight, const struct conv_options *options,
-                       const int64_t at[3], float *sums) {
+static void sum_window(const struct tensor *x, const struct ref_weight *weight,
+                       const struct conv_options *options, const int64_t at[3], float *sums) {
   const struct weight *w = &weight->head;
   start_sums(weight, sums);
   for (int64_t ki = 0; ki < w->kernel_height; ki++) {
@@ -94,17 +96,19 @@ static void sum_window(const struct tensor *x, const struct ref_weight *weight, 
         continue; /* padding is zero */
       }
       const float *pixel = values(x) + ((at[0] * x->shape[1] + i) * x->shape[2] + j) * w->inputs;
-      add_products(pixel, weight->kernel + (ki * w->kernel_width + kj) * w->inputs * w->outputs, w, sums);
+      add_products(pixel, weight->kernel + (ki * w->kernel_width + kj) * w->inputs * w->outputs, w,
+                   sums);
     }
   }
 }
 
-static void store_pixel(const struct conv_options *options, const struct tensor *y, const int64_t at[3],
-                        const float *sums) {
+static void store_pixel(const struct conv_options *options, const struct tensor *y,
+                        const int64_t at[3], const float *sums) {
   int64_t outputs = y->shape[3];
   int64_t start = ((at[0] * y->shape[1] + at[1]) * y->shape[2] + at[2]) * outputs;
   for (int64_t o = 0; o < outputs; o++) {
-    float added = options->channel_add != NULL ? values(options->channel_add)[at[0] * outputs + o] : 0;
+    float added =
+        options->channel_add != NULL ? values(options->channel_add)[at[0] * outputs + o] : 0;
     float residual = options->residual != NULL ? values(options->residual)[start + o] : 0;
     values(y)[start + o] = sums[o] + added + residual;
   }

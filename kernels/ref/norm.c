@@ -1,4 +1,5 @@
-/* norm.c - group and layer norm, two plain passes; sums in double, for the judge must be better than the judged. */
+/* norm.c - group and layer norm, two plain passes; sums in double, for the judge must be better
+ * than the judged. */
 #include <math.h>
 
 #include "kernels/ref/ref.h"
@@ -31,22 +32,25 @@ static double group_variance(const struct group *g, double mean) {
 }
 
 /* first: the group's first channel, for gamma and beta. y may be x. */
-static void normalise(const struct group *g, const struct norm *norm, int64_t first, bool silu, float *y) {
+static void normalise(const struct group *g, const struct norm *norm, int64_t first, bool silu,
+                      float *y) {
   double mean = group_mean(g);
   double scale = 1 / sqrt(group_variance(g, mean) + norm->epsilon);
   for (int64_t r = 0; r < g->rows; r++) {
     for (int64_t c = 0; c < g->width; c++) {
       double unit = (g->x[r * g->step + c] - mean) * scale;
-      float value = (float)(unit * values(&norm->gamma)[first + c] + values(&norm->beta)[first + c]);
+      float value =
+          (float)(unit * values(&norm->gamma)[first + c] + values(&norm->beta)[first + c]);
       y[r * g->step + c] = silu ? ref_activation(value, ACTIVATION_SILU) : value;
     }
   }
 }
 
-enum status ref_group_norm(struct device *device, const struct tensor *x, const struct norm *norm, bool silu,
-                           const struct tensor *y) {
+enum status ref_group_norm(struct device *device, const struct tensor *x, const struct norm *norm,
+                           bool silu, const struct tensor *y) {
   (void)device;
-  int64_t pixels = x->shape[1] * x->shape[2], channels = x->shape[3], width = channels / norm->groups;
+  int64_t pixels = x->shape[1] * x->shape[2], channels = x->shape[3],
+          width = channels / norm->groups;
   for (int64_t b = 0; b < x->shape[0]; b++) {
     for (int64_t first = 0; first < channels; first += width) {
       int64_t start = b * pixels * channels + first;

@@ -9,10 +9,14 @@ static double gelu(double x) { return 0.5 * x * (1 + erf(x * M_SQRT1_2)); }
 
 float ref_activation(float x, enum activation activation) {
   switch (activation) {
-    case ACTIVATION_SILU: return (float)(x * sigmoid(x));
-    case ACTIVATION_GELU: return (float)gelu(x);
-    case ACTIVATION_QUICK_GELU: return (float)(x * sigmoid(1.702 * x));
-    case ACTIVATION_NONE: break;
+    case ACTIVATION_SILU:
+      return (float)(x * sigmoid(x));
+    case ACTIVATION_GELU:
+      return (float)gelu(x);
+    case ACTIVATION_QUICK_GELU:
+      return (float)(x * sigmoid(1.702 * x));
+    case ACTIVATION_NONE:
+      break;
   }
   return x;
 }
@@ -38,7 +42,8 @@ enum status ref_activate(struct device *device, const struct tensor *x, enum act
   return OK;
 }
 
-enum status ref_add(struct device *device, const struct tensor *a, const struct tensor *b, const struct tensor *y) {
+enum status ref_add(struct device *device, const struct tensor *a, const struct tensor *b,
+                    const struct tensor *y) {
   (void)device;
   for (int64_t i = 0; i < tensor_count(y); i++) {
     values(y)[i] = values(a)[i] + values(b)[i];
@@ -46,9 +51,11 @@ enum status ref_add(struct device *device, const struct tensor *a, const struct 
   return OK;
 }
 
-enum status ref_concat(struct device *device, const struct tensor *a, const struct tensor *b, const struct tensor *y) {
+enum status ref_concat(struct device *device, const struct tensor *a, const struct tensor *b,
+                       const struct tensor *y) {
   (void)device;
-  int64_t left = a->shape[a->rank - 1], right = b->shape[b->rank - 1], rows = tensor_count(a) / left;
+  int64_t left = a->shape[a->rank - 1], right = b->shape[b->rank - 1],
+          rows = tensor_count(a) / left;
   for (int64_t m = 0; m < rows; m++) {
     float *row = values(y) + m * (left + right);
     memcpy(row, values(a) + m * left, (size_t)left * sizeof *row);
@@ -65,14 +72,16 @@ enum status ref_upsample(struct device *device, const struct tensor *x, const st
       for (int64_t j = 0; j < to[2]; j++) {
         int64_t source = (b * from[1] + i * from[1] / to[1]) * from[2] + j * from[2] / to[2];
         int64_t target = (b * to[1] + i) * to[2] + j;
-        memcpy(values(y) + target * to[3], values(x) + source * to[3], (size_t)to[3] * sizeof(float));
+        memcpy(values(y) + target * to[3], values(x) + source * to[3],
+               (size_t)to[3] * sizeof(float));
       }
     }
   }
   return OK;
 }
 
-enum status ref_timestep_embedding(struct device *device, const float *timesteps, const struct tensor *y) {
+enum status ref_timestep_embedding(struct device *device, const float *timesteps,
+                                   const struct tensor *y) {
   (void)device;
   int64_t half = y->shape[1] / 2;
   for (int64_t b = 0; b < y->shape[0]; b++) {
@@ -85,13 +94,14 @@ enum status ref_timestep_embedding(struct device *device, const float *timesteps
   return OK;
 }
 
-enum status ref_embed(struct device *device, const struct tensor *table, const struct tensor *positions,
-                      const int32_t *ids, const struct tensor *y) {
+enum status ref_embed(struct device *device, const struct tensor *table,
+                      const struct tensor *positions, const int32_t *ids, const struct tensor *y) {
   (void)device;
   int64_t tokens = y->shape[1], width = y->shape[2];
   for (int64_t m = 0; m < y->shape[0] * tokens; m++) {
     for (int64_t c = 0; c < width; c++) {
-      values(y)[m * width + c] = values(table)[ids[m] * width + c] + values(positions)[m % tokens * width + c];
+      values(y)[m * width + c] =
+          values(table)[ids[m] * width + c] + values(positions)[m % tokens * width + c];
     }
   }
   return OK;

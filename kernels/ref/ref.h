@@ -1,10 +1,12 @@
-/* ref.h - the functions of the ref row, and the few lines they share. Everything is f32 in host memory. */
-#ifndef DARKROOM_KERNELS_REF_H
-#define DARKROOM_KERNELS_REF_H
+/* ref.h - the functions of the ref row, and the few lines they share. Everything is f32 in host
+ * memory. */
+#ifndef DARKROOM_KERNELS_REF_REF_H
+#define DARKROOM_KERNELS_REF_REF_H
 
 #include "kernels/backend.h"
 
-/* The kernel as [kh, kw, I, O], so that the innermost loop runs over outputs that lie side by side. */
+/* The kernel as [kh, kw, I, O], so that the innermost loop runs over outputs that lie side by side.
+ */
 struct ref_weight {
   struct weight head;
   size_t bytes;

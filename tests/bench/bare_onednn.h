@@ -1,6 +1,8 @@
-/* bare_onednn.h - the same convolution or product in oneDNN alone, every layout its own choice: what ours is held to.
+/* bare_onednn.h - the same convolution or product in oneDNN alone, every layout its own choice:
+ * what ours is held to.
  *
- * As oneDNN's own benchmark would make it: bias and nothing else fused, images in NHWC, the whole batch in one call.
+ * As oneDNN's own benchmark would make it: bias and nothing else fused, images in NHWC, the whole
+ * batch in one call.
  */
 #ifndef DARKROOM_TESTS_BARE_ONEDNN_H
 #define DARKROOM_TESTS_BARE_ONEDNN_H
@@ -31,55 +33,64 @@ static void bare_must(dnnl_status_t status, const char *what) {
   }
 }
 
-static dnnl_memory_desc_t describe(int rank, const dnnl_dims_t shape, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+static dnnl_memory_desc_t describe(int rank, const dnnl_dims_t shape, dnnl_data_type_t type,
+                                   dnnl_format_tag_t tag) {
   dnnl_memory_desc_t out;
   bare_must(dnnl_memory_desc_init_by_tag(&out, rank, shape, type, tag), "a memory descriptor");
   return out;
 }
 
-static void describe_conv(struct bare *bare, const struct op_case *c, int batch, dnnl_data_type_t type,
-                          dnnl_data_type_t output) {
+static void describe_conv(struct bare *bare, const struct op_case *c, int batch,
+                          dnnl_data_type_t type, dnnl_data_type_t output) {
   bool same = c->pad_before == 0 && c->pad_after == 0;
   int stride = c->stride == 0 ? 1 : c->stride;
   int before = same ? c->kernel / 2 : c->pad_before, after = same ? c->kernel / 2 : c->pad_after;
   int height = (c->height + before + after - c->kernel) / stride + 1;
   int width = (c->width + before + after - c->kernel) / stride + 1;
-  dnnl_memory_desc_t x = describe(4, (dnnl_dims_t){batch, c->inputs, c->height, c->width}, type, dnnl_nhwc);
-  dnnl_memory_desc_t w =
-      describe(4, (dnnl_dims_t){c->outputs, c->inputs, c->kernel, c->kernel}, type, dnnl_format_tag_any);
+  dnnl_memory_desc_t x =
+      describe(4, (dnnl_dims_t){batch, c->inputs, c->height, c->width}, type, dnnl_nhwc);
+  dnnl_memory_desc_t w = describe(4, (dnnl_dims_t){c->outputs, c->inputs, c->kernel, c->kernel},
+                                  type, dnnl_format_tag_any);
   dnnl_memory_desc_t bias = describe(1, (dnnl_dims_t){c->outputs}, dnnl_f32, dnnl_x);
-  dnnl_memory_desc_t y = describe(4, (dnnl_dims_t){batch, c->outputs, height, width}, output, dnnl_nhwc);
+  dnnl_memory_desc_t y =
+      describe(4, (dnnl_dims_t){batch, c->outputs, height, width}, output, dnnl_nhwc);
   dnnl_convolution_desc_t operation;
-  bare_must(dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct, &x, &w, &bias,
-                                          &y, (dnnl_dims_t){stride, stride}, (dnnl_dims_t){before, before},
-                                          (dnnl_dims_t){after, after}),
-       "a convolution");
-  bare_must(dnnl_primitive_desc_create(&bare->description, &operation, NULL, bare->engine, NULL), "a convolution");
+  bare_must(dnnl_convolution_forward_desc_init(
+                &operation, dnnl_forward_inference, dnnl_convolution_direct, &x, &w, &bias, &y,
+                (dnnl_dims_t){stride, stride}, (dnnl_dims_t){before, before},
+                (dnnl_dims_t){after, after}),
+            "a convolution");
+  bare_must(dnnl_primitive_desc_create(&bare->description, &operation, NULL, bare->engine, NULL),
+            "a convolution");
 }
 
-static void describe_matmul(struct bare *bare, const struct op_case *c, int batch, dnnl_data_type_t type,
-                            dnnl_data_type_t output) {
+static void describe_matmul(struct bare *bare, const struct op_case *c, int batch,
+                            dnnl_data_type_t type, dnnl_data_type_t output) {
   int64_t rows = (int64_t)batch * (c->height > 0 ? c->height : 1);
   dnnl_memory_desc_t x = describe(2, (dnnl_dims_t){rows, c->inputs}, type, dnnl_ab);
-  dnnl_memory_desc_t w = describe(2, (dnnl_dims_t){c->inputs, c->outputs}, type, dnnl_format_tag_any);
+  dnnl_memory_desc_t w =
+      describe(2, (dnnl_dims_t){c->inputs, c->outputs}, type, dnnl_format_tag_any);
   dnnl_memory_desc_t bias = describe(2, (dnnl_dims_t){1, c->outputs}, dnnl_f32, dnnl_ab);
   dnnl_memory_desc_t y = describe(2, (dnnl_dims_t){rows, c->outputs}, output, dnnl_ab);
   dnnl_matmul_desc_t operation;
   bare_must(dnnl_matmul_desc_init(&operation, &x, &w, &bias, &y), "a product");
-  bare_must(dnnl_primitive_desc_create(&bare->description, &operation, NULL, bare->engine, NULL), "a product");
+  bare_must(dnnl_primitive_desc_create(&bare->description, &operation, NULL, bare->engine, NULL),
+            "a product");
 }
 
 /* Gives an operand memory of its own, all zero: the speed does not depend on the values. */
 static void give_memory(struct bare *bare, int index, int argument, dnnl_query_t what, int of) {
   const dnnl_memory_desc_t *layout = dnnl_primitive_desc_query_md(bare->description, what, of);
-  bare_must(dnnl_memory_create(&bare->memories[index], layout, bare->engine, DNNL_MEMORY_ALLOCATE), "memory");
+  bare_must(dnnl_memory_create(&bare->memories[index], layout, bare->engine, DNNL_MEMORY_ALLOCATE),
+            "memory");
   void *data = NULL;
   bare_must(dnnl_memory_get_data_handle(bare->memories[index], &data), "memory");
   memset(data, 0, dnnl_memory_desc_get_size(layout));
   bare->arguments[index] = (dnnl_exec_arg_t){argument, bare->memories[index]};
 }
 
-/* NULL for an op that is neither, or a device that is not the cpu. Leaves the process when oneDNN fails. */
+/* NULL for an op that is neither, or a device that is not the cpu. Leaves the process when oneDNN
+ * fails. */
 static struct bare *bare_open(const struct device *device, const struct op_case *c, int batch) {
   bool conv = strcmp(c->op, "conv2d") == 0;
   if (strcmp(device_name(device), "cpu") != 0 || !(conv || strcmp(c->op, "matmul") == 0)) {
@@ -103,7 +114,8 @@ static struct bare *bare_open(const struct device *device, const struct op_case 
 }
 
 static void bare_execute(struct bare *bare) {
-  bare_must(dnnl_primitive_execute(bare->primitive, bare->stream, OPERANDS, bare->arguments), "a run");
+  bare_must(dnnl_primitive_execute(bare->primitive, bare->stream, OPERANDS, bare->arguments),
+            "a run");
   bare_must(dnnl_stream_wait(bare->stream), "a run");
 }
 

@@ -13,6 +13,7 @@
 #include "worker/engine/engine.h"
 
 enum { STEPS = 20, JOBS = 8, REPEATS = 7, CALLS = 30 };
+#define GUIDANCE 7.5
 #define PROMPT "a mountain landscape with a lake at sunset"
 #define MEMORY_BYTES ((size_t)1 << 30)
 
@@ -73,14 +74,16 @@ static double median(double *values, int count) {
 
 /* ---- jobs ---- */
 
-static void admit(struct engine *engine, int k, const char *prompt) {
+/* guidance 1: none, one row an image. */
+static void admit(struct engine *engine, int k, const char *prompt, double guidance) {
   char id[32];
   snprintf(id, sizeof id, "job-%d", k);
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   job.id = id;
   job.model = (char *)"demo";
   job.prompt = (char *)prompt;
-  job.has_steps = job.has_seed = 1;
+  job.has_steps = job.has_seed = job.has_guidance_scale = 1;
+  job.guidance_scale = guidance;
   job.steps = STEPS;
   job.seed = (uint64_t)k;
   CHECK(engine_admit(engine, &job, 1));
@@ -98,7 +101,7 @@ static void bench_one_job(struct engine *engine) {
     snprintf(prompt, sizeof prompt, PROMPT "%.*s", i,
              "......."); /* a new one, so that it is encoded */
     int64_t start = clock_ns();
-    admit(engine, i, prompt);
+    admit(engine, i, prompt, GUIDANCE);
     run(engine);
     whole[i] = ms_since(start);
     step[i] = (double)told.denoise_us / 1e3 / STEPS;
@@ -115,12 +118,12 @@ static void bench_one_job(struct engine *engine) {
 
 /* Images a second of eight jobs, together or one after another, the better of a few tries (the
  * machine may be shared). */
-static double jobs_per_second(struct engine *engine, bool together) {
+static double jobs_per_second(struct engine *engine, bool together, double guidance) {
   double best = 0.0;
   for (int i = 0; i < 3; i++) {
     int64_t start = clock_ns();
     for (int k = 0; k < JOBS; k++) {
-      admit(engine, k, PROMPT);
+      admit(engine, k, PROMPT, guidance);
       if (!together) {
         run(engine);
       }
@@ -136,16 +139,19 @@ static void bench_eight_jobs(struct engine *engine) {
   int64_t start = clock_ns();
   for (int k = 0; k < JOBS;
        k++) { /* one joins after the other: every size of batch for the first time */
-    admit(engine, k, PROMPT);
+    admit(engine, k, PROMPT, GUIDANCE);
     CHECK(engine_turn(engine));
   }
   printf("engine_all_batch_sizes_first %.1f ms\n", ms_since(start));
   run(engine);
-  double apart = jobs_per_second(engine, false);
-  double together = jobs_per_second(engine, true);
+  double apart = jobs_per_second(engine, false, GUIDANCE);
+  double together = jobs_per_second(engine, true, GUIDANCE);
   printf("engine_eight_jobs_in_turn %.2f images/s\n", apart);
   printf("engine_eight_jobs_together %.2f images/s\n", together);
   printf("engine_step_batching %.3f x\n", together / apart);
+  apart = jobs_per_second(engine, false, 1.0);
+  together = jobs_per_second(engine, true, 1.0);
+  printf("engine_step_batching_unguided %.3f x\n", together / apart);
 }
 
 /* ---- guidance ---- */

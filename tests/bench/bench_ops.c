@@ -1,10 +1,12 @@
 /* bench_ops.c - how fast each op runs, beside what the same machine could do in the same minute.
  *
- *   bench_ops [--device cpu] [--op NAME] [--case NAME] [--place test|bench] [--threads N] [--f32] [--runs N] [--batch N]
+ *   bench_ops [--device cpu] [--op NAME] [--case NAME] [--place test|bench] [--threads N] [--f32]
+ * [--runs N] [--batch N]
  *
- * Prints lines "name value unit". Convolutions and products stand beside bare oneDNN (layouts free, no wrapper, the whole
- * batch in one call), norms and pointwise ops beside a memcpy of as many bytes; ours and theirs take turns and medians are
- * compared, so that other load on the machine hits both.
+ * Prints lines "name value unit". Convolutions and products stand beside bare oneDNN (layouts free,
+ * no wrapper, the whole batch in one call), norms and pointwise ops beside a memcpy of as many
+ * bytes; ours and theirs take turns and medians are compared, so that other load on the machine
+ * hits both.
  */
 #include <getopt.h>
 #include <omp.h>
@@ -21,12 +23,13 @@ enum { RUNS_MAX = 1000, BATCH_MAX = 32 };
 static struct options {
   const char *device, *op, *name, *place;
   struct device_settings settings;
-  int runs; /* 0: as many as fit in half a second, 5 to 200 */
+  int runs;  /* 0: as many as fit in half a second, 5 to 200 */
   int batch; /* 0: the case's */
 } options = {.device = "cpu"};
 
-static const int identities[BATCH_MAX] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                          16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+static const int identities[BATCH_MAX] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,
+                                          11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+                                          22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
 
 static void must(enum status status) {
   if (status != OK) {
@@ -35,14 +38,16 @@ static void must(enum status status) {
   }
 }
 
-/* What stands beside us: a bare primitive, or a copy of so many bytes, half read and half written. */
+/* What stands beside us: a bare primitive, or a copy of so many bytes, half read and half written.
+ */
 struct rival {
   struct bare *bare;
   char *from, *to;
   size_t bytes;
 };
 
-static struct rival open_rival(const struct device *device, const struct op_case *c, int batch, double bytes) {
+static struct rival open_rival(const struct device *device, const struct op_case *c, int batch,
+                               double bytes) {
   struct rival rival = {.bare = bare_open(device, c, batch)};
   if (rival.bare == NULL) {
     rival.bytes = (size_t)bytes / 2 + 1;
@@ -65,7 +70,8 @@ static void close_rival(struct rival *rival) {
 static void copy(const struct rival *rival, int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int t = 0; t < threads; t++) {
-    size_t first = rival->bytes * (size_t)t / (size_t)threads, end = rival->bytes * (size_t)(t + 1) / (size_t)threads;
+    size_t first = rival->bytes * (size_t)t / (size_t)threads,
+           end = rival->bytes * (size_t)(t + 1) / (size_t)threads;
     memcpy(rival->to + first, rival->from + first, end - first);
   }
 }
@@ -102,7 +108,8 @@ static int runs_for(int64_t one_ns) {
   return runs < least ? least : runs > 200 ? 200 : runs;
 }
 
-static void report(const struct op_case *c, int batch, const char *what, double value, const char *unit) {
+static void report(const struct op_case *c, int batch, const char *what, double value,
+                   const char *unit) {
   printf("%s.%s.b%d.%s %.4g %s\n", c->op, c->name, batch, what, value, unit);
 }
 
@@ -119,15 +126,18 @@ static void bench_case(struct device *device, const struct op_case *c) {
     ours[i] = time_ours(run);
     theirs[i] = time_rival(&rival, threads);
   }
-  double our_ns = median(ours, runs), their_ns = median(theirs, runs), operations = case_operations(c, batch);
+  double our_ns = median(ours, runs), their_ns = median(theirs, runs),
+         operations = case_operations(c, batch);
   report(c, batch, "time", our_ns / 1000, "us");
   bool computes = operations > 0;
   double work = computes ? operations : case_bytes(run);
   report(c, batch, "rate", work / our_ns, computes ? "GFLOP/s" : "GB/s");
-  report(c, batch, "best", work / (double)ours[0], computes ? "GFLOP/s" : "GB/s"); /* the sort left it in front */
+  report(c, batch, "best", work / (double)ours[0],
+         computes ? "GFLOP/s" : "GB/s"); /* the sort left it in front */
   if (operations == 0 || rival.bare != NULL) {
     report(c, batch, rival.bare != NULL ? "of_bare" : "of_memcpy", their_ns / our_ns, "ratio");
-    report(c, batch, "of_best", (double)theirs[0] / (double)ours[0], "ratio"); /* fastest by fastest */
+    report(c, batch, "of_best", (double)theirs[0] / (double)ours[0],
+           "ratio"); /* fastest by fastest */
   }
   close_rival(&rival);
   case_close(&run);
@@ -140,34 +150,66 @@ static bool selected(const struct op_case *c) {
          (options.place == NULL || test == (strcmp(options.place, "test") == 0));
 }
 
+static int number(const char *text) {
+  char *end;
+  long value = strtol(text, &end, 10);
+  if (end == text || *end != '\0' || value < 0 || value > RUNS_MAX) {
+    fprintf(stderr, "bench_ops: a number 0..%d is wanted, not \"%s\"\n", RUNS_MAX, text);
+    exit(2);
+  }
+  return (int)value;
+}
+
 static void read_options(int count, char **words) {
   static const struct option known[] = {
-      {"device", required_argument, NULL, 'd'},  {"op", required_argument, NULL, 'o'},
-      {"case", required_argument, NULL, 'c'},    {"place", required_argument, NULL, 'p'},
-      {"threads", required_argument, NULL, 't'}, {"f32", no_argument, NULL, 'f'},
-      {"runs", required_argument, NULL, 'r'},    {"batch", required_argument, NULL, 'b'},
+      {"device", required_argument, NULL, 'd'},
+      {"op", required_argument, NULL, 'o'},
+      {"case", required_argument, NULL, 'c'},
+      {"place", required_argument, NULL, 'p'},
+      {"threads", required_argument, NULL, 't'},
+      {"f32", no_argument, NULL, 'f'},
+      {"runs", required_argument, NULL, 'r'},
+      {"batch", required_argument, NULL, 'b'},
       {NULL, 0, NULL, 0},
   };
   for (int letter; (letter = getopt_long(count, words, "", known, NULL)) != -1;) {
     switch (letter) {
-      case 'd': options.device = optarg; break;
-      case 'o': options.op = optarg; break;
-      case 'c': options.name = optarg; break;
-      case 'p': options.place = optarg; break;
-      case 't': options.settings.threads = atoi(optarg); break;
-      case 'f': options.settings.force_f32 = true; break;
-      case 'r': options.runs = atoi(optarg); break;
-      case 'b': options.batch = atoi(optarg); break;
-      default: exit(2);
+      case 'd':
+        options.device = optarg;
+        break;
+      case 'o':
+        options.op = optarg;
+        break;
+      case 'c':
+        options.name = optarg;
+        break;
+      case 'p':
+        options.place = optarg;
+        break;
+      case 't':
+        options.settings.threads = number(optarg);
+        break;
+      case 'f':
+        options.settings.force_f32 = true;
+        break;
+      case 'r':
+        options.runs = number(optarg);
+        break;
+      case 'b':
+        options.batch = number(optarg);
+        break;
+      default:
+        exit(2);
     }
   }
-  if (options.batch > BATCH_MAX || options.runs > RUNS_MAX) {
-    fprintf(stderr, "bench_ops: at most %d runs and %d rows\n", RUNS_MAX, BATCH_MAX);
+  if (options.batch > BATCH_MAX) {
+    fprintf(stderr, "bench_ops: at most %d rows\n", BATCH_MAX);
     exit(2);
   }
 }
 
 int main(int count, char **words) {
+  device_calm_threads(words);
   read_options(count, words);
   struct device *device = NULL;
   must(device_open(options.device, &options.settings, &device));

@@ -27,7 +27,7 @@ DEVICE = os.environ.get("DARKROOM_TEST_DEVICE", "cpu")
 PROMPT = "a red house by the lake at night"
 # what a sanitizer finds must not be taken for a crash that was asked for
 SANITIZERS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
-              "TSAN_OPTIONS": f"exitcode=98:suppressions={ROOT}/tests/tsan.supp"}
+              "TSAN_OPTIONS": f"exitcode=98:suppressions={ROOT}/tests/flow/tsan.supp"}
 
 
 def tiny_model(name="tiny-eps"):
@@ -191,6 +191,8 @@ class Fleet:
         for broker in self.brokers:
             broker.clean()
         self.redis.stop()
+        for worker in self.workers:
+            assert "Sanitizer" not in worker.log(whole=True), worker.log(whole=True)
         return codes
 
     def clean(self):

@@ -26,10 +26,10 @@ def test_cancel_mid_denoise(fleet):
 def test_cancel_one_of_two_in_a_batch_leaves_the_other_as_it_was(fleet):
     fleet.broker()
     fleet.worker()
-    alone = fleet.wait(fleet.submit("a lake", steps=60, seed=3))
+    alone = fleet.wait(fleet.submit("a lake", steps=300, seed=3))
     doomed = fleet.submit("a hill", steps=LONG, seed=4)
     running(fleet, doomed)
-    job = fleet.submit("a lake", steps=60, seed=3)
+    job = fleet.submit("a lake", steps=300, seed=3)
     running(fleet, job)
     fleet.ask("cancel", doomed)
     fleet.wait(doomed, "cancelled")
@@ -39,7 +39,7 @@ def test_cancel_one_of_two_in_a_batch_leaves_the_other_as_it_was(fleet):
 def test_drain_finishes_what_it_can(fleet):
     fleet.broker()
     worker = fleet.worker(drain_seconds=60)
-    job = fleet.submit(steps=60, seed=1)
+    job = fleet.submit(steps=400, seed=1)
     running(fleet, job)
     assert worker.stop() == 0
     record = fleet.get(job)

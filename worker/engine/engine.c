@@ -275,6 +275,9 @@ static enum status refuse_promise(struct engine *engine, const Darkroom__V1__Job
 }
 
 enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence) {
+  if (job->id != NULL && find_task(engine, job->id, fence) != NULL) {
+    return OK;
+  }
   struct task *task = find_free_task(engine);
   if (task == NULL || engine_free_slots(engine) == 0) {
     return fail(EXHAUSTED, "all %d slots are taken or promised", engine->settings.slots);

@@ -63,9 +63,10 @@ void engine_close(struct engine **engine);
  * engine_close. */
 void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__ModelInfo *out);
 
-/* Takes a job (copied). EXHAUSTED when no slot or memory is left: nothing happened, try later.
- * BAD_INPUT when this model cannot do it (size, sampler): the job has been reported failed for
- * good. Images beyond the free slots wait inside. */
+/* Takes a job (copied); one that is here under the same fence already is left as it is. EXHAUSTED
+ * when no slot or memory is left: nothing happened, try later. BAD_INPUT when this model cannot do
+ * it (size, sampler): the job has been reported failed for good. Images beyond the free slots wait
+ * inside. */
 enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence);
 /* Forgets the job at once if it is here; its slots are free for the next turn. Silent when unknown.
  */

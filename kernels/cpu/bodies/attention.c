@@ -1,4 +1,5 @@
-/* attention.c - packing keys and values, and a block of queries walking over them. Part of every level_*.c. */
+/* attention.c - packing keys and values, and a block of queries walking over them. Part of every
+ * level_*.c. */
 #include <math.h>
 #include <omp.h>
 
@@ -16,7 +17,8 @@ static char *packed_values(const struct flash *f, int64_t pair) {
 
 /* ---- packing: an item is 16 keys of a pair ---- */
 
-INLINE void pack_keys_bf16(const struct flash *f, const struct memory *m, int64_t key, uint16_t *to) {
+INLINE void pack_keys_bf16(const struct flash *f, const struct memory *m, int64_t key,
+                           uint16_t *to) {
   for (int64_t j = 0; j < PANEL; j++) {
     bool real = key + j < m->length;
     const uint16_t *from = (const uint16_t *)(m->keys + (real ? key + j : 0) * m->key_step);
@@ -37,7 +39,8 @@ INLINE void pack_keys_f32(const struct flash *f, const struct memory *m, int64_t
   }
 }
 
-INLINE void pack_values_bf16(const struct flash *f, const struct memory *m, int64_t key, uint16_t *to) {
+INLINE void pack_values_bf16(const struct flash *f, const struct memory *m, int64_t key,
+                             uint16_t *to) {
   for (int64_t j = 0; j < PANEL; j++) {
     bool real = key + j < m->length;
     const uint16_t *from = (const uint16_t *)(m->values + (real ? key + j : 0) * m->value_step);
@@ -53,7 +56,8 @@ INLINE void pack_values_f32(const struct flash *f, const struct memory *m, int64
     bool real = key + j < m->length;
     const float *from = (const float *)(m->values + (real ? key + j : 0) * m->value_step);
     for (int64_t c = 0; c < f->panels * PANEL; c++) {
-      to[c / PANEL * f->keys_max * PANEL + (key + j) * PANEL + c % PANEL] = real && c < f->d ? from[c] : 0;
+      to[c / PANEL * f->keys_max * PANEL + (key + j) * PANEL + c % PANEL] =
+          real && c < f->d ? from[c] : 0;
     }
   }
 }
@@ -64,7 +68,8 @@ static void pack(const void *arguments, int64_t first, int64_t end) {
   for (int64_t item = first; item < end; item++) {
     int64_t pair = f->first + item / panels, key = item % panels * PANEL;
     const struct memory m = flash_memory(f, pair);
-    char *keys = packed_keys(f, pair) + key * f->depth * f->element_bytes, *values = packed_values(f, pair);
+    char *keys = packed_keys(f, pair) + key * f->depth * f->element_bytes,
+         *values = packed_values(f, pair);
     if (key >= m.length) {
       continue;
     }
@@ -82,10 +87,10 @@ static void pack(const void *arguments, int64_t first, int64_t end) {
 
 /* A thread's working memory for one block of queries. */
 struct block {
-  char *q;        /* [queries, depth] elements */
-  char *weights;  /* [queries, keys] elements: exp(score - maximum) */
-  float *scores;  /* [queries, keys] */
-  float *outputs; /* [queries, panels * 16] */
+  char *q;              /* [queries, depth] elements */
+  char *weights;        /* [queries, keys] elements: exp(score - maximum) */
+  float *scores;        /* [queries, keys] */
+  float *outputs;       /* [queries, panels * 16] */
   float *largest, *sum; /* [f->queries] */
   int64_t rows, token;  /* queries [token, token + rows) */
 };
@@ -123,8 +128,10 @@ INLINE void hide_keys(float *scores, int64_t seen, int64_t columns) {
   }
 }
 
-/* Turns row r's scores into weights against the maximum so far; what was summed before is brought to the new maximum. */
-INLINE void weigh_row(const struct flash *f, const struct block *b, enum element e, int64_t r, int64_t columns) {
+/* Turns row r's scores into weights against the maximum so far; what was summed before is brought
+ * to the new maximum. */
+INLINE void weigh_row(const struct flash *f, const struct block *b, enum element e, int64_t r,
+                      int64_t columns) {
   const float *scores = b->scores + r * f->keys;
   char *weights = b->weights + r * f->keys * f->element_bytes;
   float *outputs = b->outputs + r * f->panels * PANEL;
@@ -152,15 +159,22 @@ INLINE void weigh_row(const struct flash *f, const struct block *b, enum element
   b->largest[r] = largest;
 }
 
-INLINE void attend_keys(const struct flash *f, const struct block *b, const struct memory *m, int64_t pair, int64_t key) {
+INLINE void attend_keys(const struct flash *f, const struct block *b, const struct memory *m,
+                        int64_t pair, int64_t key) {
   int64_t rest = m->length - key, columns = whole_panels(rest < f->keys ? rest : f->keys);
-  const struct product scores = {.a = b->q, .a_step = f->depth,
+  const struct product scores = {.a = b->q,
+                                 .a_step = f->depth,
                                  .b = packed_keys(f, pair) + key * f->depth * f->element_bytes,
-                                 .b_step = f->depth * PANEL, .c = b->scores, .c_step = f->keys, .rows = b->rows,
-                                 .panels = columns / PANEL, .depth = f->depth};
+                                 .b_step = f->depth * PANEL,
+                                 .c = b->scores,
+                                 .c_step = f->keys,
+                                 .rows = b->rows,
+                                 .panels = columns / PANEL,
+                                 .depth = f->depth};
   f->product(&scores);
   for (int64_t r = 0; r < b->rows; r++) {
-    int64_t seen = f->attention->causal && b->token + r + 1 - key < rest ? b->token + r + 1 - key : rest;
+    int64_t seen =
+        f->attention->causal && b->token + r + 1 - key < rest ? b->token + r + 1 - key : rest;
     hide_keys(b->scores + r * f->keys, seen, columns);
     if (f->element == ELEMENT_BF16) {
       weigh_row(f, b, ELEMENT_BF16, r, columns);
@@ -168,10 +182,16 @@ INLINE void attend_keys(const struct flash *f, const struct block *b, const stru
       weigh_row(f, b, ELEMENT_F32, r, columns);
     }
   }
-  const struct product outputs = {.a = b->weights, .a_step = f->keys,
+  const struct product outputs = {.a = b->weights,
+                                  .a_step = f->keys,
                                   .b = packed_values(f, pair) + key * PANEL * f->element_bytes,
-                                  .b_step = f->keys_max * PANEL, .c = b->outputs, .c_step = f->panels * PANEL,
-                                  .rows = b->rows, .panels = f->panels, .depth = columns, .adds = key > 0};
+                                  .b_step = f->keys_max * PANEL,
+                                  .c = b->outputs,
+                                  .c_step = f->panels * PANEL,
+                                  .rows = b->rows,
+                                  .panels = f->panels,
+                                  .depth = columns,
+                                  .adds = key > 0};
   f->product(&outputs);
 }
 
@@ -198,7 +218,8 @@ static void attend(const void *arguments, int64_t first, int64_t end) {
     int64_t pair = f->first + item / f->blocks;
     const struct memory m = flash_memory(f, pair);
     struct block b = start_block(f, work, item % f->blocks);
-    int64_t keys = f->attention->causal && b.token + b.rows < m.length ? b.token + b.rows : m.length;
+    int64_t keys =
+        f->attention->causal && b.token + b.rows < m.length ? b.token + b.rows : m.length;
     load_queries(f, &b, pair);
     for (int64_t r = 0; r < b.rows; r++) {
       b.largest[r] = -INFINITY;

@@ -1,11 +1,12 @@
 /* functions.h - the curves: 2^x, sigmoid, erf, gelu, on whole vectors. */
-#ifndef DARKROOM_KERNELS_CPU_FUNCTIONS_H
-#define DARKROOM_KERNELS_CPU_FUNCTIONS_H
+#ifndef DARKROOM_KERNELS_CPU_BODIES_FUNCTIONS_H
+#define DARKROOM_KERNELS_CPU_BODIES_FUNCTIONS_H
 
 #include "kernels/cpu/bodies/vector.h"
 #include "kernels/ops.h"
 
-/* 2^x to 2e-7 relative (Taylor to degree 6 on [-1/2, 1/2]) for x <= 127; never less than 2^-126. NaN stays NaN. */
+/* 2^x to 2e-7 relative (Taylor to degree 6 on [-1/2, 1/2]) for x <= 127; never less than 2^-126.
+ * NaN stays NaN. */
 INLINE vec exp2_of(vec x) {
   vec bounded = at_least(x, all(-126));
   vec whole = (bounded + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: rounds to an integer */
@@ -21,7 +22,9 @@ INLINE vec exp2_of(vec x) {
   return (vec)((ivec)p + (exponent << 23)); /* p is in [0.7, 1.42]: its exponent has room */
 }
 
-INLINE vec sigmoid_of(vec x) { return 1.0f / (1.0f + exp2_of(at_most(x * -1.44269504f, all(127)))); }
+INLINE vec sigmoid_of(vec x) {
+  return inverse_of(1.0f + exp2_of(at_most(x * -1.44269504f, all(127))));
+}
 
 /* A quotient of polynomials, to 3e-7 on the whole line (as in Eigen and XLA). */
 INLINE vec erf_of(vec x) {
@@ -39,7 +42,7 @@ INLINE vec erf_of(vec x) {
   q = fused(q, s, all(-1.68282697438203e-03f));
   q = fused(q, s, all(-7.37332916720468e-03f));
   q = fused(q, s, all(-1.42647390514189e-02f));
-  return x * p / q;
+  return x * p * inverse_of(q);
 }
 
 INLINE vec gelu_of(vec x) {
@@ -49,10 +52,14 @@ INLINE vec gelu_of(vec x) {
 
 INLINE vec activation_of(vec x, enum activation activation) {
   switch (activation) {
-    case ACTIVATION_SILU: return x * sigmoid_of(x);
-    case ACTIVATION_GELU: return gelu_of(x);
-    case ACTIVATION_QUICK_GELU: return x * sigmoid_of(1.702f * x);
-    case ACTIVATION_NONE: break;
+    case ACTIVATION_SILU:
+      return x * sigmoid_of(x);
+    case ACTIVATION_GELU:
+      return gelu_of(x);
+    case ACTIVATION_QUICK_GELU:
+      return x * sigmoid_of(1.702f * x);
+    case ACTIVATION_NONE:
+      break;
   }
   return x;
 }

@@ -11,7 +11,8 @@ struct run {
   int64_t item, start, count;
 };
 
-INLINE void measure_channels(const struct group_norm *g, enum element e, struct run run, int64_t c, int64_t some) {
+INLINE void measure_channels(const struct group_norm *g, enum element e, struct run run, int64_t c,
+                             int64_t some) {
   int64_t step = g->channels;
   const void *x = g->x->data;
   vec about = load_some(x, e, run.start + c, some); /* the first pixel: near enough to the mean */
@@ -94,18 +95,22 @@ struct affine {
   const float *scales, *shifts;
 };
 
-INLINE void apply_channels(const struct group_norm *g, enum element e, int64_t start, struct affine by, int64_t some) {
-  vec value = fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
+INLINE void apply_channels(const struct group_norm *g, enum element e, int64_t start,
+                           struct affine by, int64_t some) {
+  vec value =
+      fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
   store_some(g->y->data, e, start, value, some);
 }
 
-INLINE void apply_channels_silu(const struct group_norm *g, enum element e, int64_t start, struct affine by,
-                                int64_t some) {
-  vec value = fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
+INLINE void apply_channels_silu(const struct group_norm *g, enum element e, int64_t start,
+                                struct affine by, int64_t some) {
+  vec value =
+      fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
   store_some(g->y->data, e, start, value * sigmoid_of(value), some);
 }
 
-INLINE void apply_pixel(const struct group_norm *g, enum element e, bool silu, int64_t start, struct affine by) {
+INLINE void apply_pixel(const struct group_norm *g, enum element e, bool silu, int64_t start,
+                        struct affine by) {
   int64_t whole = whole_vectors(g->channels), rest = g->channels - whole;
   for (int64_t c = 0; c < whole; c += LANES) {
     struct affine at = {by.scales + c, by.shifts + c};
@@ -162,8 +167,8 @@ INLINE vec keep(vec value, int64_t count) {
 
 INLINE vec squares_of(vec off) { return off * off; }
 
-INLINE void normalise_some(const struct layer_norm *l, enum element e, int64_t start, int64_t c, struct moments m,
-                           int64_t some) {
+INLINE void normalise_some(const struct layer_norm *l, enum element e, int64_t start, int64_t c,
+                           struct moments m, int64_t some) {
   vec unit = (load_some(l->x->data, e, start + c, some) - m.mean) * m.scale;
   vec gamma = load_some(l->norm->gamma.data, ELEMENT_F32, c, some);
   vec beta = load_some(l->norm->beta.data, ELEMENT_F32, c, some);

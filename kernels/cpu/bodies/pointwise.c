@@ -2,11 +2,13 @@
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/bodies/functions.h"
 
-INLINE void activate_some(const struct flat *f, enum element e, enum activation activation, int64_t i, int64_t some) {
+INLINE void activate_some(const struct flat *f, enum element e, enum activation activation,
+                          int64_t i, int64_t some) {
   store_some(f->y->data, e, i, activation_of(load_some(f->a->data, e, i, some), activation), some);
 }
 
-INLINE void activate_run(const struct flat *f, enum element e, enum activation activation, int64_t first, int64_t end) {
+INLINE void activate_run(const struct flat *f, enum element e, enum activation activation,
+                         int64_t first, int64_t end) {
   int64_t i = first;
   for (; i + LANES <= end; i += LANES) {
     activate_some(f, e, activation, i, LANES);
@@ -18,10 +20,18 @@ INLINE void activate_run(const struct flat *f, enum element e, enum activation a
 
 INLINE void activate_as(const struct flat *f, enum element e, int64_t first, int64_t end) {
   switch (f->activation) {
-    case ACTIVATION_SILU: activate_run(f, e, ACTIVATION_SILU, first, end); break;
-    case ACTIVATION_GELU: activate_run(f, e, ACTIVATION_GELU, first, end); break;
-    case ACTIVATION_QUICK_GELU: activate_run(f, e, ACTIVATION_QUICK_GELU, first, end); break;
-    case ACTIVATION_NONE: activate_run(f, e, ACTIVATION_NONE, first, end); break;
+    case ACTIVATION_SILU:
+      activate_run(f, e, ACTIVATION_SILU, first, end);
+      break;
+    case ACTIVATION_GELU:
+      activate_run(f, e, ACTIVATION_GELU, first, end);
+      break;
+    case ACTIVATION_QUICK_GELU:
+      activate_run(f, e, ACTIVATION_QUICK_GELU, first, end);
+      break;
+    case ACTIVATION_NONE:
+      activate_run(f, e, ACTIVATION_NONE, first, end);
+      break;
   }
 }
 
@@ -35,7 +45,8 @@ static void activate(const void *arguments, int64_t first, int64_t end) {
 }
 
 INLINE void add_some(const struct flat *f, enum element e, int64_t i, int64_t some) {
-  store_some(f->y->data, e, i, load_some(f->a->data, e, i, some) + load_some(f->b->data, e, i, some), some);
+  store_some(f->y->data, e, i,
+             load_some(f->a->data, e, i, some) + load_some(f->b->data, e, i, some), some);
 }
 
 INLINE void add_as(const struct flat *f, enum element e, int64_t first, int64_t end) {

@@ -1,7 +1,8 @@
-/* products.c - register tiles: some rows times some panels of sums stay in registers while depth runs by.
+/* products.c - register tiles: some rows times some panels of sums stay in registers while depth
+ * runs by.
  *
- * A tile of r rows and v panels needs r * v registers for sums, v for b and one for a: up to 32 with AVX-512. With AVX2 a
- * panel is two registers of 16. Part of every level_*.c.
+ * A tile of r rows and v panels needs r * v registers for sums, v for b and one for a: up to 32
+ * with AVX-512. With AVX2 a panel is two registers of 16. Part of every level_*.c.
  */
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/bodies/vector.h"
@@ -27,7 +28,8 @@
 
 enum { ROWS_MAX = 12, PANELS_MAX = 4 }; /* of a tile; what a tile does not use is never stored */
 
-INLINE void load_sums(const struct product *p, const float *c, int rows, int panels, vec sums[ROWS_MAX][PANELS_MAX]) {
+INLINE void load_sums(const struct product *p, const float *c, int rows, int panels,
+                      vec sums[ROWS_MAX][PANELS_MAX]) {
   UNROLL for (int r = 0; r < rows; r++) {
     UNROLL for (int v = 0; v < panels; v++) {
       sums[r][v] = p->adds ? load_f32(c + r * p->c_step + v * PANEL) : all(0);
@@ -35,7 +37,8 @@ INLINE void load_sums(const struct product *p, const float *c, int rows, int pan
   }
 }
 
-INLINE void store_sums(const struct product *p, float *c, int rows, int panels, vec sums[ROWS_MAX][PANELS_MAX]) {
+INLINE void store_sums(const struct product *p, float *c, int rows, int panels,
+                       vec sums[ROWS_MAX][PANELS_MAX]) {
   UNROLL for (int r = 0; r < rows; r++) {
     UNROLL for (int v = 0; v < panels; v++) {
       store_f32(c + r * p->c_step + v * PANEL, sums[r][v]);
@@ -43,8 +46,10 @@ INLINE void store_sums(const struct product *p, float *c, int rows, int panels, 
   }
 }
 
-INLINE void tile_bf16(const struct product *p, int64_t row, int64_t panel, const int rows, const int panels) {
-  const uint16_t *a = (const uint16_t *)p->a + row * p->a_step, *b = (const uint16_t *)p->b + panel * p->b_step;
+INLINE void tile_bf16(const struct product *p, int64_t row, int64_t panel, const int rows,
+                      const int panels) {
+  const uint16_t *a = (const uint16_t *)p->a + row * p->a_step,
+                 *b = (const uint16_t *)p->b + panel * p->b_step;
   float *c = p->c + row * p->c_step + panel * PANEL;
   vec sums[ROWS_MAX][PANELS_MAX];
   load_sums(p, c, rows, panels, sums);
@@ -65,8 +70,10 @@ INLINE void tile_bf16(const struct product *p, int64_t row, int64_t panel, const
   store_sums(p, c, rows, panels, sums);
 }
 
-INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const int rows, const int panels) {
-  const float *a = (const float *)p->a + row * p->a_step, *b = (const float *)p->b + panel * p->b_step;
+INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const int rows,
+                     const int panels) {
+  const float *a = (const float *)p->a + row * p->a_step,
+              *b = (const float *)p->b + panel * p->b_step;
   float *c = p->c + row * p->c_step + panel * PANEL;
   vec sums[ROWS_MAX][PANELS_MAX];
   load_sums(p, c, rows, panels, sums);
@@ -77,9 +84,7 @@ INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const 
     }
     UNROLL for (int r = 0; r < rows; r++) {
       vec value = all(a[r * p->a_step + k]);
-      UNROLL for (int v = 0; v < panels; v++) {
-        sums[r][v] = fused(value, columns[v], sums[r][v]);
-      }
+      UNROLL for (int v = 0; v < panels; v++) { sums[r][v] = fused(value, columns[v], sums[r][v]); }
     }
   }
   store_sums(p, c, rows, panels, sums);
@@ -111,8 +116,10 @@ PRODUCT_512(product_avx512, tile_f32)
 
 enum { ROWS_MAX = 6, PARTS = PANEL / LANES };
 
-INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const int rows, const int panels) {
-  const float *a = (const float *)p->a + row * p->a_step, *b = (const float *)p->b + panel * p->b_step;
+INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const int rows,
+                     const int panels) {
+  const float *a = (const float *)p->a + row * p->a_step,
+              *b = (const float *)p->b + panel * p->b_step;
   float *c = p->c + row * p->c_step + panel * PANEL;
   vec sums[ROWS_MAX][PARTS];
   (void)panels;
@@ -130,9 +137,7 @@ INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const 
     }
   }
   UNROLL for (int r = 0; r < rows; r++) {
-    UNROLL for (int v = 0; v < PARTS; v++) {
-      store_f32(c + r * p->c_step + v * LANES, sums[r][v]);
-    }
+    UNROLL for (int v = 0; v < PARTS; v++) { store_f32(c + r * p->c_step + v * LANES, sums[r][v]); }
   }
 }
 

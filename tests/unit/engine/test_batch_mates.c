@@ -14,15 +14,15 @@ struct fixture {
   struct book book;
 };
 
-static void open_fixture(struct fixture *fixture, const char *device, bool force_f32) {
+static void open_fixture(struct fixture *fixture, const char *device,
+                         const struct device_settings *settings) {
   static char folders[2][256];
   snprintf(folders[0], sizeof folders[0], "%s", tiny_folder("tiny-eps"));
   snprintf(folders[1], sizeof folders[1], "%s", tiny_folder("tiny-v"));
   const struct engine_model models[] = {{.id = "tiny-eps", .source.folder = folders[0]},
                                         {.id = "tiny-v", .source.folder = folders[1]}};
-  struct device_settings settings = {.threads = 2, .force_f32 = force_f32};
   *fixture = (struct fixture){0};
-  assert_ok(device_open(device, &settings, &fixture->device));
+  assert_ok(device_open(device, settings, &fixture->device));
   struct engine_settings engine = {.device = fixture->device,
                                    .models = models,
                                    .model_count = 2,
@@ -104,9 +104,9 @@ static void check_job(struct fixture *fixture, int k) {
   assert_memory_equal(one->rgb, two->rgb, (size_t)one->width * one->height * 3);
 }
 
-static void check_device(const char *device, bool force_f32, int jobs) {
+static void check_device(const char *device, const struct device_settings *settings, int jobs) {
   struct fixture fixture;
-  open_fixture(&fixture, device, force_f32);
+  open_fixture(&fixture, device, settings);
   for (int k = 0; k < jobs; k++) {
     check_job(&fixture, k);
   }
@@ -116,21 +116,26 @@ static void check_device(const char *device, bool force_f32, int jobs) {
 
 static void on_ref(void **state) {
   (void)state;
-  check_device("ref", false, 3); /* plain loops take their time */
+  check_device("ref", &(struct device_settings){0}, 3); /* plain loops take their time */
 }
 static void on_cpu(void **state) {
   (void)state;
-  check_device("cpu", false, 4);
+  check_device("cpu", &(struct device_settings){.threads = 1}, 4);
+}
+static void on_cpu_with_two_threads(void **state) {
+  (void)state;
+  check_device("cpu", &(struct device_settings){.threads = 2}, 1);
 }
 static void on_cpu_in_f32(void **state) {
   (void)state;
-  check_device("cpu", true, 2);
+  check_device("cpu", &(struct device_settings){.threads = 1, .force_f32 = true}, 2);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(on_ref),
       cmocka_unit_test(on_cpu),
+      cmocka_unit_test(on_cpu_with_two_threads),
       cmocka_unit_test(on_cpu_in_f32),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,16 @@ static void guidance_of_one_or_less_takes_one_row(void **state) {
   }
 }
 
+static void the_same_order_twice_is_one_job(void **state) {
+  struct fixture *fixture = *state;
+  Darkroom__V1__Job job = job_of("once", "a lake", 1);
+  struct entry *entry = admit(fixture, &job);
+  admit(fixture, &job);
+  run_all(fixture);
+  assert_int_equal(entry->started, 1);
+  assert_int_equal(entry->pictures, 1);
+}
+
 /* ---- batch mates ---- */
 
 /* Strangers join before, between and after its steps, and leave while it runs. */
@@ -162,6 +172,7 @@ int main(void) {
       TEST(a_job_from_start_to_end),
       TEST(rows_come_uncond_first_each_at_its_own_timestep),
       TEST(guidance_of_one_or_less_takes_one_row),
+      TEST(the_same_order_twice_is_one_job),
       TEST(a_job_does_not_depend_on_its_batch_mates),
       TEST(image_k_is_the_job_of_seed_plus_k),
       TEST(a_stopped_job_is_gone_at_once),

@@ -21,7 +21,7 @@ static inline void workbench_open(struct workbench *bench, const char *device, b
   snprintf(folders[1], sizeof folders[1], "%s", tiny_folder("tiny-v"));
   const struct engine_model models[] = {{.id = "tiny-eps", .source.folder = folders[0]},
                                         {.id = "tiny-v", .source.folder = folders[1]}};
-  struct device_settings settings = {.threads = 2, .force_f32 = force_f32};
+  struct device_settings settings = {.threads = 1, .force_f32 = force_f32};
   *bench = (struct workbench){.budget.max = TINY_ARENA_BYTES};
   assert_ok(device_open(device, &settings, &bench->device));
   assert_ok(arena_open(NULL, TINY_ARENA_BYTES, &bench->memory));

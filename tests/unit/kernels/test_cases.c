@@ -1,4 +1,5 @@
-/* test_cases.c - every row of kernels/cases.def: each backend against ref, and each row against itself in other batches. */
+/* test_cases.c - every row of kernels/cases.def: each backend against ref, and each row against
+ * itself in other batches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@
   } while (0)
 
 #define F32_ERROR 1e-10
-#define BF16_ERROR 2e-5
+#define BF16_ERROR 1e-5 /* rounding the result alone gives 2.7e-6 */
 
 /* The devices under test; one that is not there is skipped. */
 static const struct subject {
@@ -32,10 +33,14 @@ static const struct subject {
     {"ref", {0}},
     {"cpu", {0}},
     {"cpu", {.force_f32 = true}},
-    {"cpu", {.threads = 1}},
-    {"cpu", {.threads = 3, .force_f32 = true}},
 };
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0], BATCH_MAX = 16 };
+
+/* An output as it lies in the device's memory. */
+struct output {
+  struct tensor shape;
+  char *bytes;
+};
 
 static const char *label(const struct device *device, const struct op_case *c) {
   static char text[128];
@@ -57,35 +62,39 @@ static void must(enum status status, const struct device *device, const struct o
   }
 }
 
-/* The output of a case for these rows, as it lies in the device's memory. The caller frees. */
-static void *output_of(struct device *device, const struct op_case *c, int batch, const int *identities,
-                       struct tensor *shape) {
+/* The output of a case for these rows. The caller frees its bytes. */
+static struct output output_of(struct device *device, const struct op_case *c, int batch,
+                               const int *identities) {
   struct case_run *run = NULL;
+  struct output output;
   must(case_open(device, c, batch, identities, &run), device, c);
   must(case_execute(run), device, c);
-  *shape = *case_output(run);
-  void *bytes = malloc(tensor_bytes(shape));
-  assert_non_null(bytes);
-  must(device_get(device, shape, bytes, tensor_bytes(shape)), device, c);
+  output.shape = *case_output(run);
+  size_t bytes = tensor_bytes(&output.shape);
+  output.bytes = malloc(bytes);
+  assert_non_null(output.bytes);
+  must(device_get(device, &output.shape, output.bytes, bytes), device, c);
   case_close(&run);
-  return bytes;
+  return output;
 }
 
-static float value_of(const struct tensor *shape, const void *bytes, int64_t i) {
-  if (shape->element == ELEMENT_U8) {
-    return ((const uint8_t *)bytes)[i];
+static float value_of(const struct output *output, int64_t i) {
+  const char *at = output->bytes + i * (int64_t)element_bytes(output->shape.element);
+  if (output->shape.element == ELEMENT_U8) {
+    return *(const uint8_t *)at;
   }
   float value;
-  elements_to_f32(shape->element, (const char *)bytes + i * (int64_t)element_bytes(shape->element), 1, &value);
+  elements_to_f32(output->shape.element, at, 1, &value);
   return value;
 }
 
 /* Sum of squared differences over sum of squares. */
-static double error_of(const struct tensor *shape, const void *ours, const struct tensor *ref_shape, const void *ref) {
+static double error_of(const struct output *ours, const struct output *ref) {
   double off = 0, size = 0;
-  assert_int_equal(tensor_count(shape), tensor_count(ref_shape));
-  for (int64_t i = 0; i < tensor_count(shape); i++) {
-    double wanted = value_of(ref_shape, ref, i), got = value_of(shape, ours, i);
+  int64_t count = tensor_count(&ref->shape);
+  assert_int_equal(tensor_count(&ours->shape), count);
+  for (int64_t i = 0; i < count; i++) {
+    double wanted = value_of(ref, i), got = value_of(ours, i);
     off += (got - wanted) * (got - wanted);
     size += wanted * wanted;
   }
@@ -101,69 +110,74 @@ static double allowed(const struct device *device, const struct op_case *c) {
 
 static const int in_order[BATCH_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-static void compare_with_ref(struct device *device, struct device *ref, const struct op_case *c) {
-  struct tensor shape, ref_shape;
-  void *ours = output_of(device, c, c->batch, in_order, &shape);
-  void *wanted = output_of(ref, c, c->batch, in_order, &ref_shape);
-  double error = error_of(&shape, ours, &ref_shape, wanted);
+static void compare_with(const struct output *ref, struct device *device, const struct op_case *c) {
+  struct output ours = output_of(device, c, c->batch, in_order);
+  double error = error_of(&ours, ref);
   if (getenv("SHOW_ERRORS") != NULL) {
     print_message("%-60s %.2g\n", label(device, c), error);
   }
   if (!(error <= allowed(device, c))) {
     WRONG("%s: error %g", label(device, c), error);
   }
-  free(ours);
-  free(wanted);
+  free(ours.bytes);
 }
 
 static void test_every_case_agrees_with_ref(void **state) {
   (void)state;
-  struct device *ref = open_subject(&subjects[0]);
-  for (int s = 1; s < SUBJECTS; s++) {
-    struct device *device = open_subject(&subjects[s]);
-    for (int i = 0; device != NULL && i < op_case_count; i++) {
-      if (op_cases[i].place == CASE_TEST) {
-        compare_with_ref(device, ref, &op_cases[i]);
+  struct device *devices[SUBJECTS];
+  for (int s = 0; s < SUBJECTS; s++) {
+    devices[s] = open_subject(&subjects[s]);
+  }
+  for (int i = 0; i < op_case_count; i++) {
+    if (op_cases[i].place != CASE_TEST) {
+      continue;
+    }
+    struct output ref = output_of(devices[0], &op_cases[i], op_cases[i].batch, in_order);
+    for (int s = 1; s < SUBJECTS; s++) {
+      if (devices[s] != NULL) {
+        compare_with(&ref, devices[s], &op_cases[i]);
       }
     }
-    device_close(&device);
+    free(ref.bytes);
   }
-  device_close(&ref);
+  for (int s = 0; s < SUBJECTS; s++) {
+    device_close(&devices[s]);
+  }
 }
 
 /* Row 0's bits alone, against its bits at `place` among others. */
-static void compare_among(struct device *device, const struct op_case *c, int batch, int place, const void *alone) {
+static void compare_among(struct device *device, const struct op_case *c, int batch, int place,
+                          const char *alone) {
   int identities[BATCH_MAX];
   for (int b = 0; b < batch; b++) {
     identities[b] = b == place ? 0 : b + 1;
   }
-  struct tensor shape;
-  char *together = output_of(device, c, batch, identities, &shape);
-  size_t row = tensor_bytes(&shape) / (size_t)batch;
-  if (memcmp(together + (size_t)place * row, alone, row) != 0) {
+  struct output together = output_of(device, c, batch, identities);
+  size_t row = tensor_bytes(&together.shape) / (size_t)batch;
+  if (memcmp(together.bytes + (size_t)place * row, alone, row) != 0) {
     WRONG("%s: row %d of %d differs from the row alone", label(device, c), place, batch);
   }
-  free(together);
+  free(together.bytes);
 }
 
 static void test_a_row_does_not_depend_on_its_batch_mates(void **state) {
   (void)state;
   static const struct {
     int batch, place;
-  } among[] = {{2, 0}, {2, 1}, {3, 2}, {5, 4}, {8, 3}, {16, 11}};
+  } among[] = {{2, 1}, {3, 0}, {2, 0}, {5, 4}, {8, 3}, {16, 11}};
   for (int s = 0; s < SUBJECTS; s++) {
     struct device *device = open_subject(&subjects[s]);
-    int sizes = strcmp(subjects[s].device, "ref") == 0 ? 3 : 6; /* ref is slow, and plainly has no batch */
+    int sizes =
+        strcmp(subjects[s].device, "ref") == 0 ? 2 : 6; /* ref is slow, and plainly has no batch */
     for (int i = 0; device != NULL && i < op_case_count; i++) {
       if (op_cases[i].place != CASE_TEST) {
         continue;
       }
-      struct tensor shape;
-      void *alone = output_of(device, &op_cases[i], 1, in_order, &shape);
+      struct output alone = output_of(device, &op_cases[i], 1, in_order);
       for (int k = 0; k < sizes; k++) {
-        compare_among(device, &op_cases[i], among[k].batch, among[k].place, alone);
+        compare_among(device, &op_cases[i], among[k].batch, among[k].place, alone.bytes);
       }
-      free(alone);
+      free(alone.bytes);
     }
     device_close(&device);
   }
@@ -174,20 +188,19 @@ static void test_bits_do_not_depend_on_threads(void **state) {
   (void)state;
   struct device *one = NULL, *many = NULL;
   assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 1}, &one), OK);
-  assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 4}, &many), OK);
+  assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 3}, &many), OK);
   for (int i = 0; i < op_case_count; i++) {
     const struct op_case *c = &op_cases[i];
     if (c->place != CASE_TEST) {
       continue;
     }
-    struct tensor shape;
-    void *by_one = output_of(one, c, c->batch, in_order, &shape);
-    void *by_many = output_of(many, c, c->batch, in_order, &shape);
-    if (memcmp(by_one, by_many, tensor_bytes(&shape)) != 0) {
+    struct output by_one = output_of(one, c, c->batch, in_order);
+    struct output by_many = output_of(many, c, c->batch, in_order);
+    if (memcmp(by_one.bytes, by_many.bytes, tensor_bytes(&by_one.shape)) != 0) {
       WRONG("%s: differs from one thread", label(many, c));
     }
-    free(by_one);
-    free(by_many);
+    free(by_one.bytes);
+    free(by_many.bytes);
   }
   device_close(&one);
   device_close(&many);
@@ -211,7 +224,9 @@ static void test_every_slot_has_cases(void **state) {
   }
 }
 
-int main(void) {
+int main(int count, char **words) {
+  (void)count;
+  device_calm_threads(words);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_slot_has_cases),
       cmocka_unit_test(test_every_case_agrees_with_ref),

@@ -34,7 +34,8 @@ static void test_names(void **state) {
 static void test_f32_can_be_forced(void **state) {
   (void)state;
   struct device *device = NULL;
-  assert_int_equal(device_open("cpu", &(struct device_settings){.force_f32 = true, .threads = 1}, &device), OK);
+  assert_int_equal(
+      device_open("cpu", &(struct device_settings){.force_f32 = true, .threads = 1}, &device), OK);
   assert_int_equal(device_element(device), ELEMENT_F32);
   assert_int_equal(device_threads(device), 1);
   device_close(&device);
@@ -42,7 +43,8 @@ static void test_f32_can_be_forced(void **state) {
 
 static void pack_and_close(struct device *device) {
   static const float values[64 * 32];
-  const struct weight_source source = {.kernel = {(void *)(uintptr_t)values, ELEMENT_F32, 2, {64, 32, 1, 1}}};
+  const struct weight_source source = {
+      .kernel = {(void *)(uintptr_t)values, ELEMENT_F32, 2, {64, 32, 1, 1}}};
   struct weight *weight = NULL;
   assert_int_equal(weight_pack(device, &source, &weight), OK);
   assert_int_equal(weight_outputs(weight), 64);
@@ -59,7 +61,8 @@ static void test_memory_is_counted_and_limited(void **state) {
     struct device *device = NULL;
     struct arena *arena = NULL;
     struct tensor tensor;
-    assert_int_equal(device_open(names[i], &(struct device_settings){.memory_max = 1 << 20}, &device), OK);
+    assert_int_equal(
+        device_open(names[i], &(struct device_settings){.memory_max = 1 << 20}, &device), OK);
     assert_int_equal(device_arena(device, 1 << 30, &arena), OK);
     assert_int_equal(tensor_take(arena, ELEMENT_F32, TENSOR_SHAPE(1000), &tensor), OK);
     assert_true(device_memory_used(device) >= 4000);
@@ -113,7 +116,8 @@ static void test_halves_round_to_nearest_even(void **state) {
   assert_int_equal(f32_to_f16(0x1p-24f), 1);
   assert_int_equal(f32_to_f16(0x1p-25f), 0);
   assert_int_equal(f32_to_f16(0x1.8p-25f), 1);
-  assert_int_equal(f32_to_f16(0x1.ffep-15f), 0x400); /* a subnormal that rounds up to the first normal */
+  assert_int_equal(f32_to_f16(0x1.ffep-15f),
+                   0x400); /* a subnormal that rounds up to the first normal */
 }
 
 /* y = x on one device; NaN and infinity must be told, and not poison the extremes. */

@@ -1,4 +1,5 @@
-/* test_random.c - torch's CPU generator: goldens of torch.manual_seed(0); torch.randn(n) (engine.md 3.6). */
+/* test_random.c - torch's CPU generator: goldens of torch.manual_seed(0); torch.randn(n)
+ * (engine.md 3.6). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +11,15 @@
 
 #include "kernels/random.h"
 
-static void assert_near(float got, double wanted, double within) { assert_true(fabs(got - wanted) <= within); }
+static void assert_near(float got, double wanted, double within) {
+  assert_true(fabs(got - wanted) <= within);
+}
 
 static void test_bits_are_mt19937(void **state) {
   (void)state;
   struct random random;
-  random_seed(&random, 5489); /* the generator's reference seed: its 10000th output is in the C++ standard */
+  random_seed(&random,
+              5489); /* the generator's reference seed: its 10000th output is in the C++ standard */
   uint32_t bits = 0;
   for (int i = 0; i < 10000; i++) {
     bits = random_bits(&random);
@@ -50,8 +54,9 @@ static void test_few_values_are_pairs_with_a_cached_second(void **state) {
   assert_true(random.has_cached == false);
 }
 
-static const double sixteen[] = {-1.1258, -1.1524, -0.2506, -0.4339, 0.8487, 0.6920, -0.3160, -2.1152,
-                                 0.3223,  -1.2633, 0.3500,  0.3081,  0.1198, 1.2377, 1.1168,  -0.2473};
+static const double sixteen[] = {-1.1258, -1.1524, -0.2506, -0.4339, 0.8487, 0.6920,
+                                 -0.3160, -2.1152, 0.3223,  -1.2633, 0.3500, 0.3081,
+                                 0.1198,  1.2377,  1.1168,  -0.2473};
 
 static void test_sixteen_values_are_a_block(void **state) {
   (void)state;
@@ -64,7 +69,8 @@ static void test_sixteen_values_are_a_block(void **state) {
   }
 }
 
-/* 20 values: a block of the first 16 uniforms, then 16 fresh uniforms (after all 20) over the last 16. */
+/* 20 values: a block of the first 16 uniforms, then 16 fresh uniforms (after all 20) over the
+ * last 16. */
 static void test_a_ragged_tail_is_drawn_anew(void **state) {
   (void)state;
   struct random random, other;
