@@ -1,7 +1,6 @@
 /* status.c - the per-thread reason of the last failure. */
 #include "base/status.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -10,32 +9,16 @@ static _Thread_local char field_name[FAIL_FIELD_MAX];
 
 /* The arguments may point into the old reason ("%s: ...", fail_reason()), so it is written beside
  * it first. */
-static void record(const char *format, va_list arguments) {
+void fail_record(const char *field, const char *format, ...) {
   char fresh[FAIL_REASON_MAX];
+  char fresh_field[FAIL_FIELD_MAX];
+  va_list arguments;
+  va_start(arguments, format);
   vsnprintf(fresh, sizeof fresh, format, arguments);
+  va_end(arguments);
+  snprintf(fresh_field, sizeof fresh_field, "%s", field == NULL ? "" : field);
   snprintf(reason, sizeof reason, "%s", fresh);
-}
-
-enum status fail(enum status outcome, const char *format, ...) {
-  assert(outcome != OK);
-  va_list arguments;
-  va_start(arguments, format);
-  record(format, arguments);
-  va_end(arguments);
-  field_name[0] = '\0';
-  return outcome;
-}
-
-enum status fail_field(enum status outcome, const char *field, const char *format, ...) {
-  assert(outcome != OK);
-  va_list arguments;
-  va_start(arguments, format);
-  record(format, arguments);
-  va_end(arguments);
-  char fresh[FAIL_FIELD_MAX];
-  snprintf(fresh, sizeof fresh, "%s", field);
-  snprintf(field_name, sizeof field_name, "%s", fresh);
-  return outcome;
+  snprintf(field_name, sizeof field_name, "%s", fresh_field);
 }
 
 const char *fail_reason(void) { return reason; }

@@ -7,6 +7,8 @@
 #ifndef DARKROOM_BASE_STATUS_H
 #define DARKROOM_BASE_STATUS_H
 
+#include <stddef.h>
+
 enum status {
   OK = 0,
   BAD_INPUT,   /* never retry: the caller's bytes or arguments are wrong */
@@ -18,15 +20,19 @@ enum status {
 #define FAIL_REASON_MAX 512
 #define FAIL_FIELD_MAX 64
 
-/* Records the printf-style reason for this thread and returns outcome, so that `return
- * fail(BAD_INPUT, "...")` reads as one thought. The field of an earlier failure is forgotten.
- * outcome must not be OK. */
-enum status fail(enum status outcome, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* Records the printf-style reason for this thread and gives outcome back, so that
+ * `return fail(BAD_INPUT, "...")` reads as one thought. The field of an earlier failure is
+ * forgotten. outcome must not be OK. A macro, so that whoever reads or analyses a caller sees which
+ * outcome it is. */
+#define fail(outcome, ...) (fail_record(NULL, __VA_ARGS__), fail_outcome(outcome))
 
 /* The same, naming the input field that was wrong ("steps", "model", ...). */
-enum status fail_field(enum status outcome, const char *field, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+#define fail_field(outcome, field, ...) (fail_record(field, __VA_ARGS__), fail_outcome(outcome))
+
+static inline enum status fail_outcome(enum status outcome) { return outcome; }
+
+/* What both do: keeps the field (NULL for none) and the reason. */
+void fail_record(const char *field, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* The last reason of this thread, "" if none; valid until the thread's next fail(). */
 const char *fail_reason(void);

@@ -80,7 +80,8 @@ static enum status fill(struct case_run *run, const struct tensor *to, int strea
   int64_t row = tensor_count(to) / to->shape[0];
   for (int64_t i = 0; i < tensor_count(to); i++) {
     int identity = stream < SHARED ? run->identities[i / row] : 0;
-    values[i] = value_at((uint64_t)(stream * 1000 + identity), stream < SHARED ? i % row : i);
+    values[i] =
+        value_at((uint64_t)stream * 1000 + (uint64_t)identity, stream < SHARED ? i % row : i);
   }
   enum status status = put_values(run, values, to);
   free(values);
@@ -130,7 +131,8 @@ static enum status take_weight(struct case_run *run, int rank, const int64_t *sh
   if (values == NULL) {
     return fail(EXHAUSTED, "no memory for a case");
   }
-  float scale = 1 / sqrtf((float)(count / outputs));
+  int64_t inputs = count / outputs;
+  float scale = 1 / sqrtf((float)inputs);
   for (int64_t i = 0; i < count + outputs; i++) {
     values[i] = f32_to_bf16(value_at(77, i) * (i < count ? scale : 1));
   }
@@ -319,7 +321,8 @@ static enum status prepare_embed(struct case_run *run) {
     return fail(EXHAUSTED, "no memory for a case");
   }
   for (int i = 0; i < run->batch * c->height; i++) {
-    uint64_t draw = splitmix((uint64_t)(run->identities[i / c->height] * 1000 + i % c->height));
+    uint64_t draw =
+        splitmix((uint64_t)run->identities[i / c->height] * 1000 + (uint64_t)(i % c->height));
     run->ids[i] = (int32_t)(draw % (uint64_t)c->inputs);
   }
   return take_output(run, c->outputs);
@@ -362,7 +365,7 @@ static enum status execute_advance(struct case_run *run) {
     int identity = run->identities[b];
     struct tensor slots = tensor_rows(&run->y, b, 1);
     for (int i = 0; i < c->groups * (c->groups + 2); i++) {
-      matrices[b][i] = value_at((uint64_t)(500 + identity), i);
+      matrices[b][i] = value_at(500 + (uint64_t)identity, i);
     }
     samples[b] = (struct advance){
         .slots = tensor_view(&slots, TENSOR_SHAPE(c->groups, c->height, c->width, c->inputs)),
@@ -429,8 +432,6 @@ static const struct case_kind *find_kind(const char *op) {
   return NULL;
 }
 
-bool case_knows(const char *op) { return find_kind(op) != NULL; }
-
 /* ---- a run ---- */
 
 enum status case_open(struct device *device, const struct op_case *op_case, int batch,
@@ -468,10 +469,8 @@ void case_close(struct case_run **pointer) {
 enum status case_execute(struct case_run *run) { return run->kind->execute(run); }
 
 enum status case_refill(struct case_run *run) {
-  if (run->c->residual != RESIDUAL_IN_PLACE) {
-    return OK;
-  }
-  return fill(run, &run->y, 1); /* as the residual apart would be */
+  /* in place, y holds what the residual apart would */
+  return run->c->residual == RESIDUAL_IN_PLACE ? fill(run, &run->y, 1) : OK;
 }
 
 const struct tensor *case_output(const struct case_run *run) { return &run->y; }

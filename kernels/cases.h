@@ -46,7 +46,4 @@ const struct tensor *case_output(const struct case_run *run);
 double case_operations(const struct op_case *op_case, int batch);
 double case_bytes(const struct case_run *run);
 
-/* True if there is code to run cases of this op. */
-bool case_knows(const char *op);
-
 #endif

@@ -74,6 +74,7 @@ enum status device_open(const char *name, const struct device_settings *settings
   }
   TRY(parse_name(name, kind, sizeof kind, &index));
   TRY(find_backend(name, kind, &backend));
+  assert(backend != NULL);
   TRY(check_slots(backend));
   struct device *device = NULL;
   TRY(backend->open(settings, index, &device));
@@ -108,14 +109,14 @@ const struct ops *device_ops(const struct device *device) { return &device->back
 
 void *device_take(struct device *device, size_t bytes) {
   if (device->memory_max != 0 && bytes > device->memory_max - device->memory_used) {
-    fail(EXHAUSTED, "device %s: %zu bytes wanted, %zu of %zu in use", device->name, bytes,
-         device->memory_used, device->memory_max);
+    (void)fail(EXHAUSTED, "device %s: %zu bytes wanted, %zu of %zu in use", device->name, bytes,
+               device->memory_used, device->memory_max);
     return NULL;
   }
   void *block = device->backend->take(device, bytes);
   if (block == NULL) {
-    fail(EXHAUSTED, "device %s: no memory for %zu bytes, %zu in use", device->name, bytes,
-         device->memory_used);
+    (void)fail(EXHAUSTED, "device %s: no memory for %zu bytes, %zu in use", device->name, bytes,
+               device->memory_used);
     return NULL;
   }
   device->memory_used += bytes;

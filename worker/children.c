@@ -33,8 +33,6 @@ enum { ENVIRONMENT_MAX = 1024 };
 #define ENVIRONMENT_FD "DARKROOM_ENGINE_CHILD"
 #define ENVIRONMENT_DEVICE "DARKROOM_ENGINE_DEVICE"
 
-extern char **environ;
-
 void children_open(struct children *children, const char *const *devices, size_t count) {
   *children = (struct children){.count = count};
   for (size_t i = 0; i < count; i++) {
@@ -54,8 +52,8 @@ struct launch {
   char command[32768];
 };
 
-/* OpenMP threads that spin while they wait lose whole time slices to any other load: beside two busy
- * processes on two cores a step took 50 times as long as with threads that sleep. */
+/* OpenMP threads that spin while they wait lose whole time slices to any other load: beside two
+ * busy processes on two cores a step took 50 times as long as with threads that sleep. */
 #define WAIT_POLICY "OMP_WAIT_POLICY"
 
 static bool inherited(const char *variable) {

@@ -11,12 +11,15 @@
 #include "base/status.h"
 
 #define BROKERS_MAX 16
+#define OPTIONS_ITEMS_MAX 16
+_Static_assert(DEVICES_MAX <= OPTIONS_ITEMS_MAX && BROKERS_MAX <= OPTIONS_ITEMS_MAX,
+               "every list of names fits");
 #define OPTIONS_LIST_BYTES_MAX 2048
 
 /* A comma-separated setting: texts point into memory of its own. */
 struct options_list {
   char memory[OPTIONS_LIST_BYTES_MAX];
-  const char *item[DEVICES_MAX > BROKERS_MAX ? DEVICES_MAX : BROKERS_MAX];
+  const char *item[OPTIONS_ITEMS_MAX];
   size_t count;
 };
 

@@ -6,6 +6,8 @@
  * outputs in f32, rescaled when the maximum grows. Blocks are cut by an image's own lengths alone,
  * so neither threads nor batch mates can touch the bits.
  */
+#include <assert.h>
+
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/cpu.h"
 
@@ -64,6 +66,7 @@ static struct flash plan(struct cpu *cpu, const struct attention *attention,
   f.keys_max = longest_memory(&f);
   f.packed_bytes = f.keys_max * (f.depth + f.panels * PANEL) * f.element_bytes;
   f.work_bytes = (flash_block_bytes(&f) + 63) / 64 * 64;
+  assert(f.packed_bytes > 0);
   f.count = PACKED_BYTES_MAX / f.packed_bytes;
   f.count = f.count < 1 ? 1 : f.count > f.batch * f.heads ? f.batch * f.heads : f.count;
   return f;

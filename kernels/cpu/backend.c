@@ -1,9 +1,9 @@
 /* backend.c - the cpu device: host memory, OpenMP threads, oneDNN, our own vector code by what the
  * processor has. */
-#include <omp.h>
 #include <stdlib.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/openmp.h"
 
 enum {
   PIECES_PER_THREAD = 4

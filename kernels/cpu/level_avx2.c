@@ -1,14 +1,16 @@
 /* level_avx2.c - the bodies for AVX2 and FMA. */
 #pragma GCC target("avx2,fma")
+/* NOLINTBEGIN(bugprone-suspicious-include): one text, three tables */
 #include "kernels/cpu/bodies/attention.c"
 #include "kernels/cpu/bodies/norm.c"
 #include "kernels/cpu/bodies/pointwise.c"
 #include "kernels/cpu/bodies/products.c"
+/* NOLINTEND(bugprone-suspicious-include) */
 
 const struct bodies bodies_avx2 = {
 #define BODY(name) .name = name,
     BODIES(BODY)
 #undef BODY
-        .product_f32 = product_avx2,
-    .product_bf16 = NULL,
+        .product_f32 = product_f32,
+    .product_bf16 = PRODUCT_BF16,
 };

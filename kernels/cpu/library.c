@@ -8,11 +8,11 @@
 #include "kernels/cpu/library.h"
 
 #include <assert.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/openmp.h"
 #include "kernels/cpu/primitive.h"
 
 enum { SETS = 256, WAYS = 8, ARGUMENTS = 5, BATCH_CHUNK_MAX = 16 };

@@ -93,6 +93,7 @@ static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_l
   enum status status = places_open(from_layout, &source);
   status = status != OK ? status : places_open(to_layout, &target);
   if (status == OK) {
+    assert(cpu->head.threads > 0);
     from->places = &source;
     to->places = &target;
 #pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
@@ -102,6 +103,7 @@ static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_l
       }
     }
   }
+  from->places = to->places = NULL;
   free(source.memory);
   free(target.memory);
   return status;

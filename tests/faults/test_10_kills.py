@@ -4,28 +4,28 @@ import signal
 import time
 
 import pytest
-from fleet import until
+from fleet import DEVICE, until
 
-STEPS = 100
+STEPS, SIDE = (100, 64) if DEVICE == "ref" else (200, 192)  # seconds: long enough to be met on its way
+WORK = {"steps": STEPS, "size": f"{SIDE}x{SIDE}"}
 MOMENTS = ("queued", "running", "late")
 
 
-PEACE = {}
+PEACE = []
 
 
-def right_picture(fleet, **settings):
+def right_picture(fleet):
     """What the job must give: made in peace by the first story that wants it."""
-    key = tuple(sorted(settings.items()))
-    if key not in PEACE:
-        job = fleet.submit(seed=77, **settings)
-        PEACE[key] = fleet.picture(fleet.wait(job)["images"][0])
+    if not PEACE:
+        PEACE.append(fleet.picture(fleet.wait(fleet.submit(seed=77, **WORK))["images"][0]))
         fleet.before += 1
-    return PEACE[key]
+    return PEACE[0]
 
 
 def reach(fleet, job, moment):
-    wanted = {"queued": 0, "running": 1, "late": STEPS - 30}[moment]
-    until(lambda: fleet.get(job).get("step", 0) >= wanted, 60, f"{job} at step {wanted}")
+    wanted = {"queued": 0, "running": 1, "late": STEPS // 2}[moment]
+    until(lambda: fleet.get(job).get("step", 0) >= wanted, 60, f"{job} at step {wanted} ({fleet.get(job)})")
+    assert fleet.state(job) != "succeeded", "it was too fast for this story"
 
 
 def ended_once(fleet, job, wanted):
@@ -40,9 +40,9 @@ def ended_once(fleet, job, wanted):
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_broker(fleet, moment):
     broker = fleet.broker()
-    fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, moment)
     broker.kill()
     broker.start()
@@ -52,9 +52,9 @@ def test_broker(fleet, moment):
 
 def test_one_of_two_brokers(fleet):
     first, second = fleet.broker(), fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     first.kill()
     fleet.brokers.remove(first)
@@ -67,9 +67,9 @@ def test_one_of_two_brokers(fleet):
 
 def test_every_broker_until_the_job_is_through(fleet):
     broker = fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     fence = fleet.get(job)["fence"]
     broker.kill()
@@ -83,9 +83,9 @@ def test_every_broker_until_the_job_is_through(fleet):
 @pytest.mark.parametrize("moment", MOMENTS[1:])
 def test_engine(fleet, moment):
     fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, moment)
     os.kill(worker.engines()[-1], signal.SIGKILL)
     record = ended_once(fleet, job, wanted)
@@ -96,7 +96,7 @@ def test_engine(fleet, moment):
 
 def test_engine_twice_while_idle(fleet):
     fleet.broker()
-    worker = fleet.worker()
+    worker = fleet.worker(progress_ms=20)
     for life in (1, 2):
         os.kill(worker.engines()[-1], signal.SIGKILL)
         until(lambda: worker.log().count("event=engine_ready") == life + 1, 60, "another engine")
@@ -106,8 +106,8 @@ def test_engine_twice_while_idle(fleet):
 def test_a_hanging_engine_is_killed(fleet):
     fleet.broker()
     worker = fleet.worker(watchdog_seconds=2)
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     os.kill(worker.engines()[-1], signal.SIGSTOP)
     worker.wait_for("event=engine_hangs")
@@ -118,9 +118,9 @@ def test_a_hanging_engine_is_killed(fleet):
 @pytest.mark.parametrize("moment", MOMENTS[1:])
 def test_worker_that_comes_back(fleet, moment):
     fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, moment)
     engine = worker.engines()[-1]
     worker.kill()
@@ -133,9 +133,9 @@ def test_worker_that_comes_back(fleet, moment):
 
 def test_worker_that_stays_away(fleet):
     fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     worker.kill()
     fleet.worker(name="heir")
@@ -147,9 +147,9 @@ def test_worker_that_stays_away(fleet):
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_redis(fleet, moment):
     fleet.broker()
-    fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, moment)
     fleet.redis.kill()
     fleet.redis.start()
@@ -159,9 +159,9 @@ def test_redis(fleet, moment):
 
 def test_redis_away_until_the_job_is_through(fleet):
     fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     fence = fleet.get(job)["fence"]
     fleet.redis.kill()
@@ -177,8 +177,8 @@ def test_redis_away_until_the_job_is_through(fleet):
 def test_a_paused_worker_whose_lease_has_lapsed_changes_nothing(fleet):
     fleet.broker()
     first = fleet.worker(name="first")
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     lost = fleet.get(job)["fence"]
     first.signal(signal.SIGSTOP)
@@ -194,9 +194,9 @@ def test_a_paused_worker_whose_lease_has_lapsed_changes_nothing(fleet):
 
 def test_everything_at_once(fleet):
     broker = fleet.broker()
-    worker = fleet.worker()
-    wanted = right_picture(fleet, steps=STEPS)
-    job = fleet.submit(seed=77, steps=STEPS)
+    worker = fleet.worker(progress_ms=20)
+    wanted = right_picture(fleet)
+    job = fleet.submit(seed=77, **WORK)
     reach(fleet, job, "running")
     for program in (fleet.redis, broker, worker):
         program.kill()
@@ -208,7 +208,7 @@ def test_everything_at_once(fleet):
 
 def test_a_worker_killed_between_store_and_complete_does_not_render_again(fleet):
     broker = fleet.broker()
-    worker = fleet.worker()
+    worker = fleet.worker(progress_ms=20)
     job = fleet.submit(seed=5, steps=4, count=3)
     until(lambda: fleet.state(job) == "running", 30, "a start")
     broker.kill()

@@ -1,9 +1,11 @@
 """Jobs and programs that are asked to stop."""
 import signal
 
-from fleet import until
+from fleet import DEVICE, until
 
-LONG = 900
+SIZE = "64x64" if DEVICE == "ref" else "192x192"
+SHORT = {"steps": 150, "size": SIZE}  # about a second
+LONG = {"steps": 900, "size": SIZE}
 
 
 def running(fleet, job):
@@ -13,7 +15,7 @@ def running(fleet, job):
 def test_cancel_mid_denoise(fleet):
     fleet.broker()
     worker = fleet.worker()
-    job = fleet.submit(steps=LONG, seed=1)
+    job = fleet.submit(**LONG, seed=1)
     running(fleet, job)
     assert fleet.ask("cancel", job)["outcome"] == "signalled"
     fleet.wait(job, "cancelled")
@@ -26,10 +28,10 @@ def test_cancel_mid_denoise(fleet):
 def test_cancel_one_of_two_in_a_batch_leaves_the_other_as_it_was(fleet):
     fleet.broker()
     fleet.worker()
-    alone = fleet.wait(fleet.submit("a lake", steps=300, seed=3))
-    doomed = fleet.submit("a hill", steps=LONG, seed=4)
+    alone = fleet.wait(fleet.submit("a lake", **SHORT, seed=3))
+    doomed = fleet.submit("a hill", **LONG, seed=4)
     running(fleet, doomed)
-    job = fleet.submit("a lake", steps=300, seed=3)
+    job = fleet.submit("a lake", **SHORT, seed=3)
     running(fleet, job)
     fleet.ask("cancel", doomed)
     fleet.wait(doomed, "cancelled")
@@ -39,7 +41,7 @@ def test_cancel_one_of_two_in_a_batch_leaves_the_other_as_it_was(fleet):
 def test_drain_finishes_what_it_can(fleet):
     fleet.broker()
     worker = fleet.worker(drain_seconds=60)
-    job = fleet.submit(steps=400, seed=1)
+    job = fleet.submit(**SHORT, seed=1)
     running(fleet, job)
     assert worker.stop() == 0
     record = fleet.get(job)
@@ -49,7 +51,7 @@ def test_drain_finishes_what_it_can(fleet):
 def test_drain_hands_back_what_it_cannot_finish(fleet):
     fleet.broker()
     worker = fleet.worker(drain_seconds=1)
-    job = fleet.submit(steps=LONG, seed=1)
+    job = fleet.submit(**LONG, seed=1)
     running(fleet, job)
     worker.signal(signal.SIGTERM)
     worker.wait_for("event=job_released")
@@ -62,7 +64,7 @@ def test_drain_hands_back_what_it_cannot_finish(fleet):
 def test_a_second_sigterm_hands_back_at_once(fleet):
     fleet.broker()
     worker = fleet.worker(drain_seconds=600)
-    job = fleet.submit(steps=LONG, seed=1)
+    job = fleet.submit(**LONG, seed=1)
     running(fleet, job)
     worker.signal(signal.SIGTERM)
     worker.wait_for("event=draining")
@@ -75,7 +77,7 @@ def test_a_second_sigterm_hands_back_at_once(fleet):
 def test_a_draining_worker_takes_nothing_new(fleet):
     fleet.broker()
     worker = fleet.worker(drain_seconds=600)
-    job = fleet.submit(steps=LONG, seed=1)
+    job = fleet.submit(**LONG, seed=1)
     running(fleet, job)
     worker.signal(signal.SIGTERM)
     worker.wait_for("event=draining")

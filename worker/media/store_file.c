@@ -28,7 +28,7 @@ static enum status folder_open(const struct store_settings *settings, void **out
   while (length > 1 && path[length - 1] == '/') {
     length--;
   }
-  memcpy(folder->path, path, length);
+  snprintf(folder->path, sizeof folder->path, "%.*s", (int)length, path);
   *out = folder;
   return OK;
 }

@@ -1,10 +1,10 @@
 /* attention.c - packing keys and values, and a block of queries walking over them. Part of every
  * level_*.c. */
 #include <math.h>
-#include <omp.h>
 
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/bodies/functions.h"
+#include "kernels/cpu/openmp.h"
 
 /* Packed keys: panels of 16 keys, then within [depth / g][16][g] with g = 2 for bf16, 1 for f32. */
 static char *packed_keys(const struct flash *f, int64_t pair) {

@@ -23,7 +23,7 @@ INLINE vec exp2_of(vec x) {
 }
 
 INLINE vec sigmoid_of(vec x) {
-  return inverse_of(1.0f + exp2_of(at_most(x * -1.44269504f, all(127))));
+  return 1.0f / (1.0f + exp2_of(at_most(x * -1.44269504f, all(127))));
 }
 
 /* A quotient of polynomials, to 3e-7 on the whole line (as in Eigen and XLA). */
@@ -42,7 +42,7 @@ INLINE vec erf_of(vec x) {
   q = fused(q, s, all(-1.68282697438203e-03f));
   q = fused(q, s, all(-7.37332916720468e-03f));
   q = fused(q, s, all(-1.42647390514189e-02f));
-  return x * p * inverse_of(q);
+  return x * p / q;
 }
 
 INLINE vec gelu_of(vec x) {

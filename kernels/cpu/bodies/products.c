@@ -110,7 +110,8 @@ INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const 
     }                                                                      \
   }
 PRODUCT_512(product_bf16, tile_bf16)
-PRODUCT_512(product_avx512, tile_f32)
+PRODUCT_512(product_f32, tile_f32)
+#define PRODUCT_BF16 product_bf16
 
 #else
 
@@ -141,17 +142,17 @@ INLINE void tile_f32(const struct product *p, int64_t row, int64_t panel, const 
   }
 }
 
+/* Without AVX2's registers a row at a time is best. */
 #if defined(__AVX2__)
-static void product_avx2(const struct product *p) {
-  for (int64_t panel = 0; panel < p->panels; panel++) {
-    STRIP(tile_f32, panel, 6, 1);
-  }
-}
+#define ROWS_MOST 6
 #else
-static void product_plain(const struct product *p) {
+#define ROWS_MOST 1
+#endif
+
+static void product_f32(const struct product *p) {
   for (int64_t panel = 0; panel < p->panels; panel++) {
-    STRIP(tile_f32, panel, 1, 1);
+    STRIP(tile_f32, panel, ROWS_MOST, 1);
   }
 }
-#endif
+#define PRODUCT_BF16 NULL
 #endif

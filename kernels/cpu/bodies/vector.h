@@ -58,11 +58,6 @@ INLINE vec at_least(vec a, vec least) {
   return _mm512_max_ps(least, a);
 } /* in this order NaN stays NaN */
 INLINE vec at_most(vec a, vec most) { return _mm512_min_ps(most, a); }
-/* 1 / x, an estimate and a step of Newton's: three times as fast as dividing, and as good. */
-INLINE vec inverse_of(vec x) {
-  vec r = _mm512_rcp14_ps(x);
-  return fused(r, _mm512_fnmadd_ps(x, r, all(1)), r);
-}
 INLINE float sum_of(vec v) { return _mm512_reduce_add_ps(v); }
 INLINE float largest_of(vec v) { return _mm512_reduce_max_ps(v); }
 #else
@@ -89,7 +84,6 @@ INLINE vec fused(vec a, vec b, vec c) { return a * b + c; }
 INLINE vec at_least(vec a, vec least) { return _mm_max_ps(least, a); }
 INLINE vec at_most(vec a, vec most) { return _mm_min_ps(most, a); }
 #endif
-INLINE vec inverse_of(vec x) { return 1.0f / x; }
 INLINE float sum_of(vec v) {
   float sum = 0;
   for (int i = 0; i < LANES; i++) {
