@@ -51,7 +51,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all check bench benches lint format demo clean tests unit fuzz fuzz-programs stories tsan packages-check
+.PHONY: all check bench benches lint format docs demo clean tests unit fuzz fuzz-programs stories tsan packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ UNIT := $(wildcard tests/unit/*/test_*.c)
 TESTS := $(UNIT:%.c=$(B)/%)
 define unit_test
 $(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(call libs,$(1))
-	$(CC) $(LDFLAGS) $$^ $(LDLIBS) -lcmocka -o $$@
+	$(CC) $(LDFLAGS) $$^ $$(LDLIBS) -lcmocka -o $$@
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)): | $(GENERATED_HEADERS)
 endef
 $(foreach r,$(ROOMS),$(eval $(call unit_test,$(r))))
@@ -144,6 +144,8 @@ lint: $(GENERATED_HEADERS)
 	$(PYTHON) tests/check/check.py
 	clang-format --dry-run -Werror $(FORMATTED)
 	@printf '%s\n' $(LINTED) | xargs -P 2 -n 4 tests/check/tidy $(CPPFLAGS)
+docs: all
+	$(PYTHON) tests/check/reference.py $(B)
 format:
 	clang-format -i $(FORMATTED)
 
@@ -155,6 +157,7 @@ check: packages-check
 	@$(MAKE) -s lint
 	@$(MAKE) -s -j$(JOBS) all tests
 	@$(MAKE) -s -j$(JOBS) VARIANT=asan all tests
+	@$(PYTHON) tests/check/reference.py $(B) --check
 	@$(MAKE) -s unit
 	@$(MAKE) -s VARIANT=asan unit
 	@$(MAKE) -s tsan

@@ -47,14 +47,15 @@ void children_open(struct children *children, const char *const *devices, size_t
  * safe. */
 struct launch {
   char *environment[ENVIRONMENT_MAX];
-  char fd[64], device[128], wait_policy[32];
+  char fd[64], device[128], spin_count[32];
   char *arguments[256];
   char command[32768];
 };
 
-/* OpenMP threads that spin while they wait lose whole time slices to any other load: beside two
- * busy processes on two cores a step took 50 times as long as with threads that sleep. */
-#define WAIT_POLICY "OMP_WAIT_POLICY"
+/* OpenMP threads that spin for long while they wait lose whole time slices to any other load:
+ * beside two busy processes on two cores a step took 50 times as long as with threads that soon
+ * sleep. libgomp reads it before main, so only a parent can set it. */
+#define SPIN_COUNT "GOMP_SPINCOUNT"
 
 static bool inherited(const char *variable) {
   return strncmp(variable, "AWS_", 4) != 0 &&
@@ -89,11 +90,11 @@ static enum status prepare(struct launch *launch, const char *device, int fd) {
   }
   snprintf(launch->fd, sizeof launch->fd, ENVIRONMENT_FD "=%d", fd);
   snprintf(launch->device, sizeof launch->device, ENVIRONMENT_DEVICE "=%s", device);
-  snprintf(launch->wait_policy, sizeof launch->wait_policy, WAIT_POLICY "=passive");
+  snprintf(launch->spin_count, sizeof launch->spin_count, SPIN_COUNT "=1000");
   launch->environment[count++] = launch->fd;
   launch->environment[count++] = launch->device;
-  if (getenv(WAIT_POLICY) == NULL) {
-    launch->environment[count] = launch->wait_policy;
+  if (getenv(SPIN_COUNT) == NULL && getenv("OMP_WAIT_POLICY") == NULL) {
+    launch->environment[count] = launch->spin_count;
   }
   return read_arguments(launch);
 }

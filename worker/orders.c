@@ -142,6 +142,7 @@ static void on_orders(struct worker *worker, const struct order *order) {
     hello_again(worker);
     return;
   }
+  worker->claim_stale = worker->claim_stale || orders->claim_again;
   for (size_t i = 0; i < orders->n_cancel; i++) {
     struct held *held = held_find_id(&worker->held, orders->cancel[i]);
     if (held != NULL) {

@@ -190,6 +190,12 @@ def check_tables(code):
             report(script, 1, f"{name} is called by nobody")
 
 
+def check_readme():
+    client = pathlib.Path("deploy/python_client.py").read_text().rstrip()
+    if client not in pathlib.Path("README.md").read_text():
+        report("README.md", 1, "the Python client is not deploy/python_client.py, which the tests run")
+
+
 def check_folders():
     folders = {path.parent for path in sources(".c")}
     for folder in sorted(folders):
@@ -214,6 +220,7 @@ def main():
         if path.suffix == ".h":
             check_guard(path, text)
     check_tables(code)
+    check_readme()
     check_folders()
     for line in findings:
         print(line)

@@ -1,0 +1,64 @@
+"""The demo model shows what the prompt says: measured by plain pixel statistics on captions held out of training.
+
+models/judge.py measures; models/heldout.jsonl holds 60 captions whose combinations of attributes no training picture had.
+AGREEMENT is what the model in the tree has reached; it only ever goes up. The aim is 0.90 over all, 0.97 for time, ground
+and weather.
+"""
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "models"), str(ROOT / "tests" / "flow")]
+import fleet as fleets  # noqa: E402
+import judge  # noqa: E402
+
+AGREEMENT = {"all": 0.50, "time": 0.60, "ground": 0.60, "weather": 0.50}
+HELD_OUT = [json.loads(line) for line in (ROOT / "models" / "heldout.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def studio():
+    """A fleet with the demo model; gives develop(captions, settings) -> pictures."""
+    made = fleets.Fleet()
+    made.models = ROOT / "models" / "models.conf"
+    made.broker()
+    made.worker(threads=0, slots=16, batch_rows=16)
+
+    def develop(captions, **settings):
+        jobs = [made.submit(caption, seed=100 + i, **settings) for i, caption in enumerate(captions)]
+        records = [made.wait(job, seconds=600) for job in jobs]
+        paths = [record["images"][0]["url"].removeprefix("file://") for record in records]
+        return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+    yield develop
+    made.stop()
+    made.clean()
+
+
+@pytest.fixture(scope="module")
+def pictures(studio):
+    return studio([entry["caption"] for entry in HELD_OUT])
+
+
+@pytest.mark.parametrize("attribute", AGREEMENT)
+def test_agreement(pictures, attribute):
+    tally = judge.judge(HELD_OUT, pictures)
+    right, asked = tally.get(attribute, (judge.share(tally), 1))
+    print({name: round(r / n, 2) for name, (r, n) in tally.items()}, "all", round(judge.share(tally), 3))
+    assert right / asked >= AGREEMENT[attribute]
+
+
+def test_guidance_raises_agreement(studio, pictures):
+    unguided = studio([entry["caption"] for entry in HELD_OUT], guidance=1)
+    assert judge.share(judge.judge(HELD_OUT, pictures)) > judge.share(judge.judge(HELD_OUT, unguided))
+
+
+def test_a_negative_prompt_removes_its_object(studio):
+    captions = ["a mountain landscape with a lake and a boat"] * 16
+    with_boat = sum(judge.measure(picture)["boat"] for picture in studio(captions))
+    without = sum(judge.measure(picture)["boat"] for picture in studio(captions, negative="a boat"))
+    assert without < with_boat
