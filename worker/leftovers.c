@@ -32,12 +32,32 @@ static enum status read_complete(struct held *held, const struct spool_leftover 
   return OK;
 }
 
+/* "complete" only says that the engine was through: the last pictures may not have reached the
+ * disk. */
+static enum status all_pictures_there(const struct worker *worker, const struct held *held) {
+  struct attempt attempt = {held->id, held->fence};
+  for (uint32_t i = 0; i < held->images; i++) {
+    if (!spool_has_picture(worker->options->spool, attempt, i)) {
+      return fail(UNAVAILABLE, "picture %u is not there", i);
+    }
+  }
+  return OK;
+}
+
+/* Worth nothing: the job runs again anyway. */
+static void give_up(const struct worker *worker, const struct spool_leftover *leftover) {
+  log_warning("leftover_dropped", "job=%s reason=%s", leftover->id, fail_reason());
+  if (spool_drop(worker->options->spool, (struct attempt){leftover->id, leftover->fence}) != OK) {
+    log_warning("not_dropped", "job=%s reason=%s", leftover->id, fail_reason());
+  }
+}
+
 static void each(void *context, const struct spool_leftover *leftover) {
   struct worker *worker = context;
   struct held *held = held_take(&worker->held, leftover->assign.data, leftover->assign.length);
-  bool fine = held != NULL && strcmp(held->id, leftover->id) == 0 && held->fence == leftover->fence;
-  if (!fine || read_complete(held, leftover) != OK) {
-    log_warning("leftover_unreadable", "job=%s reason=%s", leftover->id, fail_reason());
+  bool same = held != NULL && strcmp(held->id, leftover->id) == 0 && held->fence == leftover->fence;
+  if (!same || read_complete(held, leftover) != OK || all_pictures_there(worker, held) != OK) {
+    give_up(worker, leftover);
     if (held != NULL) {
       held_drop(held);
     }

@@ -73,8 +73,11 @@ static enum status every_device_has_a_model(const struct options *options,
 
 /* A store that refuses is known before the first job; one that is away may come back. */
 static enum status check_store(const struct store_settings *settings, bool *away) {
+  enum { CHECK_MS = 5000 }; /* jobs of an earlier life may be waiting, and their leases are short */
+  struct store_settings quick = *settings;
+  quick.transfer_ms = CHECK_MS;
   struct store *store = NULL;
-  TRY(store_open(settings, &store));
+  TRY(store_open(&quick, &store));
   enum status status = store_check(store);
   store_close(&store);
   *away = status == UNAVAILABLE;

@@ -174,6 +174,8 @@ static void on_picture(struct worker *worker, struct held *held, struct media_ta
     }
     store_failed(&worker->store, clock_ms());
     worker->store.refused = worker->store.refused || refused;
+  } else if (task->kind == MEDIA_STORE) {
+    worker->store.asking = false; /* it could not even be read: the store has not been asked */
   }
   if (!wanted) {
     held->picture[task->index].state = task->status == OK ? PICTURE_STORED : PICTURE_WAITING;

@@ -213,7 +213,7 @@ def test_a_worker_killed_between_store_and_complete_does_not_render_again(fleet)
     until(lambda: fleet.state(job) == "running", 30, "a start")
     broker.kill()
     spool = fleet.folder / f"spool-{worker.name}"
-    until(lambda: list(spool.glob("*/complete")), 60, "a job that the engine is through with")
+    until(lambda: list(spool.glob("*/complete")) and len(list(spool.glob("*/*.png"))) == 3, 60, "a finished job")
     time.sleep(0.1)  # let the pictures be stored, or not: both must do
     worker.kill()
     broker.start()
@@ -221,3 +221,20 @@ def test_a_worker_killed_between_store_and_complete_does_not_render_again(fleet)
     record = fleet.wait(job)
     assert record["crashes"] == 0 and len(record["images"]) == 3
     assert worker.metric("images_generated_total") == 0
+
+
+def test_a_spool_that_lost_a_picture_is_worth_nothing(fleet):
+    broker = fleet.broker()
+    worker = fleet.worker()
+    job = fleet.submit(seed=5, steps=4, count=2)
+    until(lambda: fleet.state(job) == "running", 30, "a start")
+    broker.kill()
+    spool = fleet.folder / f"spool-{worker.name}"
+    until(lambda: list(spool.glob("*/complete")) and len(list(spool.glob("*/*.png"))) == 2, 60, "a finished job")
+    worker.kill()
+    next(spool.glob("*/1.png")).unlink()
+    broker.start()
+    worker.start()
+    record = fleet.wait(job)
+    assert record["crashes"] == 1 and len(record["images"]) == 2
+    assert "event=leftover_dropped" in worker.log()

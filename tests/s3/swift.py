@@ -163,7 +163,15 @@ class Swift:
             return answer.read()
 
     def make_bucket(self, name=BUCKET):
-        self.swift("PUT", f"/{name}")
+        """Waits for the servers behind the proxy, which may be the last to come up."""
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return self.swift("PUT", f"/{name}")
+            except urllib.error.HTTPError as refusal:
+                if refusal.code < 500 or time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
 
     def names(self, bucket=BUCKET):
         return self.swift("GET", f"/{bucket}").decode().split()

@@ -60,7 +60,8 @@ def test_a_worker_that_dies_while_it_is_away_hands_in_later(fleet, swift):
     worker = start(fleet, swift)
     swift.stop_proxy()
     job = fleet.submit(steps=2, seed=1)
-    until(lambda: list((fleet.folder / f"spool-{worker.name}").glob("*/complete")), 60, "a sealed job")
+    until(lambda: spooled(fleet, worker) and list((fleet.folder / f"spool-{worker.name}").glob("*/complete")), 60,
+          "a finished job in the spool")
     worker.kill()
     worker.start(wait=False)  # at once: the lease of a lost connection is short
     worker.wait_for("event=leftover")

@@ -114,6 +114,13 @@ enum status spool_read_picture(const char *folder, struct attempt attempt, uint3
   return bytes_read_file(out, path);
 }
 
+bool spool_has_picture(const char *folder, struct attempt attempt, uint32_t index) {
+  char name[32];
+  picture_name(index, name);
+  char path[FILE_PATH_MAX];
+  return attempt_file(folder, attempt, name, path) == OK && file_exists(path);
+}
+
 enum status spool_drop(const char *folder, struct attempt attempt) {
   char path[FILE_PATH_MAX];
   TRY(attempt_folder(folder, attempt, path));

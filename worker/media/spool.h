@@ -9,6 +9,7 @@
 #ifndef DARKROOM_WORKER_MEDIA_SPOOL_H
 #define DARKROOM_WORKER_MEDIA_SPOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,7 @@ enum status spool_write_picture(const char *folder, struct attempt attempt, uint
                                 const void *data, size_t bytes);
 enum status spool_read_picture(const char *folder, struct attempt attempt, uint32_t index,
                                struct bytes *out);
+bool spool_has_picture(const char *folder, struct attempt attempt, uint32_t index);
 enum status spool_write_complete(const char *folder, struct attempt attempt, const void *data,
                                  size_t bytes);
 /* Removes all of an attempt; not there is fine. */
