@@ -110,7 +110,8 @@ def train(rank, a):
         unet.load_state_dict(state["unet"])
         text.load_state_dict(state["text"])
         ema.load(state["ema"])
-        opt.load_state_dict(state["opt"])
+        if "opt" in state:
+            opt.load_state_dict(state["opt"])
     torch.manual_seed(a.seed * 1000003 + step * 17 + rank)
     bars, clock, losses = alphas_cumprod().to(a.device), Clock(a.minutes), []
     half = torch.autocast(a.device, torch.bfloat16, enabled=not a.f32)

@@ -67,6 +67,7 @@ struct held {
   struct picture *picture; /* images of them */
   uint32_t media_out;      /* tasks with media */
   bool finished;           /* the engine said so, or the spool */
+  bool sealed;             /* and the spool has been told */
   Darkroom__V1__Timings timings;
   int64_t last_pixels_ms;
   struct offer offer;

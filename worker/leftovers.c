@@ -64,7 +64,7 @@ static void each(void *context, const struct spool_leftover *leftover) {
     return;
   }
   held->state = HELD_STORING;
-  held->leftover = held->finished = true;
+  held->leftover = held->finished = held->sealed = true;
   held->received = held->images;
   held->step = held->steps = held->job->steps * held->images;
   for (uint32_t i = 0; i < held->images; i++) {

@@ -66,7 +66,21 @@ void picture_received(struct worker *worker, struct held *held, uint32_t index, 
   send(worker, held, task);
 }
 
+/* A seal that was there before the last picture would vouch for one that is not. */
+static bool may_seal(const struct held *held) {
+  bool going_well = held->state == HELD_STORING || held->offer.verb == WIRE_COMPLETE;
+  bool ready = held->finished && !held->sealed && going_well;
+  for (uint32_t i = 0; i < held->images; i++) {
+    ready = ready && held->picture[i].state != PICTURE_BUSY;
+  }
+  return ready;
+}
+
 void picture_seal(struct worker *worker, struct held *held) {
+  if (!may_seal(held)) {
+    return;
+  }
+  held->sealed = true;
   Darkroom__V1__Complete message = DARKROOM__V1__COMPLETE__INIT;
   message.worker = (char *)worker->options->name;
   message.has_generation = message.has_fence = 1;
@@ -218,6 +232,7 @@ static void on_task(struct worker *worker, struct media_task *task) {
     log_warning("not_sealed", "job=%s reason=%s", task->id, task->reason);
   } else if (task->kind != MEDIA_SEAL) {
     on_picture(worker, held, task);
+    picture_seal(worker, held);
   }
   job_settle(worker, held);
 }

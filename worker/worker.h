@@ -106,7 +106,7 @@ int64_t pictures_due_ms(const struct worker *worker);
 /* A finished picture goes to the media threads. */
 void picture_received(struct worker *worker, struct held *held, uint32_t index, uint32_t width,
                       uint32_t height, struct bytes *rgb);
-/* The engine is through with it: the spool shall know. */
+/* Once the engine is through with it and every picture has been spooled, the spool shall know. */
 void picture_seal(struct worker *worker, struct held *held);
 size_t pictures_unstored(const struct worker *worker);
 
