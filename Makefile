@@ -131,7 +131,7 @@ fuzz:
 
 # stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
 PYTHON := /usr/bin/python3
-STORIES ?= tests/broker tests/flow tests/faults tests/model
+STORIES ?= tests/broker tests/flow tests/faults tests/s3 tests/model
 stories: all
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 

@@ -69,6 +69,7 @@ def write(out, work, parts):
         tensors = {k: v.detach().half().contiguous() for k, v in module.state_dict().items() if not k.endswith("position_ids")}
         assert all(torch.isfinite(v).all() for v in tensors.values()), f"{name}: a weight does not fit fp16"
         save_file(tensors, folder / f"{file}.safetensors.part", metadata={"format": "pt"})
+        (folder / f"{file}.safetensors.part").chmod(0o644)
         (folder / f"{file}.safetensors.part").replace(folder / f"{file}.safetensors")
     (out / "tokenizer").mkdir(exist_ok=True)
     for file in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):

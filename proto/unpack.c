@@ -23,6 +23,8 @@
 
 enum wire_type { TYPE_VARINT = 0, TYPE_FIXED64 = 1, TYPE_BYTES = 2, TYPE_FIXED32 = 5 };
 
+#define FIELD_NUMBER_MAX ((UINT64_C(1) << 29) - 1) /* protobuf's own */
+
 struct cursor {
   const uint8_t *at;
   const uint8_t *end;
@@ -95,7 +97,9 @@ static enum status scan(const ProtobufCMessageDescriptor *type, struct cursor cu
   while (cursor.at < cursor.end) {
     uint64_t tag = 0;
     uint64_t bytes = 0;
-    bool whole = varint_read(&cursor, &tag);
+    /* protobuf-c keeps an unknown field of number 0 when its tag is padded, and cannot read it back
+     * once it has packed it: a stored job that no worker could open */
+    bool whole = varint_read(&cursor, &tag) && tag >> 3 >= 1 && tag >> 3 <= FIELD_NUMBER_MAX;
     switch (tag & 7) {
       case TYPE_VARINT:
         whole = whole && varint_read(&cursor, &bytes);

@@ -209,7 +209,7 @@ def test_everything_at_once(fleet):
 def test_a_worker_killed_between_store_and_complete_does_not_render_again(fleet):
     broker = fleet.broker()
     worker = fleet.worker(progress_ms=20)
-    job = fleet.submit(seed=5, steps=4, count=3)
+    job = fleet.submit(seed=5, count=3, **WORK)
     until(lambda: fleet.state(job) == "running", 30, "a start")
     broker.kill()
     spool = fleet.folder / f"spool-{worker.name}"
@@ -226,7 +226,7 @@ def test_a_worker_killed_between_store_and_complete_does_not_render_again(fleet)
 def test_a_spool_that_lost_a_picture_is_worth_nothing(fleet):
     broker = fleet.broker()
     worker = fleet.worker()
-    job = fleet.submit(seed=5, steps=4, count=2)
+    job = fleet.submit(seed=5, count=2, **WORK)
     until(lambda: fleet.state(job) == "running", 30, "a start")
     broker.kill()
     spool = fleet.folder / f"spool-{worker.name}"

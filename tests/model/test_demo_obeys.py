@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "models"), str(ROOT / "tests" / "flow")]
 import fleet as fleets  # noqa: E402
 import judge  # noqa: E402
 
-AGREEMENT = {"all": 0.66, "time": 0.97, "ground": 0.90, "weather": 0.65}
+AGREEMENT = {"all": 0.68, "time": 0.97, "ground": 0.90, "weather": 0.68}
 HELD_OUT = [json.loads(line) for line in (ROOT / "models" / "heldout.jsonl").read_text().splitlines()]
 
 
@@ -58,9 +58,9 @@ def test_guidance_raises_agreement(studio, pictures):
 
 
 def test_a_negative_prompt_removes_its_object(studio):
-    """Nothing is said of boats, so some pictures have one; with the boat as negative prompt fewer do."""
-    captions = ["a mountain landscape with a lake in summer"] * 24
-    by_chance = sum(judge.measure(picture)["boat"] for picture in studio(captions))
-    without = sum(judge.measure(picture)["boat"] for picture in studio(captions, negative="a lake with a sailboat"))
-    print("boats", by_chance, "with the negative prompt", without)
+    """Nothing is said of a lake, so some pictures have one; with the lake as negative prompt fewer do."""
+    captions = ["a landscape with mountains"] * 32
+    by_chance = sum(judge.measure(picture)["lake"] for picture in studio(captions))
+    without = sum(judge.measure(picture)["lake"] for picture in studio(captions, negative="a lake"))
+    print("lakes", by_chance, "with the negative prompt", without)
     assert without < by_chance
