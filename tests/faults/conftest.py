@@ -10,13 +10,5 @@ import fleet as fleets  # noqa: E402
 
 @pytest.fixture
 def fleet():
-    made = fleets.Fleet()
-    try:
+    with fleets.working_fleet() as made:
         yield made
-        audit = made.redis.audit() if made.redis.process.poll() is None else []
-        codes = made.stop()
-        assert audit == []
-        assert all(code in (0, -9) for code in codes), [worker.log(whole=True) for worker in made.workers]
-    finally:
-        made.stop()
-        made.clean()

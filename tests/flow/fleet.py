@@ -2,6 +2,7 @@
 
 Everything lives in a temporary folder, on unix sockets and free ports, and is stopped by the story that started it.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -197,3 +198,18 @@ class Fleet:
 
     def clean(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def working_fleet():
+    """A fleet for one story: afterwards the queue's books must balance and every worker must have left in order."""
+    made = Fleet()
+    try:
+        yield made
+        audit = made.redis.audit() if made.redis.process.poll() is None else []
+        codes = made.stop()
+        assert audit == []
+        assert all(code in (0, -9) for code in codes), [worker.log(whole=True) for worker in made.workers]
+    finally:
+        made.stop()
+        made.clean()
