@@ -26,6 +26,7 @@ FIELD = {"spring": ("a flowering meadow", "a meadow with pink flowers", "a sprin
          "autumn": ("golden fields", "a golden meadow", "an autumn field"),
          "winter": ("a snowy field", "snow-covered ground", "a white snowy plain")}
 NUMBER = {1: ("a", "one", "a single"), 2: ("two", "two", "a pair of"), 3: ("three",)}
+USUAL_SIDE = {"house_side": "left", "body_side": "right"}     # what a caption means that names no side
 STYLE = ("flat art of ", "an illustration of ", "a picture of ", "a painting of ", "a view of ", "a poster of ")
 
 
@@ -56,12 +57,15 @@ class Phrases:
         self.state(field)
         return self.rng.choice(table[self.s[field]])
 
-    def side(self, field, p=0.4):
-        """' on the left' and the like, sometimes."""
-        if not chance(self.rng, p):
+    def side(self, field):
+        """' on the left' and the like: seldom for the usual side, always for another.
+
+        Were the side a free choice wherever it is not named, a small model would draw both.
+        """
+        side = self.s[field]
+        if side == USUAL_SIDE[field] and not chance(self.rng, 0.25):
             return ""
         self.state(field)
-        side = self.s[field]
         return self.rng.choice((" in the middle", " in the center") if side == "center" else (f" on the {side}", f" on the {side} side"))
 
     def mountains(self):
@@ -152,7 +156,7 @@ class Phrases:
     def setting(self):
         """Time, season and weather phrases that are stated."""
         s, out = self.s, []
-        if s["weather"] != "clear" and self.say(0.94) or s["weather"] == "clear" and chance(self.rng, 0.15):
+        if s["weather"] != "clear" and self.say(0.97) or s["weather"] == "clear" and chance(self.rng, 0.15):
             out.append(self.one(WEATHER, "weather"))
         if self.say(0.85 if s["season"] in ("winter", "autumn") else 0.55) and "season" not in self.stated:
             out.append(self.one(SEASON, "season"))

@@ -62,7 +62,7 @@ def main():
         write_heldout(HERE / "heldout.jsonl")
     work = Path(a.work)
     work.mkdir(parents=True, exist_ok=True)
-    banned = frozenset(key(s) for s in heldout_scenes())
+    banned = frozenset(key(json.loads(line)["scene"]) for line in open(HERE / "heldout.jsonl"))
     pixels = np.lib.format.open_memmap(work / "pixels.npy.part", "w+", np.uint8, (a.count, a.size, a.size, 3))
     boxes = np.zeros((a.count, BOXES, 4), np.float32)
     with open(work / "scenes.jsonl", "w") as f, Pool(a.procs) as pool:

@@ -32,18 +32,40 @@ def pick_body(rng, time, weather):
     return "moon" if time == "night" else "sun"
 
 
+def tree_places(count, free):
+    """The slots where `count` trees stand: from the outside in.
+
+    As with house and boat, the caption then decides where things are. Were it left to chance, a small model would have to learn
+    to keep count over every combination of slots, and draw two of a kind in all the places where one may be until it has.
+    """
+    return sorted([slot for slot in (0, 3, 1, 2) if slot in free][:count])
+
+
+def boat_place(scene):
+    """The inner slot that is farther from the house."""
+    return 1 if scene["house_side"] == "right" else 2
+
+
+def drawable(scene):
+    """Whether house, boat and trees of a scene stand where place_objects may put them."""
+    return scene["boat_slot"] in (-1, boat_place(scene)) and scene["tree_slots"] == tree_places(scene["trees"], free_slots(scene))
+
+
+def free_slots(scene):
+    """The slots that house and boat leave free."""
+    house = {"left": 0, "right": SLOTS - 1}.get(scene["house_side"]) if scene["house"] != "none" else None
+    return [slot for slot in range(SLOTS) if slot not in (house, scene["boat_slot"])]
+
+
 def place_objects(rng, scene):
     """Give house, boat and trees a foreground slot each, so that none hides another."""
-    free = list(range(SLOTS))
     scene["house_side"] = rng.choice(("left", "right")) if scene["house"] != "none" else "none"
-    if scene["house"] != "none":
-        free.remove(0 if scene["house_side"] == "left" else SLOTS - 1)
     scene["boat_slot"] = -1
     if scene["boat"]:
-        scene["boat_slot"] = rng.choice([s for s in free if s in (1, 2)])
-        free.remove(scene["boat_slot"])
+        scene["boat_slot"] = boat_place(scene)
+    free = free_slots(scene)
     scene["trees"] = min(scene["trees"], len(free))
-    scene["tree_slots"] = sorted(rng.sample(free, scene["trees"]))
+    scene["tree_slots"] = tree_places(scene["trees"], free)
 
 
 def draw_scene(rng):

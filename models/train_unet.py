@@ -5,7 +5,8 @@
 
 v-prediction with a soft min-SNR weight, min(SNR + 1, 5) / (SNR + 1) (plain min-SNR all but ignores the noisiest
 steps, where the caption decides what the picture shows), stratified timesteps, AdamW (betas 0.9, 0.99), EMA, 10% of captions
-dropped. Captions are made anew for every sample, so the wording never repeats.
+dropped. Captions are made anew for every sample, so the wording never repeats. A linear reader keeps the text encoder able to
+tell what a caption states (words.py).
 """
 import argparse
 import json
@@ -22,6 +23,8 @@ from transformers import CLIPTokenizer
 from captions import caption
 from nets import Clock, Ema, alphas_cumprod, load_checkpoint, make_text, make_unet, save_atomic
 from ranks import add_options, any_rank, average_gradients, launch, setup
+from scene import drawable
+from words import Reader, labels
 
 
 def options():
@@ -33,6 +36,7 @@ def options():
     a.add_argument("--warmup", type=int, default=150)
     a.add_argument("--drop", type=float, default=0.1, help="share of captions replaced by the empty one")
     a.add_argument("--ema", type=float, default=0.999)
+    a.add_argument("--words", type=float, default=0.1, help="weight of the loss of words.py beside the U-Net's")
     a.add_argument("--f32", action="store_true", help="no bf16 autocast")
     return a.parse_args()
 
@@ -50,8 +54,14 @@ class Samples:
         self.refresh()
 
     def refresh(self):
-        """Looks again at which blocks of 1000 are encoded."""
-        self.blocks = sorted(int(p.name) for p in (self.work / "encoded").iterdir())
+        """Looks again at which blocks of 1000 are encoded. Pools by number of trees and weather: what is rare is drawn as often."""
+        blocks = sorted(int(p.name) for p in (self.work / "encoded").iterdir())
+        pools = {}
+        for i in (block * 1000 + k for block in blocks for k in range(1000)):
+            if drawable(self.scenes[i]):
+                pools.setdefault((self.scenes[i]["trees"], self.scenes[i]["weather"]), []).append(i)
+        self.pictures = sum(map(len, pools.values()))
+        self.pools = [pool for (_, weather), pool in pools.items() for _ in range(2 if weather == "clear" else 1)]
 
     def tokens(self, text):
         """77 ids, padded with the end token; words are looked up once."""
@@ -63,18 +73,20 @@ class Samples:
         return ids[:76] + [self.tokenizer.eos_token_id] * max(1, 77 - len(ids))
 
     def batch(self, count):
-        """Scaled latents and token ids."""
-        rows, ids = [], []
+        """Scaled latents, token ids, and the labels of what the captions state."""
+        rows, ids, wanted = [], [], []
         for _ in range(count):
-            i = self.blocks[self.rng.integers(len(self.blocks))] * 1000 + self.rng.integers(1000)
+            pool = self.pools[self.rng.integers(len(self.pools))]
+            i = pool[self.rng.integers(len(pool))]
             rows.append(self.latents[i])
-            text = "" if self.words.random() < self.drop else caption(self.scenes[i], self.words)[0]
+            text, stated = ("", {}) if self.words.random() < self.drop else caption(self.scenes[i], self.words)
             ids.append(self.tokens(text))
-        return torch.from_numpy(np.stack(rows).astype(np.float32)) * self.scale, torch.tensor(ids)
+            wanted.append(labels(stated))
+        return torch.from_numpy(np.stack(rows).astype(np.float32)) * self.scale, torch.tensor(ids), torch.tensor(wanted)
 
 
 def v_loss(unet, text, x0, ids, bars, half):
-    """Mean of min(SNR + 1, 5) / (SNR + 1) times the squared error of v."""
+    """Mean of min(SNR + 1, 5) / (SNR + 1) times the squared error of v; and the text encoder's states."""
     n = len(x0)
     t = ((torch.randperm(n, device=x0.device) + torch.rand(n, device=x0.device)) / n * 1000).long().clamp(0, 999)
     bar = bars[t].view(-1, 1, 1, 1)
@@ -84,12 +96,12 @@ def v_loss(unet, text, x0, ids, bars, half):
         said = text(ids).last_hidden_state
         out = unet(noisy, t, said).sample
     snr = bar / (1 - bar)
-    return (torch.clamp(snr + 1, max=5) / (snr + 1) * (out.float() - v) ** 2).mean()
+    return (torch.clamp(snr + 1, max=5) / (snr + 1) * (out.float() - v) ** 2).mean(), said
 
 
-def save(path, unet, text, ema, opt, step, seen):
-    save_atomic({"unet": unet.state_dict(), "text": text.state_dict(), "ema": ema.state(), "opt": opt.state_dict(),
-                 "step": step, "seen": seen}, path)
+def save(path, unet, text, reader, ema, opt, step, seen):
+    save_atomic({"unet": unet.state_dict(), "text": text.state_dict(), "reader": reader.state_dict(), "ema": ema.state(),
+                 "opt": opt.state_dict(), "step": step, "seen": seen}, path)
 
 
 def train(rank, a):
@@ -103,40 +115,49 @@ def train(rank, a):
         unet.set_attn_processor(AttnProcessor())
         text.set_attn_implementation("eager")
     both = torch.nn.ModuleList([unet, text])
+    reader = Reader(data.tokenizer, text.config.hidden_size).to(a.device)
     ema = Ema(both, a.ema)
     params = list(both.parameters())
     opt = torch.optim.AdamW(params, a.lr, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    reading = torch.optim.AdamW(reader.parameters(), 1e-3, betas=(0.9, 0.99), fused=True)
     if state:
         unet.load_state_dict(state["unet"])
         text.load_state_dict(state["text"])
         ema.load(state["ema"])
+        if "reader" in state:
+            reader.load_state_dict(state["reader"])
         if "opt" in state:
             opt.load_state_dict(state["opt"])
     torch.manual_seed(a.seed * 1000003 + step * 17 + rank)
-    bars, clock, losses = alphas_cumprod().to(a.device), Clock(a.minutes), []
+    bars, clock, losses, rights = alphas_cumprod().to(a.device), Clock(a.minutes), [], []
     half = torch.autocast(a.device, torch.bfloat16, enabled=not a.f32)
     while True:
         lr = a.lr_end + (a.lr - a.lr_end) * 0.5 * (1 + math.cos(math.pi * clock.fraction()))
         for g in opt.param_groups:
             g["lr"] = lr * min(1.0, (step + 1) / a.warmup)
-        x0, ids = (v.to(a.device) for v in data.batch(a.batch // a.ranks))
-        loss = v_loss(unet, text, x0, ids, bars, half)
-        loss.backward()
-        average_gradients(params, a.ranks)
+        x0, ids, wanted = (v.to(a.device) for v in data.batch(a.batch // a.ranks))
+        loss, said = v_loss(unet, text, x0, ids, bars, half)
+        unread, right = reader(said, ids, wanted)
+        (loss + a.words * unread).backward()
+        average_gradients([*params, *reader.parameters()], a.ranks)
         torch.nn.utils.clip_grad_norm_(params, 1.0)
-        opt.step()
-        opt.zero_grad()
+        for optimiser in (opt, reading):
+            optimiser.step()
+            optimiser.zero_grad()
         ema.update()
         step, seen = step + 1, seen + a.batch
         losses.append(loss.item())
+        rights.append(right)
         if clock.due("log"):
             data.refresh()
             if rank == 0:
-                print(f"step {step} seen {seen} loss {np.mean(losses):.4f} lr {lr:.2e} pictures {len(data.blocks) * 1000} min {clock.minutes():.1f}", flush=True)
+                print(f"step {step} seen {seen} loss {np.mean(losses):.4f} words {np.mean(rights):.3f} lr {lr:.2e} pictures {data.pictures} "
+                      f"min {clock.minutes():.1f}", flush=True)
             losses.clear()
+            rights.clear()
         last = any_rank(clock.up(), a.ranks)
         if rank == 0 and (last or clock.due("save")):
-            save(path, unet, text, ema, opt, step, seen)
+            save(path, unet, text, reader, ema, opt, step, seen)
         if last:
             return
 
