@@ -27,6 +27,7 @@ LDLIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lm -lpthread
 DIRS_base := base
 DIRS_monitoring := monitoring
 DIRS_proto := proto
+DIRS_s3 := s3
 DIRS_kernels := kernels kernels/ref kernels/cpu
 DIRS_sampler := worker/sampler
 DIRS_model := worker/model
@@ -35,20 +36,21 @@ DIRS_media := worker/media
 DIRS_worker := worker
 DIRS_broker := broker
 DIRS_cli := cli
-ROOMS := base monitoring proto kernels sampler model engine media worker broker cli
+ROOMS := base monitoring proto s3 kernels sampler model engine media worker broker cli
 
 # room: what it links with, itself first (the include check holds the same picture) -----------------------------------
 DEPS_base := base
 DEPS_monitoring := monitoring base
 DEPS_proto := proto base
+DEPS_s3 := s3 base
 DEPS_kernels := kernels base
 DEPS_sampler := sampler base
 DEPS_model := model kernels base
 DEPS_engine := engine model sampler kernels proto monitoring base
-DEPS_media := media proto monitoring base
-DEPS_worker := worker media engine model sampler kernels proto monitoring base
+DEPS_media := media s3 proto monitoring base
+DEPS_worker := worker media s3 engine model sampler kernels proto monitoring base
 DEPS_broker := broker proto monitoring base
-DEPS_cli := cli proto monitoring base
+DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
 .PHONY: all check bench benches lint format docs demo clean tests unit fuzz fuzz-programs stories tsan packages-check
@@ -72,30 +74,26 @@ $(B)/%.o: %.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(firstword $(subst /, ,$*))) -c $< -o $@
 CFLAGS_kernels := $(if $(filter release,$(VARIANT)),-O3 -fno-math-errno)
 
-# generated code -----------------------------------------------------------------------------------------------------
-GENERATED_HEADERS := $(B)/gen/proto/darkroom.pb-c.h $(B)/gen/worker/engine/pipe.pb-c.h $(B)/gen/broker/scripts.h
+# generated code: a room waits for the headers of the rooms it links with, and for no others --------------------------
+HEADERS_proto := $(B)/gen/proto/darkroom.pb-c.h
+HEADERS_engine := $(B)/gen/worker/engine/pipe.pb-c.h
+HEADERS_broker := $(B)/gen/broker/scripts.h
+headers = $(foreach d,$(DEPS_$(1)),$(HEADERS_$(d)))
+GENERATED_HEADERS := $(foreach r,$(ROOMS),$(HEADERS_$(r)))
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(B)/gen
 	$(PROTOC_C) --c_out=$(B)/gen $<
-$(B)/gen/broker/scripts.c $(B)/gen/broker/scripts.h: broker/embed-scripts $(wildcard broker/lua/*.lua) \
+$(B)/gen/broker/scripts.c $(B)/gen/broker/scripts.h &: broker/embed-scripts $(wildcard broker/lua/*.lua) \
   broker/keys.h broker/terms.h base/limits.h
 	@mkdir -p $(@D)
 	broker/embed-scripts $(@D) broker/lua/*.lua
 $(B)/gen/%.o: $(B)/gen/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -c $< -o $@
 define generated_first
-$(patsubst %.c,$(B)/%.o,$(call sources,$(1))): | $(2)
+$(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(DIRS_$(1):%=$(B)/%/main.o) $(patsubst %.c,%.o,$(GEN_$(1))): \
+  | $(call headers,$(1))
 endef
-P := $(B)/gen/proto/darkroom.pb-c.h
-E := $(B)/gen/worker/engine/pipe.pb-c.h
-S := $(B)/gen/broker/scripts.h
-$(foreach r,proto media cli,$(eval $(call generated_first,$(r),$(P))))
-$(foreach r,engine worker,$(eval $(call generated_first,$(r),$(P) $(E))))
-$(eval $(call generated_first,broker,$(P) $(S)))
-$(B)/broker/main.o: | $(P) $(S)
-$(B)/worker/main.o: | $(P) $(E)
-$(B)/cli/main.o: | $(P)
-$(B)/gen/worker/engine/pipe.pb-c.o: | $(P)
+$(foreach r,$(ROOMS),$(eval $(call generated_first,$(r))))
 
 # programs -----------------------------------------------------------------------------------------------------------
 $(B)/darkroom-broker: $(B)/broker/main.o $(call libs,broker)
@@ -111,7 +109,7 @@ TESTS := $(UNIT:%.c=$(B)/%)
 define unit_test
 $(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(call libs,$(1))
 	$(CC) $(LDFLAGS) $$^ $$(LDLIBS) -lcmocka -o $$@
-$(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)): | $(GENERATED_HEADERS)
+$(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)): | $(call headers,$(1))
 endef
 $(foreach r,$(ROOMS),$(eval $(call unit_test,$(r))))
 tests: $(TESTS)
@@ -123,7 +121,7 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 15
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libmodel.a $(B)/kernels/tensor.o $(B)/libbase.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -Wl,--start-group $^ -Wl,--end-group $(LDLIBS) -o $@
-$(patsubst %,$(B)/tests/fuzz/fuzz_%.o,$(FUZZ)): | $(GENERATED_HEADERS)
+$(patsubst %,$(B)/tests/fuzz/fuzz_%.o,$(FUZZ)): | $(HEADERS_proto)
 fuzz-programs: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
 fuzz:
 	@$(MAKE) -s VARIANT=fuzz fuzz-programs
@@ -187,5 +185,7 @@ clean:
 	rm -rf build
 
 -include $(shell find build -name '*.d' 2>/dev/null)
-.SECONDARY:
+# Only what a chain of rules would delete. Everything here being secondary made make overlook an archive that another make
+# had just rebuilt.
+.SECONDARY: $(foreach r,$(ROOMS),$(GEN_$(r)))
 .DELETE_ON_ERROR:

@@ -232,11 +232,23 @@ static const char *variable(const char *name) {
   return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+/* The setting's variable: the program's own before the common one, so that programs that share an
+ * environment can still differ. */
+static const char *environment_value(const struct settings_program *about, const char *setting,
+                                     char name[SETTING_NAME_BYTES_MAX]) {
+  setting_environment_name(about->name, setting, name);
+  const char *value = variable(name);
+  if (value == NULL) {
+    setting_environment_name(SETTING_COMMON_PROGRAM, setting, name);
+    value = variable(name);
+  }
+  return value;
+}
+
 static enum status read_environment(struct loader *loader) {
   for (size_t i = 0; i < loader->about->count; i++) {
     char name[SETTING_NAME_BYTES_MAX];
-    setting_environment_name(&loader->about->table[i], name);
-    const char *value = variable(name);
+    const char *value = environment_value(loader->about, loader->about->table[i].name, name);
     if (value != NULL && loader->values[i].source < FROM_ENVIRONMENT) {
       loader->values[i] =
           (struct settings_value){value, FROM_ENVIRONMENT, keep(name, strlen(name))};
@@ -321,7 +333,7 @@ static enum status store_all(const struct loader *loader, void *out) {
     }
     if (value.text == NULL && row->required && in_use) {
       char name[SETTING_NAME_BYTES_MAX];
-      setting_environment_name(row, name);
+      setting_environment_name(SETTING_COMMON_PROGRAM, row->name, name);
       return fail_field(BAD_INPUT, row->name, "--%s (or %s) is required: %s", row->name, name,
                         row->help);
     }
@@ -361,8 +373,9 @@ enum status settings_load(const struct settings_program *about, int argc, char *
     return OK;
   }
   TRY(read_environment(&loader));
-  const char *path =
-      loader.own[OWN_CONFIG] != NULL ? loader.own[OWN_CONFIG] : variable("DARKROOM_CONFIG");
+  char name[SETTING_NAME_BYTES_MAX];
+  const char *path = loader.own[OWN_CONFIG] != NULL ? loader.own[OWN_CONFIG]
+                                                    : environment_value(about, "config", name);
   if (path != NULL) {
     TRY(read_file(&loader, path));
   }

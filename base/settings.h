@@ -2,7 +2,8 @@
  * --print-config.
  *
  * Precedence: flag > environment > file > default. A row named "lease-ms" is --lease-ms VALUE or
- * --lease-ms=VALUE, DARKROOM_LEASE_MS and the file line "lease-ms = VALUE". Flags the loader adds
+ * --lease-ms=VALUE, DARKROOM_LEASE_MS and the file line "lease-ms = VALUE"; a program named
+ * "darkroom-broker" reads DARKROOM_BROKER_LEASE_MS before DARKROOM_LEASE_MS. Flags the loader adds
  * itself: --config FILE (also DARKROOM_CONFIG), --help or -h, --version, --print-config. Values
  * outlive the call (they are kept until exit).
  */

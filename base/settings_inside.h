@@ -19,8 +19,11 @@ struct settings_value {
 /* The row's limit in words: "an integer within 1..1000", "one of logfmt|json". */
 void setting_limit(const struct setting *row, char limit[SETTING_LIMIT_BYTES_MAX]);
 
-/* "DARKROOM_LEASE_MS" for "lease-ms". */
-void setting_environment_name(const struct setting *row, char name[SETTING_NAME_BYTES_MAX]);
+/* "DARKROOM_LEASE_MS" for "lease-ms" of the program "darkroom", the name that all programs read;
+ * "DARKROOM_BROKER_LEASE_MS" of "darkroom-broker". */
+#define SETTING_COMMON_PROGRAM "darkroom"
+void setting_environment_name(const char *program, const char *setting,
+                              char name[SETTING_NAME_BYTES_MAX]);
 
 /* Checks value against the row and stores it in the row's field of *out. */
 enum status setting_store(const struct setting *row, const struct settings_value *value, void *out);

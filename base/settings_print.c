@@ -1,5 +1,6 @@
 /* settings_print.c - --help and --print-config, both wholly from the table. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/settings_inside.h"
 
@@ -10,7 +11,7 @@ static void print_row(const struct setting *row) {
   };
   char environment[SETTING_NAME_BYTES_MAX];
   char limit[SETTING_LIMIT_BYTES_MAX];
-  setting_environment_name(row, environment);
+  setting_environment_name(SETTING_COMMON_PROGRAM, row->name, environment);
   setting_limit(row, limit);
   if (row->letter != 0) {
     printf("  -%c, --%s%s\n", row->letter, row->name, words[row->type]);
@@ -29,10 +30,22 @@ static void print_row(const struct setting *row) {
   printf("%s]\n", environment);
 }
 
+/* Of a program that has variables of its own beside the common ones. */
+static void print_own_variables(const struct settings_program *about) {
+  char own[SETTING_NAME_BYTES_MAX];
+  char common[SETTING_NAME_BYTES_MAX];
+  setting_environment_name(about->name, "...", own);
+  setting_environment_name(SETTING_COMMON_PROGRAM, "...", common);
+  if (strcmp(own, common) != 0) {
+    printf("  Programs that share an environment differ by %s, which wins over %s\n", own, common);
+  }
+}
+
 void settings_print_help(const struct settings_program *about) {
   printf("%s %s - %s\n\nUsage: %s %s\n", about->name, about->version, about->summary, about->name,
          about->usage);
   printf("\nSettings (flag > environment > file > default):\n");
+  print_own_variables(about);
   for (size_t i = 0; i < about->count; i++) {
     if (setting_in_use(about, &about->table[i])) {
       print_row(&about->table[i]);

@@ -12,8 +12,9 @@ bool setting_in_use(const struct settings_program *about, const struct setting *
   return row->uses == 0 || (row->uses & about->use) != 0;
 }
 
-void setting_environment_name(const struct setting *row, char name[SETTING_NAME_BYTES_MAX]) {
-  int used = snprintf(name, SETTING_NAME_BYTES_MAX, "DARKROOM_%s", row->name);
+void setting_environment_name(const char *program, const char *setting,
+                              char name[SETTING_NAME_BYTES_MAX]) {
+  int used = snprintf(name, SETTING_NAME_BYTES_MAX, "%s_%s", program, setting);
   for (int i = 0; i < used && i < SETTING_NAME_BYTES_MAX - 1; i++) {
     name[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
   }

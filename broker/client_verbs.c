@@ -1,9 +1,11 @@
-/* client_verbs.c - watch get list cancel explain models status; submit has a file of its own. */
+/* client_verbs.c - watch get list cancel requeue bury explain models status; submit has a file of
+ * its own. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/version.h"
 #include "broker/explanation.h"
+#include "broker/upkeep.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
@@ -36,7 +38,10 @@ enum status watch_ask(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* Each id on its own: one that is unknown must not cost the others their watch. */
+/* The reply is read and the watcher entered without Redis in between, and events of this connection
+ * are only taken between turns: no change can fall between snapshot and watch.
+ *
+ * Each id on its own: one that is unknown must not cost the others their watch. */
 static enum status watch_one(struct turn *turn, struct request *request, const char *id,
                              size_t call) {
   Darkroom__V1__JobStatus *status = NULL;
@@ -187,6 +192,56 @@ enum status cancel_answer(struct turn *turn, struct request *request) {
   }
   turn_send(turn, &request->peer, WIRE_CANCELLED, &answer.base);
   return OK;
+}
+
+/* ---- requeue, bury: an operator's word on a quarantined job ---------------------------------- */
+
+enum status requeue_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Requeue *requeue = (const Darkroom__V1__Requeue *)request->message;
+  TRY(verb_check_id(request, "id", requeue->id));
+  request->call = queue_requeue(turn->redis, requeue->id, verb_tenant(request));
+  return OK;
+}
+
+enum status bury_ask(struct turn *turn, struct request *request) {
+  const Darkroom__V1__Bury *bury = (const Darkroom__V1__Bury *)request->message;
+  TRY(verb_check_id(request, "id", bury->id));
+  request->call = queue_bury(turn->redis, bury->id, verb_tenant(request));
+  return OK;
+}
+
+/* The log line is the trace of what an operator decided. A job that was quarantined has been
+ * counted as such and is not counted again. */
+static enum status review_answer(struct turn *turn, struct request *request, const char *id,
+                                 const char *event) {
+  Darkroom__V1__Reviewed answer = DARKROOM__V1__REVIEWED__INIT;
+  enum review review = REVIEW_NOT_FOUND;
+  TRY(queue_review_reply(turn->redis, request->call, &review, &answer.state));
+  if (review == REVIEW_NOT_FOUND) {
+    return not_found(request, id);
+  }
+  if (review == REVIEW_LATE) {
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_TERMINAL, "id", NULL,
+                  "the deadline of %s has passed: it would only expire, and can be buried", id);
+  }
+  answer.id = (char *)id;
+  answer.has_moved = answer.has_state = true;
+  answer.moved = review == REVIEW_DONE;
+  if (answer.moved) {
+    log_event(event, "job=%s by=operator", id);
+  }
+  turn_send(turn, &request->peer, WIRE_REVIEWED, &answer.base);
+  return OK;
+}
+
+enum status requeue_answer(struct turn *turn, struct request *request) {
+  return review_answer(turn, request, ((const Darkroom__V1__Requeue *)request->message)->id,
+                       "job_requeued");
+}
+
+enum status bury_answer(struct turn *turn, struct request *request) {
+  return review_answer(turn, request, ((const Darkroom__V1__Bury *)request->message)->id,
+                       "job_buried");
 }
 
 /* ---- explain --------------------------------------------------------------------------------- */

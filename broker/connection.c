@@ -105,6 +105,7 @@ enum status redis_url_parse(const char *text, struct redis_url *out) {
                     "the Redis URL must begin with unix:// or redis:// (there is no TLS)");
 }
 
+/* Ahead of all else, without waiting for the answers: the caller counts them off as they come. */
 static enum status append_login(struct connection *connection, const struct redis_url *url,
                                 size_t *replies) {
   *replies = 0;
@@ -180,6 +181,7 @@ bool connection_wants_write(const struct connection *connection) {
   return connection->context != NULL && connection->writing;
 }
 
+/* Whoever wrote into it must take everything unanswered as unknown. */
 static enum status lost(struct connection *connection) {
   const char *why = connection->context->errstr;
   enum status status = fail(UNAVAILABLE, "the connection to Redis is lost: %s", why);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "broker/terms.h"
+#include "broker/upkeep.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
@@ -67,8 +68,9 @@ static enum status stats_ask(struct turn *turn, struct request *request) {
   return OK;
 }
 
+/* Every state is set, also to 0: a gauge that is not set again keeps what it was. */
 static void count_workers(struct turn *turn, const redisReply *fleet) {
-  static const char *const states[] = {"ready", "draining", "gone"};
+  static const char *const states[] = {"ready", "draining", "silent", "gone"};
   Darkroom__V1__WorkerInfo **workers = NULL;
   size_t count = 0;
   if (fleet_workers(fleet, turn->arena, &workers, &count) != OK) {
@@ -105,6 +107,8 @@ const struct verb errand_stats = {"stats", stats_ask, stats_answer};
 
 /* ---- offers ---------------------------------------------------------------------------------- */
 
+/* The subject is the worker's name and not its row, which another answer of the same round may drop
+ * (a BYE, a push that did not go out). */
 static enum status offer_ask(struct turn *turn, struct request *request) {
   const struct waiter *waiter = waiting_worker(turn->waiting, request->subject);
   if (waiter == NULL) {
@@ -120,7 +124,9 @@ static enum status offer_ask(struct turn *turn, struct request *request) {
         waiter->credit[i].max_side != 0 ? waiter->credit[i].max_side : JOB_SIDE_PIXELS_MAX;
     list[i] = &credits[i];
   }
-  request->call = queue_claim(turn->redis, waiter->name, waiter->generation, list, waiter->credits);
+  struct claim claim = {waiter->name, waiter->generation, turn->name, waiter->fresh,
+                        list,         waiter->credits};
+  request->call = queue_claim(turn->redis, &claim);
   return OK;
 }
 
@@ -163,23 +169,19 @@ static void give_back(struct turn *turn, const struct waiter *waiter,
   }
 }
 
-static enum status offer_answer(struct turn *turn, struct request *request) {
-  struct waiter *waiter = waiting_worker(turn->waiting, request->subject);
-  struct assigned *jobs = arena_take(turn->arena, SCRIPT_LOOP_MAX * sizeof *jobs);
-  bool live = false;
-  size_t count = 0;
-  if (waiter == NULL || jobs == NULL) {
-    return fail(UNAVAILABLE, "the worker has gone"); /* what it was given lapses */
-  }
-  TRY(queue_claim_reply(turn->redis, request->call, &live, jobs, &count));
-  if (!live) {
-    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_STALE, "generation", NULL,
-           "the generation is unknown: say HELLO");
-    (void)wire_send_refusal(turn->router, &waiter->peer.address, waiter->peer.correlation,
-                            &request->why);
-    waiting_drop(turn->waiting, waiter);
-    return OK;
-  }
+/* Its generation is closed: HELLO comes first. */
+static void refuse_claim(struct turn *turn, struct request *request, struct waiter *waiter) {
+  refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_STALE, "generation", NULL,
+         "the generation is unknown: say HELLO");
+  (void)wire_send_refusal(turn->router, &waiter->peer.address, waiter->peer.correlation,
+                          &request->why);
+  waiting_drop(turn->waiting, waiter);
+}
+
+/* Sends what was given, in order. After the first that cannot be sent the rest goes back: the
+ * worker's socket is full or gone. */
+static void push_all(struct turn *turn, struct waiter *waiter, const struct assigned *jobs,
+                     size_t count) {
   bool reachable = true;
   for (size_t i = 0; i < count; i++) {
     reachable = reachable && push(turn, waiter, &jobs[i]);
@@ -193,6 +195,26 @@ static enum status offer_answer(struct turn *turn, struct request *request) {
   if (!reachable) {
     log_warning("worker_unreachable", "worker=%s", waiter->name);
     waiting_drop(turn->waiting, waiter);
+  }
+}
+
+static enum status offer_answer(struct turn *turn, struct request *request) {
+  struct waiter *waiter = waiting_worker(turn->waiting, request->subject);
+  struct assigned *jobs = arena_take(turn->arena, SCRIPT_LOOP_MAX * sizeof *jobs);
+  enum claim_outcome outcome = CLAIM_STALE;
+  size_t count = 0;
+  if (waiter == NULL || jobs == NULL) {
+    return fail(UNAVAILABLE, "the worker has gone"); /* what it was given lapses */
+  }
+  TRY(queue_claim_reply(turn->redis, request->call, &outcome, jobs, &count));
+  waiter->fresh = false;
+  if (outcome == CLAIM_STALE) {
+    refuse_claim(turn, request, waiter);
+  } else if (outcome == CLAIM_WITHHELD) {
+    log_event("credits_dropped", "worker=%s", waiter->name);
+    waiting_withhold(turn->waiting, waiter);
+  } else {
+    push_all(turn, waiter, jobs, count);
   }
   return OK;
 }
@@ -212,6 +234,8 @@ static enum status release_lease_answer(struct turn *turn, struct request *reque
 
 const struct verb errand_release = {"release", release_lease_ask, release_lease_answer};
 
+/* The script compares this broker's name with where the worker was heard last: one that has moved
+ * on to another broker before its old connection closed keeps its leases whole. */
 static enum status gone_ask(struct turn *turn, struct request *request) {
   const struct lease *lease = request->subject;
   request->call = queue_gone(turn->redis, lease->worker, lease->generation, turn->name);

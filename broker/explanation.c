@@ -66,6 +66,10 @@ static void say_history(struct story *story) {
     say(story, "earlier attempts: %llu failed, %llu lost with their worker, %llu handed back",
         (unsigned long long)fails, (unsigned long long)crashes, (unsigned long long)handoffs);
   }
+  if (number(story, "requeues") > 0) {
+    say(story, "an operator has requeued it from quarantine (%llu so far)",
+        (unsigned long long)number(story, "requeues"));
+  }
   if (text(story, "error_text")[0] != '\0') {
     say(story, "last error: %s", text(story, "error_text"));
   }
@@ -86,6 +90,9 @@ static void say_cancel(struct story *story) {
 
 /* ---- by state -------------------------------------------------------------------------------- */
 
+/* The first of these that holds is the reason: nobody, nobody large enough, nobody free; else it is
+ * only a matter of a worker asking. Live means ready: one that drains or has fallen silent takes
+ * nothing. */
 static void say_workers(struct story *story) {
   uint64_t workers = number(story, "workers"), slots = number(story, "slots"),
            held = number(story, "held");
@@ -151,6 +158,13 @@ static void say_delayed(struct story *story) {
   say_history(story);
 }
 
+static void say_quarantined(struct story *story) {
+  say(story, "it has crashed its workers too often and is tried no more");
+  say(story, "an operator can requeue or bury it for %.1f h; then it counts as failed",
+      seconds_until(story, "quarantine") / 3600);
+  say_history(story);
+}
+
 static void say_ended(struct story *story) {
   say(story, "it has ended: %s", job_state_name(story->out->state));
   if (story->out->state != DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED) {
@@ -158,6 +172,8 @@ static void say_ended(struct story *story) {
   }
 }
 
+/* By state; a state of the contract without a row would be a hole that explanation_write falls
+ * into, so each has one. */
 static void (*const tellers[])(struct story *story) = {
     [DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED] = say_queued,
     [DARKROOM__V1__JOB_STATE__JOB_STATE_ASSIGNED] = say_assigned,
@@ -167,7 +183,7 @@ static void (*const tellers[])(struct story *story) = {
     [DARKROOM__V1__JOB_STATE__JOB_STATE_FAILED] = say_ended,
     [DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED] = say_ended,
     [DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED] = say_ended,
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = say_ended,
+    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = say_quarantined,
 };
 
 enum status explanation_write(struct turn *turn, const redisReply *facts,

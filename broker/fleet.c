@@ -77,6 +77,8 @@ static void count_worker(struct fleet *fleet, const Darkroom__V1__Hello *hello) 
   }
 }
 
+/* On failure the fleet is what was read so far: submits for models that are missing are answered as
+ * unknown or away until the next reading, two seconds later at most. */
 enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct arena *arena) {
   const redisReply *models = reply->element[1], *workers = reply->element[2];
   fleet->count = 0;

@@ -62,6 +62,8 @@ static const struct question {
 };
 enum { QUESTIONS = sizeof questions / sizeof questions[0] };
 
+/* All at once: one round trip, and the replies are told apart by their order. Loading the scripts
+ * on every connection makes NOSCRIPT rare, and nothing relies on its never coming. */
 enum status greeting_ask(struct greeting *greeting, struct connection *connection, size_t login) {
   *greeting = (struct greeting){.login = login};
   for (size_t i = 0; i < QUESTIONS; i++) {
@@ -89,6 +91,7 @@ bool greeting_done(const struct greeting *greeting) {
   return greeting->login == 0 && greeting->taken == QUESTIONS + SCRIPTS_COUNT;
 }
 
+/* What breaks a promise is refused, what cannot be seen is only warned of. */
 enum status greeting_judge(const struct greeting *greeting, bool allow_unsafe) {
   if (greeting->run[0] == '\0') {
     return fail(UNAVAILABLE, "Redis does not tell its run_id");

@@ -32,13 +32,15 @@
 #define KEY_HELD "held:"      /* <worker> set: the jobs it has a lease on */
 #define KEY_DELAYED "delayed" /* zset: DELAYED jobs by the time they are due */
 #define KEY_DEADLINES "deadlines"    /* zset: QUEUED and DELAYED jobs that have a deadline, by it */
-#define KEY_ENDED "ended"            /* zset: terminal jobs by the time they ended */
+#define KEY_ENDED "ended"            /* zset: jobs ended for ever by the time they ended */
+#define KEY_QUARANTINE "quarantine"  /* zset: QUARANTINED jobs by the time they count as FAILED */
 #define KEY_WORKERS "workers"        /* zset: worker names by the time they were last heard */
 #define KEY_WORKERS_OF "workers_of:" /* <model> set: workers that have it */
 
 /* bookkeeping */
 #define KEY_SERVICE "service" /* hash: <level>:<tenant> -> virtual start; <level> -> its now */
-#define KEY_COUNT "count"     /* hash: <STATE> -> ever ended so; depth:<class> -> QUEUED now */
+#define KEY_COUNT "count"     /* hash: <STATE> -> jobs that ended so, ever; less those taken out */
+                              /* of quarantine; depth:<class> -> QUEUED now */
 
 /* channel */
 #define KEY_EVENTS "events" /* what happened, for the watchers of every broker, and WAKE */

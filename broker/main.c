@@ -15,12 +15,13 @@
 #include "base/version.h"
 #include "broker/record.h"
 #include "broker/turn.h"
+#include "broker/upkeep.h"
 #include "monitoring/health.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "proto/wire.h"
 
-enum { EXIT_SETTINGS = 2, EXIT_REDIS = 3, WAIT_MS_MAX = 100, LISTEN_MAX = 8, MONITOR_FD_ITEMS = 2 };
+enum { EXIT_SETTINGS = 2, EXIT_REDIS = 3, WAIT_MS_MAX = 100, MONITOR_FD_ITEMS = 2 };
 
 struct broker_settings {
   const char *listen, *redis, *prefix, *admin;
@@ -113,6 +114,8 @@ static struct readiness {
   char why[HEALTH_REASON_BYTES_MAX];
 } readiness = {.lock = PTHREAD_MUTEX_INITIALIZER, .why = "starting"};
 
+/* SIGTERM: the present turn is finished, so everything that was taken is answered; what still waits
+ * in the socket is not, and its peers ask the next broker. Nothing has to be handed over. */
 static volatile sig_atomic_t leaving;
 
 static void on_signal(int number) {
@@ -183,6 +186,8 @@ struct sockets {
   void *context, *router, *monitor;
 };
 
+/* The monitor is how the broker learns that a connection has closed: ROUTER itself does not say. It
+ * must be connected before bind, or the first peers could come and go unseen. */
 static enum status sockets_open(const struct broker_settings *settings, struct sockets *out) {
   *out = (struct sockets){.context = zmq_ctx_new()};
   if (out->context == NULL || (out->router = zmq_socket(out->context, ZMQ_ROUTER)) == NULL) {
@@ -255,7 +260,8 @@ static enum status serve(struct turn *turn, const struct sockets *sockets, struc
   return OK;
 }
 
-/* Waits for Redis, asks for the audit, prints it. *mismatches is how many lines there were. */
+/* Without a turn: nothing is swept, so that what is found was there. Waits for Redis, asks for the
+ * audit, prints it. *mismatches is how many lines there were. */
 static enum status audit(struct redis *redis, size_t *mismatches) {
   int64_t deadline = clock_ms() + 2 * REDIS_WAIT_MS;
   while (!redis_up(redis) && !redis_refused(redis) && clock_ms() < deadline) {
@@ -276,6 +282,8 @@ static enum status audit(struct redis *redis, size_t *mismatches) {
   return OK;
 }
 
+/* Listens before Redis is reached: until then every request is answered UNAVAILABLE, which a peer
+ * can tell from a broker that is not there. */
 static enum status run_broker(const struct broker_settings *settings, struct redis *redis) {
   struct sockets sockets = {0};
   struct health *health = NULL;

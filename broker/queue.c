@@ -5,10 +5,11 @@
 
 #include "base/limits.h"
 #include "broker/terms.h"
+#include "broker/upkeep.h"
 
 _Static_assert(CODE_WORKER_LOST == DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST,
                "the scripts store the contract's number");
-_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 3 + 5 * SCRIPT_LOOP_MAX,
+_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 4 + 5 * SCRIPT_LOOP_MAX,
                "a beat of the most jobs fits in a call");
 
 enum { COST_PIXELS = 64 };
@@ -26,6 +27,8 @@ static uint32_t job_side(const Darkroom__V1__Job *job) {
   return job->width > job->height ? job->width : job->height;
 }
 
+/* The job goes along packed, as it was checked: scripts decide by the few fields in front of it and
+ * never look inside, so that a new field of the contract is no change of a script. */
 size_t queue_submit(struct redis *redis, const struct submission *submission) {
   const Darkroom__V1__Job *job = submission->job;
   redis_begin(redis, SCRIPT_SUBMIT);
@@ -61,6 +64,14 @@ size_t queue_cancel(struct redis *redis, const char *id, const char *tenant) {
   return ask_of_job(redis, SCRIPT_CANCEL, id, tenant);
 }
 
+size_t queue_requeue(struct redis *redis, const char *id, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_REQUEUE, id, tenant);
+}
+
+size_t queue_bury(struct redis *redis, const char *id, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_BURY, id, tenant);
+}
+
 size_t queue_explain(struct redis *redis, const char *id, const char *tenant) {
   return ask_of_job(redis, SCRIPT_EXPLAIN, id, tenant);
 }
@@ -75,6 +86,7 @@ size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char 
   return redis_end(redis);
 }
 
+/* The bytes are copied into the call, so the arena gets its memory back at once. */
 static void put_packed(struct redis *redis, const ProtobufCMessage *message, struct arena *arena) {
   struct arena_mark mark = arena_mark(arena);
   size_t bytes = protobuf_c_message_get_packed_size(message);
@@ -98,6 +110,8 @@ size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const 
   return redis_end(redis);
 }
 
+/* What every word of a worker begins with: scripts compare the generation before anything else, so
+ * a daemon that was started again has silenced its former self. */
 static void begin_of_worker(struct redis *redis, enum script script, const char *worker,
                             uint64_t generation) {
   redis_begin(redis, script);
@@ -105,17 +119,20 @@ static void begin_of_worker(struct redis *redis, enum script script, const char 
   redis_number(redis, generation);
 }
 
-size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation,
-                   const Darkroom__V1__Credit *const *credit, size_t count) {
-  begin_of_worker(redis, SCRIPT_CLAIM, worker, generation);
-  for (size_t i = 0; i < count; i++) {
-    redis_text(redis, credit[i]->model);
-    redis_number(redis, credit[i]->jobs);
-    redis_number(redis, credit[i]->max_side);
+size_t queue_claim(struct redis *redis, const struct claim *claim) {
+  begin_of_worker(redis, SCRIPT_CLAIM, claim->worker, claim->generation);
+  redis_text(redis, claim->via);
+  redis_number(redis, claim->fresh ? 1 : 0);
+  for (size_t i = 0; i < claim->count; i++) {
+    redis_text(redis, claim->credit[i]->model);
+    redis_number(redis, claim->credit[i]->jobs);
+    redis_number(redis, claim->credit[i]->max_side);
   }
   return redis_end(redis);
 }
 
+/* And every word about a job: the whole of (worker, generation, id, fence) is compared there,
+ * equal; the broker judges none of it, so that a broker that knows less can let nothing through. */
 static void begin_of_lease(struct redis *redis, enum script script, const struct lease *lease) {
   begin_of_worker(redis, script, lease->worker, lease->generation);
   redis_text(redis, lease->id);
@@ -179,6 +196,7 @@ size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const cha
                   struct arena *arena) {
   begin_of_worker(redis, SCRIPT_BEAT, beat->worker, beat->generation);
   redis_text(redis, via);
+  redis_number(redis, beat->has_draining && beat->draining ? 1 : 0);
   for (size_t i = 0; i < beat->n_progress; i++) {
     const Darkroom__V1__Progress *progress = beat->progress[i];
     redis_text(redis, progress->id);

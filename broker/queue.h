@@ -1,6 +1,7 @@
 /* queue.h - the queue's transitions: a function appends the script call, another reads its reply
  * after the flush.
  *
+ * Here is what clients and workers ask for; what the broker asks of its own accord is in upkeep.h.
  * What each script does, guards and returns is said at its head in lua/. Readers return UNAVAILABLE
  * when Redis gave no answer (the outcome is then unknown: repeat the call) and BROKEN when the
  * answer is not what the script returns. Texts and messages read from replies are in the arena or
@@ -67,6 +68,13 @@ size_t queue_cancel(struct redis *redis, const char *id, const char *tenant);
 enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found,
                                Darkroom__V1__CancelOutcome *outcome, Darkroom__V1__JobState *state);
 
+/* From quarantine, by an operator. Both are answered alike. */
+enum review { REVIEW_DONE, REVIEW_ALREADY, REVIEW_LATE, REVIEW_NOT_FOUND };
+size_t queue_requeue(struct redis *redis, const char *id, const char *tenant);
+size_t queue_bury(struct redis *redis, const char *id, const char *tenant);
+enum status queue_review_reply(const struct redis *redis, size_t call, enum review *out,
+                               Darkroom__V1__JobState *state);
+
 /* The facts as {name value...}; no elements: no such job. */
 size_t queue_explain(struct redis *redis, const char *id, const char *tenant);
 enum status queue_explain_reply(const struct redis *redis, size_t call, const redisReply **out);
@@ -78,16 +86,26 @@ size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const 
                    struct arena *arena);
 enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation);
 
-size_t queue_claim(struct redis *redis, const char *worker, uint64_t generation,
-                   const Darkroom__V1__Credit *const *credit, size_t count);
+/* The credits that a worker has said at a broker. */
+struct claim {
+  const char *worker;
+  uint64_t generation;
+  const char *via;
+  bool fresh; /* said since the last claim: then they also prove that it listens */
+  const Darkroom__V1__Credit *const *credit;
+  size_t count;
+};
+size_t queue_claim(struct redis *redis, const struct claim *claim);
+/* STALE: the generation is not the live one. WITHHELD: it is, and these credits do not count. */
+enum claim_outcome { CLAIM_GIVEN, CLAIM_WITHHELD, CLAIM_STALE };
 struct assigned {
   const char *id;
   uint64_t fence, queued_us;
   const uint8_t *job; /* packed */
   size_t job_bytes;
 };
-/* *live false: the generation is not the live one. jobs has room for SCRIPT_LOOP_MAX. */
-enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live,
+/* jobs has room for SCRIPT_LOOP_MAX; there are some only when GIVEN. */
+enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim_outcome *outcome,
                               struct assigned *jobs, size_t *count);
 
 size_t queue_start(struct redis *redis, const struct lease *lease);
@@ -110,35 +128,9 @@ enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1
 
 size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via,
                   struct arena *arena);
-/* *live false: the generation is not the live one. Otherwise the orders, as texts of the beat. */
+/* The orders, as texts of the beat; only hello_again when the generation is not the live one. */
 enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat,
                              struct arena *arena, Darkroom__V1__Orders *out);
-
-/* ---- of the broker itself -------------------------------------------------------------------- */
-
-size_t queue_tick(struct redis *redis);
-size_t queue_sweep(struct redis *redis, uint64_t retention_ms);
-struct swept {
-  bool more;
-  uint64_t lapsed, cancelled, expired, quarantined;
-  const char *model[SCRIPT_LOOP_MAX]; /* with waiting jobs */
-  size_t models;
-};
-enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swept *out);
-
-size_t queue_fleet(struct redis *redis);
-enum status queue_fleet_reply(const struct redis *redis, size_t call, const redisReply **out);
-
-size_t queue_stats(struct redis *redis);
-struct stats {
-  uint64_t queued, assigned, running, delayed, succeeded, failed, cancelled, expired, quarantined,
-      oldest_wait_ms;
-  uint64_t depth[3]; /* QUEUED by class */
-};
-enum status queue_stats_reply(const struct redis *redis, size_t call, struct stats *out);
-
-size_t queue_audit(struct redis *redis);
-enum status queue_audit_reply(const struct redis *redis, size_t call, const redisReply **out);
 
 /* "QUEUED" <-> the enum, as scripts write it; 0 for a word that is no state. */
 const char *queue_state_word(Darkroom__V1__JobState state);

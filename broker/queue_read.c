@@ -4,6 +4,7 @@
 
 #include "broker/queue.h"
 #include "broker/record.h"
+#include "broker/upkeep.h"
 
 /* ---- words <-> numbers ----------------------------------------------------------------------- */
 
@@ -40,6 +41,8 @@ Darkroom__V1__JobState queue_state_parse(const char *word) {
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
+/* A script of ours that answers otherwise is a fault of ours (or of a Redis that is none): BROKEN,
+ * told to the peer as INTERNAL, and the broker goes on. */
 static enum status odd(const char *script) {
   fail(BROKEN, "the script %s returned something else", script);
   return BROKEN;
@@ -59,6 +62,8 @@ static enum status take_array(const struct redis *redis, size_t call, size_t cou
   return OK;
 }
 
+/* Lua gives integers or texts, as each script found handy; both are read. Fences are always texts:
+ * they are compared as such. */
 uint64_t reply_number(const redisReply *reply) {
   if (reply->type == REDIS_REPLY_INTEGER) {
     return reply->integer < 0 ? 0 : (uint64_t)reply->integer;
@@ -138,6 +143,24 @@ enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *fou
   return !*found || (*outcome != 0 && *state != 0) ? OK : odd("cancel");
 }
 
+enum status queue_review_reply(const struct redis *redis, size_t call, enum review *out,
+                               Darkroom__V1__JobState *state) {
+  static const char *const words[] = {[REVIEW_DONE] = "OK",
+                                      [REVIEW_ALREADY] = "ALREADY",
+                                      [REVIEW_LATE] = "LATE",
+                                      [REVIEW_NOT_FOUND] = "NOT_FOUND"};
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, 1, &reply));
+  size_t at = 0;
+  while (at < sizeof words / sizeof words[0] && strcmp(words[at], word_at(reply, 0)) != 0) {
+    at++;
+  }
+  *out = (enum review)at;
+  *state = queue_state_parse(word_at(reply, 1));
+  bool known = at == REVIEW_NOT_FOUND || (at < REVIEW_NOT_FOUND && *state != 0);
+  return known ? OK : odd("requeue or bury");
+}
+
 enum status queue_explain_reply(const struct redis *redis, size_t call, const redisReply **out) {
   TRY(take_array(redis, call, 0, out));
   return (*out)->elements % 2 == 0 ? OK : odd("explain");
@@ -154,12 +177,15 @@ enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *
   return *generation != 0 ? OK : odd("worker_hello");
 }
 
-enum status queue_claim_reply(const struct redis *redis, size_t call, bool *live,
+enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim_outcome *outcome,
                               struct assigned *jobs, size_t *count) {
   const redisReply *reply = NULL;
   *count = 0;
   TRY(take_array(redis, call, 1, &reply));
-  *live = strcmp(word_at(reply, 0), "OK") == 0;
+  const char *word = word_at(reply, 0);
+  *outcome = strcmp(word, "OK") == 0         ? CLAIM_GIVEN
+             : strcmp(word, "WITHHELD") == 0 ? CLAIM_WITHHELD
+                                             : CLAIM_STALE;
   for (size_t i = 1; i < reply->elements && i <= SCRIPT_LOOP_MAX; i++) {
     const redisReply *row = reply->element[i];
     if (row->type != REDIS_REPLY_ARRAY || row->elements != 4 || row->element[3]->str == NULL) {

@@ -92,7 +92,8 @@ TIME(started_us)
 TIME(finished_us)
 #undef TIME
 
-/* In the order of list's rows as far as those go. */
+/* In the order of list.lua's rows as far as those go (LISTED of them, behind id and born). Fields
+ * of the record that are not here are the scripts' own and are left out. */
 static const struct {
   const char *name;
   take_field take;

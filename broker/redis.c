@@ -24,6 +24,9 @@ enum {
   SHA_TEXT = 41,
 };
 
+/* AWAY waits for retry_ms. GREETING asks Redis what it is and loads the scripts. BOOTING runs
+ * boot.lua alone, because no other script may run on a new run of Redis before the fence has
+ * jumped. UP takes the turns' pipelines. Any failure leads back to AWAY. */
 enum stage { AWAY, GREETING, BOOTING, UP };
 
 /* One script call: where its arguments are in the buffer. */
@@ -247,6 +250,8 @@ static void take_event(struct redis *redis, const redisReply *reply) {
   }
 }
 
+/* Silence is what a healthy and a half-open connection have in common; a PING tells them apart.
+ * Every fresh subscription says that events may have been missed (text NULL). */
 static void serve_events(struct redis *redis) {
   int64_t now = clock_ms();
   if (redis->events.context == NULL) {
@@ -298,6 +303,8 @@ size_t redis_poll(const struct redis *redis, struct pollfd items[2]) {
 
 /* ---- the pipeline ---------------------------------------------------------------------------- */
 
+/* Half of the calls and a quarter of the bytes: what one message may add at most, and the errands
+ * that its answers make, fit into the rest. */
 bool redis_room(const struct redis *redis) {
   return redis->call_count < REDIS_CALLS_MAX / 2 &&
          redis->arguments.length < PIPELINE_BYTES_MAX / 4;
@@ -350,7 +357,10 @@ static bool wanted(const struct call *call) {
   return call->reply == NULL || forgotten(call->reply);
 }
 
-/* Puts the calls from `from` on that have no reply yet, or were not known, into the connection. */
+/* A call that was not known runs after those behind it in the pipeline that were: each is atomic,
+ * and a later one that found too little (an offer before its submit) is made again by the clock.
+ *
+ * Puts the calls from `from` on that have no reply yet, or were not known, into the connection. */
 static enum status append_calls(struct redis *redis, size_t from, bool with_source) {
   bytes_clear(&redis->out);
   for (size_t i = from; i < redis->call_count; i++) {
@@ -394,6 +404,9 @@ static enum status read_replies(struct redis *redis, size_t from) {
   return OK;
 }
 
+/* The second attempt sends sources instead of names, to those calls alone that Redis had forgotten.
+ * A connection that fails here is closed with replies outstanding: none of them may be taken for
+ * the answer to a later call. */
 void redis_flush(struct redis *redis) {
   size_t from = redis->flushed;
   redis->flushed = redis->call_count;

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "broker/upkeep.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
@@ -133,6 +134,8 @@ static enum status file_job(struct turn *turn, struct request *request) {
   return filing->job.id != NULL ? OK : make_id(turn, &filing->job.id);
 }
 
+/* Also a repeated submit comes here: only Redis knows whether the id is known, and a job completed
+ * anew is then thrown away by the script, which keeps the first one's seed. */
 static enum status store(struct turn *turn, struct request *request, struct filing *filing) {
   size_t bytes = protobuf_c_message_get_packed_size(&filing->job.base);
   uint8_t *packed = arena_take(turn->arena, bytes);
@@ -151,6 +154,9 @@ static enum status store(struct turn *turn, struct request *request, struct fili
   return OK;
 }
 
+/* A second round only when the model is not in the fleet as this broker knows it: then the fleet is
+ * read again first. The job is checked in the first round alone; the second sees the same filing.
+ */
 enum status submit_ask(struct turn *turn, struct request *request) {
   if (request->round == 0) {
     TRY(file_job(turn, request));

@@ -14,11 +14,12 @@
 #define CLOCK_STEP_MS_MAX 750 /* the most one tick adds, whatever the wall clock says */
 #define TICK_MS 500
 
-#define CLASSES 3           /* interactive, standard, bulk: levels 0, 1, 2 */
-#define AGEING_MS 60000     /* waiting this long moves a job up one level */
-#define CRASH_WORKERS_MAX 2 /* crashes on so many different workers quarantine a job */
-#define HANDOFFS_MAX 20     /* lapsed assignments after so many hand-backs are crashes */
-#define BACKOFF_MS 1000     /* the first retry after a fail, doubled by each further one, +-50% */
+#define CLASSES 3               /* interactive, standard, bulk: levels 0, 1, 2 */
+#define AGEING_MS 60000         /* waiting this long moves a job up one level */
+#define CRASH_WORKERS_MAX 2     /* crashes on so many different workers quarantine a job */
+#define HANDOFFS_MAX 20         /* lapsed assignments after so many hand-backs are crashes */
+#define QUARANTINE_MS 259200000 /* 72 h: how long an operator may requeue or bury; then FAILED */
+#define BACKOFF_MS 1000 /* the first retry after a fail, doubled by each further one, +-50% */
 
 #define FENCE_JUMP 1048576       /* at a new Redis run: a restored counter repeats no fence */
 #define WORKER_SILENT_MS 30000   /* no beat for so long: shown as gone */

@@ -112,7 +112,12 @@ static void worker_gone(void *context, const struct waiter *waiter) {
   }
 }
 
-/* Monitor events are two frames: event (u16) and value (u32; for DISCONNECTED the fd), then the
+/* The monitor's queue is read apart from the router's. A DISCONNECTED may overtake the last
+ * messages of its connection: they are then answered into the void, which MANDATORY makes an error
+ * that lets go of the peer. And a descriptor's number may be in use again already: the new
+ * connection then loses its entries, and makes them again by asking again.
+ *
+ * Monitor events are two frames: event (u16) and value (u32; for DISCONNECTED the fd), then the
  * endpoint. */
 static void take_closed(struct turn *turn) {
   uint8_t event[6];
@@ -142,7 +147,8 @@ static void refuse_unreadable(struct turn *turn, struct wire_message *message) {
   (void)wire_send_refusal(turn->router, &message->from, message->correlation, &message->why);
 }
 
-/* Makes a request of a message: its payload unpacked, its sender remembered. */
+/* Makes a request of a message: its payload unpacked, its sender remembered. A message that cannot
+ * be read costs its sender an ERROR and nobody else anything. */
 static void take_message(struct turn *turn, struct wire_message *message) {
   const struct verb *verb = verb_find(message->verb);
   ProtobufCMessage *payload = NULL;
@@ -203,7 +209,7 @@ static void take_errands(struct turn *turn) {
     turn->was_up = false;
     return;
   }
-  if (!turn->was_up) { /* whatever happened while Redis was away */
+  if (!turn->was_up) { /* whatever happened while Redis was away: its events are lost */
     turn->was_up = true;
     turn->fleet_due = true;
     waiting_wake_all(turn->waiting);
@@ -220,7 +226,7 @@ static void take_errands(struct turn *turn) {
     turn->stats_ms = now + STATS_MS;
     turn_errand(turn, &errand_stats, NULL);
   }
-  if (now >= turn->position_ms) {
+  if (now >= turn->position_ms) { /* rarer the more watch: a position is a courtesy */
     turn->position_ms =
         now + POSITION_MS * (int64_t)(1 + waiting_watchers(turn->waiting) / TURN_BURST_MAX);
     waiting_all_due(turn->waiting, true);
@@ -281,8 +287,8 @@ static void answer(struct turn *turn, struct request *request) {
   }
 }
 
-/* Asks from `from` on, flushes, answers; what is left for another round moves to the front of the
- * list. */
+/* Flushes and answers; what is left for another round moves to the front of the list: requests that
+ * must ask twice, and the errands that answers have added behind the `asked` ones. */
 static void run_round(struct turn *turn) {
   redis_flush(turn->redis);
   size_t asked = turn->count, kept = 0;
@@ -305,6 +311,16 @@ static void ask_from(struct turn *turn, size_t from) {
   }
 }
 
+/* The order is the correctness: closed connections first, so that nothing is claimed for a worker
+ * that has gone; the broker's own calls next, so that a burst of messages cannot crowd out the
+ * clock; messages; then the offers, behind the submits and beats of this turn in the same pipeline.
+ * Each call of a script is atomic by itself and nothing between two of them is, so no step may rest
+ * on what an earlier one has seen.
+ *
+ * Nothing of a turn outlives it: requests, messages and replies die with the next one's first two
+ * lines, and what is to be remembered (watchers, credits, the fleet) has been copied. An errand
+ * made in the last round is asked and never flushed; a job it would have handed back lapses
+ * instead. */
 enum status turn_run(struct turn *turn) {
   arena_drop(turn->arena);
   redis_forget(turn->redis);
@@ -327,6 +343,7 @@ enum status turn_run(struct turn *turn) {
   return status;
 }
 
+/* While Redis is away nothing is due and connecting goes on in small steps. */
 int64_t turn_wait_ms(const struct turn *turn) {
   if (!turn->was_up) {
     return AWAY_WAIT_MS;

@@ -4,6 +4,8 @@
 #include "monitoring/metrics.h"
 #include "proto/job.h"
 
+/* A row per message that peers send, at its number; what only brokers say has none. A verb of the
+ * contract whose halves are not written does not link. */
 #define VERB_CLIENT(name, number, payload) [number] = {name, payload##_ask, payload##_answer},
 #define VERB_WORKER(name, number, payload) VERB_CLIENT(name, number, payload)
 #define VERB_BROKER(name, number, payload)
@@ -32,6 +34,7 @@ const char *verb_tenant(const struct request *request) {
   return "default";
 }
 
+/* Each broker counts what happened through it; the sum over brokers is the fleet's. */
 void verb_count_ended(Darkroom__V1__JobState state, uint64_t jobs) {
   static const struct {
     Darkroom__V1__JobState state;

@@ -210,7 +210,8 @@ enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *cl
   waiter->generation = claim->generation;
   waiter->peer = *peer;
   waiter->credits = 0;
-  waiter->woken = false;
+  waiter->woken = waiter->withheld = false;
+  waiter->fresh = true;
   for (size_t i = 0; i < claim->n_credit && waiter->credits < WORKER_CREDITS_MAX; i++) {
     struct credit *credit = &waiter->credit[waiter->credits++];
     snprintf(credit->model, sizeof credit->model, "%s", claim->credit[i]->model);
@@ -231,6 +232,8 @@ static bool has_credit(const struct waiter *waiter, const char *model) {
   return false;
 }
 
+/* One job wakes one worker, the next one in turn: waking all would claim for all, and only the
+ * first would get anything. A wake that is lost is made up for by the sweep. */
 bool waiting_wake(struct waiting *waiting, const char *model) {
   for (size_t i = 0; i < waiting->workers; i++) {
     struct waiter *waiter = waiting->worker[(waiting->turn + i) % waiting->workers];
@@ -259,6 +262,16 @@ struct waiter *waiting_woken(struct waiting *waiting) {
   return NULL;
 }
 
+void waiting_withhold(struct waiting *waiting, struct waiter *waiter) {
+  size_t credits = waiter->credits;
+  waiter->credits = 0; /* first: so that it is not woken itself */
+  waiter->woken = false;
+  waiter->withheld = true;
+  for (size_t i = 0; i < credits; i++) {
+    (void)waiting_wake(waiting, waiter->credit[i].model);
+  }
+}
+
 void waiting_drop(struct waiting *waiting, struct waiter *waiter) {
   for (size_t i = 0; i < waiting->workers; i++) {
     if (waiting->worker[i] ==
@@ -272,6 +285,9 @@ void waiting_drop(struct waiting *waiting, struct waiter *waiter) {
   assert(false);
 }
 
+/* By descriptor, through all watches: connections close rarely, and an index by descriptor would
+ * have to be kept right on every watch. Each loop takes its next before the present one may be
+ * freed. */
 void waiting_closed(struct waiting *waiting, int fd,
                     void (*gone)(void *context, const struct waiter *waiter), void *context) {
   for (struct watch *watch = waiting->all, *next; watch != NULL; watch = next) {

@@ -56,7 +56,9 @@ struct waiter {
   struct peer peer;
   struct credit credit[WORKER_CREDITS_MAX];
   size_t credits;
-  bool woken; /* to be offered work in this turn */
+  bool woken;    /* to be offered work in this turn */
+  bool fresh;    /* its CLAIM has not been used for a claim yet */
+  bool withheld; /* its credits were dropped: it is to be told to say them again */
 };
 
 struct waiting;
@@ -95,6 +97,8 @@ bool waiting_wake(struct waiting *waiting, const char *model);
 void waiting_wake_all(struct waiting *waiting);
 /* The next woken worker, put to sleep again; NULL if none is left. */
 struct waiter *waiting_woken(struct waiting *waiting);
+/* Drops its credits and wakes others in its place; its connection is still watched. */
+void waiting_withhold(struct waiting *waiting, struct waiter *waiter);
 void waiting_drop(struct waiting *waiting, struct waiter *waiter);
 
 /* A connection has closed: its watchers are dropped, and gone() is called for each of its workers

@@ -144,7 +144,8 @@ static bool parse(const char *text, size_t bytes, struct news *news) {
   return true;
 }
 
-/* Sends the same event to every watcher who has not heard its version. */
+/* Sends the same event to every watcher who has not heard its version. Events come in the order of
+ * the record's changes, but a snapshot may have overtaken them: the version tells. */
 static void tell_all(struct turn *turn, struct watch *watch, const struct news *news,
                      Darkroom__V1__Event *event) {
   event->has_kind = event->has_version = event->has_state = true;
@@ -230,6 +231,8 @@ static void take_wake(struct turn *turn, const char *text, size_t bytes) {
   }
 }
 
+/* Called from redis_serve, between turns: nothing may be asked here, only noted for the next turn,
+ * or sent to watchers as it is. */
 void turn_event(void *context, const char *text, size_t bytes) {
   struct turn *turn = context;
   struct news news;

@@ -64,6 +64,8 @@ enum status bye_ask(struct turn *turn, struct request *request) {
   return OK;
 }
 
+/* The queue comes first, the credits after: had they been dropped without an answer from Redis, a
+ * BYE that did not happen would leave a worker that is offered nothing. */
 enum status bye_answer(struct turn *turn, struct request *request) {
   const Darkroom__V1__Bye *bye = (const Darkroom__V1__Bye *)request->message;
   Darkroom__V1__Ack answer = DARKROOM__V1__ACK__INIT;
@@ -82,6 +84,8 @@ enum status bye_answer(struct turn *turn, struct request *request) {
 
 /* ---- claim: the credits stay here, the offers follow in the same turn ------------------------ */
 
+/* No script is called: a CLAIM only says what may be pushed, and the offer at the end of the turn
+ * does the claiming. Its answer is the jobs, if and when there are any. */
 enum status claim_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Claim *claim = (const Darkroom__V1__Claim *)request->message;
   TRY(verb_check_id(request, "worker", claim->worker));
@@ -300,7 +304,7 @@ enum status beat_answer(struct turn *turn, struct request *request) {
   TRY(queue_beat_reply(turn->redis, request->call, beat, turn->arena, &answer));
   /* The address matters: after a reconnect pushes to the old one would come back undelivered. */
   const struct waiter *waiter = waiting_worker(turn->waiting, beat->worker);
-  bool held_here = waiter != NULL && waiter->generation == beat->generation &&
+  bool held_here = waiter != NULL && !waiter->withheld && waiter->generation == beat->generation &&
                    wire_address_equal(&waiter->peer.address, &request->peer.address);
   answer.has_claim_again = answer.claim_again = !answer.hello_again && !held_here;
   turn_send(turn, &request->peer, WIRE_ORDERS, &answer.base);

@@ -30,7 +30,7 @@ static enum status append_ending(const struct cli_verb *verb, struct bytes *text
   TRY(bytes_append_text(text, "Commands (darkroom COMMAND --help says more):\n"));
   for (size_t i = 0; cli_verb(i) != NULL; i++) {
     const struct cli_verb *row = cli_verb(i);
-    TRY(bytes_printf(text, "  %-9s %-7s %s\n", row->name,
+    TRY(bytes_printf(text, "  %-10s %-7s %s\n", row->name,
                      row->argument != NULL ? row->argument : "", row->summary));
   }
   TRY(bytes_append_text(text, "\nResults go to stdout, messages and progress to stderr.\n\n"));

@@ -8,13 +8,17 @@ static const struct exit_row rows[] = {
     {EXIT_CODE_OK, "done"},
     {EXIT_CODE_JOB, "the job ended without its images: failed, expired, cancelled, quarantined"},
     {EXIT_CODE_USAGE, "the command line or what it asks for is wrong; repeating it will not help"},
-    {EXIT_CODE_NOT_FETCHED, "made and stored, but not fetched to -o: the URLs are on stdout"},
+    {EXIT_CODE_NOT_FETCHED,
+     "made and stored, but not fetched to -o: gone, or of an unknown scheme"},
     {EXIT_CODE_NO_JOB, "there is no such job"},
     {EXIT_CODE_UNAVAILABLE, "no broker answers"},
     {EXIT_CODE_INTERNAL, "a fault of the program or of the fleet"},
     {EXIT_CODE_CANNOT_WRITE, "the output cannot be written"},
+    {EXIT_CODE_STORE_AWAY, "made and stored, but not fetched to -o: the store does not answer"},
     {EXIT_CODE_AGAIN, "not now: the queue cannot accept; the same command may succeed later"},
     {EXIT_CODE_PROTOCOL, "the broker speaks another version of the protocol"},
+    {EXIT_CODE_STORE_REFUSES,
+     "made and stored, but not fetched to -o: credentials (AWS_...) are missing or refused"},
     {EXIT_CODE_INTERRUPTED, "interrupted by Ctrl-C"},
 };
 

@@ -1,20 +1,18 @@
-/* fetch.c - copies of file: URLs; what lies elsewhere is named, not fetched. */
+/* fetch.c - from a source to -o: checked in memory, then written whole. */
 #include "cli/fetch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE_BYTES ((size_t)64 * 1024)
-#define DIGEST_BYTES 32
-#define FILE_SCHEME "file://"
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "cli/show.h"
+#include "cli/source.h"
 
 typedef Darkroom__V1__Image Image;
 
@@ -23,6 +21,7 @@ struct errand {
   const char *output;
   const char *id;
   FILE *paths; /* what was written is named here */
+  struct source source;
 };
 
 /* where to ------------------------------------------------------------------------------------ */
@@ -79,84 +78,14 @@ static enum status target_path(const char *output, const char *id, const Image *
   return bytes < PATH_MAX ? OK : fail(BAD_INPUT, "the output path is too long");
 }
 
-/* where from ---------------------------------------------------------------------------------- */
-
-static int hex_digit(char c) {
-  const char *digits = "0123456789abcdef";
-  const char *at = c != '\0' ? strchr(digits, c | 0x20) : NULL;
-  return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* The path of file:///a%20b or file://localhost/a; BAD_INPUT for any other URL. */
-static enum status url_path(const char *url, char *path) {
-  const char *at = url != NULL && strncmp(url, FILE_SCHEME, strlen(FILE_SCHEME)) == 0
-                       ? url + strlen(FILE_SCHEME)
-                       : "";
-  at += strncmp(at, "localhost/", 10) == 0 ? strlen("localhost") : 0;
-  size_t length = 0;
-  while (at[0] != '\0' && length < PATH_MAX - 1) {
-    bool escaped = at[0] == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0;
-    path[length++] = escaped ? (char)(hex_digit(at[1]) * 16 + hex_digit(at[2])) : at[0];
-    at += escaped ? 3 : 1;
-  }
-  path[length] = '\0';
-  return path[0] == '/' && at[0] == '\0' ? OK : fail(BAD_INPUT, "not a file: URL");
-}
-
-/* copying ------------------------------------------------------------------------------------- */
-
-static enum status write_all(int to, const char *data, size_t bytes) {
-  while (bytes > 0) {
-    ssize_t written = write(to, data, bytes);
-    if (written < 0 && errno != EINTR) {
-      return fail(EXHAUSTED, "cannot write: %s", strerror(errno));
-    }
-    data += written > 0 ? written : 0;
-    bytes -= written > 0 ? (size_t)written : 0;
-  }
-  return OK;
-}
-
-static void digest_text(const uint8_t *digest, char *text) {
-  for (int i = 0; i < DIGEST_BYTES; i++) {
-    snprintf(text + 2 * i, 3, "%02x", digest[i]);
-  }
-}
-
-static enum status copy_pieces(int from, int to, EVP_MD_CTX *hash, uint64_t *copied) {
-  char piece[PIECE_BYTES];
-  for (;;) {
-    ssize_t got = read(from, piece, sizeof piece);
-    if (got == 0) {
-      return OK;
-    }
-    if (got < 0 && errno != EINTR) {
-      return fail(UNAVAILABLE, "cannot read the stored image: %s", strerror(errno));
-    }
-    size_t bytes = got > 0 ? (size_t)got : 0;
-    EVP_DigestUpdate(hash, piece, bytes);
-    *copied += bytes;
-    TRY(write_all(to, piece, bytes));
-  }
-}
+/* what is written ------------------------------------------------------------------------------ */
 
 /* BROKEN: what was read is not what the worker stored. */
-static enum status copy_checked(int from, int to, const Image *image) {
-  EVP_MD_CTX *hash = EVP_MD_CTX_new();
-  if (hash == NULL || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1) {
-    EVP_MD_CTX_free(hash);
-    return fail(EXHAUSTED, "no memory for SHA-256");
-  }
-  uint64_t copied = 0;
-  uint8_t digest[DIGEST_BYTES];
-  char text[2 * DIGEST_BYTES + 1];
-  enum status status = copy_pieces(from, to, hash, &copied);
-  EVP_DigestFinal_ex(hash, digest, NULL);
-  EVP_MD_CTX_free(hash);
-  TRY(status);
-  digest_text(digest, text);
-  bool same = (image->sha256 == NULL || strcmp(image->sha256, text) == 0) &&
-              (!image->has_bytes || image->bytes == copied);
+static enum status check(const struct bytes *content, const Image *image) {
+  char sha256[SHA256_TEXT_MAX];
+  TRY(digest_sha256_text(bytes_text(content), content->length, sha256));
+  bool same = (image->sha256 == NULL || strcmp(image->sha256, sha256) == 0) &&
+              (!image->has_bytes || image->bytes == content->length);
   return same ? OK : fail(BROKEN, "image %u is not what was stored: size or SHA-256", image->index);
 }
 
@@ -164,12 +93,23 @@ static enum status cannot_write(const char *path) {
   return fail(EXHAUSTED, "cannot write %s: %s", path, strerror(errno));
 }
 
-static enum status copy_into(int from, const char *path, const Image *image) {
+static enum status write_all(int to, const char *path, const struct bytes *content) {
+  for (size_t done = 0; done < content->length;) {
+    ssize_t written = write(to, content->data + done, content->length - done);
+    if (written < 0 && errno != EINTR) {
+      return cannot_write(path);
+    }
+    done += written > 0 ? (size_t)written : 0;
+  }
+  return OK;
+}
+
+static enum status write_into(const char *path, const struct bytes *content) {
   int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (to < 0) {
     return cannot_write(path);
   }
-  enum status status = copy_checked(from, to, image);
+  enum status status = write_all(to, path, content);
   if (close(to) != 0 && status == OK) {
     status = cannot_write(path);
   }
@@ -183,13 +123,13 @@ static bool is_special(const char *path) {
 }
 
 /* Under another name until it is whole. */
-static enum status copy_to_file(int from, const char *path, const Image *image) {
+static enum status write_file(const char *path, const struct bytes *content) {
   if (is_special(path)) {
-    return copy_into(from, path, image);
+    return write_into(path, content);
   }
   char part[PATH_MAX + 32];
   snprintf(part, sizeof part, "%s.part-%d", path, (int)getpid());
-  enum status status = copy_into(from, part, image);
+  enum status status = write_into(part, content);
   if (status == OK && rename(part, path) != 0) {
     status = cannot_write(path);
   }
@@ -199,13 +139,15 @@ static enum status copy_to_file(int from, const char *path, const Image *image) 
   return status;
 }
 
-static enum status fetch_to(int from, const struct errand *errand, const Image *image) {
+static enum status deliver(const struct errand *errand, const Image *image,
+                           const struct bytes *content) {
+  TRY(check(content, image));
   if (is_stdout(errand->output)) {
-    return copy_checked(from, STDOUT_FILENO, image);
+    return write_all(STDOUT_FILENO, "to stdout", content);
   }
   char path[PATH_MAX];
   TRY(target_path(errand->output, errand->id, image, path));
-  TRY(copy_to_file(from, path, image));
+  TRY(write_file(path, content));
   fprintf(errand->paths, "%s\n", path);
   return OK;
 }
@@ -214,7 +156,7 @@ static enum exit_code code_of(enum status status) {
   static const enum exit_code codes[] = {
       [OK] = EXIT_CODE_OK,
       [BAD_INPUT] = EXIT_CODE_CANNOT_WRITE,
-      [UNAVAILABLE] = EXIT_CODE_NOT_FETCHED,
+      [UNAVAILABLE] = EXIT_CODE_CANNOT_WRITE,
       [EXHAUSTED] = EXIT_CODE_CANNOT_WRITE,
       [BROKEN] = EXIT_CODE_INTERNAL,
   };
@@ -224,52 +166,75 @@ static enum exit_code code_of(enum status status) {
   return codes[status];
 }
 
+/* image by image ------------------------------------------------------------------------------- */
+
 /* The URL is named where the paths go, so that nothing is lost to a script, unless stdout is where
  * the picture was to go. */
-static enum exit_code not_here(const struct errand *errand, const Image *image, const char *why) {
-  const char *url = image->url != NULL ? image->url : "";
+static void say_not_here(const struct errand *errand, const Image *image, const char *url) {
+  char place[SHOW_SAFE_BYTES_MAX];
+  char why[SHOW_SAFE_BYTES_MAX];
   fprintf(stderr, "darkroom: image %u was made but not fetched: it is at %s (%s)\n", image->index,
-          url, why);
+          show_safe(url, place), show_safe(fail_reason(), why));
   if (!is_stdout(errand->output)) {
     fprintf(errand->paths, "%s\n", url);
   }
-  return EXIT_CODE_NOT_FETCHED;
 }
 
-static enum exit_code fetch_one(const struct errand *errand, const Image *image) {
-  char source[PATH_MAX];
-  if (url_path(image->url, source) != OK) {
-    return not_here(errand, image, "this client reads only file: stores");
+static enum exit_code fetch_one(struct errand *errand, const Image *image) {
+  const char *url = image->url != NULL ? image->url : "";
+  struct bytes content;
+  bytes_open(&content, IMAGE_FILE_BYTES_MAX);
+  enum exit_code code = source_read(&errand->source, url, &content);
+  if (code == EXIT_CODE_OK) {
+    code = code_of(deliver(errand, image, &content));
+  } else {
+    say_not_here(errand, image, url);
   }
-  int from = open(source, O_RDONLY | O_CLOEXEC);
-  if (from < 0) {
-    return not_here(errand, image, strerror(errno));
-  }
-  enum exit_code code = code_of(fetch_to(from, errand, image));
-  close(from);
+  bytes_close(&content);
   return code;
 }
 
 static void print_place(FILE *paths, const Image *image) {
   char path[PATH_MAX];
   const char *url = image->url != NULL ? image->url : "";
-  fprintf(paths, "%s\n", url_path(image->url, path) == OK ? path : url);
+  fprintf(paths, "%s\n", source_path(url, path) == OK ? path : url);
+}
+
+static void say_how_to_fetch(enum exit_code code, const struct errand *errand) {
+  if (code == EXIT_CODE_STORE_AWAY || code == EXIT_CODE_STORE_REFUSES) {
+    fprintf(stderr, "darkroom: nothing is lost: darkroom watch %s -o %s fetches what is missing\n",
+            errand->id, errand->output);
+  }
 }
 
 /* What cannot be fetched does not keep the others from being fetched; the first bad code is the
  * answer. */
-enum exit_code fetch_images(const Darkroom__V1__JobStatus *status, const char *output,
-                            FILE *paths) {
-  struct errand errand = {output, status->id != NULL ? status->id : "image", paths};
-  enum exit_code code = fetch_check(output, (int64_t)status->n_images);
-  bool possible = code == EXIT_CODE_OK;
-  for (size_t i = 0; i < status->n_images && possible; i++) {
-    if (output == NULL) {
-      print_place(paths, status->images[i]);
-      continue;
-    }
-    enum exit_code one = fetch_one(&errand, status->images[i]);
+static enum exit_code fetch_all(const Darkroom__V1__JobStatus *status, struct errand *errand) {
+  enum exit_code code = EXIT_CODE_OK;
+  for (size_t i = 0; i < status->n_images; i++) {
+    enum exit_code one = fetch_one(errand, status->images[i]);
     code = code == EXIT_CODE_OK ? one : code;
   }
+  say_how_to_fetch(code, errand);
+  return code;
+}
+
+enum exit_code fetch_images(const Darkroom__V1__JobStatus *status, const struct options *options,
+                            FILE *paths) {
+  struct errand errand = {
+      .output = options->output, .id = status->id != NULL ? status->id : "image", .paths = paths};
+  enum exit_code code = fetch_check(errand.output, (int64_t)status->n_images);
+  if (code != EXIT_CODE_OK) {
+    return code;
+  }
+  if (errand.output == NULL) {
+    for (size_t i = 0; i < status->n_images; i++) {
+      print_place(paths, status->images[i]);
+    }
+    return EXIT_CODE_OK;
+  }
+  source_open(options, &errand.source);
+  code = fetch_all(status, &errand);
+  source_close(&errand.source);
   return code;
 }

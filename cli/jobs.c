@@ -5,6 +5,7 @@
 #include "cli/fetch.h"
 #include "cli/follow.h"
 #include "cli/progress.h"
+#include "cli/prompt.h"
 #include "cli/show.h"
 #include "cli/verbs.h"
 #include "proto/job.h"
@@ -44,7 +45,7 @@ static enum exit_code deliver(const struct call *call, const Darkroom__V1__JobSt
     return say_failure(status);
   }
   if (code == EXIT_CODE_OK) {
-    code = fetch_images(status, call->options->output, call->options->json ? stderr : stdout);
+    code = fetch_images(status, call->options, call->options->json ? stderr : stdout);
   }
   if (status->timings != NULL && !call->options->quiet) {
     progress_timings(status->timings);
@@ -65,11 +66,18 @@ static enum exit_code follow_and_deliver(const struct call *call, const char *id
   return code != EXIT_CODE_OK ? code : delivered;
 }
 
+static enum status make_job(const struct call *call, char *id, Darkroom__V1__Job *job,
+                            struct refusal *why) {
+  const char *prompt = NULL;
+  TRY(prompt_take(call->argument, stdin, call->arena, &prompt, why));
+  return options_job(call->options, prompt, id, job, why);
+}
+
 enum exit_code run_generate(const struct call *call) {
   char id[JOB_ID_TEXT_MAX];
   Darkroom__V1__Job job;
   struct refusal why = {0};
-  enum status status = options_job(call->options, call->argument, id, &job, &why);
+  enum status status = make_job(call, id, &job, &why);
   if (status != OK) {
     return complain_refused(status, &why);
   }
@@ -91,7 +99,7 @@ enum exit_code run_submit(const struct call *call) {
   struct question question = {WIRE_SUBMIT, &submit.base, WIRE_SUBMITTED,
                               call->options->patience_ms};
   ProtobufCMessage *answer = NULL;
-  enum status status = options_job(call->options, call->argument, id, &job, &why);
+  enum status status = make_job(call, id, &job, &why);
   if (status == OK) {
     status = link_ask(call->link, &question, call->arena, &answer, &why);
   }

@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "proto/job.h"
+#include "s3/place.h"
 
 #define OF_JOB (USE_GENERATE | USE_SUBMIT)
 #define OF_WATCHED (USE_GENERATE | USE_WATCH)
@@ -28,7 +29,7 @@ const struct setting options_table[] = {
      .standard = "30000",
      .min = 100,
      .max = 86400000,
-     .help = "how long to keep trying when no broker answers, milliseconds"},
+     .help = "how long to keep trying when no broker or no S3 store answers, milliseconds"},
     {.name = "json",
      .type = SETTING_FLAG,
      .field = FIELD(json),
@@ -49,6 +50,20 @@ const struct setting options_table[] = {
      .letter = 'o',
      .uses = OF_WATCHED,
      .help = "where the images go: a file, a folder (ID-INDEX.png), or - for stdout"},
+    {.name = "s3-addressing",
+     .type = SETTING_CHOICE,
+     .field = FIELD(s3_addressing),
+     .standard = "auto",
+     .choices = S3_ADDRESSINGS,
+     .uses = OF_WATCHED,
+     .help = "bucket in the path or in the host; auto: host only at Amazon"},
+    {.name = "s3-proxy",
+     .type = SETTING_TEXT,
+     .field = FIELD(s3_proxy),
+     .standard = "",
+     .max = 500,
+     .uses = OF_WATCHED,
+     .help = "proxy for S3 requests; none is taken from the environment"},
     {.name = "negative",
      .type = SETTING_TEXT,
      .field = FIELD(negative),

@@ -22,6 +22,9 @@ enum verb_use {
   USE_MODELS = 1 << 7,
   USE_STATUS = 1 << 8,
   USE_VERSION = 1 << 9,
+  USE_REQUEUE = 1 << 10,
+  USE_BURY = 1 << 11,
+  USE_COMPLETION = 1 << 12,
 };
 
 struct options {
@@ -30,6 +33,8 @@ struct options {
   bool json;
   bool quiet;
   const char *output; /* NULL: leave the images in the store */
+  int s3_addressing;  /* enum s3_addressing */
+  const char *s3_proxy;
   const char *state;
   int64_t limit;
 

@@ -11,12 +11,9 @@
 #include "proto/json.h"
 
 #define JSON_BYTES_MAX ((size_t)16 * 1024 * 1024)
-#define SAFE_BYTES_MAX 512
-
-/* A copy of text without control characters, cut to fit; "-" for none. */
-static const char *safe(const char *text, char *copy) {
+const char *show_safe(const char *text, char *copy) {
   size_t length = 0;
-  for (const char *at = text != NULL ? text : "-"; *at != '\0' && length < SAFE_BYTES_MAX - 1;
+  for (const char *at = text != NULL ? text : "-"; *at != '\0' && length < SHOW_SAFE_BYTES_MAX - 1;
        at++) {
     unsigned char c = (unsigned char)*at;
     copy[length++] = c < 0x20 || c == 0x7f ? ' ' : *at;
@@ -26,9 +23,9 @@ static const char *safe(const char *text, char *copy) {
 }
 
 static void line_text(const char *name, const char *value) {
-  char copy[SAFE_BYTES_MAX];
+  char copy[SHOW_SAFE_BYTES_MAX];
   if (value != NULL && value[0] != '\0') {
-    printf("%-12s %s\n", name, safe(value, copy));
+    printf("%-12s %s\n", name, show_safe(value, copy));
   }
 }
 
@@ -58,8 +55,8 @@ static void show_job(const Darkroom__V1__Job *job) {
 }
 
 static void show_error(const Darkroom__V1__Error *error) {
-  char copy[SAFE_BYTES_MAX];
-  printf("%-12s %s (%s)\n", "error", safe(error->message, copy),
+  char copy[SHOW_SAFE_BYTES_MAX];
+  printf("%-12s %s (%s)\n", "error", show_safe(error->message, copy),
          refusal_code_name(error->has_code ? error->code : 0));
 }
 
@@ -96,8 +93,8 @@ void show_list(const Darkroom__V1__JobList *list) {
   }
   for (size_t i = 0; i < list->n_job; i++) {
     const Darkroom__V1__JobStatus *status = list->job[i];
-    char id[SAFE_BYTES_MAX];
-    char worker[SAFE_BYTES_MAX];
+    char id[SHOW_SAFE_BYTES_MAX];
+    char worker[SHOW_SAFE_BYTES_MAX];
     char step[32] = "-";
     char time[CLOCK_TEXT_MAX] = "-";
     if (status->has_steps) {
@@ -106,16 +103,16 @@ void show_list(const Darkroom__V1__JobList *list) {
     if (status->has_submitted_ms) {
       clock_text((int64_t)status->submitted_ms, time);
     }
-    printf("%-28s %-12s %-12s %-24s %s\n", safe(status->id, id), job_state_name(status->state),
-           step, time, safe(status->worker, worker));
+    printf("%-28s %-12s %-12s %-24s %s\n", show_safe(status->id, id), job_state_name(status->state),
+           step, time, show_safe(status->worker, worker));
   }
 }
 
 void show_explanation(const Darkroom__V1__Explanation *explanation) {
-  char copy[SAFE_BYTES_MAX];
-  printf("%s is %s\n", safe(explanation->id, copy), job_state_name(explanation->state));
+  char copy[SHOW_SAFE_BYTES_MAX];
+  printf("%s is %s\n", show_safe(explanation->id, copy), job_state_name(explanation->state));
   for (size_t i = 0; i < explanation->n_reason; i++) {
-    printf("  %s\n", safe(explanation->reason[i], copy));
+    printf("  %s\n", show_safe(explanation->reason[i], copy));
   }
 }
 
@@ -125,24 +122,25 @@ void show_models(const Darkroom__V1__ModelList *list) {
   }
   for (size_t i = 0; i < list->n_model; i++) {
     const Darkroom__V1__ModelInfo *model = list->model[i];
-    char id[SAFE_BYTES_MAX];
-    char family[SAFE_BYTES_MAX];
+    char id[SHOW_SAFE_BYTES_MAX];
+    char family[SHOW_SAFE_BYTES_MAX];
     bool standard = list->default_model != NULL && model->id != NULL &&
                     strcmp(model->id, list->default_model) == 0;
-    printf("%-32s %-8s %-10u %-10u %-8u %s\n", safe(model->id, id), safe(model->family, family),
-           model->default_side, model->max_side, model->workers, standard ? "(default)" : "");
+    printf("%-32s %-8s %-10u %-10u %-8u %s\n", show_safe(model->id, id),
+           show_safe(model->family, family), model->default_side, model->max_side, model->workers,
+           standard ? "(default)" : "");
   }
 }
 
 static void show_worker(const Darkroom__V1__WorkerInfo *worker) {
-  char copy[SAFE_BYTES_MAX];
-  printf("%-28s ", safe(worker->id, copy));
-  printf("%-10s %-8u %-8u ", safe(worker->state, copy), worker->running, worker->credits);
+  char copy[SHOW_SAFE_BYTES_MAX];
+  printf("%-28s ", show_safe(worker->id, copy));
+  printf("%-10s %-8u %-8u ", show_safe(worker->state, copy), worker->running, worker->credits);
   for (size_t i = 0; i < worker->n_device; i++) {
-    printf("%s%s", i == 0 ? "" : ",", safe(worker->device[i], copy));
+    printf("%s%s", i == 0 ? "" : ",", show_safe(worker->device[i], copy));
   }
   for (size_t i = 0; i < worker->n_model; i++) {
-    printf("%s%s", i == 0 ? " " : ",", safe(worker->model[i], copy));
+    printf("%s%s", i == 0 ? " " : ",", show_safe(worker->model[i], copy));
   }
   printf("\n");
 }
@@ -173,8 +171,8 @@ void show_cancelled(const Darkroom__V1__Cancelled *cancelled) {
   };
   size_t index = (size_t)cancelled->outcome;
   bool known = index > 0 && index < sizeof outcomes / sizeof outcomes[0];
-  char copy[SAFE_BYTES_MAX];
-  printf("%s: %s (%s)\n", safe(cancelled->id, copy), known ? outcomes[index] : "cancelled",
+  char copy[SHOW_SAFE_BYTES_MAX];
+  printf("%s: %s (%s)\n", show_safe(cancelled->id, copy), known ? outcomes[index] : "cancelled",
          job_state_name(cancelled->state));
 }
 

@@ -5,6 +5,10 @@
 #include "cli/exit_code.h"
 #include "proto/darkroom.pb-c.h"
 
+/* A copy of text without control characters, cut to fit; "-" for NULL. Gives copy back. */
+#define SHOW_SAFE_BYTES_MAX 512
+const char *show_safe(const char *text, char *copy);
+
 void show_status(const Darkroom__V1__JobStatus *status);
 void show_list(const Darkroom__V1__JobList *list);
 void show_explanation(const Darkroom__V1__Explanation *explanation);

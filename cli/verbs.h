@@ -33,4 +33,8 @@ enum exit_code run_generate(const struct call *call);
 enum exit_code run_submit(const struct call *call);
 enum exit_code run_watch(const struct call *call);
 
+/* An operator's: quarantine.c. */
+enum exit_code run_requeue(const struct call *call);
+enum exit_code run_bury(const struct call *call);
+
 #endif

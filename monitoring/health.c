@@ -1,6 +1,7 @@
 /* health.c - libmicrohttpd with one internal thread; four pages in a table. */
 #include "monitoring/health.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <stdint.h>
@@ -170,6 +171,12 @@ static enum status listen_at(const char *address, int *fd) {
     *fd = listen_on(at);
   }
   freeaddrinfo(found);
+  if (*fd < 0 && errno == EADDRINUSE) {
+    return fail(UNAVAILABLE,
+                "admin address \"%s\" is in use by another program; where programs share their "
+                "settings, DARKROOM_BROKER_ADMIN and DARKROOM_WORKER_ADMIN tell them apart",
+                address);
+  }
   return *fd >= 0 ? OK : fail(UNAVAILABLE, "admin address \"%s\": cannot listen: %m", address);
 }
 

@@ -75,7 +75,7 @@ static enum status every_device_has_a_model(const struct options *options,
 static enum status check_store(const struct store_settings *settings, bool *away) {
   enum { CHECK_MS = 5000 }; /* jobs of an earlier life may be waiting, and their leases are short */
   struct store_settings quick = *settings;
-  quick.transfer_ms = CHECK_MS;
+  quick.s3.transfer_ms = CHECK_MS;
   struct store *store = NULL;
   TRY(store_open(&quick, &store));
   enum status status = store_check(store);
@@ -111,8 +111,7 @@ static enum worker_exit open_parent(struct parent *parent, const struct options 
   struct worker *worker = &parent->worker;
   struct store_settings store = {
       .url = options->store,
-      .addressing = (enum store_addressing)options->s3_addressing,
-      .proxy = options->s3_proxy,
+      .s3 = {.addressing = (enum s3_addressing)options->s3_addressing, .proxy = options->s3_proxy},
   };
   if (every_device_has_a_model(options, worker->table) != OK ||
       models_table_check(worker->table) != OK) {

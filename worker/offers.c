@@ -1,6 +1,7 @@
 /* offers.c - what we say: HELLO, CLAIM, BEAT, and per job START, COMPLETE, FAIL or RELEASE until it
  * is acknowledged. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -294,6 +295,7 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
   beat->message.has_generation = 1;
   beat->message.generation = generation;
   beat->message.progress = beat->rows;
+  beat->message.has_draining = beat->message.draining = worker->draining;
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     if (held->state != HELD_LEAVING && held->generation == generation) {
@@ -325,13 +327,19 @@ static int64_t beat_due_ms(struct worker *worker) {
 /* per job
  * ---------------------------------------------------------------------------------------------- */
 
+/* The four messages name their attempt alike, in types of their own. */
+#define NAME_ATTEMPT(message, from, held)               \
+  do {                                                  \
+    (message).worker = (char *)(from)->options->name;   \
+    (message).has_generation = (message).has_fence = 1; \
+    (message).generation = (held)->generation;          \
+    (message).fence = (held)->fence;                    \
+    (message).id = (held)->id;                          \
+  } while (0)
+
 static uint64_t say_complete(struct worker *worker, struct held *held) {
   Darkroom__V1__Complete message = DARKROOM__V1__COMPLETE__INIT;
-  message.worker = (char *)worker->options->name;
-  message.has_generation = message.has_fence = 1;
-  message.generation = held->generation;
-  message.fence = held->fence;
-  message.id = held->id;
+  NAME_ATTEMPT(message, worker, held);
   message.timings = &held->timings;
   arena_drop(worker->scratch);
   message.n_image = list_images(worker->scratch, held, false, &message.image);
@@ -342,11 +350,8 @@ static uint64_t say_complete(struct worker *worker, struct held *held) {
 static uint64_t say_fail(struct worker *worker, struct held *held) {
   Darkroom__V1__Fail message = DARKROOM__V1__FAIL__INIT;
   Darkroom__V1__Error error = DARKROOM__V1__ERROR__INIT;
-  message.worker = (char *)worker->options->name;
-  message.has_generation = message.has_fence = message.has_kind = error.has_code = 1;
-  message.generation = held->generation;
-  message.fence = held->fence;
-  message.id = held->id;
+  NAME_ATTEMPT(message, worker, held);
+  message.has_kind = error.has_code = 1;
   message.kind = held->fail_kind;
   message.error = &error;
   error.code = held->error_code;
@@ -356,22 +361,20 @@ static uint64_t say_fail(struct worker *worker, struct held *held) {
 
 static uint64_t say_start(struct worker *worker, struct held *held) {
   Darkroom__V1__Start message = DARKROOM__V1__START__INIT;
-  message.worker = (char *)worker->options->name;
-  message.has_generation = message.has_fence = 1;
-  message.generation = held->generation;
-  message.fence = held->fence;
-  message.id = held->id;
+  NAME_ATTEMPT(message, worker, held);
   return link_ask(&worker->link, WIRE_START, &message.base);
 }
 
 static uint64_t say_release(struct worker *worker, struct held *held) {
   Darkroom__V1__Release message = DARKROOM__V1__RELEASE__INIT;
-  message.worker = (char *)worker->options->name;
-  message.has_generation = message.has_fence = 1;
-  message.generation = held->generation;
-  message.fence = held->fence;
-  message.id = held->id;
+  NAME_ATTEMPT(message, worker, held);
   return link_ask(&worker->link, WIRE_RELEASE, &message.base);
+}
+
+void offer_back(struct worker *worker, const Darkroom__V1__Assign *assign) {
+  struct held passing = {.generation = worker->generation, .fence = assign->fence};
+  snprintf(passing.id, sizeof passing.id, "%s", assign->job->id);
+  say_release(worker, &passing);
 }
 
 static const struct {

@@ -9,8 +9,8 @@
 #include "base/version.h"
 #include "monitoring/log.h"
 #include "proto/job.h"
+#include "s3/place.h"
 #include "worker/media/media.h"
-#include "worker/media/store.h"
 
 #define FIELD(name) offsetof(struct options, name)
 
@@ -71,7 +71,7 @@ static const struct setting table[] = {
      .type = SETTING_CHOICE,
      .field = FIELD(s3_addressing),
      .standard = "auto",
-     .choices = STORE_ADDRESSINGS,
+     .choices = S3_ADDRESSINGS,
      .help = "bucket in the path or in the host; auto: host only at Amazon"},
     {.name = "s3-proxy",
      .type = SETTING_TEXT,

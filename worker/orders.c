@@ -87,6 +87,18 @@ static void watch_from_now(struct child *child, const struct worker *worker, siz
   }
 }
 
+/* No row holds it. From a full table it goes back at once, behind a CLAIM that takes no more: else
+ * it would come straight back. What cannot be read is left to its lease, which lapses a bounded
+ * number of times: handed back it would go round for ever. */
+static void refuse_assignment(struct worker *worker, const Darkroom__V1__Assign *assign) {
+  log_warning("assignment_refused", "job=%s reason=%s", assign->job->id, fail_reason());
+  if (held_count(&worker->held) == HELD_MAX) {
+    worker->claim_stale = true;
+    claim_tend(worker);
+    offer_back(worker, assign);
+  }
+}
+
 static void on_assign(struct worker *worker, const struct order *order) {
   const Darkroom__V1__Assign *assign = (const Darkroom__V1__Assign *)order->message;
   if (assign->job == NULL || assign->job->id == NULL || assign->job->model == NULL) {
@@ -107,9 +119,10 @@ static void on_assign(struct worker *worker, const struct order *order) {
   }
   struct held *held = held_take(&worker->held, order->wire->payload, order->wire->payload_bytes);
   if (held == NULL) {
-    log_warning("assignment_refused", "job=%s reason=%s", assign->job->id, fail_reason());
+    refuse_assignment(worker, assign);
     return;
   }
+  held->news = true; /* a BEAT that names it proves that it came: the engine may be slow to START */
   held->generation = worker->generation;
   held->child = child;
   held->steps = held->job->steps * held->images;
@@ -232,8 +245,8 @@ static void on_error(struct worker *worker, const struct order *order) {
     if (error->code == DARKROOM__V1__ERROR_CODE__ERROR_STALE) {
       hello_again(worker);
     } else {
-      worker->said_count =
-          0; /* it has forgotten our credits: they are said again with the next beat */
+      worker->said_count = 0; /* this broker holds no credits of ours: say them again */
+      worker->claim_due_ms = clock_ms() + CLAIM_AGAIN_MS + jitter_ms(CLAIM_AGAIN_MS);
     }
   }
 }

@@ -72,6 +72,7 @@ static void drain(struct worker *worker, int64_t now_ms) {
   bool again = worker->draining;
   worker->draining = true;
   worker->claim_stale = true;
+  worker->last_beat_ms = 0; /* a BEAT says so at once: operators see it, brokers offer nothing */
   worker->drain_until_ms = again ? now_ms : now_ms + worker->options->drain_seconds * 1000;
   log_event("draining", "held=%zu now=%s", held_count(&worker->held), again ? "yes" : "no");
   hand_back(worker, again);

@@ -115,6 +115,8 @@ size_t pictures_unstored(const struct worker *worker);
 void offers_tend(struct worker *worker, int64_t now_ms);
 int64_t offers_due_ms(struct worker *worker, int64_t now_ms);
 void offer_open(struct offer *offer, enum wire_verb verb);
+/* RELEASE for an assignment that no row holds. Said once: if it is lost, the lease lapses. */
+void offer_back(struct worker *worker, const Darkroom__V1__Assign *assign);
 /* It was refused or not answered: try again later. */
 void offer_again(struct offer *offer, int64_t now_ms, uint64_t at_least_ms);
 /* Everything is said again at once: the broker has changed. */

@@ -37,17 +37,26 @@ local function job_detach(job, closing)
   elseif job.state == 'DELAYED' then
     redis.call('ZREM', KEY_DELAYED, job.id)
     redis.call('ZREM', KEY_DEADLINES, job.id)
+  elseif job.state == 'QUARANTINED' then
+    redis.call('ZREM', KEY_QUARANTINE, job.id)
+    redis.call('HDEL', KEY_JOB .. job.id, 'ended', 'finished_us')
+    redis.call('HINCRBY', KEY_COUNT, 'QUARANTINED', -1)
   end
 end
 
 -- How many jobs this call has ended, by state.
 local ended = {CANCELLED = 0, EXPIRED = 0, QUARANTINED = 0, FAILED = 0, SUCCEEDED = 0}
 
--- Ends the job for ever. Further fields (error_code, error_text, result) follow.
+-- Ends the job: for ever, but from quarantine an operator may take it back. Further fields
+-- (error_code, error_text, result) follow.
 local function job_end(job, state, closing, ...)
   job_detach(job, closing)
   job_move(job, state, 'finished_us', digits(wall_us()), 'ended', digits(clk), ...)
-  redis.call('ZADD', KEY_ENDED, clk, job.id)
+  if state == 'QUARANTINED' then
+    redis.call('ZADD', KEY_QUARANTINE, clk + QUARANTINE_MS, job.id)
+  else
+    redis.call('ZADD', KEY_ENDED, clk, job.id)
+  end
   redis.call('HINCRBY', KEY_COUNT, state, 1)
   ended[state] = ended[state] + 1
   tell('TERMINAL', job, state)

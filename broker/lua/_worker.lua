@@ -3,10 +3,30 @@ local function worker_live(name, generation)
   return redis.call('HGET', KEY_WORKER .. name, 'generation') == generation
 end
 
+-- ready: takes jobs; draining: finishes what it has and leaves; silent: a lease lapsed without a word
+-- from it; gone. Only ready ones are given jobs.
+local function worker_becomes(name, state)
+  if redis.call('HGET', KEY_WORKER .. name, 'state') == state then return end
+  redis.call('HSET', KEY_WORKER .. name, 'state', state)
+  redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
+end
+
 -- It was heard by the broker `via`: alive until WORKER_SILENT_MS from now.
-local function worker_heard(name, via)
+local function worker_heard(name, via, state)
   redis.call('ZADD', KEY_WORKERS, clk, name)
-  redis.call('HSET', KEY_WORKER .. name, 'state', 'ready', 'seen', digits(clk), 'via', via)
+  redis.call('HSET', KEY_WORKER .. name, 'seen', digits(clk), 'via', via)
+  worker_becomes(name, state)
+end
+
+-- A lease of its job has lapsed. If it has not been heard since the lease was given it is not
+-- listening, and what it granted before counts no more (claim asks for the state): otherwise job
+-- after job would be lost to its credits. If it has been heard, only the assignment was lost.
+local function worker_missed(job)
+  local row = redis.call('HMGET', KEY_WORKER .. job.worker, 'generation', 'state', 'seen')
+  if row[1] ~= job.generation or row[2] == 'gone' then return end
+  local ms = job.state == 'ASSIGNED' and LEASE_ASSIGNED_MS or LEASE_RUNNING_MS
+  local given = redis.call('ZSCORE', KEY_LEASES, job.id) - ms
+  if tonumber(row[3]) <= given then worker_becomes(job.worker, 'silent') end
 end
 
 local function worker_models_leave(name)

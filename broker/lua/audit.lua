@@ -47,7 +47,9 @@ for _, id in ipairs(redis.call('ZRANGE', KEY_JOBS, 0, -1)) do
     expect(is_held == (more[1] ~= false), id, 'has a lease and is', job.state)
     expect_row(KEY_DELAYED, id, job.state == 'DELAYED' and more[2])
     expect_row(KEY_DEADLINES, id, waits and job.deadline)
-    expect_row(KEY_ENDED, id, not is_held and not waits and more[3])
+    local judged = job.state == 'QUARANTINED'
+    expect_row(KEY_ENDED, id, not is_held and not waits and not judged and more[3])
+    expect_row(KEY_QUARANTINE, id, judged and (more[3] or 0) + QUARANTINE_MS)
     expect((job.state == 'SUCCEEDED') == (more[4] ~= false), id, 'has a result and is', job.state)
     expect(not job.fence or tonumber(job.fence) <= last_fence, id, 'has a fence not given out yet')
     local ages = redis.call('ZSCORE', KEY_AGEING, id)
@@ -75,8 +77,8 @@ end
 for _, state in ipairs(STATES) do expect_size(KEY_STATE .. state, count[state]) end
 expect_size(KEY_LEASES, count.ASSIGNED + count.RUNNING)
 expect_size(KEY_DELAYED, count.DELAYED)
-expect_size(KEY_ENDED,
-  count.SUCCEEDED + count.FAILED + count.CANCELLED + count.EXPIRED + count.QUARANTINED)
+expect_size(KEY_ENDED, count.SUCCEEDED + count.FAILED + count.CANCELLED + count.EXPIRED)
+expect_size(KEY_QUARANTINE, count.QUARANTINED)
 expect_size(KEY_AGEING, ageing)
 expect_size(KEY_DEADLINES, deadlines)
 for line, size in pairs(lines) do expect_size(line, size) end

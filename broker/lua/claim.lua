@@ -3,11 +3,18 @@
 -- fits. Highest level first; within a level the tenant with the least virtual start; within a
 -- tenant the oldest place.
 -- KEYS prefix
--- ARGV worker generation (model jobs max_side)...
--- returns {STALE} when the generation is not the live one | {OK, {id fence queued_us job}...}
--- uses: record ready lease
+-- ARGV worker generation via fresh(1: the worker has just said these credits, 0: it said them
+--   before an earlier claim) (model jobs max_side)...
+-- returns {STALE} when the generation is not the live one | {WITHHELD} when these credits do not
+--   count: it drains, or fell silent after it said them | {OK, {id fence queued_us job}...}
+-- uses: record ready lease worker
 local worker, generation = ARGV[1], ARGV[2]
-if redis.call('HGET', KEY_WORKER .. worker, 'generation') ~= generation then return {'STALE'} end
+local known = redis.call('HMGET', KEY_WORKER .. worker, 'generation', 'state')
+if known[1] ~= generation then return {'STALE'} end
+if known[2] ~= 'ready' then
+  if known[2] == 'draining' or ARGV[4] ~= '1' then return {'WITHHELD'} end
+  worker_heard(worker, ARGV[3], 'ready')
+end
 local now_us, looks = wall_us(), 0
 
 -- The first job of the line that is not too large for the worker; past deadlines are closed on the
@@ -59,7 +66,7 @@ end
 
 local given = {'OK'}
 for level = 0, CLASSES - 1 do
-  for i = 3, #ARGV, 3 do
+  for i = 5, #ARGV, 3 do
     while tonumber(ARGV[i + 1]) > 0 do
       local job = pick(level, ARGV[i], tonumber(ARGV[i + 2]))
       if not job then break end

@@ -2,8 +2,8 @@
 -- explain: the facts behind why a job waits.
 -- KEYS prefix
 -- ARGV id tenant
--- returns {} | {name value...}: of the record, and clk, position, waiting_ahead, workers, slots,
---   held
+-- returns {} | {name value...}: of the record, and clk, position, class_depth, workers, slots,
+--   held, quarantine (when it is over), now_us
 -- uses: record ready position
 local job = job_load(ARGV[1])
 if not job or job.tenant ~= ARGV[2] then return {} end
@@ -18,10 +18,11 @@ for i, name in ipairs(redis.call('SMEMBERS', KEY_WORKERS_OF .. job.model)) do
 end
 local facts = {'clk', digits(clk), 'workers', live, 'slots', slots, 'held', held,
   'position', job.state == 'QUEUED' and job_position(job) or 0,
-  'class_depth', redis.call('HGET', KEY_COUNT, 'depth:' .. job.class) or '0'}
+  'class_depth', redis.call('HGET', KEY_COUNT, 'depth:' .. job.class) or '0',
+  'quarantine', redis.call('ZSCORE', KEY_QUARANTINE, job.id) or '0'}
 for _, name in ipairs({'state', 'model', 'class', 'level', 'side', 'deadline', 'due', 'lease',
-  'worker', 'cancel', 'step', 'steps', 'fails', 'crashes', 'handoffs', 'error_text',
-  'started_us'}) do
+  'worker', 'cancel', 'step', 'steps', 'fails', 'crashes', 'handoffs', 'requeues',
+  'error_text', 'started_us'}) do
   local value = redis.call('HGET', KEY_JOB .. job.id, name)
   if value then
     facts[#facts + 1] = name

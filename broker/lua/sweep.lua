@@ -29,10 +29,14 @@ end
 
 each_job_due(KEY_LEASES, clk, {ASSIGNED = true, RUNNING = true}, function(job)
   lapsed = lapsed + 1
+  worker_missed(job) -- first: job_lapse publishes a WAKE, which must not wake this worker
   job_lapse(job, 'lapse', 'the worker fell silent while it ran')
 end)
 each_job_due(KEY_DEADLINES, clk, {QUEUED = true, DELAYED = true}, job_expire)
 each_job_due(KEY_DELAYED, clk + 1, {DELAYED = true}, function(job) job_requeue(job, 'due') end)
+each_job_due(KEY_QUARANTINE, clk, {QUARANTINED = true}, function(job)
+  job_end(job, 'FAILED', 'lapse')
+end)
 each_job_due(KEY_AGEING, clk + 1, {QUEUED = true}, function(job)
   line_leave(job)
   job.level, job.place = digits(job.level - 1), digits(redis.call('INCR', KEY_SEQUENCE))
@@ -40,10 +44,7 @@ each_job_due(KEY_AGEING, clk + 1, {QUEUED = true}, function(job)
   line_enter(job)
 end)
 each_due(KEY_WORKERS, clk - WORKER_SILENT_MS, function(name)
-  if redis.call('HGET', KEY_WORKER .. name, 'state') ~= 'gone' then
-    redis.call('HSET', KEY_WORKER .. name, 'state', 'gone')
-    redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
-  end
+  worker_becomes(name, 'gone')
   if redis.call('ZSCORE', KEY_WORKERS, name) + WORKER_FORGET_MS < clk then
     worker_models_leave(name)
     redis.call('DEL', KEY_WORKER .. name)

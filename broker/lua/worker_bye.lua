@@ -12,6 +12,6 @@ for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   job_hand_back(job_load(id), 'bye')
 end
 worker_models_leave(name)
-redis.call('HSET', KEY_WORKER .. name, 'state', 'gone', 'models', '')
-redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
+redis.call('HSET', KEY_WORKER .. name, 'models', '')
+worker_becomes(name, 'gone')
 return {'OK'}

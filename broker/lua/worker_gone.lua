@@ -17,5 +17,5 @@ for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
     cut = cut + 1
   end
 end
-redis.call('HSET', KEY_WORKER .. name, 'state', 'gone')
+worker_becomes(name, 'gone')
 return cut

@@ -21,6 +21,6 @@ if ARGV[4] ~= '' then redis.call('SET', KEY_DEFAULT_MODEL, ARGV[4]) end
 local generation = digits(redis.call('INCR', KEY_GENERATION))
 redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3],
   'models', table.concat(models, '\n'), 'hello', ARGV[5])
-worker_heard(name, ARGV[2])
-redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
+worker_heard(name, ARGV[2], 'ready')
+redis.call('PUBLISH', KEY_EVENTS, 'FLEET') -- also when it was ready before: its models may be others
 return generation

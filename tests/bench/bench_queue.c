@@ -182,7 +182,13 @@ static uint64_t say_hello(struct side *side) {
   return 0;
 }
 
+/* With a BEAT, as a worker that is silent for long counts as gone. */
 static void offer(struct side *side, uint64_t generation) {
+  Darkroom__V1__Beat beat = DARKROOM__V1__BEAT__INIT;
+  beat.worker = worker_name;
+  beat.has_generation = true;
+  beat.generation = generation;
+  say(side, WIRE_BEAT, 5, &beat.base);
   Darkroom__V1__Credit credit = DARKROOM__V1__CREDIT__INIT, *credits[] = {&credit};
   Darkroom__V1__Claim claim = DARKROOM__V1__CLAIM__INIT;
   credit.model = model_name;

@@ -251,6 +251,12 @@ class Client(Peer):
     def cancel(self, job):
         return pb.CancelOutcome.Name(self.ask("CANCEL", pb.Cancel(id=job)).outcome)[len("CANCEL_"):]
 
+    def review(self, verb, job):
+        """An operator's REQUEUE or BURY: (whether it moved, its state now)."""
+        kind = {"REQUEUE": pb.Requeue, "BURY": pb.Bury}[verb]
+        answer = self.ask(verb, kind(id=job))
+        return answer.moved, pb.JobState.Name(answer.state)[len("JOB_STATE_"):]
+
     def explain(self, job):
         return list(self.ask("EXPLAIN", pb.Explain(id=job)).reason)
 
@@ -318,8 +324,8 @@ class Worker(Peer):
     def bye(self):
         return pb.AckResult.Name(self.ask("BYE", pb.Bye(**self.me())).result)[len("ACK_"):]
 
-    def beat(self, *jobs):
-        """jobs: (assign, step) or (assign, step, images)."""
+    def beat(self, *jobs, **fields):
+        """jobs: (assign, step) or (assign, step, images); fields: draining."""
         progress = [pb.Progress(id=job[0].job.id, fence=job[0].fence, step=job[1], steps=20,
                                 image=job[2] if len(job) > 2 else []) for job in jobs]
-        return self.ask("BEAT", pb.Beat(progress=progress, **self.me()))
+        return self.ask("BEAT", pb.Beat(progress=progress, **self.me(), **fields))

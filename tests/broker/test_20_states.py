@@ -66,6 +66,75 @@ def test_three_crashes_of_one_worker_quarantine(worker, client):
         assert client.state(job) == state
 
 
+def quarantined(worker, client, **fields):
+    job = client.submit(**fields).id
+    for _ in range(3):
+        assign = worker.take_job()
+        worker.start(assign)
+        worker.fail(assign, "CRASH")
+    assert client.state(job) == "QUARANTINED"
+    return job
+
+
+def test_requeue_gives_a_quarantined_job_a_fresh_start(redis, worker, client):
+    job = quarantined(worker, client)
+    later = client.submit().id
+    assert "an operator can requeue or bury it for 72.0 h" in " ".join(client.explain(job))
+    assert client.review("REQUEUE", job) == (True, "QUEUED")
+    assert client.review("REQUEUE", job) == (False, "QUEUED"), "said twice"
+    status = client.get(job)
+    assert (status.state, status.crashes, status.handoffs) == (pb.JOB_STATE_QUEUED, 0, 0) and not status.HasField("finished_ms")
+    assert "requeued it from quarantine (1 so far)" in " ".join(client.explain(job))
+    client.watch(job)
+    assert client.event("QUEUED", job)
+    assign = worker.take_job()
+    assert assign.job.id == job, "in front of what came after it"
+    worker.start(assign)
+    worker.fail(assign, "CRASH")
+    assert client.state(job) == "QUEUED", "its earlier crashes are forgotten"
+    assign = worker.take_job()
+    assert worker.start(assign) == "OK" and worker.complete(assign) == "OK"
+    assert client.event("TERMINAL", job).status.state == pb.JOB_STATE_SUCCEEDED
+    assert client.review("REQUEUE", job) == (False, "SUCCEEDED") and client.review("BURY", job) == (False, "SUCCEEDED")
+    assert client.state(later) == "QUEUED"
+    assert redis.client.hmget("dk:count", "QUARANTINED", "SUCCEEDED") == [b"0", b"1"]
+
+
+def test_bury_ends_a_quarantined_job(redis, broker, worker, client):
+    job = quarantined(worker, client)
+    assert client.review("BURY", job) == (True, "FAILED") and client.review("BURY", job) == (False, "FAILED")
+    assert client.review("REQUEUE", job) == (False, "FAILED")
+    status = client.get(job)
+    assert status.crashes == 3 and status.error.code == pb.ERROR_WORKER_LOST, "why it was quarantined is still said"
+    assert redis.client.hmget("dk:count", "QUARANTINED", "FAILED") == [b"0", b"1"]
+    assert f"event=job_buried job={job} by=operator" in broker.log()
+    for verb in ("REQUEUE", "BURY"):
+        with pytest.raises(Refused) as refused:
+            client.review(verb, "nobody")
+        assert refused.value.code == "ERROR_NOT_FOUND"
+
+
+def test_quarantine_ends_by_itself_after_three_days(redis, worker, client):
+    job = quarantined(worker, client)
+    redis.pass_time(72 * 3600000 - 1000, retention_ms=1000)
+    assert client.state(job) == "QUARANTINED", "retention begins when it has failed for good"
+    redis.pass_time(2000, retention_ms=1000)
+    assert client.state(job) == "FAILED"
+    redis.pass_time(2000, retention_ms=1000)
+    with pytest.raises(Refused):
+        client.get(job)
+
+
+def test_a_quarantined_job_past_its_deadline_can_only_be_buried(redis, worker, client):
+    job = quarantined(worker, client, deadline_ms=1000)
+    redis.pass_time(1001)
+    assert client.state(job) == "QUARANTINED"
+    with pytest.raises(Refused) as refused:
+        client.review("REQUEUE", job)
+    assert refused.value.code == "ERROR_TERMINAL" and "deadline" in refused.value.error.message
+    assert client.review("BURY", job) == (True, "FAILED")
+
+
 def test_release_goes_to_the_front_and_costs_nothing(worker, client):
     jobs = [client.submit().id for _ in range(3)]
     assign = worker.take_job()

@@ -186,3 +186,86 @@ def test_silent_workers_are_shown_as_gone_and_forgotten_later(redis, worker, cli
     assert worker.beat().hello_again
     with pytest.raises(Refused):
         client.submit(model="other")
+
+
+def state_of(client, worker):
+    return [row.state for row in client.ask("STATUS").worker if row.id == worker.name][0]
+
+
+def test_the_credits_of_a_worker_that_does_not_listen_are_dropped(redis, worker, client):
+    """It granted three, and has not been heard since: one job is lost to that, not three."""
+    worker.claim(jobs=3)
+    worker.beat()
+    first = client.submit().id
+    assert worker.assigned().job.id == first
+    later = []
+    for _ in range(3):
+        redis.pass_time(5500)
+        later.append(client.submit().id)
+    assert worker.assigned(0.7) is None, "it was given more"
+    assert client.get(first).handoffs == 1 and all(client.get(job).handoffs == 0 for job in later)
+    assert state_of(client, worker) == "silent"
+    assert worker.beat().claim_again, "its credits are to be said again"
+    assert state_of(client, worker) == "ready" and worker.assigned(0.7) is None
+    worker.claim(jobs=4)
+    assert {worker.assigned().job.id for _ in range(4)} == {first, *later}
+
+
+def test_a_claim_is_a_word_too(redis, worker, client):
+    worker.claim(jobs=2)
+    job = client.submit().id
+    worker.assigned()
+    redis.pass_time(5500)
+    assert state_of(client, worker) == "silent"
+    assert worker.take_job().job.id == job and state_of(client, worker) == "ready"
+
+
+def test_another_worker_gets_at_once_what_the_silent_one_is_not_given(redis, broker, worker, peers, client):
+    other = peers(Worker, broker, "w2")
+    worker.claim(jobs=4)
+    worker.beat()
+    lost = client.submit().id
+    assert worker.assigned().job.id == lost
+    other.claim(jobs=8)
+    other.beat()
+    redis.pass_time(5500)
+    assert other.assigned(2).job.id == lost
+    jobs = [client.submit().id for _ in range(5)]
+    assert [other.assigned(2).job.id for _ in jobs] == jobs
+    assert worker.assigned(0.2) is None
+
+
+def test_a_lost_assignment_is_not_held_against_a_worker_that_is_heard(redis, worker, client):
+    worker.claim(jobs=3)
+    job = client.submit().id
+    worker.assigned()  # and let us say that it never came
+    redis.pass_time(3000)
+    assert not worker.beat().claim_again
+    redis.pass_time(3000)
+    assert client.get(job).handoffs == 1 and state_of(client, worker) == "ready"
+    assert worker.assigned().job.id == job, "its credits still count"
+
+
+def test_a_worker_gone_for_long_is_given_nothing_for_old_credits(redis, worker, client):
+    worker.claim(jobs=2)
+    worker.beat()
+    redis.pass_time(31000)
+    job = client.submit().id
+    assert worker.assigned(0.7) is None and client.state(job) == "QUEUED"
+    assert worker.beat().claim_again
+    assert worker.take_job().job.id == job
+
+
+def test_a_draining_worker_is_shown_and_given_nothing(redis, worker, broker, peers, client):
+    running, assign = running_job(worker, client)
+    worker.claim(jobs=3)
+    assert not worker.beat((assign, 1), draining=True).stale
+    assert state_of(client, worker) == "draining"
+    waiting = client.submit().id
+    assert worker.assigned(0.7) is None and client.state(waiting) == "QUEUED"
+    assert "no live worker has model demo" in " ".join(client.explain(waiting))
+    heir = peers(Worker, broker, "heir")
+    assert heir.take_job().job.id == waiting
+    assert redis.pass_time(25000)["lapsed"] == 1, "its lease goes on, only the heir said no START"
+    assert worker.complete(assign) == "OK" and worker.bye() == "OK"
+    assert state_of(client, worker) == "gone" and client.state(running) == "SUCCEEDED"

@@ -46,7 +46,7 @@ class Lines:
             self.redis.script("submit", f"{tenant}-{self.number}", "d", tenant, model, level, 64, cost, 0, 1, 20, 10 ** 6, "-", "j")
 
     def claim(self, count, model="m"):
-        rows = self.redis.script("claim", "w", self.generation, model, count, 64)[1:]
+        rows = self.redis.script("claim", "w", self.generation, "b", 1, model, count, 64)[1:]
         return [row[0].decode().split("-")[0] for row in rows]
 
 
@@ -92,7 +92,7 @@ def test_a_hand_back_is_not_charged(redis):
     lines.submit("a", count=10)
     lines.submit("b", count=10)
     for _ in range(5):
-        row = redis.script("claim", "w", lines.generation, "m", 1, 64)[1]
+        row = redis.script("claim", "w", lines.generation, "b", 1, "m", 1, 64)[1]
         assert row[0].startswith(b"a"), "its turn comes again"
         redis.script("release", "w", lines.generation, row[0], row[1])
     assert Counter(lines.claim(4)) == {"a": 2, "b": 2}
@@ -104,7 +104,7 @@ def test_a_thousand_too_large_do_not_block_for_ever(redis):
         redis.script("submit", f"big-{i}", "d", "t", "m", 1, 512, 1, 0, 1, 20, 10 ** 6, "-", "j")
     lines.submit("other")
     assert lines.claim(1) in ([], ["other"]), "another tenant is reached, or the loop ended in bounds"
-    assert len(redis.script("claim", "w", lines.generation, "m", 100, 512)[1:]) <= 100
+    assert len(redis.script("claim", "w", lines.generation, "b", 1, "m", 100, 512)[1:]) <= 100
 
 
 def test_sweep_is_bounded_and_reaches_the_end(redis):

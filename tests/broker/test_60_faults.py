@@ -67,7 +67,7 @@ def test_killed_between_claim_and_push(redis, broker, peers):
     """What a broker that dies there leaves behind: ASSIGNED to a worker that never heard of it."""
     worker, client = peers(Worker, broker), peers(Client, broker)
     job = client.submit().id
-    redis.script("claim", worker.name, worker.generation, "demo", 1, 256)
+    redis.script("claim", worker.name, worker.generation, "b", 1, "demo", 1, 256)
     assert client.state(job) == "ASSIGNED"
     redis.pass_time(5001)
     assert worker.take_job().job.id == job and client.get(job).handoffs == 1

@@ -1,5 +1,6 @@
 """The program around the queue: settings, what it refuses, its admin port, its exit codes."""
 import json
+import os
 import socket
 import subprocess
 import time
@@ -175,3 +176,20 @@ def test_quiet_when_idle(redis, brokers):
         redis.kill()
         time.sleep(0.2)
     redis.start()
+
+
+def test_programs_that_share_an_environment(redis, tmp_path):
+    """DARKROOM_ADMIN reaches every program; a variable of the broker's own wins over it."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        shared = {**os.environ, "DARKROOM_ADMIN": address, "DARKROOM_LOG_FORMAT": "json"}
+        words = [str(BUILD / "darkroom-broker"), "--listen", f"ipc://{tmp_path}/b", "--redis", redis.url]
+        refused = subprocess.run(words, env=shared, capture_output=True, text=True, timeout=10)
+        assert refused.returncode == 1 and f"{address}\" is in use by another program" in refused.stderr
+        assert "DARKROOM_BROKER_ADMIN" in refused.stderr
+        shown = subprocess.run([*words, "--print-config"], capture_output=True, text=True, timeout=10,
+                               env={**shared, "DARKROOM_BROKER_ADMIN": "127.0.0.1:0", "DARKROOM_WORKER_ADMIN": "127.0.0.1:1"})
+        assert "# from DARKROOM_BROKER_ADMIN\nadmin = 127.0.0.1:0\n" in shown.stdout
+        assert "# from DARKROOM_LOG_FORMAT\nlog-format = json\n" in shown.stdout

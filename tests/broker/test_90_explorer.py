@@ -1,5 +1,5 @@
-"""Small-scope exploration: random interleavings of a client, two workers that also say what they no longer may, and time,
-calling the real scripts on a real Redis; after every call the audit and a model of what must hold are checked.
+"""Small-scope exploration: random interleavings of a client, an operator, two workers that also say what they no longer may
+or drain, and time, calling the real scripts on a real Redis; after every call the audit and a model of what must hold are checked.
 
 EXPLORER_SEEDS=1000 explores more; EXPLORER_SEED=7 one only. A failure prints its seed and the calls that led to it.
 """
@@ -10,13 +10,15 @@ import pytest
 from house import PREFIX, Redis
 
 STEPS, JOBS = 80, 16
-TERMINAL = {"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "QUARANTINED"}
+FOR_EVER = {"SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"}
+TERMINAL = FOR_EVER | {"QUARANTINED"}
 ARROWS = {
     ("QUEUED", "ASSIGNED"), ("QUEUED", "CANCELLED"), ("QUEUED", "EXPIRED"),
     ("ASSIGNED", "RUNNING"), ("ASSIGNED", "QUEUED"), ("ASSIGNED", "SUCCEEDED"), ("ASSIGNED", "DELAYED"),
     ("ASSIGNED", "FAILED"), ("ASSIGNED", "CANCELLED"), ("ASSIGNED", "EXPIRED"), ("ASSIGNED", "QUARANTINED"),
     ("RUNNING", "QUEUED"), ("RUNNING", "SUCCEEDED"), ("RUNNING", "DELAYED"), ("RUNNING", "FAILED"), ("RUNNING", "CANCELLED"),
     ("RUNNING", "QUARANTINED"), ("DELAYED", "QUEUED"), ("DELAYED", "CANCELLED"), ("DELAYED", "EXPIRED"),
+    ("QUARANTINED", "QUEUED"), ("QUARANTINED", "FAILED"),
 }
 # One sweep may make two steps of one job: back in line and past its deadline.
 TWO_STEPS = {("RUNNING", "EXPIRED")}
@@ -55,13 +57,43 @@ class Explorer:
                     self.random.choice([64, 128]), self.random.randrange(1, 500), deadline, 1, 20, 4, "-", "bytes")
 
     def claim(self):
-        worker = self.random.choice(["w1", "w2"])
-        rows = self.script("claim", worker, self.generation[worker], "m", self.random.randrange(1, 3),
+        worker, fresh = self.random.choice(["w1", "w2"]), self.random.randrange(2)
+        state = self.worker_state(worker)
+        rows = self.script("claim", worker, self.generation[worker], "b", fresh, "m", self.random.randrange(1, 3),
                            self.random.choice([64, 128]))
+        listens = state == "ready" or (fresh and state != "draining")
+        word = "STALE" if state is None else "OK" if listens else "WITHHELD"
+        assert rows[0].decode() == word, f"{state}, fresh {fresh}: {rows[0]}"
         for row in rows[1:]:
             fence = int(row[1])
             assert all(fence > int(old[3]) for old in self.attempts), "fences grow"
             self.attempts.append((worker, self.generation[worker], row[0].decode(), row[1].decode()))
+
+    def worker_state(self, worker):
+        """None: it was silent for so long that it is forgotten."""
+        state = self.redis.client.hget(f"{PREFIX}worker:{worker}", "state")
+        return state.decode() if state else None
+
+    def beat(self):
+        """An empty word: it lives, and may be draining."""
+        worker, draining = self.random.choice(["w1", "w2"]), self.random.randrange(4) == 0
+        known = self.worker_state(worker) is not None
+        assert self.script("beat", worker, self.generation[worker], "b", int(draining))[0] == int(known)
+        assert self.worker_state(worker) == (("draining" if draining else "ready") if known else None)
+
+    def review(self):
+        """An operator looks at some job, of those in quarantine if there are any."""
+        inside = [row.decode() for row in self.redis.client.zrange(PREFIX + "quarantine", 0, -1)]
+        job, verb = self.random.choice(inside * 3 + ["j0", "j1"]), self.random.choice(["requeue", "bury"])
+        before = self.redis.record(job)
+        word = self.script(verb, job, self.tenant(job))[0].decode()
+        if not before:
+            assert word == "NOT_FOUND"
+        elif before["state"] != "QUARANTINED":
+            assert word == "ALREADY" and self.redis.record(job) == before
+        else:
+            late = int(before.get("deadline", 10 ** 15)) < int(self.redis.client.get(PREFIX + "clk"))
+            assert word == ("LATE" if verb == "requeue" and late else "OK")
 
     def say(self):
         """Something about some attempt, live or long dead."""
@@ -75,7 +107,7 @@ class Explorer:
         before = self.redis.record(attempt[2])
         live = (not forged and before.get("fence") == attempt[3] and before.get("state") in ("ASSIGNED", "RUNNING"))
         if verb == "beat":
-            reply = self.script("beat", attempt[0], attempt[1], "b", attempt[2], attempt[3], self.random.randrange(21), 20, "")
+            reply = self.script("beat", attempt[0], attempt[1], "b", 0, attempt[2], attempt[3], self.random.randrange(21), 20, "")
             word = "STALE" if reply[0] == 0 else reply[1].decode()
         elif verb == "fail":
             kind = self.random.choice(["RETRY", "RETRY", "PERMANENT", "CRASH", "CANCELLED"])
@@ -95,12 +127,20 @@ class Explorer:
             assert word in ("STALE", "ALREADY", "CANCELLED"), f"{verb} of a dead attempt was answered {word}"
             assert self.redis.record(attempt[2]) == before, "a dead attempt changes nothing"
 
+    def crash(self):
+        """A job takes its worker down: what leads into quarantine."""
+        held = [(worker, generation, job, fence) for worker, generation, job, fence in self.attempts
+                if self.jobs.get(job, {}).get("fence") == fence and self.jobs[job]["state"] in ("ASSIGNED", "RUNNING")]
+        for attempt in held[:1]:
+            assert self.script("fail", *attempt, "CRASH", 16, "text", 0)[0] == b"OK"
+
     def cancel(self):
         job = self.random.choice([attempt[2] for attempt in self.attempts[-3:]] + ["j0", "j1"])
         self.script("cancel", job, self.tenant(job))
 
     def time(self):
-        self.redis.client.incrby(PREFIX + "clk", self.random.choice([100, 1000, 6000, 31000, 61000]))
+        days = [86400000] if self.redis.client.zcard(PREFIX + "quarantine") else []
+        self.redis.client.incrby(PREFIX + "clk", self.random.choice([100, 1000, 6000, 31000, 61000] + days))
         if self.random.random() < 0.7:  # the sweep may come later than whoever else
             self.script("sweep", 500000)
 
@@ -124,7 +164,8 @@ class Explorer:
             if last and last["born"] == record["born"]:
                 was, now = last["state"], record["state"]
                 assert was == now or (was, now) in ARROWS | TWO_STEPS, f"{job}: {was} -> {now} is no arrow"
-                assert was not in TERMINAL or record == last, f"{job} changed after its end"
+                assert was not in FOR_EVER or record == last, f"{job} changed after its end"
+                assert was != "QUARANTINED" or now != was or record == last, f"{job} changed in quarantine"
                 assert int(record["version"]) >= int(last["version"]), "versions grow"
                 assert record == last or int(record["version"]) > int(last["version"]) or self.quiet(last, record)
                 assert int(record.get("fence", 0)) >= int(last.get("fence", 0))
@@ -144,8 +185,8 @@ class Explorer:
         return all(last.get(key) == record.get(key) for key in set(last) | set(record) if key not in ("lease", "place", "level"))
 
     def run(self):
-        moves = [self.submit] * 5 + [self.claim] * 4 + [self.say] * 9 + [self.cancel, self.cancel, self.time, self.time, self.hello,
-                                                                         self.gone, self.bye]
+        moves = [self.submit] * 5 + [self.claim] * 4 + [self.say] * 9 + [self.cancel] * 2 + [self.time] * 2 + [
+            self.hello, self.gone, self.bye, self.beat, self.beat, self.review, self.crash, self.crash]
         try:
             for _ in range(STEPS):
                 self.random.choice(moves)()
@@ -158,14 +199,18 @@ class Explorer:
             raise
 
     def drain(self):
-        """From anywhere the queue can be brought to its end: every job ends once."""
+        """From anywhere the queue can be brought to its end: every job ends once, also those in quarantine."""
+        self.hello("w1")
         for _ in range(60):
             self.redis.client.incrby(PREFIX + "clk", 40000)
             self.script("sweep", 10 ** 12)
             self.check()
             if self.redis.client.zcard(PREFIX + "ended") == self.redis.client.zcard(PREFIX + "jobs"):
                 break
-            rows = self.script("claim", "w1", self.generation["w1"], "m", 9, 128)[1:]
+            if self.redis.client.zcard(PREFIX + "quarantine"):
+                self.redis.client.incrby(PREFIX + "clk", 3 * 86400000)
+                self.hello("w1")
+            rows = self.script("claim", "w1", self.generation["w1"], "b", 1, "m", 9, 128)[1:]
             self.check()
             for row in rows:
                 self.script("start", "w1", self.generation["w1"], row[0], row[1])
@@ -174,7 +219,7 @@ class Explorer:
                 if reply[0] == b"OK":
                     self.results[row[0].decode()] = "result-" + row[1].decode()
                 self.check()
-        assert all(record["state"] in TERMINAL for record in self.jobs.values()), self.jobs
+        assert all(record["state"] in FOR_EVER for record in self.jobs.values()), self.jobs
 
 
 @pytest.fixture(scope="module")

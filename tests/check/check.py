@@ -9,7 +9,7 @@ import re
 import sys
 
 FILE_LINES, HEADER_LINES, FUNCTION_LINES, PARAMETERS, WIDTH = 500, 150, 70, 6, 100
-ROOMS = ("base", "monitoring", "proto", "kernels", "broker", "cli", "worker")
+ROOMS = ("base", "monitoring", "proto", "s3", "kernels", "broker", "cli", "worker")
 SKIPPED = ("build", ".work", "fresh-out", ".git", ".train")
 
 # Which rooms a source of this folder may include from; the longest matching folder decides.
@@ -17,15 +17,17 @@ MAY_INCLUDE = {
     "base": {"base"},
     "monitoring": {"base", "monitoring"},
     "proto": {"base", "monitoring", "proto"},
+    "s3": {"base", "s3"},
     "broker": {"base", "monitoring", "proto", "broker"},
-    "cli": {"base", "monitoring", "proto", "cli"},
+    "cli": {"base", "monitoring", "proto", "s3", "cli"},
     "kernels": {"base", "kernels"},
     "worker/sampler": {"base", "worker/sampler"},
     "worker/model": {"base", "kernels", "worker/model", "worker/sampler"},
     "worker/engine": {"base", "monitoring", "proto", "kernels", "worker/model", "worker/sampler",
                       "worker/engine"},
-    "worker/media": {"base", "monitoring", "proto", "worker/media"},
-    "worker": {"base", "monitoring", "proto", "worker", "worker/media", "worker/engine", "worker/model"},
+    "worker/media": {"base", "monitoring", "proto", "s3", "worker/media"},
+    "worker": {"base", "monitoring", "proto", "s3", "worker", "worker/media", "worker/engine",
+               "worker/model"},
 }
 BANNED = {
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof|tmpnam|mktemp|rand|srand|system|alloca)\s*\(":

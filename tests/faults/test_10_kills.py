@@ -192,6 +192,28 @@ def test_a_paused_worker_whose_lease_has_lapsed_changes_nothing(fleet):
     until(lambda: not any(f"/{lost}/" in name for name in fleet.stored()), 30, "the loser's objects to go")
 
 
+def test_a_frozen_worker_costs_one_job_and_not_one_for_each_credit(fleet):
+    fleet.broker()
+    frozen = fleet.worker(name="frozen", slots=4)
+    until(lambda: fleet.ask("status")["worker"][0].get("credits") == 4, 10, "four credits")
+    frozen.signal(signal.SIGSTOP)
+    sound = fleet.worker(name="sound", slots=4)
+    records = []
+    for seed in range(8):
+        job = fleet.submit(steps=2, seed=seed)
+        until(lambda: fleet.get(job)["state"] in ("assigned", "succeeded"), 10, f"somebody to take {job}")
+        if fleet.get(job).get("worker") == "frozen":
+            fleet.redis.pass_time(5500)
+        records.append(fleet.wait(job))
+    assert {record["worker"] for record in records} == {"sound"}
+    assert sum(record["handoffs"] for record in records) == 1, records
+    assert {worker["id"]: worker["state"] for worker in fleet.ask("status")["worker"]} == {"frozen": "silent", "sound": "ready"}
+    frozen.signal(signal.SIGCONT)
+    frozen.wait_for("event=job_stale")
+    assert sound.stop() == 0
+    assert fleet.wait(fleet.submit(steps=2, seed=9))["worker"] == "frozen"
+
+
 def test_everything_at_once(fleet):
     broker = fleet.broker()
     worker = fleet.worker(progress_ms=20)

@@ -28,7 +28,7 @@ DEVICE = os.environ.get("DARKROOM_TEST_DEVICE", "cpu")
 PROMPT = "a red house by the lake at night"
 # what a sanitizer finds must not be taken for a crash that was asked for
 SANITIZERS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
-              "TSAN_OPTIONS": f"exitcode=98:suppressions={ROOT}/tests/flow/tsan.supp"}
+              "TSAN_OPTIONS": f"exitcode=98:suppressions={ROOT}/tests/tsan.supp"}
 
 
 def tiny_model(name="tiny-eps"):
@@ -149,10 +149,10 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
-    def client(self, *words, broker=None, seconds=120):
+    def client(self, *words, broker=None, seconds=120, environment=None, text=True):
         """Runs the client; gives the finished process."""
         return subprocess.run([CLIENT, "--broker", broker or self.endpoints(), *map(str, words)], capture_output=True,
-                              text=True, timeout=seconds)
+                              text=text, timeout=seconds, env={**os.environ, **SANITIZERS, **(environment or {})})
 
     def ask(self, *words, **options):
         """Runs the client with --json and gives the answer."""

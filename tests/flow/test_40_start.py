@@ -1,4 +1,5 @@
 """What a worker refuses before it takes work, and what its admin port says."""
+import os
 import re
 import shutil
 import subprocess
@@ -121,3 +122,16 @@ def test_print_hashes_gives_a_row_that_works(fleet):
     assert len(re.findall(r"^sha256 \S+\.safetensors = [0-9a-f]{64}$", done.stdout, re.M)) == 3
     nothing = subprocess.run([fleets.WORKER, "--print-hashes", fleet.folder], capture_output=True, text=True)
     assert nothing.returncode == REFUSED and "no *.safetensors" in nothing.stderr
+
+
+def test_both_daemons_in_one_environment(fleet):
+    """DARKROOM_ADMIN is the broker's as well: what is the worker's alone wins."""
+    fleet.broker("--admin", "127.0.0.1:0")
+    admin = re.search(r"admin=(\d+)", fleet.brokers[0].log()).group(1)
+    shared = {"DARKROOM_ADMIN": f"127.0.0.1:{admin}"}
+    log = refused(fleet, UNAVAILABLE, admin=f"127.0.0.1:{admin}")
+    assert "is in use by another program" in log and "DARKROOM_WORKER_ADMIN" in log
+    for own, address in (({}, f"127.0.0.1:{admin}"), ({"DARKROOM_WORKER_ADMIN": "127.0.0.1:0"}, "127.0.0.1:0")):
+        done = subprocess.run([fleets.WORKER, "--print-config"], capture_output=True, text=True,
+                              env={**os.environ, **shared, **own})
+        assert f"\nadmin = {address}\n" in done.stdout

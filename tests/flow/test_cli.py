@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -31,7 +32,7 @@ def play(tmp_path):
 
 
 def environment(**more):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("DARKROOM_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "AWS_"))}
     return {**clean, **more}
 
 
@@ -143,13 +144,17 @@ def test_a_damaged_image_is_not_delivered(play, tmp_path):
     assert not out.exists() and not list(tmp_path.glob("*.part-*"))
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/key/0.png", "file:///nowhere/at/all.png"])
-def test_what_cannot_be_fetched_is_named(play, tmp_path, url):
+@pytest.mark.parametrize("url, code, said", [
+    ("s3://bucket/key/0.png", 77, "AWS_ACCESS_KEY_ID is not set"), ("s3://bucket", 3, "not the URL of an object"),
+    ("https://host/0.png", 3, "only file: and s3: stores"), ("file:///nowhere/at/all.png", 3, "No such file")])
+def test_what_cannot_be_fetched_is_named(play, tmp_path, url, code, said):
     def handle(broker, request, answer):
         answer(terminal(request.job.id, images=[pb.Image(index=0, url=url)]))
     broker = play(handle)
     done = run("generate", "a lake", "-o", str(tmp_path / "x.png"), broker=broker)
-    assert done.returncode == 3 and done.stdout.decode() == url + "\n" and url in done.stderr.decode()
+    assert done.returncode == code and done.stdout.decode() == url + "\n" and url in done.stderr.decode()
+    assert said in done.stderr.decode()
+    assert ("darkroom watch" in done.stderr.decode()) == (code == 77)
     if url.startswith("s3"):
         done = run("generate", "a lake", broker=broker)
         assert done.returncode == 0 and done.stdout.decode() == url + "\n"
@@ -172,6 +177,20 @@ def test_a_job_that_ends_badly(play, state):
     done = run("generate", "a lake", broker=play(handle))
     assert done.returncode == 1 and done.stdout == b""
     assert b"the picture was flat (numeric)" in done.stderr
+
+
+def test_a_prompt_from_stdin(play, tmp_path):
+    broker = play(renders(tmp_path))
+    done = run("generate", "-", "-o", str(tmp_path / "x.png"), broker=broker, input="a château\n".encode())
+    assert done.returncode == 0 and broker.seen(pb.Submit)[0].job.prompt == "a château"
+    assert run("submit", "-", broker=broker, input=b"two\nlines").returncode == 0
+    assert broker.seen(pb.Submit)[1].job.prompt == "two\nlines"
+
+
+@pytest.mark.parametrize("typed, said", [(b"x" * 8193, "too long"), (b"caf\xe9", "UTF-8"), (b"a\0b", "NUL")])
+def test_a_prompt_from_stdin_is_checked(typed, said):
+    done = run("submit", "-", input=typed)
+    assert done.returncode == 2 and said in done.stderr.decode() and done.stdout == b""
 
 
 # ---- trouble on the way -------------------------------------------------------------------------------------------
@@ -441,10 +460,43 @@ def test_settings_from_environment_and_file(play, tmp_path):
 
 def test_help_and_version():
     text = run("--help").stdout.decode()
-    for verb in ("generate", "submit", "watch", "get", "list", "cancel", "explain", "models", "status", "version"):
+    for verb in ("generate", "submit", "watch", "get", "list", "cancel", "requeue", "bury", "explain", "models", "status",
+                 "version"):
         assert f"\n  {verb}" in text
         own = run(verb, "--help")
         assert own.returncode == 0 and f"Usage: darkroom {verb} [settings]" in own.stdout.decode()
     assert "DARKROOM_BROKER" in text and "Exit codes:" in text and "130" in text
     assert "--sampler" in run("generate", "--help").stdout.decode()
     assert run("--version").stdout == run("version").stdout
+
+
+COMPLETE = """
+source <("$0" completion)
+COMP_WORDS=(darkroom "$@") COMP_CWORD=$#
+_darkroom
+echo "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize("typed, offered", [
+    (["ge"], "generate get"),
+    (["generate", "--s"], "--s3-addressing --s3-proxy --steps --seed --size --sampler"),
+    (["generate", "a lake", "--cou"], "--count"),
+    (["list", "--st"], "--state"),
+    (["status", "--st"], ""),
+    (["watch", "x", "--s3-addressing", ""], "auto path virtual"),
+    (["watch", "x", "--s3-addressing", "v"], "virtual"),
+    (["generate", "--steps", ""], ""),
+    (["generate", "-o", ""], ""),
+    (["--broker", "tcp://h:1", "canc"], "cancel"),
+])
+def test_bash_completes_the_words(typed, offered):
+    done = subprocess.run(["bash", "-c", COMPLETE, PROGRAM, *typed], capture_output=True, text=True, env=environment())
+    assert done.stdout.strip() == offered and done.stderr == ""
+
+
+@pytest.mark.parametrize("verb", ["generate", "submit", "watch", "list", "status", "completion"])
+def test_bash_completes_every_setting(verb):
+    told = re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)", run(verb, "--help").stdout.decode(), re.M)
+    done = subprocess.run(["bash", "-c", COMPLETE, PROGRAM, verb, "--"], capture_output=True, text=True, env=environment())
+    assert sorted(told) == sorted(done.stdout.split()) and len(told) > 5

@@ -137,6 +137,28 @@ def test_a_waiting_job_is_explained_and_cancelled(broker, painter):
     assert b"the job is cancelled" in first.communicate()[1]
 
 
+def test_an_operator_requeues_and_buries(broker):
+    worker = house.Worker(zmq.Context.instance(), broker.endpoint)
+    job = run(broker, "submit", "x").stdout.decode().strip()
+
+    def crash_thrice():
+        for _ in range(3):
+            worker.fail(worker.take_job(), kind="CRASH")
+    crash_thrice()
+    assert run(broker, "list", "--state", "quarantined").stdout.count(job.encode()) == 1
+    assert b"an operator can requeue or bury it" in run(broker, "explain", job).stdout
+    assert run(broker, "requeue", job).stdout == f"{job}: it is back in the queue (queued)\n".encode()
+    assert run(broker, "requeue", job).stdout == f"{job}: it is not in quarantine (queued)\n".encode()
+    crash_thrice()
+    done = run(broker, "bury", job, "--json")
+    assert json.loads(done.stdout) == {"id": job, "moved": True, "state": "failed"}
+    assert run(broker, "bury", job).stdout == f"{job}: it is not in quarantine (failed)\n".encode()
+    for verb in ("requeue", "bury"):
+        done = run(broker, verb, "nobody")
+        assert done.returncode == 66 and b"not_found" in done.stderr
+    worker.close()
+
+
 def test_redis_away_is_temporary(redis, broker, painter, tmp_path):
     redis.kill()
     done = run(broker, "--patience-ms", "1500", "submit", "x")

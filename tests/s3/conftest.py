@@ -36,11 +36,5 @@ def swift(server, request):
 
 @pytest.fixture
 def fleet():
-    made = fleets.Fleet()
-    try:
+    with fleets.working_fleet() as made:
         yield made
-        codes = made.stop()
-        assert all(code in (0, -9) for code in codes), [worker.log(whole=True) for worker in made.workers]
-    finally:
-        made.stop()
-        made.clean()

@@ -1,50 +1,13 @@
-/* digest.c - thin over EVP; every failure of libcrypto becomes one outcome. */
+/* digest.c - a file's SHA-256, in pieces over EVP. */
 #include "worker/media/digest.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { PIECE_BYTES = 64 * 1024 };
-
-enum status digest_sha256(const void *data, size_t bytes, uint8_t out[SHA256_BYTES]) {
-  return EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) == 1
-             ? OK
-             : fail(BROKEN, "libcrypto has no SHA-256");
-}
-
-enum status digest_md5(const void *data, size_t bytes, uint8_t out[MD5_BYTES]) {
-  return EVP_Digest(data, bytes, out, NULL, EVP_md5(), NULL) == 1
-             ? OK
-             : fail(BROKEN, "libcrypto has no MD5");
-}
-
-enum status digest_hmac(const uint8_t *key, size_t key_bytes, const void *data, size_t bytes,
-                        uint8_t out[SHA256_BYTES]) {
-  unsigned length = 0;
-  return HMAC(EVP_sha256(), key, (int)key_bytes, data, bytes, out, &length) != NULL
-             ? OK
-             : fail(BROKEN, "libcrypto has no HMAC");
-}
-
-void digest_hex(const uint8_t *digest, size_t bytes, char *text) {
-  static const char digits[] = "0123456789abcdef";
-  for (size_t i = 0; i < bytes; i++) {
-    text[2 * i] = digits[digest[i] >> 4];
-    text[2 * i + 1] = digits[digest[i] & 15];
-  }
-  text[2 * bytes] = '\0';
-}
-
-enum status digest_sha256_text(const void *data, size_t bytes, char text[SHA256_TEXT_MAX]) {
-  uint8_t digest[SHA256_BYTES];
-  TRY(digest_sha256(data, bytes, digest));
-  digest_hex(digest, sizeof digest, text);
-  return OK;
-}
 
 static enum status sha256_stream(FILE *file, const char *path, EVP_MD_CTX *context,
                                  char text[SHA256_TEXT_MAX]) {

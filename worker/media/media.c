@@ -156,7 +156,7 @@ enum status media_open(const struct media_settings *settings, struct media **out
     return fail(EXHAUSTED, "no memory for the media pool");
   }
   media->settings = *settings;
-  media->settings.store.leaving = &media->leaving;
+  media->settings.store.s3.leaving = &media->leaving;
   pthread_mutex_init(&media->lock, NULL);
   pthread_cond_init(&media->more, NULL);
   list_open(&media->waiting);

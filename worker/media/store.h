@@ -8,28 +8,17 @@
 #ifndef DARKROOM_WORKER_MEDIA_STORE_H
 #define DARKROOM_WORKER_MEDIA_STORE_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "s3/s3.h"
 
 #define STORE_KEY_BYTES_MAX 512
 
-/* How S3 buckets are named in requests: in the path or in the host. */
-enum store_addressing { STORE_ADDRESSING_AUTO, STORE_ADDRESSING_PATH, STORE_ADDRESSING_VIRTUAL };
-#define STORE_ADDRESSINGS "auto|path|virtual"
-
 struct store_settings {
-  const char *url; /* "file:///folder" or "s3://bucket/prefix" */
-  enum store_addressing addressing;
-  const char *proxy;   /* of S3 requests; NULL or "": none, whatever the environment says */
-  int64_t connect_ms;  /* to connect; 0: 5000 */
-  int64_t transfer_ms; /* of one request; 0: 300000 */
-  const atomic_bool
-      *leaving; /* when it becomes true, requests under way are given up; may be NULL */
+  const char *url;       /* "file:///folder" or "s3://bucket/prefix" */
+  struct s3_settings s3; /* once its leaving is true, requests under way are given up */
 };
 
 struct store_object {

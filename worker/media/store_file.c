@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "s3/sigv4.h"
 #include "worker/media/digest.h"
 #include "worker/media/files.h"
-#include "worker/media/sigv4.h"
 #include "worker/media/store.h"
 
 struct folder {

@@ -92,7 +92,8 @@ static int clean(void **state) {
   (void)state;
   static const char *const names[] = {"DARKROOM_STORE",    "DARKROOM_LEASE_MS", "DARKROOM_FAST",
                                       "DARKROOM_GUIDANCE", "DARKROOM_CONFIG",   "DARKROOM_FORMAT",
-                                      "DARKROOM_SEED"};
+                                      "DARKROOM_SEED",     "TESTER_LEASE_MS",   "TESTER_STORE",
+                                      "TESTER_CONFIG"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     unsetenv(names[i]);
   }
@@ -150,6 +151,30 @@ static void test_precedence(void **state) {
   assert_string_equal(values.store, "from file");
   assert_int_equal(LOAD("--lease-ms", "500"), OK);
   assert_int_equal(values.lease_ms, 500);
+  unlink(path);
+}
+
+/* A variable of the program's own wins over the one that all programs read. */
+static void test_a_programs_own_variables(void **state) {
+  (void)state;
+  char path[] = "/tmp/darkroom-test-settings-XXXXXX";
+  close(mkstemp(path));
+  write_file(path, "guidance = 5\n");
+  setenv("DARKROOM_LEASE_MS", "400", 1);
+  setenv("TESTER_LEASE_MS", "600", 1);
+  setenv("DARKROOM_STORE", "common", 1);
+  setenv("TESTER_STORE", "", 1); /* set but empty: not set */
+  setenv("DARKROOM_CONFIG", "/nonexistent/x", 1);
+  setenv("TESTER_CONFIG", path, 1);
+  assert_int_equal(load(0, NULL), OK);
+  assert_int_equal(values.lease_ms, 600);
+  assert_string_equal(values.store, "common");
+  assert_true(values.guidance == 5);
+  assert_int_equal(LOAD("--lease-ms", "500"), OK);
+  assert_int_equal(values.lease_ms, 500);
+  setenv("TESTER_LEASE_MS", "1", 1);
+  assert_int_equal(load(0, NULL), BAD_INPUT);
+  assert_non_null(strstr(fail_reason(), "TESTER_LEASE_MS"));
   unlink(path);
 }
 
@@ -254,6 +279,7 @@ static void test_help_shows_every_row(void **state) {
     assert_non_null(strstr(printed, table[i].help));
   }
   assert_non_null(strstr(printed, "DARKROOM_LEASE_MS"));
+  assert_non_null(strstr(printed, "TESTER_..., which wins over DARKROOM_..."));
   assert_non_null(strstr(printed, "within 100..60000"));
   assert_non_null(strstr(printed, "default 5000"));
   assert_non_null(strstr(printed, "-s, --store"));
@@ -286,6 +312,7 @@ int main(void) {
       cmocka_unit_test_setup(test_defaults_and_unset, clean),
       cmocka_unit_test_setup(test_flags, clean),
       cmocka_unit_test_setup(test_precedence, clean),
+      cmocka_unit_test_setup(test_a_programs_own_variables, clean),
       cmocka_unit_test_setup(test_bad_values_name_setting_and_limit, clean),
       cmocka_unit_test_setup(test_files_are_held_to_the_table, clean),
       cmocka_unit_test_setup(test_rows_of_other_verbs, clean),

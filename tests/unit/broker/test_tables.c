@@ -38,6 +38,7 @@ static void test_first_lines(void **state) {
   } others[] = {
       {"submit", "#!lua\n"},
       {"claim", "#!lua\n"},
+      {"requeue", "#!lua\n"},
       {"get", "#!lua flags=no-writes\n"},
       {"list", "#!lua flags=no-writes\n"},
       {"explain", "#!lua flags=no-writes\n"},

@@ -136,6 +136,29 @@ static void test_workers_are_woken_in_turn(void **state) {
   assert_null(waiting_woken(waiting));
 }
 
+/* The worker that does not listen gives its turn away, and stays known for when it is gone. */
+static void test_withheld_credits_go_to_others(void **state) {
+  (void)state;
+  assert_int_equal(claim("deaf", "m", 3, peer_of(1, 1, 1)), OK);
+  assert_int_equal(claim("other", "m", 1, peer_of(2, 1, 2)), OK);
+  while (waiting_woken(waiting) != NULL) {
+  }
+  struct waiter *deaf = waiting_worker(waiting, "deaf");
+  assert_true(deaf->fresh);
+  deaf->woken = true;
+  waiting_withhold(waiting, deaf);
+  assert_true(deaf->withheld);
+  assert_string_equal(waiting_woken(waiting)->name, "other");
+  assert_null(waiting_woken(waiting));
+  waiting_wake_all(waiting);
+  assert_string_equal(waiting_woken(waiting)->name, "other");
+  assert_null(waiting_woken(waiting));
+  assert_ptr_equal(waiting_worker(waiting, "deaf"), deaf);
+  assert_int_equal(claim("deaf", "m", 1, peer_of(1, 1, 1)), OK);
+  assert_false(deaf->withheld);
+  assert_ptr_equal(waiting_woken(waiting), deaf);
+}
+
 static int gone_count;
 static void count_gone(void *context, const struct waiter *waiter) {
   assert_ptr_equal(context, waiting);
@@ -183,6 +206,7 @@ int main(void) {
                                       teardown),
       cmocka_unit_test_setup_teardown(test_due, setup, teardown),
       cmocka_unit_test_setup_teardown(test_workers_are_woken_in_turn, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_withheld_credits_go_to_others, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_closed_connection_takes_its_own_along, setup,
                                       teardown),
       cmocka_unit_test_setup_teardown(test_as_many_workers_as_fit, setup, teardown),

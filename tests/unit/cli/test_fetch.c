@@ -16,12 +16,15 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "cli/fetch.h"
+#include "tests/unit/s3/canned_server.h"
 
 #define SHA_OF_ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 static char folder[64];
 static struct bytes named; /* what fetch_images printed */
+static struct options options = {.patience_ms = 600, .quiet = true};
 
 static int set_up(void **state) {
   (void)state;
@@ -90,7 +93,8 @@ static enum exit_code fetch(const char *url, const char *output) {
   status.images = images;
   FILE *paths = tmpfile();
   assert_non_null(paths);
-  enum exit_code code = fetch_images(&status, output, paths);
+  options.output = output;
+  enum exit_code code = fetch_images(&status, &options, paths);
   char text[PATH_MAX] = "";
   rewind(paths);
   size_t bytes = fread(text, 1, sizeof text - 1, paths);
@@ -167,13 +171,84 @@ static void test_damage_leaves_nothing(void **state) {
 
 static void test_elsewhere(void **state) {
   (void)state;
-  static const char *const urls[] = {"s3://bucket/a.png", "file:///nowhere/a.png", "file://other/a",
-                                     "https://x/y", ""};
+  static const char *const urls[] = {"s3://bucket",    "s3://b/x",    "file:///nowhere/a.png",
+                                     "file://other/a", "https://x/y", ""};
   for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
     assert_int_equal(fetch(urls[i], in("out.png")), EXIT_CODE_NOT_FETCHED);
     assert_int_equal(strncmp(bytes_text(&named), urls[i], strlen(urls[i])), 0);
     assert_int_equal(files_in_folder(), 0);
   }
+}
+
+static void test_from_s3(void **state) {
+  (void)state;
+  static const char *const answers[] = {CANNED("200 OK", "abc")};
+  struct canned_server server;
+  canned_open(&server, answers, 1);
+  assert_int_equal(fetch("s3://pics/a b/0.png", in("out.png")), EXIT_CODE_OK);
+  has_content(in("out.png"), "abc");
+  assert_non_null(strstr(bytes_text(&named), "/out.png\n"));
+  assert_non_null(strstr(server.head, "GET /pics/a%20b/0.png HTTP/1.1\r\n"));
+  assert_non_null(strstr(server.head, "/eu-test-1/s3/aws4_request"));
+  canned_close(&server);
+}
+
+static void test_s3_refusals(void **state) {
+  (void)state;
+  static const struct {
+    const char *answer;
+    enum exit_code code;
+    const char *reason;
+  } cases[] = {
+      {CANNED_ERROR("404 No", "NoSuchKey"), EXIT_CODE_NOT_FETCHED, "does not have it: HTTP 404"},
+      {CANNED_ERROR("403 No", "AccessDenied"), EXIT_CODE_STORE_REFUSES, "HTTP 403 AccessDenied"},
+      {CANNED_ERROR("401 No", ""), EXIT_CODE_STORE_REFUSES, "does not take these credentials"},
+      {CANNED_ERROR("400 No", "AuthorizationHeaderMalformed"), EXIT_CODE_STORE_REFUSES,
+       "refuses the request: HTTP 400"},
+      {CANNED("200 OK", "abd"), EXIT_CODE_INTERNAL, "not what was stored"},
+      {CANNED_ERROR("500 No", "InternalError"), EXIT_CODE_STORE_AWAY, "HTTP 500 InternalError"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    struct canned_server server;
+    canned_open(&server, &cases[i].answer, 1);
+    assert_int_equal(fetch("s3://pics/0.png", in("out.png")), cases[i].code);
+    assert_non_null(strstr(fail_reason(), cases[i].reason));
+    assert_int_equal(files_in_folder(), 0);
+    bool repeated = cases[i].code == EXIT_CODE_STORE_AWAY;
+    assert_true(repeated == (atomic_load(&server.requests) > 1));
+    canned_close(&server);
+  }
+}
+
+static void test_s3_needs_keys(void **state) {
+  (void)state;
+  setenv("AWS_ACCESS_KEY_ID", "key", 1);
+  unsetenv("AWS_SECRET_ACCESS_KEY");
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_STORE_REFUSES);
+  assert_non_null(strstr(fail_reason(), "AWS_SECRET_ACCESS_KEY is not set"));
+  assert_string_equal(bytes_text(&named), "s3://pics/0.png\n");
+  setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+  setenv("AWS_ENDPOINT_URL_S3", "not an endpoint", 1);
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_STORE_REFUSES);
+  assert_int_equal(files_in_folder(), 0);
+}
+
+static void test_an_s3_that_comes_back(void **state) {
+  (void)state;
+  static const char *const answers[] = {NULL, CANNED_ERROR("503 No", "SlowDown"),
+                                        CANNED("200 OK", "abc")};
+  struct canned_server server;
+  canned_open(&server, answers, 3);
+  options.patience_ms = 30000;
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_OK);
+  options.patience_ms = 600;
+  has_content(in("out.png"), "abc");
+  canned_close(&server);
+  int64_t begun_ms = clock_ms();
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_STORE_AWAY);
+  assert_true(clock_ms() - begun_ms < 5000);
+  assert_non_null(strstr(fail_reason(), "the store is away: s3 get: "));
+  has_content(in("out.png"), "abc"); /* what was there before stays */
 }
 
 static void test_check(void **state) {
@@ -196,6 +271,10 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_escaped_urls, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_damage_leaves_nothing, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_elsewhere, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_from_s3, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_s3_refusals, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_s3_needs_keys, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_an_s3_that_comes_back, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_check, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,6 @@
 
 #include <curl/curl.h>
 
-#include "worker/media/s3_place.h"
 #include "worker/media/store.h"
 
 static char folder[] = "/tmp/darkroom-store-XXXXXX";
@@ -158,50 +157,6 @@ static void a_folder_that_cannot_be_written_refuses(void **state) {
   unlink(path);
 }
 
-/* where requests go
- * ---------------------------------------------------------------------------------- */
-
-struct place_case {
-  const char *url, *endpoint, *region;
-  enum store_addressing addressing;
-  const char *host, *path; /* of the key "k" */
-};
-
-static void requests_go_where_they_should(void **state) {
-  (void)state;
-  static const struct place_case cases[] = {
-      {"s3://pics/a/", NULL, NULL, STORE_ADDRESSING_AUTO, "pics.s3.us-east-1.amazonaws.com",
-       "/a/k"},
-      {"s3://pics", NULL, "eu-west-1", STORE_ADDRESSING_PATH, "s3.eu-west-1.amazonaws.com",
-       "/pics/k"},
-      {"s3://my.pics", NULL, NULL, STORE_ADDRESSING_AUTO, "s3.us-east-1.amazonaws.com",
-       "/my.pics/k"},
-      {"s3://pics/a//", "http://127.0.0.1:9000", NULL, STORE_ADDRESSING_AUTO, "127.0.0.1:9000",
-       "/pics/a/k"},
-      {"s3://pics", "https://store.example:443/base/", NULL, STORE_ADDRESSING_AUTO, "store.example",
-       "/base/pics/k"},
-      {"s3://pics", "http://s3.local:80", NULL, STORE_ADDRESSING_VIRTUAL, "pics.s3.local", "/k"},
-  };
-  setenv("AWS_ACCESS_KEY_ID", "key", 1);
-  setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
-  unsetenv("AWS_ENDPOINT_URL");
-  unsetenv("AWS_DEFAULT_REGION");
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    cases[i].endpoint != NULL ? setenv("AWS_ENDPOINT_URL_S3", cases[i].endpoint, 1)
-                              : unsetenv("AWS_ENDPOINT_URL_S3");
-    cases[i].region != NULL ? setenv("AWS_REGION", cases[i].region, 1) : unsetenv("AWS_REGION");
-    struct store_settings settings = {.url = cases[i].url, .addressing = cases[i].addressing};
-    struct s3_place place;
-    assert_int_equal(s3_place_read(&settings, &place), OK);
-    assert_string_equal(place.host, cases[i].host);
-    struct bytes path;
-    bytes_open(&path, 4096);
-    assert_int_equal(s3_place_path(&place, "k", &path), OK);
-    assert_string_equal(bytes_text(&path), cases[i].path);
-    bytes_close(&path);
-  }
-}
-
 static int make_folder(void **state) {
   (void)state;
   curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -231,7 +186,6 @@ int main(void) {
       cmocka_unit_test(keys_cannot_leave_their_place),
       cmocka_unit_test(wrong_urls_are_named),
       cmocka_unit_test(a_folder_that_cannot_be_written_refuses),
-      cmocka_unit_test(requests_go_where_they_should),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

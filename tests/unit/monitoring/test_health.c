@@ -126,6 +126,7 @@ static void test_bad_addresses(void **state) {
   struct health_options options = {.address = taken, .version = "1"};
   assert_int_equal(health_open(&options, &other), UNAVAILABLE);
   assert_null(other);
+  assert_non_null(strstr(fail_reason(), "is in use by another program"));
   options.address = "[::1]:0";
   enum status status = health_open(&options, &other); /* a machine may have no IPv6 */
   assert_true(status == OK || status == UNAVAILABLE);

@@ -208,7 +208,7 @@ static void test_verb_table(void **state) {
       assert_int_equal(row->sender == WIRE_FROM_BROKER, verb >= 64);
     }
   }
-  assert_int_equal(count, 29);
+  assert_int_equal(count, 32);
   assert_string_equal(wire_verb(127)->name, "ERROR");
 }
 

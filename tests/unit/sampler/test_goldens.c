@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/sampler/advance.h"
+
 enum { VALUES = 64 };
 
 struct golden {
@@ -26,29 +28,19 @@ struct golden {
 #include "goldens.def"
 
 /* Runs a plan on the made-up model of goldens_make.py. */
-static void run(const struct plan *plan, double slots[SAMPLE_SLOTS_MAX][VALUES]) {
-  int width = plan->slots + 2;
+static void run(const struct plan *plan, double slots[VALUES][SAMPLE_SLOTS_MAX]) {
   int drawn = 0;
   for (int i = 0; i < VALUES; i++) {
-    slots[0][i] = sin(i + 1) * plan->start_scale;
+    memset(slots[i], 0, sizeof slots[i]);
+    slots[i][0] = sin(i + 1) * plan->start_scale;
   }
   for (int e = 0; e < plan->rows; e++) {
     const struct plan_row *row = &plan->row[e];
     drawn += row->needs_noise;
     for (int i = 0; i < VALUES; i++) {
-      double seen = slots[0][i] * row->input_scale;
-      double columns[SAMPLE_SLOTS_MAX + 2];
-      for (int s = 0; s < plan->slots; s++) {
-        columns[s] = slots[s][i];
-      }
-      columns[plan->slots] = seen / (1.0 + fabs(seen)) + row->timestep / 2000.0;
-      columns[plan->slots + 1] = row->needs_noise ? sin(i + 7 * drawn) : 0.0;
-      for (int s = 0; s < plan->slots; s++) {
-        slots[s][i] = 0.0;
-        for (int c = 0; c < width; c++) {
-          slots[s][i] += (double)row->matrix[s * width + c] * columns[c];
-        }
-      }
+      double seen = slots[i][0] * row->input_scale;
+      double output = seen / (1.0 + fabs(seen)) + row->timestep / 2000.0;
+      advance(plan, row, output, row->needs_noise ? sin(i + 7 * drawn) : 0.0, slots[i]);
     }
   }
 }
@@ -78,17 +70,17 @@ static void check(struct arena *arena, const struct golden *golden) {
   assert_float_equal(plan.row[0].timestep, golden->first_timestep, 1e-3);
   assert_float_equal(plan.row[plan.rows - 1].timestep, golden->last_timestep, 1e-3);
 
-  static double slots[SAMPLE_SLOTS_MAX][VALUES];
+  static double slots[VALUES][SAMPLE_SLOTS_MAX];
   run(&plan, slots);
   double sum = 0.0;
   for (int i = 0; i < VALUES; i++) {
-    sum += fabs(slots[0][i]);
+    sum += fabs(slots[i][0]);
   }
   double scale = fmax(sum / VALUES, 1e-3);
   assert_float_equal(sum, golden->sum, tolerance(golden) * fmax(sum, 1e-3));
   assert_float_equal(slots[0][0], golden->first,
                      4 * tolerance(golden) * fmax(scale, fabs(golden->first)));
-  assert_float_equal(slots[0][63], golden->last,
+  assert_float_equal(slots[VALUES - 1][0], golden->last,
                      4 * tolerance(golden) * fmax(scale, fabs(golden->last)));
 }
 

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/sampler/advance.h"
 #include "tests/unit/sampler/loops.h"
 
 static struct noise_levels levels;
@@ -61,43 +62,33 @@ static void make_levels(const struct loop *loop) {
 
 /* What the engine does with a plan, in double. */
 static void run_plan(const struct plan *plan, const struct loop *loop,
-                     double slots[SAMPLE_SLOTS_MAX][LOOP_VALUES]) {
-  int width = plan->slots + 2;
+                     double slots[LOOP_VALUES][SAMPLE_SLOTS_MAX]) {
   double noise[LOOP_VALUES] = {0};
   for (int k = 0; k < LOOP_VALUES; k++) {
-    slots[0][k] = plan->start_scale * loop->x[k];
+    slots[k][0] = plan->start_scale * loop->x[k];
   }
   for (const struct plan_row *row = plan->row; row < plan->row + plan->rows; row++) {
     if (row->needs_noise) {
       loop->noise(loop->noise_context, noise);
     }
     for (int k = 0; k < LOOP_VALUES; k++) {
-      double seen = slots[0][k] * row->input_scale;
-      slots[0][k] = loop->feed_scaled ? seen : slots[0][k];
-      double columns[SAMPLE_SLOTS_MAX + 2], out[SAMPLE_SLOTS_MAX] = {0};
-      for (int s = 0; s < plan->slots; s++) {
-        columns[s] = slots[s][k];
-      }
-      columns[plan->slots] = loop->model(seen, row->timestep);
-      columns[plan->slots + 1] = noise[k];
-      for (int cell = 0; cell < plan->slots * width; cell++) {
-        out[cell / width] += (double)row->matrix[cell] * columns[cell % width];
-      }
-      for (int s = 0; s < plan->slots; s++) {
-        slots[s][k] = out[s];
-      }
+      double seen = slots[k][0] * row->input_scale;
+      slots[k][0] = loop->feed_scaled ? seen : slots[k][0];
+      advance(plan, row, loop->model(seen, row->timestep), noise[k], slots[k]);
     }
   }
 }
 
 static double run_plan_of(const struct loop *loop, const char *sampler, double *out) {
-  static double slots[SAMPLE_SLOTS_MAX][LOOP_VALUES];
+  static double slots[LOOP_VALUES][SAMPLE_SLOTS_MAX];
   struct plan_request request = {&levels, sampler, loop->karras, loop->steps};
   struct plan plan;
   assert_int_equal(plan_make(arena, &request, &plan), OK);
   memset(slots, 0, sizeof slots);
   run_plan(&plan, loop, slots);
-  memcpy(out, slots[0], sizeof slots[0]);
+  for (int k = 0; k < LOOP_VALUES; k++) {
+    out[k] = slots[k][0];
+  }
   arena_drop(arena);
   return loop_sum(out);
 }

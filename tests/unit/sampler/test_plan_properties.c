@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/sampler/advance.h"
+
 static struct noise_levels levels;
 static struct arena *arena;
 
@@ -34,7 +36,6 @@ static double end_of_a_knowing_model(const struct plan *plan, bool grows) {
   double slots[SAMPLE_SLOTS_MAX] = {0};
   double sigma_first =
       grows ? sqrt(1.0 / ((double)plan->row[0].input_scale * plan->row[0].input_scale) - 1.0) : 0.0;
-  int width = plan->slots + 2;
   double clean = 1.0;
   for (int e = 0; e < plan->rows; e++) {
     const struct plan_row *row = &plan->row[e];
@@ -44,14 +45,8 @@ static double end_of_a_knowing_model(const struct plan *plan, bool grows) {
     if (e == 0) {
       slots[0] = grows ? clean + sigma_first * 0.5 : scale * (clean + sigma * 0.5);
     }
-    double columns[SAMPLE_SLOTS_MAX + 2], next[SAMPLE_SLOTS_MAX] = {0};
-    memcpy(columns, slots, sizeof slots);
-    columns[plan->slots] = (slots[0] / scale - clean) / sigma; /* epsilon */
-    columns[plan->slots + 1] = 0.0;
-    for (int cell = 0; cell < plan->slots * width; cell++) {
-      next[cell / width] += (double)row->matrix[cell] * columns[cell % width];
-    }
-    memcpy(slots, next, sizeof slots);
+    double epsilon = (slots[0] / scale - clean) / sigma;
+    advance(plan, row, epsilon, 0.0, slots);
   }
   return slots[0];
 }

@@ -4,8 +4,8 @@
  * sent, headers and queries sorted wrongly, no content digest, no presigning), so libcurl only
  * carries what is signed here.
  */
-#ifndef DARKROOM_WORKER_MEDIA_SIGV4_H
-#define DARKROOM_WORKER_MEDIA_SIGV4_H
+#ifndef DARKROOM_S3_SIGV4_H
+#define DARKROOM_S3_SIGV4_H
 
 #include <stddef.h>
 #include <stdint.h>

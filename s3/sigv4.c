@@ -1,10 +1,9 @@
-/* sigv4.c - canonical request, string to sign, signature; see ecosystem notes in README.md of this
- * folder.
+/* sigv4.c - canonical request, string to sign, signature.
  *
  * Sorting is done on encoded text, and headers of one name are merged in the order given: both are
  * what the published vectors check.
  */
-#include "worker/media/sigv4.h"
+#include "s3/sigv4.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -14,7 +13,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "worker/media/digest.h"
+#include "s3/digest.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 

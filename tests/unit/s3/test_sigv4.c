@@ -16,8 +16,8 @@
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
 
-#include "worker/media/digest.h"
-#include "worker/media/sigv4.h"
+#include "s3/digest.h"
+#include "s3/sigv4.h"
 
 #define VECTORS "../shared/data/sigv4"
 enum { VECTOR_COUNT = 38, NORMALISED_COUNT = 6 };

@@ -1,12 +1,13 @@
-/* s3_place.c - takes the store's URL and the endpoint's apart; decides path or virtual-host style.
- */
-#include "worker/media/s3_place.h"
+/* place.c - takes the bucket's URL and the endpoint's apart; decides path or virtual-host style. */
+#include "s3/place.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SCHEME "s3://"
 
 static const char *variable(const char *name, const char *otherwise) {
   const char *value = getenv(name);
@@ -20,22 +21,32 @@ static enum status copy_to(char *to, size_t room, const char *what, const char *
              : fail_field(BAD_INPUT, "store", "store: %s is longer than %zu bytes", what, room - 1);
 }
 
-/* "s3://bucket/prefix/" */
-static enum status read_url(const char *url, struct s3_place *out) {
-  const char *bucket = url + strlen("s3://");
-  size_t length = strcspn(bucket, "/");
-  if (length < 3 || length > S3_BUCKET_BYTES_MAX) {
-    return fail_field(BAD_INPUT, "store", "store: %.64s: a bucket has 3..%d letters", url,
-                      S3_BUCKET_BYTES_MAX);
+enum status s3_url_split(const char *url, char bucket[S3_BUCKET_BYTES_MAX + 1], const char **rest) {
+  const char *name = url + strlen(SCHEME);
+  if (strncmp(url, SCHEME, strlen(SCHEME)) != 0) {
+    return fail_field(BAD_INPUT, "store", "store: %.64s is not s3://BUCKET/...", url);
+  }
+  size_t length = strcspn(name, "/");
+  if (length < S3_BUCKET_BYTES_MIN || length > S3_BUCKET_BYTES_MAX) {
+    return fail_field(BAD_INPUT, "store", "store: %.64s: a bucket has %d..%d letters", url,
+                      S3_BUCKET_BYTES_MIN, S3_BUCKET_BYTES_MAX);
   }
   for (size_t i = 0; i < length; i++) {
-    if (!isalnum((unsigned char)bucket[i]) && strchr("-._", bucket[i]) == NULL) {
+    if (!isalnum((unsigned char)name[i]) && strchr("-._", name[i]) == NULL) {
       return fail_field(BAD_INPUT, "store", "store: %.64s: not a bucket name", url);
     }
   }
-  memcpy(out->bucket, bucket, length);
-  out->bucket[length] = '\0';
-  const char *prefix = bucket + length + strspn(bucket + length, "/");
+  memcpy(bucket, name, length);
+  bucket[length] = '\0';
+  *rest = name + length + (name[length] == '/' ? 1 : 0);
+  return OK;
+}
+
+/* "s3://bucket/prefix/" */
+static enum status read_url(const char *url, struct s3_place *out) {
+  const char *prefix = NULL;
+  TRY(s3_url_split(url, out->bucket, &prefix));
+  prefix += strspn(prefix, "/");
   TRY(copy_to(out->prefix, sizeof out->prefix, "the prefix", prefix));
   for (size_t end = strlen(out->prefix); end > 0 && out->prefix[end - 1] == '/'; end--) {
     out->prefix[end - 1] = '\0';
@@ -107,17 +118,17 @@ static enum status read_endpoint(CURLU *parts, const char *endpoint, struct s3_p
                            "store: %.100s is not an endpoint: http[s]://HOST[:PORT]", endpoint);
 }
 
-enum status s3_place_read(const struct store_settings *settings, struct s3_place *out) {
+enum status s3_place_read(const char *url, enum s3_addressing addressing, struct s3_place *out) {
   *out = (struct s3_place){0};
-  TRY(read_url(settings->url, out));
+  TRY(read_url(url, out));
   TRY(read_identity(out));
   char amazon[128];
   snprintf(amazon, sizeof amazon, "https://s3.%s.amazonaws.com", out->region);
   const char *endpoint = variable("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL", NULL));
   /* servers one runs oneself seldom have a wildcard name; Amazon wants the bucket in the host */
-  out->virtual_host = settings->addressing == STORE_ADDRESSING_VIRTUAL ||
-                      (settings->addressing == STORE_ADDRESSING_AUTO && endpoint == NULL &&
-                       host_label(out->bucket));
+  out->virtual_host =
+      addressing == S3_ADDRESSING_VIRTUAL ||
+      (addressing == S3_ADDRESSING_AUTO && endpoint == NULL && host_label(out->bucket));
   CURLU *parts = curl_url();
   if (parts == NULL) {
     return fail(EXHAUSTED, "no memory for a URL");

@@ -1,0 +1,194 @@
+/* test_s3.c - one request and what its answer means, against a server that plays its part. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "s3/s3.h"
+#include "tests/unit/s3/canned_server.h"
+
+static struct bytes body;
+
+/* Opens a client of s3://pics/a, asks with it once, and closes it. */
+static enum status ask(const char *answer, struct s3_exchange *exchange) {
+  struct canned_server server;
+  struct s3_settings settings = {0};
+  struct s3 *s3 = NULL;
+  canned_open(&server, &answer, 1);
+  assert_int_equal(s3_open("s3://pics/a", &settings, &s3), OK);
+  bytes_clear(&body);
+  enum status status = s3_request(s3, exchange);
+  s3_close(&s3);
+  assert_null(s3);
+  canned_close(&server);
+  assert_int_equal(atomic_load(&server.requests), 1);
+  assert_null(strstr(server.head, "secret"));
+  return status;
+}
+
+static struct s3_exchange get_of(const char *key) {
+  return (struct s3_exchange){.operation = "get", .method = "GET", .key = key, .body = &body};
+}
+
+static void content_and_headers_come_back(void **state) {
+  (void)state;
+  struct s3_exchange get = get_of("k");
+  assert_int_equal(
+      ask("HTTP/1.1 200 OK\r\nETag: \"abc\"\r\nx-amz-meta-sha256: def\r\n"
+          "x-amz-request-id: r1\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+          &get),
+      OK);
+  assert_string_equal(bytes_text(&body), "hello");
+  assert_int_equal(get.code, 200);
+  assert_int_equal(get.content_length, 5);
+  assert_string_equal(get.etag, "abc");
+  assert_string_equal(get.sha256, "def");
+  assert_string_equal(get.request_id, "r1");
+  assert_string_equal(get.error_code, "");
+}
+
+static void refusals_that_pass_and_that_do_not(void **state) {
+  (void)state;
+  static const struct {
+    const char *answer;
+    long code;
+    const char *error_code;
+    enum status status;
+  } cases[] = {
+      {CANNED_ERROR("404 Not Found", "NoSuchKey"), 404, "NoSuchKey", BAD_INPUT},
+      {CANNED_ERROR("403 Forbidden", "AccessDenied"), 403, "AccessDenied", BAD_INPUT},
+      {CANNED("404 Not Found", "no document"), 404, "", BAD_INPUT},
+      {CANNED_ERROR("301 Moved", "PermanentRedirect"), 301, "PermanentRedirect", BAD_INPUT},
+      {CANNED_ERROR("503 Busy", "SlowDown"), 503, "SlowDown", UNAVAILABLE},
+      {CANNED_ERROR("400 Bad", "RequestTimeout"), 400, "RequestTimeout", UNAVAILABLE},
+      {CANNED_ERROR("400 Bad", "ThrottlingException"), 400, "ThrottlingException", UNAVAILABLE},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", 0, "", UNAVAILABLE},
+      {"not HTTP at all", 0, "", UNAVAILABLE},
+      {NULL, 0, "", UNAVAILABLE},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    struct s3_exchange get = get_of("k");
+    assert_int_equal(ask(cases[i].answer, &get), cases[i].status);
+    assert_int_equal(get.code, cases[i].code);
+    assert_string_equal(get.error_code, cases[i].error_code);
+    assert_int_equal(strncmp(fail_reason(), "s3 get: ", 8), 0);
+  }
+}
+
+static void content_that_does_not_fit_is_not_taken(void **state) {
+  (void)state;
+  struct bytes small;
+  bytes_open(&small, 3);
+  struct s3_exchange get = get_of("k");
+  get.body = &small;
+  assert_int_equal(ask(CANNED("200 OK", "four"), &get), EXHAUSTED);
+  bytes_close(&small);
+}
+
+static void a_refusal_longer_than_we_keep_is_still_one(void **state) {
+  (void)state;
+  static char answer[200 * 1024];
+  int head = snprintf(answer, sizeof answer, "%s", CANNED_ERROR("403 No", "AccessDenied"));
+  memset(answer + head, 'x', sizeof answer - (size_t)head - 1);
+  struct s3_exchange get = get_of("k");
+  assert_int_equal(ask(answer, &get), BAD_INPUT);
+  assert_string_equal(get.error_code, "AccessDenied");
+}
+
+static void a_request_is_signed_and_can_be_repeated(void **state) {
+  (void)state;
+  static const char *const answers[] = {CANNED_ERROR("503 Busy", "SlowDown"),
+                                        CANNED("200 OK", "x")};
+  struct canned_server server;
+  struct s3_settings settings = {.addressing = S3_ADDRESSING_PATH};
+  struct s3 *s3 = NULL;
+  setenv("AWS_SESSION_TOKEN", "a-token", 1);
+  canned_open(&server, answers, 2);
+  assert_int_equal(s3_open("s3://pics/a b", &settings, &s3), OK);
+  struct s3_exchange get = get_of("k+1");
+  get.headers[get.header_count++] = (struct sigv4_pair){"x-amz-meta-of", "us"};
+  assert_int_equal(s3_request(s3, &get), UNAVAILABLE);
+  assert_int_equal(s3_request(s3, &get), OK);
+  assert_int_equal(get.header_count, 1);
+  static const char *const lines[] = {
+      "GET /pics/a%20b/k%2B1 HTTP/1.1\r\n", "\r\nx-amz-security-token: a-token\r\n",
+      "\r\nx-amz-meta-of: us\r\n",
+      "/eu-test-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date;"
+      "x-amz-meta-of;x-amz-security-token, Signature="};
+  for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+    assert_non_null(strstr(server.head, lines[i]));
+  }
+  assert_null(strstr(server.head, "Expect"));
+  unsetenv("AWS_SESSION_TOKEN");
+  s3_close(&s3);
+  canned_close(&server);
+}
+
+static void a_wrong_clock_is_put_right(void **state) {
+  (void)state;
+  static const char *const answers[] = {
+      "HTTP/1.1 403 No\r\nDate: Thu, 01 Jan 2015 12:00:00 GMT\r\nConnection: close\r\n\r\n"
+      "<Error><Code>RequestTimeTooSkewed</Code></Error>",
+      CANNED("200 OK", "x")};
+  struct canned_server server;
+  struct s3_settings settings = {0};
+  struct s3 *s3 = NULL;
+  canned_open(&server, answers, 2);
+  assert_int_equal(s3_open("s3://pics", &settings, &s3), OK);
+  struct s3_exchange get = get_of("k");
+  assert_int_equal(s3_request(s3, &get), UNAVAILABLE);
+  assert_true(get.skew_ms < -1000);
+  assert_int_equal(s3_request(s3, &get), OK);
+  assert_int_equal(get.skew_ms, 0);
+  assert_non_null(strstr(server.head, "x-amz-date: 20150101T120"));
+  s3_close(&s3);
+  canned_close(&server);
+}
+
+static void nobody_there_and_somebody_leaving(void **state) {
+  (void)state;
+  static const char *const answers[] = {NULL};
+  struct canned_server server;
+  canned_open(&server, answers, 1);
+  canned_close(&server);
+  struct s3 *s3 = NULL;
+  struct s3_settings settings = {0};
+  assert_int_equal(s3_open("s3://pics", &settings, &s3), OK);
+  struct s3_exchange get = get_of("k");
+  assert_int_equal(s3_request(s3, &get), UNAVAILABLE);
+  assert_int_equal(get.code, 0);
+  s3_close(&s3);
+  atomic_bool leaving = true;
+  settings.leaving = &leaving;
+  assert_int_equal(s3_open("s3://pics", &settings, &s3), OK);
+  assert_int_equal(s3_request(s3, &get), UNAVAILABLE);
+  s3_close(&s3);
+}
+
+static int open_body(void **state) {
+  (void)state;
+  bytes_open(&body, 1 << 20);
+  return 0;
+}
+
+static int close_body(void **state) {
+  (void)state;
+  bytes_close(&body);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(content_and_headers_come_back),
+      cmocka_unit_test(refusals_that_pass_and_that_do_not),
+      cmocka_unit_test(content_that_does_not_fit_is_not_taken),
+      cmocka_unit_test(a_refusal_longer_than_we_keep_is_still_one),
+      cmocka_unit_test(a_request_is_signed_and_can_be_repeated),
+      cmocka_unit_test(a_wrong_clock_is_put_right),
+      cmocka_unit_test(nobody_there_and_somebody_leaving),
+  };
+  return cmocka_run_group_tests(tests, open_body, close_body);
+}
