@@ -208,6 +208,7 @@ enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1
       [DARKROOM__V1__ACK_RESULT__ACK_ALREADY] = "ALREADY",
       [DARKROOM__V1__ACK_RESULT__ACK_STALE] = "STALE",
       [DARKROOM__V1__ACK_RESULT__ACK_CANCELLED] = "CANCELLED",
+      [DARKROOM__V1__ACK_RESULT__ACK_GONE] = "GONE",
   };
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));

@@ -124,7 +124,8 @@ static enum status acknowledge(struct turn *turn, struct request *request,
   answer.has_fence = answer.has_result = true;
   answer.fence = lease->fence;
   *live = answer.result == DARKROOM__V1__ACK_RESULT__ACK_OK;
-  if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE) {
+  if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE ||
+      answer.result == DARKROOM__V1__ACK_RESULT__ACK_GONE) {
     metric_add(M_STALE_REFUSED, 1);
     log_event("stale_refused", "verb=%s job=%s worker=%s fence=%llu", request->verb->name,
               lease->id, lease->worker, (unsigned long long)lease->fence);

@@ -198,10 +198,12 @@ static void on_ack(struct worker *worker, const struct order *order) {
   if (held == NULL || held->state == HELD_LEAVING) {
     return;
   }
-  if (ack->result == DARKROOM__V1__ACK_RESULT__ACK_STALE) {
-    /* after a COMPLETE the record may simply be old and gone: then its pictures are published */
+  if (ack->result == DARKROOM__V1__ACK_RESULT__ACK_STALE ||
+      ack->result == DARKROOM__V1__ACK_RESULT__ACK_GONE) {
+    /* GONE after a COMPLETE whose ACK was lost: the job may have ended with our pictures */
+    bool gone = ack->result == DARKROOM__V1__ACK_RESULT__ACK_GONE;
     log_warning("job_stale", "job=%s fence=%" PRIu64, held->id, held->fence);
-    job_leave(worker, held, !held->complete_said);
+    job_leave(worker, held, !(gone && held->complete_said));
   } else if (ack->result == DARKROOM__V1__ACK_RESULT__ACK_CANCELLED) {
     log_event("job_cancelled", "job=%s fence=%" PRIu64, held->id, held->fence);
     job_leave(worker, held, true);

@@ -17,9 +17,11 @@ local function is_held(job) return job.state == 'ASSIGNED' or job.state == 'RUNN
 -- The job if (worker, generation, fence) is its live attempt; otherwise nil and the answer. Fences
 -- are compared as texts, equal. A call that closed this attempt before is answered ALREADY when it
 -- is repeated.
+-- GONE: the record is no longer kept, or never was, so nobody knows how it ended.
 local function attempt(id, worker, generation, fence, closing)
   local job = job_load(id)
-  if not job or job.fence ~= fence or job.worker ~= worker or job.generation ~= generation then
+  if not job then return nil, 'GONE' end
+  if job.fence ~= fence or job.worker ~= worker or job.generation ~= generation then
     return nil, 'STALE'
   end
   if is_held(job) then return job end

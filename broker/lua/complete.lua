@@ -3,7 +3,7 @@
 -- first wins.
 -- KEYS prefix
 -- ARGV worker generation id fence result(bytes)
--- returns {OK total_us} | {ALREADY} | {STALE} | {CANCELLED}
+-- returns {OK total_us} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease
 local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4], 'complete')
 if not job then return {answer} end

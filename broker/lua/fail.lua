@@ -4,7 +4,7 @@
 -- if nobody asked for it.
 -- KEYS prefix
 -- ARGV worker generation id fence kind code text jitter(0..1000)
--- returns {OK state} | {ALREADY} | {STALE} | {CANCELLED}
+-- returns {OK state} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease
 local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4], 'fail')
 if not job then return {answer} end

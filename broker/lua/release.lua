@@ -3,7 +3,7 @@
 -- that could not be sent.
 -- KEYS prefix
 -- ARGV worker generation id fence
--- returns {OK} | {ALREADY} | {STALE} | {CANCELLED}
+-- returns {OK} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease
 local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4], 'release')
 if not job then return {answer} end

@@ -3,7 +3,7 @@
 -- here.
 -- KEYS prefix
 -- ARGV worker generation id fence
--- returns {OK queue_us} | {ALREADY} | {STALE} | {CANCELLED}
+-- returns {OK queue_us} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease
 local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4])
 if not job then return {answer} end

@@ -93,7 +93,7 @@ def test_unknown_jobs(client, worker):
     correlation = client.watch("x", known, "y")
     got = [client.take(lambda _, number, __: number == correlation)[0] for _ in range(3)]
     assert sorted(got) == ["ERROR", "ERROR", "EVENT"], "unknown ones do not cost the others their watch"
-    assert worker.close_with("START", pb.Start, pb.Assign(job=pb.Job(id="x"), fence=1)) == "STALE"
+    assert worker.close_with("START", pb.Start, pb.Assign(job=pb.Job(id="x"), fence=1)) == "GONE"
     assert worker.beat((pb.Assign(job=pb.Job(id="x"), fence=1), 1)).stale == ["x"]
 
 

@@ -124,7 +124,8 @@ class Explorer:
             late = int(before.get("deadline", 10 ** 15)) < int(self.redis.client.get(PREFIX + "clk"))
             assert not (verb == "start" and word == "OK" and late), "past its deadline a job never starts"
         if not live:
-            assert word in ("STALE", "ALREADY", "CANCELLED"), f"{verb} of a dead attempt was answered {word}"
+            assert word in ("STALE", "ALREADY", "CANCELLED", "GONE"), f"{verb} of a dead attempt was answered {word}"
+            assert (word == "GONE") == (verb != "beat" and not before), "gone is what has no record"
             assert self.redis.record(attempt[2]) == before, "a dead attempt changes nothing"
 
     def crash(self):
