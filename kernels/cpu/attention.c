@@ -2,8 +2,8 @@
  * et al. 2022).
  *
  * First keys and values of some batch rows and heads are packed into panels; then each block of
- * queries walks over blocks of keys: scores in f32, the running maximum and sum of its softmax, its
- * outputs in f32, rescaled when the maximum grows. Blocks are cut by an image's own lengths alone,
+ * queries walks over the keys: scores, the sum of its softmax and its outputs in f32, rescaled when
+ * the scores have grown much. Blocks are cut by an image's own lengths alone,
  * so neither threads nor batch mates can touch the bits.
  */
 #include <assert.h>
@@ -11,7 +11,10 @@
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/cpu.h"
 
-enum { QUERIES = 48, KEYS = 512, KEYS_WIDE = 128, WIDE = 256 };
+enum { KEYS = 256, KEYS_WIDE = 128, WIDE = 256 };
+/* What a piece of work holds at least, some 30 us of it: waking a thread costs as much. A score's
+ * curve takes the time of some products. */
+enum { PACK_VALUES = 262144, ATTEND_PRODUCTS = 3000000, CURVE = 24 };
 #define PACKED_BYTES_MAX \
   ((int64_t)8 << 20) /* of keys and values at a time: they should stay in the last cache */
 
@@ -22,19 +25,23 @@ struct memory flash_memory(const struct flash *f, int64_t pair) {
   if (a->context != NULL) {
     const struct tensor *t = a->context[b];
     const char *row = (const char *)t->data + head * f->d * size;
-    return (struct memory){row, row + width * size, t->shape[0], 2 * width * size,
-                           2 * width * size};
+    return (struct memory){
+        pair, row, row + width * size, t->shape[0], 2 * width * size, 2 * width * size};
   }
   const struct tensor *k = a->k.tensor, *v = a->v.tensor;
   return (struct memory){
+      pair,
       (const char *)k->data + (b * k->shape[1] * k->shape[2] + a->k.first + head * f->d) * size,
       (const char *)v->data + (b * v->shape[1] * v->shape[2] + a->v.first + head * f->d) * size,
-      k->shape[1], k->shape[2] * size, v->shape[2] * size};
+      k->shape[1],
+      k->shape[2] * size,
+      v->shape[2] * size};
 }
 
-int64_t flash_block_bytes(const struct flash *f) {
-  return f->queries *
-         ((f->depth + f->keys) * f->element_bytes + (f->keys + f->panels * PANEL + 2) * 4);
+/* What one block of queries works in (bodies/attention.c). */
+static int64_t work_bytes(const struct flash *f) {
+  int64_t lines = (f->depth + f->keys) / f->per_unit + f->panels * PANEL + 3;
+  return lines * f->queries * 4;
 }
 
 static int64_t longest_memory(const struct flash *f) {
@@ -57,15 +64,15 @@ static struct flash plan(struct cpu *cpu, const struct attention *attention,
                     .tokens = y->shape[1],
                     .d = y->shape[2] / attention->heads};
   f.element_bytes = (int64_t)element_bytes(element);
-  f.product = element == ELEMENT_BF16 ? cpu->bodies->product_bf16 : cpu->bodies->product_f32;
-  f.depth = (f.d + 1) / 2 * 2;
+  f.per_unit = 4 / f.element_bytes;
+  f.depth = (f.d + f.per_unit - 1) / f.per_unit * f.per_unit;
   f.panels = whole_panels(f.d) / PANEL;
-  f.queries = QUERIES;
+  f.queries = cpu->bodies->attend_queries;
   f.keys = f.d > WIDE ? KEYS_WIDE : KEYS;
   f.blocks = (f.tokens + f.queries - 1) / f.queries;
   f.keys_max = longest_memory(&f);
   f.packed_bytes = f.keys_max * (f.depth + f.panels * PANEL) * f.element_bytes;
-  f.work_bytes = (flash_block_bytes(&f) + 63) / 64 * 64;
+  f.work_bytes = (work_bytes(&f) + 63) / 64 * 64;
   assert(f.packed_bytes > 0);
   f.count = PACKED_BYTES_MAX / f.packed_bytes;
   f.count = f.count < 1 ? 1 : f.count > f.batch * f.heads ? f.batch * f.heads : f.count;
@@ -83,12 +90,13 @@ enum status cpu_attention(struct device *device, const struct attention *attenti
     return EXHAUSTED;
   }
   f.work = f.packed + f.count * f.packed_bytes;
-  int64_t work_of_panel = PANEL * (f.depth + f.panels * PANEL),
-          work_of_block = f.queries * f.keys_max;
+  int64_t pack_grain = PACK_VALUES / (PANEL * (f.depth + f.panels * PANEL)) + 1;
+  int64_t attend_grain =
+      ATTEND_PRODUCTS / (f.queries * f.keys_max * (f.depth + f.panels * PANEL + CURVE)) + 1;
   for (f.first = 0; f.first < pairs; f.first += f.count) {
     int64_t now = pairs - f.first < f.count ? pairs - f.first : f.count;
-    cpu_parallel(cpu, cpu->bodies->pack, &f, now * f.keys_max / PANEL, 65536 / work_of_panel + 1);
-    cpu_parallel(cpu, cpu->bodies->attend, &f, now * f.blocks, 16384 / work_of_block + 1);
+    cpu_parallel(cpu, cpu->bodies->pack, &f, now * f.keys_max / PANEL, pack_grain);
+    cpu_parallel(cpu, cpu->bodies->attend, &f, now * f.blocks, attend_grain);
   }
   return OK;
 }

@@ -12,18 +12,7 @@
 
 typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
 
-/* c[rows, panels * 16] = a[rows, depth] b, or += with adds. b lies in panels of 16 columns: f32
- * [depth][16], bf16 [depth / 2][16][2] with depth even. Steps in elements. Each sum runs over depth
- * in order, whatever the other sizes. */
 #define PANEL 16
-struct product {
-  const void *a, *b;
-  float *c;
-  int64_t a_step, b_step, c_step; /* from row to row, panel to panel, row to row */
-  int64_t rows, panels, depth;
-  bool adds;
-};
-typedef void (*product_body)(const struct product *product);
 
 /* Every body: X(name). */
 #define BODIES(X)                                                            \
@@ -44,7 +33,7 @@ struct bodies {
 #define BODIES_SLOT(name) kernel_body name;
   BODIES(BODIES_SLOT)
 #undef BODIES_SLOT
-  product_body product_f32, product_bf16; /* bf16: AVX-512 with avx512_bf16 only */
+  int64_t attend_queries; /* in a block of attention */
 };
 extern const struct bodies bodies_plain, bodies_avx2, bodies_avx512;
 
@@ -89,9 +78,8 @@ struct layer_norm {
 struct flash {
   const struct attention *attention;
   const struct tensor *y;
-  product_body product;
   enum element element;
-  int64_t element_bytes;
+  int64_t element_bytes, per_unit; /* elements in the four bytes of a unit: 1 or 2 */
   int64_t batch, heads, tokens, d;
   int64_t depth, panels; /* d made even; panels of 16 columns that hold d */
   int64_t blocks;        /* of queries, per pair */
@@ -105,12 +93,11 @@ struct flash {
 
 /* Keys and values of one pair: key j at keys + j * key_step bytes. */
 struct memory {
+  int64_t pair;
   const char *keys, *values;
   int64_t length, key_step, value_step;
 };
 struct memory flash_memory(const struct flash *flash, int64_t pair);
-/* Bytes that one block of queries works in. */
-int64_t flash_block_bytes(const struct flash *flash);
 
 static inline int64_t whole_panels(int64_t count) { return (count + PANEL - 1) / PANEL * PANEL; }
 

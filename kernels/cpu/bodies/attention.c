@@ -1,213 +1,225 @@
-/* attention.c - packing keys and values, and a block of queries walking over them. Part of every
- * level_*.c. */
+/* attention.c - a block of queries walking over keys. Part of every level_*.c.
+ *
+ * Queries lie across the lanes: a tile of scores is some keys times up to VECTORS vectors of
+ * queries, kept in registers until it has become weights, so the running maximum and sum need no
+ * shuffles. All values are read in units of four bytes, a float or a pair of bf16 (products.h).
+ */
 #include <math.h>
 
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/bodies/functions.h"
+#include "kernels/cpu/bodies/packing.h"
+#include "kernels/cpu/bodies/products.h"
 #include "kernels/cpu/openmp.h"
 
-/* Packed keys: panels of 16 keys, then within [depth / g][16][g] with g = 2 for bf16, 1 for f32. */
-static char *packed_keys(const struct flash *f, int64_t pair) {
-  return f->packed + (pair - f->first) * f->packed_bytes;
-}
-/* Packed values: panels of 16 columns of d, each [keys / g][16][g]. */
-static char *packed_values(const struct flash *f, int64_t pair) {
-  return packed_keys(f, pair) + f->keys_max * f->depth * f->element_bytes;
-}
+/* Weights are 2^(score * scale - level), level near the largest score * scale so far: it may be
+ * exceeded by HEADROOM, for which f32 has room, before all that was summed is brought to a new one,
+ * which is seldom. */
+#define HEADROOM 24.0f
 
-/* ---- packing: an item is 16 keys of a pair ---- */
+enum { AT_ONCE = 4 }; /* scores turned into weights; divides TILE */
 
-INLINE void pack_keys_bf16(const struct flash *f, const struct memory *m, int64_t key,
-                           uint16_t *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const uint16_t *from = (const uint16_t *)(m->keys + (real ? key + j : 0) * m->key_step);
-    for (int64_t c = 0; c < f->depth; c += 2) {
-      to[c * PANEL + 2 * j] = real ? from[c] : 0;
-      to[c * PANEL + 2 * j + 1] = real && c + 1 < f->d ? from[c + 1] : 0;
-    }
-  }
-}
-
-INLINE void pack_keys_f32(const struct flash *f, const struct memory *m, int64_t key, float *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const float *from = (const float *)(m->keys + (real ? key + j : 0) * m->key_step);
-    for (int64_t c = 0; c < f->depth; c++) {
-      to[c * PANEL + j] = real && c < f->d ? from[c] : 0;
-    }
-  }
-}
-
-INLINE void pack_values_bf16(const struct flash *f, const struct memory *m, int64_t key,
-                             uint16_t *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const uint16_t *from = (const uint16_t *)(m->values + (real ? key + j : 0) * m->value_step);
-    uint16_t *row = to + (key + j) / 2 * 2 * PANEL + (j & 1);
-    for (int64_t c = 0; c < f->panels * PANEL; c++) {
-      row[c / PANEL * f->keys_max * PANEL + c % PANEL * 2] = real && c < f->d ? from[c] : 0;
-    }
-  }
-}
-
-INLINE void pack_values_f32(const struct flash *f, const struct memory *m, int64_t key, float *to) {
-  for (int64_t j = 0; j < PANEL; j++) {
-    bool real = key + j < m->length;
-    const float *from = (const float *)(m->values + (real ? key + j : 0) * m->value_step);
-    for (int64_t c = 0; c < f->panels * PANEL; c++) {
-      to[c / PANEL * f->keys_max * PANEL + (key + j) * PANEL + c % PANEL] =
-          real && c < f->d ? from[c] : 0;
-    }
-  }
-}
-
-static void pack(const void *arguments, int64_t first, int64_t end) {
-  const struct flash *f = arguments;
-  int64_t panels = f->keys_max / PANEL;
-  for (int64_t item = first; item < end; item++) {
-    int64_t pair = f->first + item / panels, key = item % panels * PANEL;
-    const struct memory m = flash_memory(f, pair);
-    char *keys = packed_keys(f, pair) + key * f->depth * f->element_bytes,
-         *values = packed_values(f, pair);
-    if (key >= m.length) {
-      continue;
-    }
-    if (f->element == ELEMENT_BF16) {
-      pack_keys_bf16(f, &m, key, (uint16_t *)keys);
-      pack_values_bf16(f, &m, key, (uint16_t *)values);
-    } else {
-      pack_keys_f32(f, &m, key, (float *)keys);
-      pack_values_f32(f, &m, key, (float *)values);
-    }
-  }
-}
-
-/* ---- attending: an item is a block of queries of a pair ---- */
-
-/* A thread's working memory for one block of queries. */
+/* A thread's working memory for one block of queries; lines are `vectors` vectors wide. */
 struct block {
-  char *q;              /* [queries, depth] elements */
-  char *weights;        /* [queries, keys] elements: exp(score - maximum) */
-  float *scores;        /* [queries, keys] */
-  float *outputs;       /* [queries, panels * 16] */
-  float *largest, *sum; /* [f->queries] */
-  int64_t rows, token;  /* queries [token, token + rows) */
+  float *q;                   /* [depth / g] lines of units */
+  float *weights;             /* [keys / g] lines of units: those of keys [from, to) */
+  float *outputs;             /* [panels * 16] lines */
+  float *level, *sum;         /* a line each */
+  float *most;                /* a line: the scores of weight 2^HEADROOM */
+  int64_t from, to;           /* keys weighed and not yet summed into outputs */
+  int64_t token, rows;        /* queries [token, token + rows) */
+  int64_t length;             /* keys there are */
+  const float *keys, *values; /* packed */
+  float scale;                /* e^(score / sqrt(d)) = 2^(score * scale) */
 };
 
 static struct block start_block(const struct flash *f, char *work, int64_t index) {
   struct block b = {.token = index * f->queries};
   b.rows = f->tokens - b.token < f->queries ? f->tokens - b.token : f->queries;
-  b.scores = (float *)work;
-  b.outputs = b.scores + f->queries * f->keys;
-  b.largest = b.outputs + f->queries * f->panels * PANEL;
-  b.sum = b.largest + f->queries;
-  b.weights = (char *)(b.sum + f->queries);
-  b.q = b.weights + f->queries * f->keys * f->element_bytes;
+  b.q = (float *)work;
+  b.weights = b.q + f->depth / f->per_unit * f->queries;
+  b.outputs = b.weights + f->keys / f->per_unit * f->queries;
+  b.level = b.outputs + f->panels * PANEL * f->queries;
+  b.sum = b.level + f->queries;
+  b.most = b.sum + f->queries;
+  b.scale = 1.44269504f / sqrtf((float)f->d);
   return b;
 }
 
-INLINE void load_queries(const struct flash *f, const struct block *b, int64_t pair) {
+INLINE void load_queries(const struct flash *f, const struct block *b, int64_t pair,
+                         const struct form form) {
   const struct columns *q = &f->attention->q;
-  int64_t row = pair / f->heads * f->tokens + b->token;
-  int64_t start = row * q->tensor->shape[2] + q->first + pair % f->heads * f->d;
-  for (int64_t r = 0; r < b->rows; r++) {
-    char *to = b->q + r * f->depth * f->element_bytes;
-    if (f->depth > f->d) {
-      memset(to + f->d * f->element_bytes, 0, (size_t)f->element_bytes);
-    }
-    memcpy(to, (const char *)q->tensor->data + (start + r * q->tensor->shape[2]) * f->element_bytes,
-           (size_t)(f->d * f->element_bytes));
+  int64_t row = pair / f->heads * f->tokens + b->token, step = q->tensor->shape[2];
+  const char *from = (const char *)q->tensor->data +
+                     (row * step + q->first + pair % f->heads * f->d) * f->element_bytes;
+  for (int v = 0; v < form.vectors; v++) {
+    const struct strip strip = {.from = from + v * LANES * step * f->element_bytes,
+                                .step = step * f->element_bytes,
+                                .rows = b->rows - v * LANES,
+                                .bytes = f->d * f->element_bytes};
+    transpose_strip(&strip, b->q + v * LANES, form.vectors * LANES);
   }
 }
 
-/* Scores of keys that row r may not see become minus infinity. */
-INLINE void hide_keys(float *scores, int64_t seen, int64_t columns) {
-  for (int64_t j = seen < 0 ? 0 : seen; j < columns; j++) {
-    scores[j] = -INFINITY;
+/* Lines of `outputs` += values of keys [from, to) times their weights. */
+INLINE void sum_weights(const struct flash *f, struct block *b, const struct form form) {
+  int64_t units = (b->to - b->from) / per_unit(form),
+          panel_units = f->keys_max / per_unit(form) * PANEL;
+  const float *values = b->values + b->from / per_unit(form) * PANEL;
+  for (int64_t c = 0; c < f->d && units > 0; c += TILE) {
+    vec sums[TILE][VECTORS];
+    float *outputs = b->outputs + c * form.vectors * LANES;
+    load_tile(outputs, form, sums);
+    multiply(values + c / PANEL * panel_units + c % PANEL, b->weights, units, form, sums);
+    store_tile(outputs, form, sums);
   }
+  b->from = b->to;
 }
 
-/* Turns row r's scores into weights against the maximum so far; what was summed before is brought
- * to the new maximum. */
-INLINE void weigh_row(const struct flash *f, const struct block *b, enum element e, int64_t r,
-                      int64_t columns) {
-  const float *scores = b->scores + r * f->keys;
-  char *weights = b->weights + r * f->keys * f->element_bytes;
-  float *outputs = b->outputs + r * f->panels * PANEL;
-  float scale = 1.44269504f / sqrtf((float)f->d); /* e^x = 2^(x log2 e) */
-  vec most = all(b->largest[r]);
-  for (int64_t j = 0; j < columns; j += LANES) {
-    most = at_least(most, load_f32(scores + j));
-  }
-  float largest = largest_of(most);
-  vec sum = all(0), offset = all(-largest * scale), slope = all(scale);
-  for (int64_t j = 0; j < columns; j += LANES) {
-    vec weight = exp2_of(fused(load_f32(scores + j), slope, offset));
-    sum += weight;
-    store_all(weights, e, j, weight);
-  }
-  if (b->largest[r] == -INFINITY) {
-    b->sum[r] = sum_of(sum);
-  } else {
-    float shrink = exp2f((b->largest[r] - largest) * scale);
-    b->sum[r] = b->sum[r] * shrink + sum_of(sum);
-    for (int64_t c = 0; c < f->panels * PANEL; c += LANES) {
-      store_f32(outputs + c, load_f32(outputs + c) * shrink);
+/* Brings everything to the level of larger scores. */
+static void raise_level(const struct flash *f, struct block *b, const vec largest[VECTORS],
+                        const struct form form) {
+  sum_weights(f, b, form);
+  for (int v = 0; v < form.vectors; v++) {
+    vec before = load_f32(b->level + v * LANES);
+    vec now = at_least(before, largest[v] * b->scale);
+    vec shrink = exp2_of(before - now);
+    store_f32(b->level + v * LANES, now);
+    store_f32(b->most + v * LANES, (now + HEADROOM) / b->scale);
+    store_f32(b->sum + v * LANES, load_f32(b->sum + v * LANES) * shrink);
+    for (int64_t c = 0; c < f->panels * PANEL; c++) {
+      float *output = b->outputs + (c * form.vectors + v) * LANES;
+      store_f32(output, load_f32(output) * shrink);
     }
   }
-  b->largest[r] = largest;
 }
 
-INLINE void attend_keys(const struct flash *f, const struct block *b, const struct memory *m,
-                        int64_t pair, int64_t key) {
-  int64_t rest = m->length - key, columns = whole_panels(rest < f->keys ? rest : f->keys);
-  const struct product scores = {.a = b->q,
-                                 .a_step = f->depth,
-                                 .b = packed_keys(f, pair) + key * f->depth * f->element_bytes,
-                                 .b_step = f->depth * PANEL,
-                                 .c = b->scores,
-                                 .c_step = f->keys,
-                                 .rows = b->rows,
-                                 .panels = columns / PANEL,
-                                 .depth = f->depth};
-  f->product(&scores);
-  for (int64_t r = 0; r < b->rows; r++) {
-    int64_t seen =
-        f->attention->causal && b->token + r + 1 - key < rest ? b->token + r + 1 - key : rest;
-    hide_keys(b->scores + r * f->keys, seen, columns);
-    if (f->element == ELEMENT_BF16) {
-      weigh_row(f, b, ELEMENT_BF16, r, columns);
-    } else {
-      weigh_row(f, b, ELEMENT_F32, r, columns);
+/* Scores of keys that a query may not see become minus infinity. */
+INLINE void hide_keys(const struct flash *f, const struct block *b, int64_t key,
+                      const struct form form, vec scores[TILE][VECTORS]) {
+  for (int v = 0; v < form.vectors; v++) {
+    vec seen;
+    for (int i = 0; i < LANES; i++) {
+      int64_t before = b->token + v * LANES + i + 1;
+      seen[i] = (float)((f->attention->causal && before < b->length ? before : b->length) - key);
+    }
+    UNROLL for (int r = 0; r < TILE; r++) {
+      ivec visible = seen > (float)r;
+      scores[r][v] = (vec)(((ivec)scores[r][v] & visible) | ((ivec)all(-INFINITY) & ~visible));
     }
   }
-  const struct product outputs = {.a = b->weights,
-                                  .a_step = f->keys,
-                                  .b = packed_values(f, pair) + key * PANEL * f->element_bytes,
-                                  .b_step = f->keys_max * PANEL,
-                                  .c = b->outputs,
-                                  .c_step = f->panels * PANEL,
-                                  .rows = b->rows,
-                                  .panels = f->panels,
-                                  .depth = columns,
-                                  .adds = key > 0};
-  f->product(&outputs);
 }
 
-INLINE void store_outputs(const struct flash *f, const struct block *b, int64_t pair) {
-  int64_t width = f->heads * f->d;
-  int64_t start = (pair / f->heads * f->tokens + b->token) * width + pair % f->heads * f->d;
-  for (int64_t r = 0; r < b->rows; r++) {
-    float share = 1 / b->sum[r];
-    for (int64_t c = 0; c < f->d; c += LANES) {
-      vec value = load_f32(b->outputs + r * f->panels * PANEL + c) * share;
-      if (f->element == ELEMENT_BF16) {
-        store_some(f->y->data, ELEMENT_BF16, start + r * width + c, value, lanes_left(c, f->d));
-      } else {
-        store_some(f->y->data, ELEMENT_F32, start + r * width + c, value, lanes_left(c, f->d));
+/* Some scores become weights, step by step: each step waits for the one before. */
+INLINE void weigh_scores(vec scores[AT_ONCE], vec slope, vec level, const float *powers) {
+  vec fraction[AT_ONCE], weight[AT_ONCE];
+  UNROLL for (int i = 0; i < AT_ONCE; i++) {
+    scores[i] = fused(scores[i], slope, -level);
+    fraction[i] = fraction_of(scores[i]);
+    weight[i] = all_of(powers + EXP2_DEGREE);
+  }
+  UNROLL for (int power = EXP2_DEGREE - 1; power >= 0; power--) {
+    UNROLL for (int i = 0; i < AT_ONCE; i++) {
+      weight[i] = fused(weight[i], fraction[i], all_of(powers + power));
+    }
+  }
+  UNROLL for (int i = 0; i < AT_ONCE; i++) { scores[i] = with_whole_of(weight[i], scores[i]); }
+}
+
+/* Turns a tile of scores into weights and adds them up. */
+INLINE void weigh(struct block *b, const struct form form, vec scores[TILE][VECTORS]) {
+  float *line = b->weights + (b->to - b->from) / per_unit(form) * form.vectors * LANES;
+  const float *powers = exp2_powers;
+  __asm__("" : "+r"(powers)); /* else they are kept in registers, and sums of `multiply` are not */
+  UNROLL for (int v = 0; v < form.vectors; v++) {
+    vec slope = all_of(&b->scale), level = load_f32(b->level + v * LANES);
+    vec sum = load_f32(b->sum + v * LANES);
+    UNROLL for (int r = 0; r < TILE; r += AT_ONCE) {
+      vec some[AT_ONCE];
+      UNROLL for (int i = 0; i < AT_ONCE; i++) { some[i] = scores[r + i][v]; }
+      weigh_scores(some, slope, level, powers);
+      sum += (some[0] + some[1]) + (some[2] + some[3]);
+      UNROLL for (int i = 0; i < AT_ONCE; i += per_unit(form)) {
+        vec unit = form.element == ELEMENT_BF16 ? pair_of(some[i], some[i + 1]) : some[i];
+        store_f32(line + ((r + i) / per_unit(form) * form.vectors + v) * LANES, unit);
       }
     }
+    store_f32(b->sum + v * LANES, sum);
+  }
+}
+
+/* The tile of keys from `key` on. */
+INLINE void attend_keys(const struct flash *f, struct block *b, int64_t key,
+                        const struct form form) {
+  vec scores[TILE][VECTORS], largest[VECTORS];
+  UNROLL for (int r = 0; r < TILE; r++) {
+    UNROLL for (int v = 0; v < form.vectors; v++) { scores[r][v] = all(0); }
+  }
+  int64_t depth = f->depth / per_unit(form);
+  multiply(b->keys + key / PANEL * PANEL * depth + key % PANEL, b->q, depth, form, scores);
+  if (key + TILE > b->length || (f->attention->causal && key + TILE > b->token + 1)) {
+    hide_keys(f, b, key, form, scores);
+  }
+  bool raise = false;
+  UNROLL for (int v = 0; v < form.vectors; v++) {
+    largest[v] = scores[0][v];
+    UNROLL for (int r = 1; r < TILE; r++) { largest[v] = at_least(largest[v], scores[r][v]); }
+    raise |= any_above(largest[v], load_f32(b->most + v * LANES));
+  }
+  if (raise) {
+    raise_level(f, b, largest, form);
+  }
+  weigh(b, form, scores);
+  b->to = key + TILE;
+}
+
+INLINE void store_outputs(const struct flash *f, const struct block *b, int64_t pair,
+                          const struct form form) {
+  int64_t width = f->heads * f->d;
+  int64_t start = (pair / f->heads * f->tokens + b->token) * width + pair % f->heads * f->d;
+  for (int v = 0; v < form.vectors; v++) {
+    vec share = 1.0f / load_f32(b->sum + v * LANES);
+    for (int64_t c = 0; c < f->d; c += LANES) {
+      vec square[LANES];
+      UNROLL for (int i = 0; i < LANES; i++) {
+        square[i] = load_f32(b->outputs + ((c + i) * form.vectors + v) * LANES) * share;
+      }
+      transpose(square);
+      for (int64_t r = 0; r < LANES && v * LANES + r < b->rows; r++) {
+        store_some(f->y->data, form.element, start + (v * LANES + r) * width + c, square[r],
+                   lanes_left(c, f->d));
+      }
+    }
+  }
+}
+
+INLINE void attend_block(const struct flash *f, struct block *b, int64_t pair,
+                         const struct form form) {
+  int64_t keys =
+      f->attention->causal && b->token + b->rows < b->length ? b->token + b->rows : b->length;
+  load_queries(f, b, pair, form);
+  for (int64_t i = 0; i < form.vectors * LANES; i++) {
+    b->level[i] = b->most[i] = -INFINITY;
+    b->sum[i] = 0;
+  }
+  memset(b->outputs, 0, (size_t)(f->panels * PANEL * form.vectors * LANES) * sizeof(float));
+  for (int64_t key = 0; key < keys; key += TILE) {
+    if (b->to - b->from == f->keys) {
+      sum_weights(f, b, form);
+    }
+    attend_keys(f, b, key, form);
+  }
+  sum_weights(f, b, form);
+  store_outputs(f, b, pair, form);
+}
+
+INLINE void attend_as(const struct flash *f, struct block *b, int64_t pair, enum element element) {
+  if (b->rows <= LANES) {
+    attend_block(f, b, pair, (struct form){element, 1});
+  } else if (b->rows <= 2 * LANES) {
+    attend_block(f, b, pair, (struct form){element, 2});
+  } else {
+    attend_block(f, b, pair, (struct form){element, VECTORS});
   }
 }
 
@@ -216,17 +228,14 @@ static void attend(const void *arguments, int64_t first, int64_t end) {
   char *work = f->work + omp_get_thread_num() * f->work_bytes;
   for (int64_t item = first; item < end; item++) {
     int64_t pair = f->first + item / f->blocks;
-    const struct memory m = flash_memory(f, pair);
     struct block b = start_block(f, work, item % f->blocks);
-    int64_t keys =
-        f->attention->causal && b.token + b.rows < m.length ? b.token + b.rows : m.length;
-    load_queries(f, &b, pair);
-    for (int64_t r = 0; r < b.rows; r++) {
-      b.largest[r] = -INFINITY;
+    b.length = flash_memory(f, pair).length;
+    b.keys = packed_keys(f, pair);
+    b.values = packed_values(f, pair);
+    if (f->element == ELEMENT_BF16) {
+      attend_as(f, &b, pair, ELEMENT_BF16);
+    } else {
+      attend_as(f, &b, pair, ELEMENT_F32);
     }
-    for (int64_t key = 0; key < keys; key += f->keys) {
-      attend_keys(f, &b, &m, pair, key);
-    }
-    store_outputs(f, &b, pair);
   }
 }

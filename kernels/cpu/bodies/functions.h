@@ -5,26 +5,37 @@
 #include "kernels/cpu/bodies/vector.h"
 #include "kernels/ops.h"
 
-/* 2^x to 2e-7 relative (Taylor to degree 6 on [-1/2, 1/2]) for x <= 127; never less than 2^-126.
- * NaN stays NaN. */
+/* 2^x = 2^fraction * 2^whole, to 2e-7 relative; at the ends 0 or infinity, or something as small or
+ * large. NaN stays NaN. 2^fraction is the sum of exp2_powers[i] fraction^i, least error. */
+enum { EXP2_DEGREE = 5 };
+#if defined(__AVX512F__)
+/* fraction in [0, 1] */
+static const float exp2_powers[EXP2_DEGREE + 1] = {1.0f,           6.93151295e-1f, 2.40164444e-1f,
+                                                   5.57999127e-2f, 9.01702978e-3f, 1.86713017e-3f};
+INLINE vec fraction_of(vec x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF); }
+INLINE vec with_whole_of(vec p, vec x) { return _mm512_scalef_ps(p, x); }
+#else
+/* fraction in [-1/2, 1/2] */
+static const float exp2_powers[EXP2_DEGREE + 1] = {1.0f,           6.93147004e-1f, 2.40222424e-1f,
+                                                   5.55073358e-2f, 9.67151299e-3f, 1.32647273e-3f};
+INLINE vec bounded(vec x) { return at_most(at_least(x, all(-126)), all(127)); }
+INLINE vec whole_of(vec x) {
+  return (bounded(x) + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: rounds to an integer */
+}
+INLINE vec fraction_of(vec x) { return bounded(x) - whole_of(x); }
+INLINE vec with_whole_of(vec p, vec x) { /* p is in [0.7, 1.42]: its exponent has room */
+  return (vec)((ivec)p + (__builtin_convertvector(whole_of(x), ivec) << 23));
+}
+#endif
+
 INLINE vec exp2_of(vec x) {
-  vec bounded = at_least(x, all(-126));
-  vec whole = (bounded + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: rounds to an integer */
-  vec f = bounded - whole;
-  vec p = all(1.54353e-4f);
-  p = fused(p, f, all(1.33335581e-3f));
-  p = fused(p, f, all(9.61812911e-3f));
-  p = fused(p, f, all(5.55041087e-2f));
-  p = fused(p, f, all(2.40226507e-1f));
-  p = fused(p, f, all(6.93147181e-1f));
-  p = fused(p, f, all(1.0f));
-  ivec exponent = __builtin_convertvector(whole, ivec);
-  return (vec)((ivec)p + (exponent << 23)); /* p is in [0.7, 1.42]: its exponent has room */
+  vec fraction = fraction_of(x), p = all(exp2_powers[EXP2_DEGREE]);
+  UNROLL for (int i = EXP2_DEGREE - 1; i >= 0; i--) { p = fused(p, fraction, all(exp2_powers[i])); }
+  return with_whole_of(p, x);
 }
 
-INLINE vec sigmoid_of(vec x) {
-  return 1.0f / (1.0f + exp2_of(at_most(x * -1.44269504f, all(127))));
-}
+/* x / (1 + e^(-slope x)) */
+INLINE vec swish_of(vec x, float slope) { return x / (1.0f + exp2_of(x * (-1.44269504f * slope))); }
 
 /* A quotient of polynomials, to 3e-7 on the whole line (as in Eigen and XLA). */
 INLINE vec erf_of(vec x) {
@@ -53,11 +64,11 @@ INLINE vec gelu_of(vec x) {
 INLINE vec activation_of(vec x, enum activation activation) {
   switch (activation) {
     case ACTIVATION_SILU:
-      return x * sigmoid_of(x);
+      return swish_of(x, 1);
     case ACTIVATION_GELU:
       return gelu_of(x);
     case ACTIVATION_QUICK_GELU:
-      return x * sigmoid_of(1.702f * x);
+      return swish_of(x, 1.702f);
     case ACTIVATION_NONE:
       break;
   }

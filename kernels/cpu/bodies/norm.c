@@ -11,20 +11,29 @@ struct run {
   int64_t item, start, count;
 };
 
+enum { TOGETHER = 4 }; /* vectors of channels, so that their sums need not wait for one another */
+
 INLINE void measure_channels(const struct group_norm *g, enum element e, struct run run, int64_t c,
-                             int64_t some) {
-  int64_t step = g->channels;
+                             int64_t some, const int vectors) {
   const void *x = g->x->data;
-  vec about = load_some(x, e, run.start + c, some); /* the first pixel: near enough to the mean */
-  vec sum = all(0), squares = all(0);
-  for (int64_t p = 1; p < run.count; p++) {
-    vec off = load_some(x, e, run.start + p * step + c, some) - about;
-    sum += off;
-    squares += off * off;
+  vec about[TOGETHER], sum[TOGETHER], squares[TOGETHER];
+  for (int v = 0; v < vectors; v++) { /* the first pixel: near enough to the mean */
+    about[v] = load_some(x, e, run.start + c + v * LANES, some);
+    sum[v] = squares[v] = all(0);
   }
-  vec mean = sum / (float)run.count;
-  store_f32(g->means + run.item * g->padded + c, about + mean);
-  store_f32(g->squares + run.item * g->padded + c, at_least(squares - sum * mean, all(0)));
+  for (int64_t p = 1; p < run.count; p++) {
+    UNROLL for (int v = 0; v < vectors; v++) {
+      vec off = load_some(x, e, run.start + p * g->channels + c + v * LANES, some) - about[v];
+      sum[v] += off;
+      squares[v] = fused(off, off, squares[v]);
+    }
+  }
+  for (int v = 0; v < vectors; v++) {
+    vec mean = sum[v] / (float)run.count;
+    int64_t to = run.item * g->padded + c + v * LANES;
+    store_f32(g->means + to, about[v] + mean);
+    store_f32(g->squares + to, at_least(squares[v] - sum[v] * mean, all(0)));
+  }
 }
 
 INLINE struct run run_of(const struct group_norm *g, int64_t item) {
@@ -35,12 +44,15 @@ INLINE struct run run_of(const struct group_norm *g, int64_t item) {
 
 INLINE void measure_run(const struct group_norm *g, enum element e, int64_t item) {
   struct run run = run_of(g, item);
-  int64_t whole = whole_vectors(g->channels);
-  for (int64_t c = 0; c < whole; c += LANES) {
-    measure_channels(g, e, run, c, LANES);
+  int64_t whole = whole_vectors(g->channels), c = 0;
+  for (; c + TOGETHER * LANES <= whole; c += TOGETHER * LANES) {
+    measure_channels(g, e, run, c, LANES, TOGETHER);
+  }
+  for (; c < whole; c += LANES) {
+    measure_channels(g, e, run, c, LANES, 1);
   }
   if (whole < g->channels) {
-    measure_channels(g, e, run, whole, g->channels - whole);
+    measure_channels(g, e, run, whole, g->channels - whole, 1);
   }
 }
 
@@ -106,7 +118,7 @@ INLINE void apply_channels_silu(const struct group_norm *g, enum element e, int6
                                 struct affine by, int64_t some) {
   vec value =
       fused(load_some(g->x->data, e, start, some), load_f32(by.scales), load_f32(by.shifts));
-  store_some(g->y->data, e, start, value * sigmoid_of(value), some);
+  store_some(g->y->data, e, start, swish_of(value, 1), some);
 }
 
 INLINE void apply_pixel(const struct group_norm *g, enum element e, bool silu, int64_t start,

@@ -27,6 +27,7 @@ typedef uint32_t uvec __attribute__((vector_size(LANES * 4)));
 typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
 
 INLINE int64_t whole_vectors(int64_t count) { return count / LANES * LANES; }
 INLINE int64_t lanes_left(int64_t at, int64_t end) { return end - at < LANES ? end - at : LANES; }
@@ -59,7 +60,6 @@ INLINE vec at_least(vec a, vec least) {
 } /* in this order NaN stays NaN */
 INLINE vec at_most(vec a, vec most) { return _mm512_min_ps(most, a); }
 INLINE float sum_of(vec v) { return _mm512_reduce_add_ps(v); }
-INLINE float largest_of(vec v) { return _mm512_reduce_max_ps(v); }
 #else
 INLINE vec widen(const uint16_t *half) {
   uvec bits;
@@ -90,13 +90,6 @@ INLINE float sum_of(vec v) {
     sum += v[i];
   }
   return sum;
-}
-INLINE float largest_of(vec v) {
-  float largest = v[0];
-  for (int i = 1; i < LANES; i++) {
-    largest = v[i] > largest ? v[i] : largest;
-  }
-  return largest;
 }
 #endif
 
