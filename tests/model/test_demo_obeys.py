@@ -1,8 +1,8 @@
 """The demo model shows what the prompt says: measured by plain pixel statistics on captions held out of training.
 
 models/judge.py measures; models/heldout.jsonl holds 60 captions whose combinations of attributes no training picture had.
-AGREEMENT is what the model in the tree has reached; it only ever goes up. The aim is 0.90 over all, 0.97 for time, ground
-and weather.
+AGREEMENT is what the project asks of the model; it only ever goes up. Other processors round otherwise, and a picture at the edge
+may then be read otherwise, so that weather, of which 50 captions speak, is held a little below what is reached here.
 """
 import json
 import pathlib
@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "models"), str(ROOT / "tests" / "flow")]
 import fleet as fleets  # noqa: E402
 import judge  # noqa: E402
 
-AGREEMENT = {"all": 0.68, "time": 0.97, "ground": 0.90, "weather": 0.68}
+AGREEMENT = {"all": 0.95, "time": 0.97, "ground": 0.97, "weather": 0.95}
 HELD_OUT = [json.loads(line) for line in (ROOT / "models" / "heldout.jsonl").read_text().splitlines()]
 
 
@@ -57,10 +57,12 @@ def test_guidance_raises_agreement(studio, pictures):
     assert judge.share(judge.judge(HELD_OUT, pictures)) > judge.share(judge.judge(HELD_OUT, unguided))
 
 
-def test_a_negative_prompt_removes_its_object(studio):
-    """Nothing is said of a lake, so some pictures have one; with the lake as negative prompt fewer do."""
-    captions = ["a landscape with mountains"] * 32
-    by_chance = sum(judge.measure(picture)["lake"] for picture in studio(captions))
-    without = sum(judge.measure(picture)["lake"] for picture in studio(captions, negative="a lake"))
-    print("lakes", by_chance, "with the negative prompt", without)
-    assert without < by_chance
+@pytest.mark.parametrize("caption, negative, attribute", [
+    ("a landscape with mountains", "the sun", "body"), ("a mountain landscape", "snowy mountains", "caps")])
+def test_a_negative_prompt_removes_its_object(studio, caption, negative, attribute):
+    """The caption leaves the object open, so some pictures have it; as negative prompt it leaves most of them."""
+    def count(**settings):
+        return sum(judge.measure(picture)[attribute] not in (False, "none") for picture in studio([caption] * 24, **settings))
+    by_chance, without = count(), count(negative=negative)
+    print(attribute, by_chance, "with the negative prompt", without)
+    assert without < by_chance / 2
