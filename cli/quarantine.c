@@ -9,20 +9,14 @@
 /* Prints the id as it was typed, and nothing else that came from elsewhere but a known state. */
 static enum exit_code review(const struct call *call, enum wire_verb verb,
                              const ProtobufCMessage *message, const char *done) {
-  struct question question = {verb, message, WIRE_REVIEWED, call->options->patience_ms};
-  ProtobufCMessage *answer = NULL;
-  struct refusal why = {0};
-  enum status status = link_ask(call->link, &question, call->arena, &answer, &why);
-  if (status != OK) {
-    return complain_refused(status, &why);
+  enum exit_code code = EXIT_CODE_OK;
+  const Darkroom__V1__Reviewed *reviewed =
+      (const Darkroom__V1__Reviewed *)verb_ask(call, verb, message, WIRE_REVIEWED, &code);
+  if (reviewed != NULL) {
+    printf("%s: %s (%s)\n", call->argument, reviewed->moved ? done : "it is not in quarantine",
+           job_state_name(reviewed->state));
   }
-  if (call->options->json) {
-    return show_json(answer);
-  }
-  const Darkroom__V1__Reviewed *reviewed = (const Darkroom__V1__Reviewed *)answer;
-  printf("%s: %s (%s)\n", call->argument, reviewed->moved ? done : "it is not in quarantine",
-         job_state_name(reviewed->state));
-  return EXIT_CODE_OK;
+  return code;
 }
 
 enum exit_code run_requeue(const struct call *call) {

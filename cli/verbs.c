@@ -12,22 +12,35 @@
 #define SHOWN_STATES_MAX 16
 #define COMPLETION_BYTES_MAX ((size_t)16 * 1024)
 
-/* Asks, and shows the answer as JSON or through its own show_ function. */
-static enum exit_code ask_and_show(const struct call *call, enum wire_verb verb,
-                                   const ProtobufCMessage *message, enum wire_verb answer_verb,
-                                   void (*show)(const ProtobufCMessage *)) {
+const ProtobufCMessage *verb_ask(const struct call *call, enum wire_verb verb,
+                                 const ProtobufCMessage *message, enum wire_verb answer_verb,
+                                 enum exit_code *code) {
   struct question question = {verb, message, answer_verb, call->options->patience_ms};
   ProtobufCMessage *answer = NULL;
   struct refusal why = {0};
   enum status status = link_ask(call->link, &question, call->arena, &answer, &why);
+  *code = EXIT_CODE_OK;
   if (status != OK) {
-    return complain_refused(status, &why);
+    *code = complain_refused(status, &why);
+    return NULL;
   }
   if (call->options->json) {
-    return show_json(answer);
+    *code = show_json(answer);
+    return NULL;
   }
-  show(answer);
-  return EXIT_CODE_OK;
+  return answer;
+}
+
+/* Asks, and shows the answer as JSON or through its own show_ function. */
+static enum exit_code ask_and_show(const struct call *call, enum wire_verb verb,
+                                   const ProtobufCMessage *message, enum wire_verb answer_verb,
+                                   void (*show)(const ProtobufCMessage *)) {
+  enum exit_code code = EXIT_CODE_OK;
+  const ProtobufCMessage *answer = verb_ask(call, verb, message, answer_verb, &code);
+  if (answer != NULL) {
+    show(answer);
+  }
+  return code;
 }
 
 #define SHOW(name, type, shower)                      \

@@ -28,6 +28,12 @@ struct cli_verb {
 const struct cli_verb *cli_verb(size_t index);
 const struct cli_verb *cli_verb_named(const char *name);
 
+/* Asks a broker. The answer, for the caller to show, with *code EXIT_CODE_OK; NULL when everything
+ * has been said: refused, or shown as JSON; *code is then the command's. */
+const ProtobufCMessage *verb_ask(const struct call *call, enum wire_verb verb,
+                                 const ProtobufCMessage *message, enum wire_verb answer_verb,
+                                 enum exit_code *code);
+
 /* The verbs that make or follow a job: jobs.c. */
 enum exit_code run_generate(const struct call *call);
 enum exit_code run_submit(const struct call *call);

@@ -112,8 +112,8 @@ def measure_weather(im, time):
             return weather
     fog = near(im[66:73], pal.FOG[time], 25 if time == "sunset" else 34).mean(1)
     steps = np.abs(im[46:66].astype(int) - im[44:64]).sum(-1).max(0)
-    if np.median(fog) > 0.36 and np.median(steps) < 165:     # hills in snow have fog's colour, but an edge: of 12,000
-        # painted pictures, fog has at most 147 there and hills at least 185
+    # hills in snow have fog's colour, but an edge: of 12,000 painted pictures fog has at most 147 there, hills at least 185
+    if np.median(fog) > 0.36 and np.median(steps) < 165:
         return "fog"
     high = im[4:46].astype(np.float32)
     sky = np.stack([sky_row(time, "clear", y) for y in range(4, 46)])[:, None]

@@ -18,6 +18,7 @@ from ranks import add_options, setup
 from train_unet import Samples
 from words import Reader, labels
 
+
 def batch(data, rng, count):
     """Token ids cut to a random length that keeps at least four end tokens, and labels."""
     ids, wanted = [], []

@@ -3,7 +3,6 @@ import json
 import os
 import pathlib
 import pty
-import re
 import signal
 import subprocess
 import time
@@ -468,35 +467,3 @@ def test_help_and_version():
     assert "DARKROOM_BROKER" in text and "Exit codes:" in text and "130" in text
     assert "--sampler" in run("generate", "--help").stdout.decode()
     assert run("--version").stdout == run("version").stdout
-
-
-COMPLETE = """
-source <("$0" completion)
-COMP_WORDS=(darkroom "$@") COMP_CWORD=$#
-_darkroom
-echo "${COMPREPLY[@]}"
-"""
-
-
-@pytest.mark.parametrize("typed, offered", [
-    (["ge"], "generate get"),
-    (["generate", "--s"], "--s3-addressing --s3-proxy --steps --seed --size --sampler"),
-    (["generate", "a lake", "--cou"], "--count"),
-    (["list", "--st"], "--state"),
-    (["status", "--st"], ""),
-    (["watch", "x", "--s3-addressing", ""], "auto path virtual"),
-    (["watch", "x", "--s3-addressing", "v"], "virtual"),
-    (["generate", "--steps", ""], ""),
-    (["generate", "-o", ""], ""),
-    (["--broker", "tcp://h:1", "canc"], "cancel"),
-])
-def test_bash_completes_the_words(typed, offered):
-    done = subprocess.run(["bash", "-c", COMPLETE, PROGRAM, *typed], capture_output=True, text=True, env=environment())
-    assert done.stdout.strip() == offered and done.stderr == ""
-
-
-@pytest.mark.parametrize("verb", ["generate", "submit", "watch", "list", "status", "completion"])
-def test_bash_completes_every_setting(verb):
-    told = re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)", run(verb, "--help").stdout.decode(), re.M)
-    done = subprocess.run(["bash", "-c", COMPLETE, PROGRAM, verb, "--"], capture_output=True, text=True, env=environment())
-    assert sorted(told) == sorted(done.stdout.split()) and len(told) > 5

@@ -13,14 +13,7 @@
 
 #include "kernels/device.h"
 #include "kernels/ops.h"
-
-/* cmocka's fail_msg needs its fail. */
-#define WRONG(...)            \
-  do {                        \
-    print_error(__VA_ARGS__); \
-    print_error("\n");        \
-    assert_true(false);       \
-  } while (0)
+#include "tests/unit/kernels/wrong.h"
 
 enum { TOKENS = 300, HEADS = 2, D = 40, WIDTH = HEADS * D, VALUES = TOKENS * 3 * WIDTH };
 #define MEMORY_BYTES ((size_t)64 << 20)

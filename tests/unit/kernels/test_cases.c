@@ -13,14 +13,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cases.h"
-
-/* cmocka's fail_msg needs its fail. */
-#define WRONG(...)            \
-  do {                        \
-    print_error(__VA_ARGS__); \
-    print_error("\n");        \
-    assert_true(false);       \
-  } while (0)
+#include "tests/unit/kernels/wrong.h"
 
 #define F32_ERROR 1e-10
 #define BF16_ERROR 1e-5 /* rounding the result alone gives 2.7e-6 */
