@@ -47,6 +47,10 @@
 #define CONFIG_BYTES_MAX (1024 * 1024)
 #define VOCABULARY_BYTES_MAX (8 * 1024 * 1024)
 
+/* the log: of one event name, at level warning and above (monitoring/log.h) */
+#define LOG_LINES_PER_SECOND_MAX 20
+#define LOG_CAUSES_MAX 128
+
 /* images */
 #define IMAGE_FILE_BYTES_MAX (64 * 1024 * 1024)
 

@@ -188,7 +188,7 @@ enum status cancel_answer(struct turn *turn, struct request *request) {
   answer.has_outcome = answer.has_state = true;
   if (answer.outcome == DARKROOM__V1__CANCEL_OUTCOME__CANCEL_REMOVED) {
     verb_count_ended(answer.state, 1);
-    log_event("job_cancelled", "job=%s", cancel->id);
+    log_event("job_cancelled", log_text("job", cancel->id));
   }
   turn_send(turn, &request->peer, WIRE_CANCELLED, &answer.base);
   return OK;
@@ -228,7 +228,7 @@ static enum status review_answer(struct turn *turn, struct request *request, con
   answer.has_moved = answer.has_state = true;
   answer.moved = review == REVIEW_DONE;
   if (answer.moved) {
-    log_event(event, "job=%s by=operator", id);
+    log_event(event, log_text("job", id), log_text("by", "operator"));
   }
   turn_send(turn, &request->peer, WIRE_REVIEWED, &answer.base);
   return OK;

@@ -35,7 +35,7 @@ static enum status tick_answer(struct turn *turn, struct request *request) {
   verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED, swept.expired);
   verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED, swept.quarantined);
   if (swept.lapsed > 0) {
-    log_warning("leases_lapsed", "jobs=%llu", (unsigned long long)swept.lapsed);
+    log_warning("leases_lapsed", log_count("jobs", swept.lapsed));
   }
   /* Wakes are published and may be lost: whoever could work looks again with every sweep. */
   for (size_t i = 0; i < swept.models; i++) {
@@ -146,7 +146,8 @@ static bool push(struct turn *turn, struct waiter *waiter, const struct assigned
   ProtobufCMessage *job = NULL;
   if (wire_unpack_type(&darkroom__v1__job__descriptor, assigned->job, assigned->job_bytes,
                        turn->arena, &job, NULL) != OK) {
-    log_error("record_unreadable", "job=%s reason=%s", assigned->id, fail_reason());
+    log_error("record_unreadable", log_text("job", assigned->id),
+              log_text("reason", fail_reason()));
     return false;
   }
   assign.job = (Darkroom__V1__Job *)job;
@@ -188,12 +189,12 @@ static void push_all(struct turn *turn, struct waiter *waiter, const struct assi
     if (!reachable) {
       give_back(turn, waiter, &jobs[i]);
     } else {
-      log_event("job_assigned", "job=%s worker=%s fence=%llu", jobs[i].id, waiter->name,
-                (unsigned long long)jobs[i].fence);
+      log_event("job_assigned", log_text("job", jobs[i].id), log_text("worker", waiter->name),
+                log_count("fence", jobs[i].fence));
     }
   }
   if (!reachable) {
-    log_warning("worker_unreachable", "worker=%s", waiter->name);
+    log_warning("worker_unreachable", log_text("worker", waiter->name));
     waiting_drop(turn->waiting, waiter);
   }
 }
@@ -211,7 +212,7 @@ static enum status offer_answer(struct turn *turn, struct request *request) {
   if (outcome == CLAIM_STALE) {
     refuse_claim(turn, request, waiter);
   } else if (outcome == CLAIM_WITHHELD) {
-    log_event("credits_dropped", "worker=%s", waiter->name);
+    log_event("credits_dropped", log_text("worker", waiter->name));
     waiting_withhold(turn->waiting, waiter);
   } else {
     push_all(turn, waiter, jobs, count);

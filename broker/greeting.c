@@ -102,9 +102,9 @@ enum status greeting_judge(const struct greeting *greeting, bool allow_unsafe) {
   bool synced = !seen || strcmp(greeting->appendfsync, "always") == 0;
   if (allow_unsafe) {
     if (evicts || !keeps || !synced) {
-      log_warning("redis_unsafe", "maxmemory_policy=%s appendonly=%s appendfsync=%s",
-                  greeting->eviction, keeps ? "yes" : "no",
-                  seen ? greeting->appendfsync : "unseen");
+      log_warning("redis_unsafe", log_text("maxmemory_policy", greeting->eviction),
+                  log_text("appendonly", keeps ? "yes" : "no"),
+                  log_text("appendfsync", seen ? greeting->appendfsync : "unseen"));
     }
     return OK;
   }
@@ -126,8 +126,8 @@ enum status greeting_judge(const struct greeting *greeting, bool allow_unsafe) {
                 greeting->appendfsync);
   }
   if (!seen) {
-    log_warning("redis_appendfsync_unseen", "hint=%s",
-                "CONFIG GET is forbidden: make sure appendfsync is always");
+    log_warning("redis_appendfsync_unseen",
+                log_text("hint", "CONFIG GET is forbidden: make sure appendfsync is always"));
   }
   return OK;
 }

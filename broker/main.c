@@ -167,7 +167,7 @@ static enum status bind_one(void *router, const char *endpoint, bool allow_plain
   char bound[256] = "";
   size_t size = sizeof bound;
   zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, bound, &size);
-  log_event("listening", "endpoint=%s", bound);
+  log_event("listening", log_text("endpoint", bound));
   return OK;
 }
 
@@ -297,8 +297,8 @@ static enum status run_broker(const struct broker_settings *settings, struct red
                                  (uint64_t)settings->retention_s * 1000};
   status = status != OK ? status : turn_open(&options, &current_turn);
   if (status == OK) {
-    log_event("broker_ready", "version=%s admin=%d", DARKROOM_VERSION,
-              health != NULL ? health_port(health) : 0);
+    log_event("broker_ready", log_text("version", DARKROOM_VERSION),
+              log_number("admin", health != NULL ? health_port(health) : 0));
     status = serve(current_turn, &sockets, redis);
   }
   turn_close(&current_turn);
@@ -343,7 +343,7 @@ int main(int argc, char **argv) {
   if (status == OK) {
     status = settings.audit ? audit(redis, &mismatches) : run_broker(&settings, redis);
   }
-  log_event("broker_leaving", "status=%s", status_name(status));
+  log_event("broker_leaving", log_text("status", status_name(status)));
   int code = exit_code(status, redis);
   redis_close(&redis);
   return mismatches > 0 ? EXIT_FAILURE : code;

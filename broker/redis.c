@@ -119,7 +119,7 @@ bool redis_refused(const struct redis *redis) { return redis->refused; }
 /* The reason is fail_reason(). Pauses grow so that a Redis that struggles is not stormed. */
 static void go_away(struct redis *redis) {
   if (redis->stage == UP || strcmp(redis->why, fail_reason()) != 0) {
-    log_warning("redis_away", "reason=%s", fail_reason());
+    log_warning("redis_away", log_text("reason", fail_reason()));
   }
   snprintf(redis->why, sizeof redis->why, "%s", fail_reason());
   redis->stage = AWAY;
@@ -178,7 +178,7 @@ static void end_boot(struct redis *redis, redisReply *reply) {
     fail(UNAVAILABLE, "Redis does not run the boot script: %s",
          reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
   } else if (reply->integer == 1) {
-    log_event("redis_new_run", "run=%s", redis->greeting.run);
+    log_event("redis_new_run", log_text("run", redis->greeting.run));
   }
   freeReplyObject(reply);
   if (!fine) {
@@ -188,7 +188,7 @@ static void end_boot(struct redis *redis, redisReply *reply) {
   redis_forget(redis);
   redis->stage = UP;
   redis->pause_ms = PAUSE_MS_MIN;
-  log_event("redis_up", "version=%s", redis->greeting.version);
+  log_event("redis_up", log_text("version", redis->greeting.version));
   metric_set(M_REDIS_UP, 1);
   begin_events(redis);
 }
@@ -437,8 +437,8 @@ const redisReply *redis_reply(const struct redis *redis, size_t call) {
     return NULL;
   }
   if (reply->type == REDIS_REPLY_ERROR) {
-    log_warning("redis_refused", "script=%s reason=%s", scripts[redis->calls[call].script].name,
-                reply->str);
+    log_warning("redis_refused", log_text("script", scripts[redis->calls[call].script].name),
+                log_text("reason", reply->str));
     fail(UNAVAILABLE, "the queue refuses: %.*s", (int)strcspn(reply->str, " \r\n"), reply->str);
     return NULL;
   }

@@ -186,7 +186,7 @@ static void watch_submitted(struct turn *turn, struct request *request, const ch
                             const struct submit_reply *reply) {
   struct watcher *watcher = NULL;
   if (waiting_watch(turn->waiting, id, &request->peer, &watcher) != OK) {
-    log_warning("watch_refused", "job=%s reason=%s", id, fail_reason());
+    log_warning("watch_refused", log_text("job", id), log_text("reason", fail_reason()));
     return;
   }
   struct watch *watch = waiting_watch_of(turn->waiting, id);
@@ -235,8 +235,8 @@ enum status submit_answer(struct turn *turn, struct request *request) {
   answer.seed = reply.seed;
   if (!answer.existed) {
     metric_add(M_JOBS_SUBMITTED, 1);
-    log_event("job_submitted", "job=%s model=%s class=%s", answer.id, filing->job.model,
-              job_priority_name(filing->job.priority));
+    log_event("job_submitted", log_text("job", answer.id), log_text("model", filing->job.model),
+              log_text("class", job_priority_name(filing->job.priority)));
   }
   turn_send(turn, &request->peer, WIRE_SUBMITTED, &answer.base);
   if (submit->watch) {

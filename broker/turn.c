@@ -79,7 +79,8 @@ bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
   enum status status = wire_send(turn->router, &peer->address, verb, peer->correlation, message);
   if (status == BAD_INPUT) {
     struct refusal why = {0};
-    log_error("answer_too_large", "verb=%s reason=%s", wire_verb(verb)->name, fail_reason());
+    log_error("answer_too_large", log_text("verb", wire_verb(verb)->name),
+              log_text("reason", fail_reason()));
     refuse(&why, DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, NULL, NULL, "the answer is too large");
     (void)wire_send_refusal(turn->router, &peer->address, peer->correlation, &why);
   }
@@ -107,8 +108,8 @@ static void worker_gone(void *context, const struct waiter *waiter) {
     lease->worker = turn_text(turn, "%s", waiter->name);
     lease->generation = waiter->generation;
     turn_errand(turn, &errand_gone, lease);
-    log_event("worker_connection_closed", "worker=%s generation=%llu", waiter->name,
-              (unsigned long long)waiter->generation);
+    log_event("worker_connection_closed", log_text("worker", waiter->name),
+              log_count("generation", waiter->generation));
   }
 }
 
@@ -142,8 +143,8 @@ static void take_closed(struct turn *turn) {
 
 static void refuse_unreadable(struct turn *turn, struct wire_message *message) {
   metric_add(M_FRAMES_REFUSED, 1);
-  log_warning("frame_refused", "code=%s reason=%s", refusal_code_name(message->why.code),
-              message->why.message);
+  log_warning("frame_refused", log_text("code", refusal_code_name(message->why.code)),
+              log_text("reason", message->why.message));
   (void)wire_send_refusal(turn->router, &message->from, message->correlation, &message->why);
 }
 
@@ -260,7 +261,8 @@ static void take_offers(struct turn *turn) {
 /* A failure that the verb did not name is ours or Redis's: the peer may try again. */
 static void answer_failure(struct turn *turn, struct request *request, enum status status) {
   if (request->errand) {
-    log_debug("errand_failed", "errand=%s reason=%s", request->verb->name, fail_reason());
+    log_debug("errand_failed", log_text("errand", request->verb->name),
+              log_text("reason", fail_reason()));
     return;
   }
   if (request->why.code == 0) {

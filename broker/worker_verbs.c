@@ -51,8 +51,9 @@ enum status hello_answer(struct turn *turn, struct request *request) {
   answer.beat_ms = BEAT_MS;
   answer.lease_ms = LEASE_RUNNING_MS;
   turn->fleet_due = true;
-  log_event("worker_ready", "worker=%s generation=%llu models=%zu slots=%u", hello->worker,
-            (unsigned long long)answer.generation, hello->n_model, hello->slots);
+  log_event("worker_ready", log_text("worker", hello->worker),
+            log_count("generation", answer.generation), log_count("models", hello->n_model),
+            log_count("slots", hello->slots));
   turn_send(turn, &request->peer, WIRE_WELCOME, &answer.base);
   return OK;
 }
@@ -76,8 +77,8 @@ enum status bye_answer(struct turn *turn, struct request *request) {
     waiting_drop(turn->waiting, waiter);
   }
   answer.has_result = true;
-  log_event("worker_left", "worker=%s generation=%llu", bye->worker,
-            (unsigned long long)bye->generation);
+  log_event("worker_left", log_text("worker", bye->worker),
+            log_count("generation", bye->generation));
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
 }
@@ -127,8 +128,8 @@ static enum status acknowledge(struct turn *turn, struct request *request,
   if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE ||
       answer.result == DARKROOM__V1__ACK_RESULT__ACK_GONE) {
     metric_add(M_STALE_REFUSED, 1);
-    log_event("stale_refused", "verb=%s job=%s worker=%s fence=%llu", request->verb->name,
-              lease->id, lease->worker, (unsigned long long)lease->fence);
+    log_event("stale_refused", log_text("verb", request->verb->name), log_text("job", lease->id),
+              log_text("worker", lease->worker), log_count("fence", lease->fence));
   }
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
@@ -153,8 +154,8 @@ enum status start_answer(struct turn *turn, struct request *request) {
   if (live) {
     metric_add(M_JOBS_STARTED, 1);
     metric_observe(M_QUEUE_WAIT, strtod(queue_us, NULL) / 1e6);
-    log_event("job_started", "job=%s worker=%s fence=%llu", lease.id, lease.worker,
-              (unsigned long long)lease.fence);
+    log_event("job_started", log_text("job", lease.id), log_text("worker", lease.worker),
+              log_count("fence", lease.fence));
   }
   return OK;
 }
@@ -198,8 +199,8 @@ enum status complete_answer(struct turn *turn, struct request *request) {
   if (live) {
     verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED, 1);
     metric_observe(M_JOB_DURATION, strtod(total_us, NULL) / 1e6);
-    log_event("job_succeeded", "job=%s worker=%s fence=%llu ms=%.1f", lease.id, lease.worker,
-              (unsigned long long)lease.fence, strtod(total_us, NULL) / 1e3);
+    log_event("job_succeeded", log_text("job", lease.id), log_text("worker", lease.worker),
+              log_count("fence", lease.fence), log_real("ms", strtod(total_us, NULL) / 1e3, 1));
   }
   if (request->calls == 2) {
     (void)verb_tell_snapshot(turn, lease.id,
@@ -257,10 +258,11 @@ enum status fail_answer(struct turn *turn, struct request *request) {
     bool again = state == DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED ||
                  state == DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED;
     metric_add(M_JOBS_RETRIED, again ? 1 : 0);
-    log_event("attempt_failed", "job=%s worker=%s fence=%llu state=%s code=%s", lease.id,
-              lease.worker, (unsigned long long)lease.fence, word,
-              refusal_code_name(message->error != NULL ? message->error->code
-                                                       : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL));
+    log_event("attempt_failed", log_text("job", lease.id), log_text("worker", lease.worker),
+              log_count("fence", lease.fence), log_text("state", word),
+              log_text("code", refusal_code_name(message->error != NULL
+                                                     ? message->error->code
+                                                     : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL)));
   }
   return OK;
 }
@@ -278,8 +280,8 @@ enum status release_answer(struct turn *turn, struct request *request) {
   const char *detail;
   TRY(acknowledge(turn, request, &lease, &live, &detail));
   if (live) {
-    log_event("job_released", "job=%s worker=%s fence=%llu", lease.id, lease.worker,
-              (unsigned long long)lease.fence);
+    log_event("job_released", log_text("job", lease.id), log_text("worker", lease.worker),
+              log_count("fence", lease.fence));
   }
   return OK;
 }

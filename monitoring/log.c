@@ -1,7 +1,9 @@
-/* log.c - renders "key=conversion" pairs one by one, so that no value can run into the next. */
+/* log.c - renders pairs one by one, so that no value can run into the next. */
 #include "monitoring/log.h"
 
-#include <stdarg.h>
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +13,7 @@
 #include <utf8proc.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 
 static const char *log_component = "darkroom";
 static enum log_format log_format = LOG_LOGFMT;
@@ -80,192 +83,72 @@ static bool plain(const char *value, size_t bytes) {
   return bytes > 0;
 }
 
-struct pair {
-  const char *key;
-  size_t key_bytes;
-  char value[LOG_VALUE_BYTES_MAX];
-  size_t value_bytes;
+/* A value as it will stand in the line. */
+struct value {
+  const char *text;
+  size_t bytes;
   bool number; /* in JSON without quotes */
+  char room[LOG_VALUE_BYTES_MAX];
 };
 
-static void put_pair(struct line *line, const struct pair *pair) {
+static size_t shorter(size_t bytes) {
+  return bytes < LOG_VALUE_BYTES_MAX ? bytes : LOG_VALUE_BYTES_MAX - 1;
+}
+
+static void render_text(struct value *value, const struct log_pair *pair) {
+  value->text = pair->value.text != NULL ? pair->value.text : "";
+  value->bytes = shorter(strlen(value->text));
+}
+
+static void render_number(struct value *value, const struct log_pair *pair) {
+  value->number = true;
+  value->bytes = (size_t)snprintf(value->room, sizeof value->room, "%" PRId64, pair->value.number);
+}
+
+static void render_count(struct value *value, const struct log_pair *pair) {
+  value->number = true;
+  value->bytes = (size_t)snprintf(value->room, sizeof value->room, "%" PRIu64, pair->value.count);
+}
+
+static void render_real(struct value *value, const struct log_pair *pair) {
+  value->number = isfinite(pair->value.real);
+  int bytes = snprintf(value->room, sizeof value->room, "%.*f", pair->decimals, pair->value.real);
+  value->bytes = shorter((size_t)bytes);
+}
+
+static void put_pair(struct line *line, const struct log_pair *pair) {
+  static void (*const render[])(struct value * value, const struct log_pair *pair) = {
+      [LOG_KIND_TEXT] = render_text,
+      [LOG_KIND_NUMBER] = render_number,
+      [LOG_KIND_COUNT] = render_count,
+      [LOG_KIND_REAL] = render_real,
+  };
+  struct value value;
+  value.text = value.room;
+  value.number = false;
+  render[pair->kind](&value, pair);
   bool json = log_format == LOG_JSON;
   put_text(line, json ? (line->length == 1 ? "\"" : ",\"") : (line->length == 0 ? "" : " "));
-  put(line, pair->key, pair->key_bytes);
+  put_text(line, pair->key);
   put_text(line, json ? "\":" : "=");
-  bool bare = json ? pair->number : plain(pair->value, pair->value_bytes);
+  bool bare = json ? value.number : plain(value.text, value.bytes);
   if (bare) {
-    put(line, pair->value, pair->value_bytes);
+    put(line, value.text, value.bytes);
   } else {
-    put_quoted(line, pair->value, pair->value_bytes);
+    put_quoted(line, value.text, value.bytes);
   }
 }
 
-static void put_named(struct line *line, const char *key, const char *value) {
-  struct pair pair = {.key = key, .key_bytes = strlen(key)};
-  int bytes = snprintf(pair.value, sizeof pair.value, "%s", value);
-  pair.value_bytes = (size_t)bytes < sizeof pair.value ? (size_t)bytes : sizeof pair.value - 1;
-  put_pair(line, &pair);
-}
-
-/* The format being read, and the arguments that are left. */
-struct reader {
-  const char *at;
-  va_list arguments;
-};
-
-/* One conversion such as "%-5.3lld" or "%.*s". */
-struct conversion {
-  char text[24]; /* with '%', without letter and length */
-  char letter;
-  bool wide; /* long, size_t and their kin, all as wide as long long here; otherwise int */
-  int stars;
-  int star[2];
-};
-
-static struct conversion conversion_read(struct reader *reader) {
-  struct conversion found = {.text = "%"};
-  size_t length = 1;
-  reader->at++;
-  while (*reader->at != '\0' && length + 4 < sizeof found.text) {
-    char c = *reader->at++;
-    if (strchr("lzjt", c) != NULL) {
-      found.wide = true;
-    } else if (strchr("-+ #0123456789.*", c) != NULL) {
-      found.text[length++] = c;
-      if (c == '*' && found.stars < 2) {
-        found.star[found.stars++] = va_arg(reader->arguments, int);
-      }
-    } else if (c != 'h') {
-      found.letter = c;
-      break;
-    }
-  }
-  return found;
-}
-
-/* snprintf with as many stars as the conversion has; the value is evaluated once. */
-#define PRINT(value)                                                   \
-  (c->stars == 0   ? snprintf(out, size, c->text, (value))             \
-   : c->stars == 1 ? snprintf(out, size, c->text, c->star[0], (value)) \
-                   : snprintf(out, size, c->text, c->star[0], c->star[1], (value)))
-
-static void complete(struct conversion *c, const char *length) {
-  char letter[2] = {c->letter, '\0'};
-  size_t used = strlen(c->text);
-  snprintf(c->text + used, sizeof c->text - used, "%s%s", length, letter);
-}
-
-_Static_assert(sizeof(long) == sizeof(long long) && sizeof(size_t) == sizeof(long long),
-               "one kind of wide integer");
-
-static long long integer_read(const struct conversion *c, struct reader *reader) {
-  if (c->wide) {
-    return va_arg(reader->arguments, long long);
-  }
-  int narrow = va_arg(reader->arguments, int);
-  bool is_signed = c->letter == 'd' || c->letter == 'i';
-  return is_signed ? narrow : (long long)(unsigned)narrow;
-}
-
-/* Every integer is printed as a long long: only when it is read do their sizes differ. */
-static int print_integer(struct conversion *c, struct reader *reader, char *out, size_t size) {
-  long long value = integer_read(c, reader);
-  complete(c, "ll");
-  return PRINT(value);
-}
-
-static int print_text(struct conversion *c, struct reader *reader, char *out, size_t size) {
-  const char *text = va_arg(reader->arguments, const char *);
-  complete(c, "");
-  return PRINT(text != NULL ? text : "");
-}
-
-/* -1 for a conversion that is not offered: its argument's size is unknown, so the rest of the line
- * is lost. */
-static int conversion_print(struct conversion *c, struct reader *reader, char *out, size_t size) {
-  switch (c->letter) {
-    case 'd':
-    case 'i':
-    case 'u':
-    case 'x':
-    case 'X':
-      return print_integer(c, reader, out, size);
-    case 'c':
-      return snprintf(out, size, "%c", va_arg(reader->arguments, int));
-    case 'f':
-    case 'F':
-    case 'g':
-    case 'G':
-    case 'e':
-      complete(c, "");
-      return PRINT(va_arg(reader->arguments, double));
-    case 's':
-      return print_text(c, reader, out, size);
-    case '%':
-      return snprintf(out, size, "%%");
-    default:
-      return -1;
-  }
-}
-
-static void value_append(struct pair *pair, const char *text, size_t bytes) {
-  size_t room = sizeof pair->value - 1 - pair->value_bytes;
-  size_t taken = bytes < room ? bytes : room;
-  memcpy(pair->value + pair->value_bytes, text, taken);
-  pair->value_bytes += taken;
-}
-
-/* JSON has no "nan", "inf", "007" or "+1"; whatever is not plainly a number is quoted. */
-static bool looks_like_number(const struct pair *pair) {
-  const char *value = pair->value[0] == '-' ? pair->value + 1 : pair->value;
-  size_t digits = strspn(value, "0123456789");
-  bool leading_zero = digits > 1 && value[0] == '0';
-  return digits > 0 && !leading_zero && strspn(value, "0123456789.e+-") == strlen(value);
-}
-
-/* Reads and renders the next "key=value" of the format; false at its end. */
-static bool pair_read(struct reader *reader, struct pair *pair) {
-  reader->at += strspn(reader->at, " ");
-  pair->key = reader->at;
-  pair->key_bytes = strcspn(reader->at, "= ");
-  pair->value_bytes = 0;
-  int conversions = 0;
-  bool quoted = false;
-  reader->at += pair->key_bytes + (reader->at[pair->key_bytes] == '=');
-  while (*reader->at != '\0' && *reader->at != ' ') {
-    if (*reader->at != '%') {
-      value_append(pair, reader->at++, 1);
-      quoted = true;
-      continue;
-    }
-    char text[LOG_VALUE_BYTES_MAX];
-    struct conversion conversion = conversion_read(reader);
-    int bytes = conversion_print(&conversion, reader, text, sizeof text);
-    if (bytes < 0) {
-      reader->at = "";
-      break;
-    }
-    value_append(pair, text, (size_t)bytes < sizeof text ? (size_t)bytes : sizeof text - 1);
-    conversions++;
-    quoted = quoted || strchr("diufFgGe", conversion.letter) == NULL;
-  }
-  pair->value[pair->value_bytes] = '\0';
-  pair->number = conversions == 1 && !quoted && looks_like_number(pair);
-  return pair->key_bytes > 0;
-}
-
-static void line_open(struct line *line, enum log_level level, const char *event) {
+static void line_open(struct line *line, enum log_level level) {
   static const char *const levels[] = {
       [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"};
   char now[CLOCK_TEXT_MAX];
   clock_text(clock_wall_ms(), now);
   line->length = 0;
   put_text(line, log_format == LOG_JSON ? "{" : "");
-  put_named(line, "ts", now);
-  put_named(line, "level", levels[level]);
-  put_named(line, "component", log_component);
-  put_named(line, "event", event);
+  put_pair(line, &(struct log_pair){"ts", LOG_KIND_TEXT, {.text = now}, 0});
+  put_pair(line, &(struct log_pair){"level", LOG_KIND_TEXT, {.text = levels[level]}, 0});
+  put_pair(line, &(struct log_pair){"component", LOG_KIND_TEXT, {.text = log_component}, 0});
 }
 
 /* One write() a line: lines of several threads and processes on one pipe do not mix. */
@@ -277,30 +160,88 @@ static void line_write(struct line *line) {
   (void)written; /* there is nowhere left to complain */
 }
 
-static void write_event(enum log_level level, const char *event, const char *format,
-                        va_list arguments) {
-  if (level < log_level) {
-    return;
-  }
+static void say(enum log_level level, const struct log_pair *pairs) {
   struct line line;
-  struct pair pair;
-  struct reader reader = {.at = format != NULL ? format : ""};
-  line_open(&line, level, event);
-  va_copy(reader.arguments, arguments);
-  while (pair_read(&reader, &pair)) {
-    put_pair(&line, &pair);
+  line_open(&line, level);
+  for (; pairs->key != NULL; pairs++) {
+    put_pair(&line, pairs);
   }
-  va_end(reader.arguments);
   line_write(&line);
 }
 
-#define WRITE_EVENT(level)                      \
-  va_list arguments;                            \
-  va_start(arguments, format);                  \
-  write_event(level, event, format, arguments); \
-  va_end(arguments)
+/* The warnings and errors of one event name in its current second. */
+struct cause {
+  const char *event; /* NULL: free */
+  enum log_level level;
+  int64_t second_ms; /* when it began */
+  uint64_t lines, left_out;
+};
 
-void log_event(const char *event, const char *format, ...) { WRITE_EVENT(LOG_INFO); }
-void log_debug(const char *event, const char *format, ...) { WRITE_EVENT(LOG_DEBUG); }
-void log_warning(const char *event, const char *format, ...) { WRITE_EVENT(LOG_WARNING); }
-void log_error(const char *event, const char *format, ...) { WRITE_EVENT(LOG_ERROR); }
+static pthread_mutex_t causes_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cause causes[LOG_CAUSES_MAX];
+
+/* The row of an event; names are literals of the program, so that the table is as large as the
+ * source makes it. Of a name too many the lines share the last row. */
+static struct cause *cause_of(const char *event) {
+  struct cause *cause = causes;
+  while (cause < causes + LOG_CAUSES_MAX - 1 && cause->event != NULL &&
+         strcmp(cause->event, event) != 0) {
+    cause++;
+  }
+  return cause;
+}
+
+/* Begins a new second where the old one is over; returns how many lines the old one left out. */
+static uint64_t cause_turn(struct cause *cause, int64_t now_ms) {
+  if (cause->lines == 0 || now_ms - cause->second_ms < 1000) {
+    return 0;
+  }
+  uint64_t left_out = cause->left_out;
+  *cause = (struct cause){.event = cause->event, .level = cause->level, .second_ms = now_ms};
+  return left_out;
+}
+
+static void say_left_out(enum log_level level, const char *event, uint64_t lines) {
+  say(level, (const struct log_pair[]){log_text("event", "lines_left_out"),
+                                       log_text("of", event),
+                                       log_count("lines", lines),
+                                       {0}});
+}
+
+void log_tend(void) {
+  int64_t now_ms = clock_ms();
+  pthread_mutex_lock(&causes_lock);
+  for (struct cause *cause = causes; cause < causes + LOG_CAUSES_MAX && cause->event; cause++) {
+    uint64_t left_out = cause_turn(cause, now_ms);
+    if (left_out > 0) {
+      say_left_out(cause->level, cause->event, left_out);
+    }
+  }
+  pthread_mutex_unlock(&causes_lock);
+}
+
+/* Whether the second of this event has room for a line more. */
+static bool admitted(enum log_level level, const char *event) {
+  int64_t now_ms = clock_ms();
+  pthread_mutex_lock(&causes_lock);
+  struct cause *cause = cause_of(event);
+  if (cause->lines == 0) {
+    *cause = (struct cause){.event = event, .second_ms = now_ms};
+  }
+  cause->level = level;
+  cause->lines++;
+  bool room = cause->lines <= LOG_LINES_PER_SECOND_MAX;
+  cause->left_out += room ? 0 : 1;
+  pthread_mutex_unlock(&causes_lock);
+  return room;
+}
+
+void log_write(enum log_level level, const struct log_pair *pairs) {
+  if (level < log_level) {
+    return;
+  }
+  log_tend();
+  if (level < LOG_WARNING || admitted(level, pairs[0].value.text)) {
+    say(level, pairs);
+  }
+}

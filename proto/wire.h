@@ -111,8 +111,8 @@ enum status wire_header_decode(const uint8_t *header, size_t bytes, enum wire_ve
                                uint64_t *correlation, struct refusal *why);
 
 enum wire_role {
-  WIRE_ROLE_BROKER,
-  /* ROUTER that binds */ WIRE_ROLE_PEER /* DEALER that connects */
+  WIRE_ROLE_BROKER, /* ROUTER that binds */
+  WIRE_ROLE_PEER,   /* DEALER that connects */
 };
 
 /* Sets what every socket of ours has, before bind or connect: message size, handshake time,

@@ -47,8 +47,7 @@ static bool is_put(const struct s3_exchange *exchange) {
   return strcmp(exchange->method, "PUT") == 0;
 }
 
-/* transport
- * ------------------------------------------------------------------------------------------ */
+/* transport ------------------------------------------------------------------------------------ */
 
 static size_t give_body(char *room, size_t size, size_t count, void *context) {
   struct transfer *transfer = context;
@@ -158,8 +157,7 @@ static void set_request(struct transfer *transfer, CURL *curl, struct curl_slist
   }
 }
 
-/* what an answer means
- * --------------------------------------------------------------------------------- */
+/* what an answer means ------------------------------------------------------------------------- */
 
 /* Between <Code> and </Code> of the error document, "" when it has none. */
 static void read_error_code(const struct transfer *transfer, char *code, size_t room) {
@@ -225,8 +223,7 @@ static enum status judge(struct s3 *s3, const struct transfer *transfer, CURLcod
               exchange->error_code, exchange->request_id);
 }
 
-/* one request
- * ------------------------------------------------------------------------------------------ */
+/* one request ---------------------------------------------------------------------------------- */
 
 static void add_header(struct transfer *transfer, const char *name, const char *value) {
   transfer->headers[transfer->header_count++] = (struct sigv4_pair){name, value};
@@ -328,8 +325,7 @@ enum status s3_request(struct s3 *s3, struct s3_exchange *exchange) {
   return status;
 }
 
-/* the client
- * ------------------------------------------------------------------------------------------- */
+/* the client ----------------------------------------------------------------------------------- */
 
 enum status s3_open(const char *url, const struct s3_settings *settings, struct s3 **out) {
   struct s3 *s3 = calloc(1, sizeof *s3);

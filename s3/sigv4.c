@@ -36,8 +36,7 @@ enum status sigv4_encode(const char *text, int keep_slash, struct bytes *out) {
   return OK;
 }
 
-/* queries
- * -------------------------------------------------------------------------------------------- */
+/* queries -------------------------------------------------------------------------------------- */
 
 struct encoded {
   struct bytes name, value;
@@ -85,8 +84,7 @@ enum status sigv4_query(const struct sigv4_pair *pairs, size_t count, struct byt
   return status;
 }
 
-/* headers
- * -------------------------------------------------------------------------------------------- */
+/* headers -------------------------------------------------------------------------------------- */
 
 /* The headers by name; equal names keep their order, so the sort must be stable and qsort is not:
  * compare positions. */
@@ -175,8 +173,7 @@ static enum status signed_names(const struct sigv4_request *request, struct byte
   return append_names(&sorted, out);
 }
 
-/* signing
- * -------------------------------------------------------------------------------------------- */
+/* signing -------------------------------------------------------------------------------------- */
 
 enum status sigv4_canonical(const struct sigv4_request *request, struct bytes *out) {
   struct sorted sorted;
@@ -264,8 +261,7 @@ enum status sigv4_authorize(const struct sigv4_request *request,
   return status;
 }
 
-/* presigning
- * ----------------------------------------------------------------------------------------- */
+/* presigning ----------------------------------------------------------------------------------- */
 
 struct presigning {
   struct sigv4_pair query[SIGV4_PAIRS_MAX];

@@ -40,8 +40,7 @@ void children_open(struct children *children, const char *const *devices, size_t
   }
 }
 
-/* starting
- * ------------------------------------------------------------------------------------------- */
+/* starting ------------------------------------------------------------------------------------- */
 
 /* What the new program is given: made before the fork, because after it only plain system calls are
  * safe. */
@@ -144,16 +143,16 @@ static void start(struct child *child, int64_t now_ms) {
   child->progress_ms = now_ms;
   if (launch_child(child) == OK) {
     child->state = CHILD_LOADING;
-    log_event("engine_started", "device=%s pid=%d", child->device, (int)child->pid);
+    log_event("engine_started", log_text("device", child->device), log_number("pid", child->pid));
     return;
   }
-  log_error("engine_not_started", "device=%s reason=%s", child->device, fail_reason());
+  log_error("engine_not_started", log_text("device", child->device),
+            log_text("reason", fail_reason()));
   child->failures++;
   child->due_ms = now_ms + BACKOFF_MAX_MS;
 }
 
-/* ending
- * --------------------------------------------------------------------------------------------- */
+/* ending --------------------------------------------------------------------------------------- */
 
 void child_lost(struct child *child, int64_t now_ms) {
   pipe_close(&child->pipe);
@@ -177,8 +176,9 @@ static int64_t backoff_ms(int failures) {
 static void bury(struct child *child, int exit_status, int64_t now_ms) {
   int code = WIFEXITED(exit_status) ? WEXITSTATUS(exit_status) : -1;
   int signal_number = WIFSIGNALED(exit_status) ? WTERMSIG(exit_status) : 0;
-  log_warning("engine_ended", "device=%s pid=%d code=%d signal=%d watchdog=%s", child->device,
-              (int)child->pid, code, signal_number, child->killed ? "yes" : "no");
+  log_warning("engine_ended", log_text("device", child->device), log_number("pid", child->pid),
+              log_number("code", code), log_number("signal", signal_number),
+              log_text("watchdog", child->killed ? "yes" : "no"));
   pipe_close(&child->pipe);
   child->pid = -1;
   if (code == ENGINE_EXIT_REFUSED) {
@@ -210,8 +210,8 @@ static void tend_one(struct children *children, size_t index, int64_t now_ms,
     start(child, now_ms);
   } else if (child->state == CHILD_LOADING && now_ms - child->started_ms > children->load_ms &&
              !child->killed) {
-    log_error("engine_loads_too_long", "device=%s seconds=%lld", child->device,
-              (long long)children->load_ms / 1000);
+    log_error("engine_loads_too_long", log_text("device", child->device),
+              log_number("seconds", children->load_ms / 1000));
     child_kill(child);
   } else if (child->state == CHILD_LEAVING) {
     if (child->due_ms <= now_ms) {
@@ -266,8 +266,7 @@ void children_close(struct children *children, int64_t grace_ms) {
   }
 }
 
-/* facts
- * ---------------------------------------------------------------------------------------------- */
+/* facts ---------------------------------------------------------------------------------------- */
 
 void child_note_turn(struct child *child, uint64_t microseconds) {
   child->turn_us[child->turns++ % CHILD_TURNS_KEPT] = microseconds;

@@ -30,9 +30,9 @@ enum held_state {
 
 enum picture_state {
   PICTURE_MISSING,
-  PICTURE_BUSY /* a task is out */,
+  PICTURE_BUSY, /* a task is out */
   PICTURE_WAITING,
-  PICTURE_STORED
+  PICTURE_STORED,
 };
 struct picture {
   enum picture_state state;

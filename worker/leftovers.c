@@ -46,9 +46,9 @@ static enum status all_pictures_there(const struct worker *worker, const struct 
 
 /* Worth nothing: the job runs again anyway. */
 static void give_up(const struct worker *worker, const struct spool_leftover *leftover) {
-  log_warning("leftover_dropped", "job=%s reason=%s", leftover->id, fail_reason());
+  log_warning("leftover_dropped", log_text("job", leftover->id), log_text("reason", fail_reason()));
   if (spool_drop(worker->options->spool, (struct attempt){leftover->id, leftover->fence}) != OK) {
-    log_warning("not_dropped", "job=%s reason=%s", leftover->id, fail_reason());
+    log_warning("not_dropped", log_text("job", leftover->id), log_text("reason", fail_reason()));
   }
 }
 
@@ -74,7 +74,8 @@ static void each(void *context, const struct spool_leftover *leftover) {
     worker->leftover_generation = held->generation;
   }
   worker->resuming = true;
-  log_event("leftover", "job=%s fence=%" PRIu64 " images=%u", held->id, held->fence, held->images);
+  log_event("leftover", log_text("job", held->id), log_count("fence", held->fence),
+            log_count("images", held->images));
 }
 
 enum status leftovers_read(struct worker *worker) {

@@ -59,7 +59,7 @@ void link_close(struct link *link) {
 uint64_t link_tell(struct link *link, enum wire_verb verb, const ProtobufCMessage *message) {
   uint64_t correlation = ++link->correlation;
   if (wire_send(link->socket, NULL, verb, correlation, message) != OK) {
-    log_debug("not_sent", "verb=%d reason=%s", (int)verb, fail_reason());
+    log_debug("not_sent", log_number("verb", verb), log_text("reason", fail_reason()));
   }
   return correlation;
 }
@@ -88,10 +88,10 @@ bool link_tend(struct link *link, int64_t now_ms) {
   link->silent++;
   const char *left = link->endpoints[link->at];
   link->at = (link->at + 1) % link->count;
-  log_warning("broker_silent", "left=%s next=%s", left, link->endpoints[link->at]);
+  log_warning("broker_silent", log_text("left", left), log_text("next", link->endpoints[link->at]));
   close_socket(link);
   if (connect_socket(link) != OK) {
-    log_error("broker_not_connected", "reason=%s", fail_reason());
+    log_error("broker_not_connected", log_text("reason", fail_reason()));
   }
   return true;
 }

@@ -23,8 +23,7 @@ static enum worker_exit complain(enum worker_exit code) {
   return code;
 }
 
-/* the child
- * -------------------------------------------------------------------------------------------- */
+/* the child ------------------------------------------------------------------------------------ */
 
 static int run_engine(const struct options *options, const struct models_table *table) {
   struct engine_model models[MODELS_MAX];
@@ -53,8 +52,7 @@ static int run_engine(const struct options *options, const struct models_table *
   return engine_main((int)options->engine_child, &settings);
 }
 
-/* the parent
- * ------------------------------------------------------------------------------------------- */
+/* the parent ----------------------------------------------------------------------------------- */
 
 static enum status every_device_has_a_model(const struct options *options,
                                             const struct models_table *table) {
@@ -82,7 +80,7 @@ static enum status check_store(const struct store_settings *settings, bool *away
   store_close(&store);
   *away = status == UNAVAILABLE;
   if (*away) {
-    log_warning("store_away", "reason=%s", fail_reason());
+    log_warning("store_away", log_text("reason", fail_reason()));
   }
   return *away ? OK : status;
 }
@@ -183,8 +181,9 @@ static enum worker_exit run_parent(const struct options *options,
   worker->children.watchdog_ms = options->watchdog_seconds * WATCH_MS;
   enum worker_exit code = open_parent(&parent, options);
   if (code == WORKER_EXIT_DONE) {
-    log_event("worker_started", "name=%s store=%s spool=%s admin_port=%d pid=%d", options->name,
-              options->store, options->spool, health_port(parent.health), (int)getpid());
+    log_event("worker_started", log_text("name", options->name), log_text("store", options->store),
+              log_text("spool", options->spool),
+              log_number("admin_port", health_port(parent.health)), log_number("pid", getpid()));
     code = worker_run(worker, parent.signals);
   }
   close_parent(&parent);

@@ -324,8 +324,7 @@ static int64_t beat_due_ms(struct worker *worker) {
              : worker->last_beat_ms + (wait < worker->beat_ms ? wait : worker->beat_ms);
 }
 
-/* per job
- * ---------------------------------------------------------------------------------------------- */
+/* per job -------------------------------------------------------------------------------------- */
 
 /* The four messages name their attempt alike, in types of their own. */
 #define NAME_ATTEMPT(message, from, held)               \
@@ -401,8 +400,7 @@ static void say_bye(struct worker *worker, int64_t now_ms) {
   offer_said(&worker->bye, link_ask(&worker->link, WIRE_BYE, &message.base), now_ms);
 }
 
-/* the turn's part
- * -------------------------------------------------------------------------------------- */
+/* the turn's part ------------------------------------------------------------------------------ */
 
 /* Leftovers are handed in under their own generation; HELLO would close their leases, so it waits
  * for them a while. */

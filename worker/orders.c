@@ -15,8 +15,7 @@ struct order {
   const ProtobufCMessage *message;
 };
 
-/* WELCOME, and the loss of it
- * -------------------------------------------------------------------------- */
+/* WELCOME, and the loss of it ------------------------------------------------------------------ */
 
 static void on_welcome(struct worker *worker, const struct order *order) {
   const Darkroom__V1__Welcome *welcome = (const Darkroom__V1__Welcome *)order->message;
@@ -30,8 +29,8 @@ static void on_welcome(struct worker *worker, const struct order *order) {
   }
   worker->last_beat_ms = clock_ms();
   worker->claim_stale = true;
-  log_event("welcomed", "generation=%" PRIu64 " broker=%s", worker->generation,
-            worker->link.endpoints[worker->link.at]);
+  log_event("welcomed", log_count("generation", worker->generation),
+            log_text("broker", worker->link.endpoints[worker->link.at]));
 }
 
 /* Somebody else said HELLO under our name, or the queue was lost: what we hold is not ours now. */
@@ -40,7 +39,7 @@ static void hello_again(struct worker *worker) {
   if (worker->generation == 0) {
     return;
   }
-  log_warning("generation_closed", "generation=%" PRIu64, worker->generation);
+  log_warning("generation_closed", log_count("generation", worker->generation));
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     if (held->state != HELD_LEAVING && held->generation == worker->generation) {
@@ -63,7 +62,8 @@ static void admit(struct worker *worker, struct held *held) {
   admission.fence = held->fence;
   order.admit = &admission;
   if (pipe_send(&child->pipe, &order.base) != OK) {
-    log_warning("engine_not_reached", "device=%s reason=%s", child->device, fail_reason());
+    log_warning("engine_not_reached", log_text("device", child->device),
+                log_text("reason", fail_reason()));
     job_release(worker, held);
   }
 }
@@ -91,7 +91,8 @@ static void watch_from_now(struct child *child, const struct worker *worker, siz
  * it would come straight back. What cannot be read is left to its lease, which lapses a bounded
  * number of times: handed back it would go round for ever. */
 static void refuse_assignment(struct worker *worker, const Darkroom__V1__Assign *assign) {
-  log_warning("assignment_refused", "job=%s reason=%s", assign->job->id, fail_reason());
+  log_warning("assignment_refused", log_text("job", assign->job->id),
+              log_text("reason", fail_reason()));
   if (held_count(&worker->held) == HELD_MAX) {
     worker->claim_stale = true;
     claim_tend(worker);
@@ -102,7 +103,7 @@ static void refuse_assignment(struct worker *worker, const Darkroom__V1__Assign 
 static void on_assign(struct worker *worker, const struct order *order) {
   const Darkroom__V1__Assign *assign = (const Darkroom__V1__Assign *)order->message;
   if (assign->job == NULL || assign->job->id == NULL || assign->job->model == NULL) {
-    log_warning("assignment_unreadable", NULL);
+    log_warning("assignment_unreadable");
     return;
   }
   if (held_find(&worker->held, assign->job->id, assign->fence) != NULL) {
@@ -129,8 +130,8 @@ static void on_assign(struct worker *worker, const struct order *order) {
   held->timings.has_queue_us = 1;
   held->timings.queue_us = assign->queued_us;
   credit_used(worker, held->job->model, order->wire->correlation);
-  log_event("job_assigned", "job=%s fence=%" PRIu64 " model=%s", held->id, held->fence,
-            held->job->model);
+  log_event("job_assigned", log_text("job", held->id), log_count("fence", held->fence),
+            log_text("model", held->job->model));
   if (!found || worker->draining) {
     held->state = HELD_STORING; /* no engine has it */
     job_release(worker, held);
@@ -165,7 +166,7 @@ static void on_orders(struct worker *worker, const struct order *order) {
   for (size_t i = 0; i < orders->n_stale; i++) {
     struct held *held = held_find_id(&worker->held, orders->stale[i]);
     if (held != NULL && held->offer.verb != WIRE_COMPLETE) {
-      log_warning("job_stale", "job=%s fence=%" PRIu64, held->id, held->fence);
+      log_warning("job_stale", log_text("job", held->id), log_count("fence", held->fence));
       job_leave(worker, held, !held->complete_said);
     }
   }
@@ -180,8 +181,8 @@ static void on_taken(struct worker *worker, struct held *held, uint64_t correlat
   enum wire_verb verb = held->offer.verb;
   held->offer = (struct offer){0};
   if (verb == WIRE_COMPLETE) {
-    log_event("job_completed", "job=%s fence=%" PRIu64 " images=%u", held->id, held->fence,
-              held->images);
+    log_event("job_completed", log_text("job", held->id), log_count("fence", held->fence),
+              log_count("images", held->images));
     job_leave(worker, held, false);
   } else if (verb != WIRE_START) {
     job_leave(worker, held, true);
@@ -202,10 +203,10 @@ static void on_ack(struct worker *worker, const struct order *order) {
       ack->result == DARKROOM__V1__ACK_RESULT__ACK_GONE) {
     /* GONE after a COMPLETE whose ACK was lost: the job may have ended with our pictures */
     bool gone = ack->result == DARKROOM__V1__ACK_RESULT__ACK_GONE;
-    log_warning("job_stale", "job=%s fence=%" PRIu64, held->id, held->fence);
+    log_warning("job_stale", log_text("job", held->id), log_count("fence", held->fence));
     job_leave(worker, held, !(gone && held->complete_said));
   } else if (ack->result == DARKROOM__V1__ACK_RESULT__ACK_CANCELLED) {
-    log_event("job_cancelled", "job=%s fence=%" PRIu64, held->id, held->fence);
+    log_event("job_cancelled", log_text("job", held->id), log_count("fence", held->fence));
     job_leave(worker, held, true);
   } else {
     on_taken(worker, held, order->wire->correlation);
@@ -226,8 +227,9 @@ static void offer_refused(struct worker *worker, struct held *held,
     offer_again(&held->offer, clock_ms(), error->retry_after_ms);
     return;
   }
-  log_error("offer_refused", "job=%s verb=%d code=%d message=%s", held->id, (int)held->offer.verb,
-            (int)error->code, error->message != NULL ? error->message : "");
+  log_error("offer_refused", log_text("job", held->id), log_number("verb", held->offer.verb),
+            log_number("code", error->code),
+            log_text("message", error->message != NULL ? error->message : ""));
   job_leave(worker, held, !held->complete_said);
 }
 
@@ -238,8 +240,8 @@ static void on_error(struct worker *worker, const struct order *order) {
   if (held != NULL) {
     offer_refused(worker, held, error);
   } else if (worker->generation == 0 && correlation == worker->hello.correlation) {
-    log_warning("hello_refused", "code=%d message=%s", (int)error->code,
-                error->message != NULL ? error->message : "");
+    log_warning("hello_refused", log_number("code", error->code),
+                log_text("message", error->message != NULL ? error->message : ""));
     offer_again(&worker->hello, clock_ms(), error->retry_after_ms);
   } else if (worker->bye.verb != 0 && correlation == worker->bye.correlation) {
     offer_again(&worker->bye, clock_ms(), error->retry_after_ms);
@@ -253,8 +255,7 @@ static void on_error(struct worker *worker, const struct order *order) {
   }
 }
 
-/* the rows
- * --------------------------------------------------------------------------------------------- */
+/* the rows ------------------------------------------------------------------------------------- */
 
 static const struct {
   enum wire_verb verb;
@@ -273,14 +274,15 @@ static void take(struct worker *worker, const struct wire_message *wire) {
     arena_drop(worker->scratch);
     if (wire_unpack(wire->verb, wire->payload, wire->payload_bytes, worker->scratch, &message,
                     NULL) != OK) {
-      log_warning("broker_unreadable", "verb=%d reason=%s", (int)wire->verb, fail_reason());
+      log_warning("broker_unreadable", log_number("verb", wire->verb),
+                  log_text("reason", fail_reason()));
       return;
     }
     struct order order = {wire, message};
     rows[i].act(worker, &order);
     return;
   }
-  log_debug("verb_ignored", "verb=%d", (int)wire->verb);
+  log_debug("verb_ignored", log_number("verb", wire->verb));
 }
 
 enum status orders_take_all(struct worker *worker) {

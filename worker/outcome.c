@@ -41,14 +41,15 @@ void job_fail(struct worker *worker, struct held *held, Darkroom__V1__FailKind k
   snprintf(held->error_text, sizeof held->error_text, "%s", text);
   held->remove_objects = true;
   end(worker, held, WIRE_FAIL);
-  log_event("job_failed", "job=%s fence=%" PRIu64 " kind=%d code=%s reason=%s", held->id,
-            held->fence, (int)kind, refusal_code_name(code), text);
+  log_event("job_failed", log_text("job", held->id), log_count("fence", held->fence),
+            log_number("kind", kind), log_text("code", refusal_code_name(code)),
+            log_text("reason", text));
 }
 
 void job_release(struct worker *worker, struct held *held) {
   held->remove_objects = true;
   end(worker, held, WIRE_RELEASE);
-  log_event("job_released", "job=%s fence=%" PRIu64, held->id, held->fence);
+  log_event("job_released", log_text("job", held->id), log_count("fence", held->fence));
 }
 
 void job_complete_if_whole(struct held *held) {

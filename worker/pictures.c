@@ -11,8 +11,7 @@
 
 enum { STORE_FIRST_MS = 200, STORE_MAX_MS = 15000 };
 
-/* sending
- * ---------------------------------------------------------------------------------------------- */
+/* sending -------------------------------------------------------------------------------------- */
 
 static struct media_task *task_for(const struct worker *worker, const struct held *held,
                                    enum media_kind kind, uint32_t index) {
@@ -113,8 +112,7 @@ static void send_again(struct worker *worker, struct held *held, uint32_t index)
   send(worker, held, task);
 }
 
-/* the store's health
- * ----------------------------------------------------------------------------------- */
+/* the store's health --------------------------------------------------------------------------- */
 
 static void store_failed(struct store_watch *store, int64_t now_ms) {
   int64_t wait = STORE_FIRST_MS;
@@ -129,13 +127,12 @@ static void store_failed(struct store_watch *store, int64_t now_ms) {
 
 static void store_answered(struct store_watch *store) {
   if (store->away || store->refused) {
-    log_event("store_back", "tries=%d", store->tries);
+    log_event("store_back", log_number("tries", store->tries));
   }
   *store = (struct store_watch){0};
 }
 
-/* receiving
- * -------------------------------------------------------------------------------------------- */
+/* receiving ------------------------------------------------------------------------------------ */
 
 static void stored(struct worker *worker, struct held *held, struct media_task *task) {
   struct picture *picture = &held->picture[task->index];
@@ -163,8 +160,8 @@ static void not_stored(struct held *held, struct media_task *task) {
     task->png = empty;
   }
   if (!task->store_away) {
-    log_warning("not_stored", "job=%s index=%u status=%s reason=%s", held->id, task->index,
-                status_name(task->status), task->reason);
+    log_warning("not_stored", log_text("job", held->id), log_count("index", task->index),
+                log_text("status", status_name(task->status)), log_text("reason", task->reason));
   }
 }
 
@@ -209,7 +206,8 @@ static void on_check(struct worker *worker, const struct media_task *task) {
     return;
   }
   store_failed(&worker->store, clock_ms());
-  log_warning("store_check", "status=%s reason=%s", status_name(task->status), task->reason);
+  log_warning("store_check", log_text("status", status_name(task->status)),
+              log_text("reason", task->reason));
 }
 
 static void on_task(struct worker *worker, struct media_task *task) {
@@ -219,7 +217,7 @@ static void on_task(struct worker *worker, struct media_task *task) {
   }
   if (task->kind == MEDIA_DROP) {
     if (task->status != OK) {
-      log_warning("not_dropped", "job=%s reason=%s", task->id, task->reason);
+      log_warning("not_dropped", log_text("job", task->id), log_text("reason", task->reason));
     }
     return;
   }
@@ -229,7 +227,7 @@ static void on_task(struct worker *worker, struct media_task *task) {
   }
   held->media_out--;
   if (task->kind == MEDIA_SEAL && task->status != OK) {
-    log_warning("not_sealed", "job=%s reason=%s", task->id, task->reason);
+    log_warning("not_sealed", log_text("job", task->id), log_text("reason", task->reason));
   } else if (task->kind != MEDIA_SEAL) {
     on_picture(worker, held, task);
     picture_seal(worker, held);
@@ -246,8 +244,7 @@ void pictures_take_all(struct worker *worker) {
   metric_set(M_SPOOL_IMAGES, (double)pictures_unstored(worker));
 }
 
-/* trying again
- * ----------------------------------------------------------------------------------------- */
+/* trying again --------------------------------------------------------------------------------- */
 
 static void ask_store(struct worker *worker) {
   struct media_task *task = media_task(MEDIA_CHECK, "", 0);

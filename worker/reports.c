@@ -11,8 +11,7 @@
 
 #define US_PER_SECOND 1e6
 
-/* which child
- * ------------------------------------------------------------------------------------------ */
+/* which child ---------------------------------------------------------------------------------- */
 
 /* An image in the making takes a slot; images that have no slot yet wait in the engine. */
 int child_free_slots(const struct worker *worker, size_t index) {
@@ -42,8 +41,7 @@ bool child_for(const struct worker *worker, const char *model, size_t *out) {
   return best != INT32_MIN;
 }
 
-/* the reports
- * ------------------------------------------------------------------------------------------ */
+/* the reports ---------------------------------------------------------------------------------- */
 
 static void copy(char *to, size_t room, const char *text) {
   snprintf(to, room, "%s", text != NULL ? text : "");
@@ -63,8 +61,9 @@ static void on_ready(struct worker *worker, size_t index, const Darkroom__Pipe__
     model->default_side = ready->model[i]->default_side;
     model->max_side = ready->model[i]->max_side;
   }
-  log_event("engine_ready", "device=%s slots=%u models=%zu ms=%lld", child->device, ready->slots,
-            child->model_count, (long long)(clock_ms() - child->started_ms));
+  log_event("engine_ready", log_text("device", child->device), log_count("slots", ready->slots),
+            log_count("models", child->model_count),
+            log_number("ms", clock_ms() - child->started_ms));
 }
 
 /* The held job a report is about; NULL when it has been stopped or given up in the meantime. */
@@ -73,7 +72,7 @@ static struct held *about(struct worker *worker, size_t index, const char *id, u
   if (held != NULL && held_in_engine(held) && held->child == index) {
     return held;
   }
-  log_debug("report_ignored", "job=%s fence=%" PRIu64, id != NULL ? id : "", fence);
+  log_debug("report_ignored", log_text("job", id != NULL ? id : ""), log_count("fence", fence));
   return NULL;
 }
 
@@ -84,8 +83,8 @@ static void on_started(struct worker *worker, size_t index, const Darkroom__Pipe
   }
   held->state = HELD_RUNNING;
   offer_open(&held->offer, WIRE_START);
-  log_event("job_started", "job=%s fence=%" PRIu64 " device=%s", held->id, held->fence,
-            worker->children.child[index].device);
+  log_event("job_started", log_text("job", held->id), log_count("fence", held->fence),
+            log_text("device", worker->children.child[index].device));
 }
 
 static void on_step(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
@@ -212,7 +211,8 @@ void reports_take_all(struct worker *worker, size_t index) {
   struct child *child = &worker->children.child[index];
   enum status status = take_all(worker, index);
   if (status != OK) {
-    log_error("engine_unreadable", "device=%s reason=%s", child->device, fail_reason());
+    log_error("engine_unreadable", log_text("device", child->device),
+              log_text("reason", fail_reason()));
     child_kill(child);
   }
   if (status != OK || child->pipe.ended) {
@@ -220,8 +220,7 @@ void reports_take_all(struct worker *worker, size_t index) {
   }
 }
 
-/* silence and death
- * ------------------------------------------------------------------------------------ */
+/* silence and death ---------------------------------------------------------------------------- */
 
 /* A job whose pictures have all arrived goes on; one that was begun counts as a crash; one that was
  * not goes back. */
@@ -259,7 +258,8 @@ void watchdog(struct worker *worker, int64_t now_ms) {
     int64_t silent_ms = now_ms - child->progress_ms;
     if (child->state == CHILD_READY && !child->killed && child_has_jobs(worker, i) &&
         silent_ms > child_patience_ms(&worker->children, child)) {
-      log_error("engine_hangs", "device=%s silent_ms=%lld", child->device, (long long)silent_ms);
+      log_error("engine_hangs", log_text("device", child->device),
+                log_number("silent_ms", silent_ms));
       child_kill(child);
     }
   }

@@ -14,8 +14,7 @@ enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000, BYES = 2 };
 /* What is waited for, in this order. */
 enum { ON_BROKER, ON_SIGNAL, ON_MEDIA, ON_CHILDREN };
 
-/* waiting
- * ---------------------------------------------------------------------------------------------- */
+/* waiting -------------------------------------------------------------------------------------- */
 
 static bool talking(const struct child *child) {
   return child->state == CHILD_LOADING || child->state == CHILD_READY;
@@ -54,8 +53,7 @@ static long wait_ms(struct worker *worker, int64_t now_ms) {
   return due - now_ms < TURN_MS_MAX ? (long)(due - now_ms) : TURN_MS_MAX;
 }
 
-/* draining
- * --------------------------------------------------------------------------------------------- */
+/* draining ------------------------------------------------------------------------------------- */
 
 /* Jobs that no engine has begun, and in the end all that an engine still has, go back at once. */
 static void hand_back(struct worker *worker, bool all) {
@@ -74,7 +72,8 @@ static void drain(struct worker *worker, int64_t now_ms) {
   worker->claim_stale = true;
   worker->last_beat_ms = 0; /* a BEAT says so at once: operators see it, brokers offer nothing */
   worker->drain_until_ms = again ? now_ms : now_ms + worker->options->drain_seconds * 1000;
-  log_event("draining", "held=%zu now=%s", held_count(&worker->held), again ? "yes" : "no");
+  log_event("draining", log_count("held", held_count(&worker->held)),
+            log_text("now", again ? "yes" : "no"));
   hand_back(worker, again);
 }
 
@@ -107,8 +106,7 @@ static void on_signals(struct worker *worker, int signals) {
   }
 }
 
-/* readiness
- * -------------------------------------------------------------------------------------------- */
+/* readiness ------------------------------------------------------------------------------------ */
 
 static const char *not_ready_because(const struct worker *worker) {
   if (worker->draining) {
@@ -129,8 +127,7 @@ static const char *not_ready_because(const struct worker *worker) {
   return NULL;
 }
 
-/* the turn
- * --------------------------------------------------------------------------------------------- */
+/* the turn ------------------------------------------------------------------------------------- */
 
 static enum status gather(struct worker *worker, int signals, long timeout_ms) {
   zmq_pollitem_t items[ON_CHILDREN + DEVICES_MAX];
@@ -165,7 +162,7 @@ static void decide(struct worker *worker) {
   offers_tend(worker, now_ms);
   readiness_set(worker->ready, not_ready_because(worker));
   if (children_all_refused(&worker->children) && held_count(&worker->held) == 0) {
-    log_error("models_refused", "devices=%zu", worker->children.count);
+    log_error("models_refused", log_count("devices", worker->children.count));
     worker->exit_code = WORKER_EXIT_REFUSED;
     worker->gone = true;
   }
@@ -178,10 +175,11 @@ enum worker_exit worker_run(struct worker *worker, int signals) {
       break;
     }
     if (gather(worker, signals, wait_ms(worker, clock_ms())) != OK) {
-      log_error("worker_broken", "reason=%s", fail_reason());
+      log_error("worker_broken", log_text("reason", fail_reason()));
       return WORKER_EXIT_INTERNAL;
     }
   }
-  log_event("leaving", "held=%zu code=%d", held_count(&worker->held), (int)worker->exit_code);
+  log_event("leaving", log_count("held", held_count(&worker->held)),
+            log_number("code", worker->exit_code));
   return worker->exit_code;
 }

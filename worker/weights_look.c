@@ -57,8 +57,7 @@ enum status models_table_check(const struct models_table *table) {
   return OK;
 }
 
-/* printing a row
- * ------------------------------------------------------------------------------------- */
+/* printing a row ------------------------------------------------------------------------------- */
 
 static const char *const parts[] = {"text_encoder", "unet", "vae"};
 

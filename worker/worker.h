@@ -68,8 +68,7 @@ struct worker {
   enum worker_exit exit_code;
 };
 
-/* outcome.c - how a held job goes on and ends
- * ----------------------------------------------------------- */
+/* outcome.c - how a held job goes on and ends -------------------------------------------------- */
 
 /* The engine shall forget it; its outcome is offered until a broker takes it. */
 void job_fail(struct worker *worker, struct held *held, Darkroom__V1__FailKind kind,
@@ -82,12 +81,10 @@ void job_leave(struct worker *worker, struct held *held, bool remove_objects);
 /* A media task of it came back: frees the row if that was the last it waited for. */
 void job_settle(struct worker *worker, struct held *held);
 
-/* orders.c - what the broker says
- * ------------------------------------------------------------------------ */
+/* orders.c - what the broker says -------------------------------------------------------------- */
 enum status orders_take_all(struct worker *worker);
 
-/* reports.c - what the engines say
- * ------------------------------------------------------------------------ */
+/* reports.c - what the engines say ------------------------------------------------------------- */
 void reports_take_all(struct worker *worker, size_t child);
 /* A child has died: its jobs end with it. */
 void reports_child_ended(void *worker, size_t child);
@@ -97,8 +94,7 @@ int child_free_slots(const struct worker *worker, size_t child);
 /* Kills engines that hold jobs and show no progress. */
 void watchdog(struct worker *worker, int64_t now_ms);
 
-/* pictures.c - what the media threads say
- * ------------------------------------------------------------------ */
+/* pictures.c - what the media threads say ------------------------------------------------------ */
 void pictures_take_all(struct worker *worker);
 /* Tries waiting pictures again, and a store that refused. */
 void pictures_tend(struct worker *worker, int64_t now_ms);
@@ -110,8 +106,7 @@ void picture_received(struct worker *worker, struct held *held, uint32_t index, 
 void picture_seal(struct worker *worker, struct held *held);
 size_t pictures_unstored(const struct worker *worker);
 
-/* offers.c - what we say to the broker
- * ---------------------------------------------------------------------- */
+/* offers.c - what we say to the broker --------------------------------------------------------- */
 void offers_tend(struct worker *worker, int64_t now_ms);
 int64_t offers_due_ms(struct worker *worker, int64_t now_ms);
 void offer_open(struct offer *offer, enum wire_verb verb);
@@ -124,12 +119,10 @@ void offers_restart(struct worker *worker);
 /* Says CLAIM when what we would take has changed. */
 void claim_tend(struct worker *worker);
 
-/* leftovers.c - jobs of an earlier life
- * ---------------------------------------------------------------------- */
+/* leftovers.c - jobs of an earlier life -------------------------------------------------------- */
 enum status leftovers_read(struct worker *worker);
 
-/* turn.c - the loop
- * ------------------------------------------------------------------------------------------ */
+/* turn.c - the loop ---------------------------------------------------------------------------- */
 /* Runs until drained; returns what to exit with. signals is a signalfd of SIGTERM, SIGINT and
  * SIGCHLD. */
 enum worker_exit worker_run(struct worker *worker, int signals);

@@ -230,8 +230,8 @@ int engine_main(int fd, const struct engine_main_settings *settings) {
   enum status status = start(&child, fd, settings);
   status = status == OK ? loop(&child) : status;
   if (status != OK) {
-    log_error("engine_failed", "device=%s status=%s reason=%s", settings->device,
-              status_name(status), fail_reason());
+    log_error("engine_failed", log_text("device", settings->device),
+              log_text("status", status_name(status)), log_text("reason", fail_reason()));
   }
   report_rest(&child.reporter);
   if (status != BROKEN) { /* then the device's own calls may hang */

@@ -97,6 +97,6 @@ enum status known_answer_check(struct engine *engine, struct engine_listener *li
   *listener = before;
   TRY(status);
   TRY(judge(resident, &answer));
-  log_event("known_answer", "model=%s ms=%lld", resident->id, (long long)(clock_ms() - began));
+  log_event("known_answer", log_text("model", resident->id), log_number("ms", clock_ms() - began));
   return OK;
 }

@@ -68,8 +68,7 @@ static struct attempt attempt_of(const struct media_task *task) {
   return (struct attempt){task->id, task->fence};
 }
 
-/* encoding and spooling
- * -------------------------------------------------------------------------------- */
+/* encoding and spooling ------------------------------------------------------------------------ */
 
 static enum status encode(const struct caption *caption, struct media_task *task) {
   struct bytes texts[NAME_TEXTS];
@@ -99,12 +98,12 @@ static void spool(const struct finish *finish, struct media_task *task) {
   }
   task->spooled = status == OK;
   if (status != OK) {
-    log_warning("spool_full", "job=%s index=%u reason=%s", task->id, task->index, fail_reason());
+    log_warning("spool_full", log_text("job", task->id), log_count("index", task->index),
+                log_text("reason", fail_reason()));
   }
 }
 
-/* storing
- * ---------------------------------------------------------------------------------------------- */
+/* storing -------------------------------------------------------------------------------------- */
 
 static enum status put(const struct finish *finish, const char *key, const char *type,
                        const struct bytes *content) {
@@ -201,8 +200,7 @@ static enum status store_again(const struct finish *finish, struct media_task *t
   return status;
 }
 
-/* the rows
- * --------------------------------------------------------------------------------------------- */
+/* the rows ------------------------------------------------------------------------------------- */
 
 static enum status with_assigned(const struct finish *finish, struct media_task *task,
                                  enum status (*act)(const struct finish *finish,

@@ -88,8 +88,7 @@ void media_task_close(struct media_task **pointer) {
   *pointer = NULL;
 }
 
-/* a thread
- * --------------------------------------------------------------------------------------------- */
+/* a thread ------------------------------------------------------------------------------------- */
 
 /* The next task, NULL when the pool ends. */
 static struct media_task *wait_for_task(struct media *media) {
@@ -129,8 +128,7 @@ static void *run(void *context) {
   return NULL;
 }
 
-/* the pool
- * --------------------------------------------------------------------------------------------- */
+/* the pool ------------------------------------------------------------------------------------- */
 
 static enum status start(struct media *media) {
   media->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -23,8 +23,8 @@ enum media_kind {
   MEDIA_FINISH, /* pixels: encode, spool, store */
   MEDIA_STORE,  /* store again, from the spool or from png */
   MEDIA_SEAL,   /* write the attempt's "complete" (in payload) into the spool */
-  MEDIA_DROP, /* remove the attempt from the spool, and its first image_count objects from the store
-               */
+  /* remove the attempt from the spool, and its first image_count objects from the store */
+  MEDIA_DROP,
   MEDIA_CHECK, /* ask whether the store would take an object */
 };
 

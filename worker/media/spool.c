@@ -127,8 +127,7 @@ enum status spool_drop(const char *folder, struct attempt attempt) {
   return file_remove_folder(path);
 }
 
-/* the walk
- * ------------------------------------------------------------------------------------------- */
+/* the walk ------------------------------------------------------------------------------------- */
 
 /* "JOB.FENCE": the fence is behind the last dot, for ids may have dots. */
 static bool parse_name(const char *name, struct spool_leftover *leftover) {
@@ -165,7 +164,8 @@ static void visit(const char *folder, const char *name,
   if (read_leftover(folder, &leftover) == OK) {
     each(context, &leftover);
   } else if (spool_drop(folder, (struct attempt){leftover.id, leftover.fence}) != OK) {
-    log_warning("spool_not_dropped", "job=%s reason=%s", leftover.id, fail_reason());
+    log_warning("spool_not_dropped", log_text("job", leftover.id),
+                log_text("reason", fail_reason()));
   }
   bytes_close(&leftover.assign);
   bytes_close(&leftover.complete);

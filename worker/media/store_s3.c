@@ -23,7 +23,7 @@ static enum status ask(struct s3 *s3, struct s3_exchange *exchange) {
   snprintf(labels, sizeof labels, "%s,%ld", exchange->operation, exchange->code);
   metric_add_labelled(M_S3_REQUESTS, labels, 1);
   if (exchange->skew_ms != 0) {
-    log_warning("s3_clock_skew", "ms=%lld", (long long)exchange->skew_ms);
+    log_warning("s3_clock_skew", log_number("ms", exchange->skew_ms));
   }
   return status;
 }
