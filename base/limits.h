@@ -39,7 +39,7 @@
 #define DEVICES_MAX 16
 #define MODELS_MAX 64
 
-/* weights (reliability.md section 3) */
+/* weights: what an untrusted file may make us hold before its hash is known to be right */
 #define SAFETENSORS_HEADER_BYTES_MAX (16 * 1024 * 1024)
 #define SAFETENSORS_TENSORS_MAX 100000
 #define SAFETENSORS_NAME_BYTES_MAX 512

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -213,6 +214,15 @@ static void run_shell(const char *command) {
   }
 }
 
+/* What the device's own counter saw, and what the whole process took of the machine at most: only
+ * the second compares with another program's. */
+static void print_peaks(const struct device *device, const char *name, const char *part) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  printf("%s_%sdevice_peak %.0f MiB\n", name, part, (double)device_memory_peak(device) / 1048576);
+  printf("%s_%speak_rss %.0f MiB\n", name, part, (double)usage.ru_maxrss / 1024);
+}
+
 /* Opens a folder and measures all three networks. */
 static void bench_model(const char *name, const char *folder, int threads) {
   struct bench bench = {.name = name};
@@ -231,10 +241,9 @@ static void bench_model(const char *name, const char *folder, int threads) {
   bench.side = model_family(bench.model)->unet.sample_side;
   printf("%s_condition %.2f ms\n", name, median_ms(&bench, condition, &conditioning));
   bench_predict(&bench, &conditioning);
-  printf("%s_unet_peak_memory %.0f MiB\n", name,
-         (double)device_memory_peak(bench.device) / 1048576);
+  print_peaks(bench.device, name, "unet_");
   bench_decode(&bench);
-  printf("%s_peak_memory %.0f MiB\n", name, (double)device_memory_peak(bench.device) / 1048576);
+  print_peaks(bench.device, name, "");
   model_close(&bench.model);
   arena_close(&bench.keep);
   arena_close(&bench.turn);

@@ -33,7 +33,7 @@ def main():
             times.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"diffusers_sd15_unet_step {statistics.median(times[1:]) * 1000:.1f} ms")
-    print(f"diffusers_sd15_unet_peak_memory {peak:.0f} MiB")
+    print(f"diffusers_sd15_unet_peak_rss {peak:.0f} MiB")
 
 
 if __name__ == "__main__":

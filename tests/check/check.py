@@ -8,6 +8,8 @@ import pathlib
 import re
 import sys
 
+from pages import check_pages
+
 FILE_LINES, HEADER_LINES, FUNCTION_LINES, PARAMETERS, WIDTH = 500, 150, 70, 6, 100
 ROOMS = ("base", "monitoring", "proto", "s3", "kernels", "broker", "cli", "worker")
 SKIPPED = ("build", ".work", "fresh-out", ".git", ".train")
@@ -224,6 +226,7 @@ def main():
     check_tables(code)
     check_readme()
     check_folders()
+    check_pages(report)
     for line in findings:
         print(line)
     print(f"check: {len(code)} sources, {len(findings)} findings", file=sys.stderr)

@@ -2,8 +2,8 @@
  * is believed.
  *
  * A file is: header length (u64, little endian), header (JSON), data. Nothing else may follow, and
- * the tensors must tile the data exactly: no hole, no overlap, no rest. See reliability.md section
- * 3 for why each rule is there.
+ * the tensors must tile the data exactly: no hole, no overlap, no rest:
+ * what stands in a gap, or behind the end, could be a second file that another reader believes.
  */
 #ifndef DARKROOM_WORKER_MODEL_SAFETENSORS_H
 #define DARKROOM_WORKER_MODEL_SAFETENSORS_H

@@ -1,6 +1,6 @@
 /* weights.h - tensors by name out of safetensors files, each name used exactly once.
  *
- * The file is untrusted: limits of reliability.md section 3 and base/limits.h; a pickle is refused
+ * The file is untrusted: its limits are in base/limits.h; a pickle is refused
  * by its content.
  */
 #ifndef DARKROOM_WORKER_MODEL_WEIGHTS_H

@@ -15,8 +15,7 @@
 
 enum prediction { PREDICTION_EPSILON, PREDICTION_V, PREDICTION_SAMPLE };
 enum beta_schedule { BETAS_LINEAR, BETAS_SCALED_LINEAR, BETAS_SQUARED_COSINE };
-/* SPACING_DEFAULT: what the sampler's class in diffusers takes when the config says nothing
- * (engine.md 3.2). */
+/* SPACING_DEFAULT: what the sampler's class in diffusers takes when the config says nothing. */
 enum spacing { SPACING_DEFAULT, SPACING_LEADING, SPACING_LINSPACE, SPACING_TRAILING };
 
 struct noise_facts {

@@ -1,5 +1,5 @@
-/* test_random.c - torch's CPU generator: goldens of torch.manual_seed(0); torch.randn(n)
- * (engine.md 3.6). */
+/* test_random.c - torch's CPU generator: goldens of torch.manual_seed(0); torch.randn(n).
+ */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
