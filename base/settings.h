@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/exit_code.h"
 #include "base/status.h"
 
 /* What a row is, the C type of its field, and the field's value when nobody gave one and the
@@ -50,7 +51,9 @@ struct settings_program {
   const char *version; /* printed by --version */
   const char *summary; /* what the program is, one line */
   const char *usage;   /* what follows the name: "[settings]", "generate [settings] PROMPT" */
-  const char *ending;  /* text below the settings in --help: examples, exit codes; NULL: none */
+  const char *ending;  /* text below the settings in --help: examples, commands; NULL: none */
+  const struct exit_row *exits; /* what it leaves with, shown last in --help */
+  size_t exit_count;
   const struct setting *table;
   size_t count;
   unsigned use; /* the verb at hand, one bit; rows of other verbs are refused as flags, ignored

@@ -41,6 +41,13 @@ static void print_own_variables(const struct settings_program *about) {
   }
 }
 
+static void print_exits(const struct settings_program *about) {
+  printf(about->exit_count > 0 ? "\nExit codes:\n" : "");
+  for (size_t i = 0; i < about->exit_count; i++) {
+    printf("  %3d  %s\n", (int)about->exits[i].code, about->exits[i].meaning);
+  }
+}
+
 void settings_print_help(const struct settings_program *about) {
   printf("%s %s - %s\n\nUsage: %s %s\n", about->name, about->version, about->summary, about->name,
          about->usage);
@@ -60,6 +67,7 @@ void settings_print_help(const struct settings_program *about) {
   if (about->ending != NULL) {
     printf("\n%s", about->ending);
   }
+  print_exits(about);
 }
 
 /* The output is itself a valid settings file, secrets aside. */

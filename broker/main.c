@@ -21,7 +21,7 @@
 #include "monitoring/metrics.h"
 #include "proto/wire.h"
 
-enum { EXIT_SETTINGS = 2, EXIT_REDIS = 3, WAIT_MS_MAX = 100, MONITOR_FD_ITEMS = 2 };
+enum { WAIT_MS_MAX = 100, MONITOR_FD_ITEMS = 2 };
 
 struct broker_settings {
   const char *listen, *redis, *prefix, *admin;
@@ -79,8 +79,7 @@ static const struct setting table[] = {
     {.name = "audit",
      .type = SETTING_FLAG,
      .field = FIELD(audit),
-     .help = "hold the queue's indexes against its records, print every mismatch, and leave (1: "
-             "there were some)"},
+     .help = "hold the queue's indexes against its records, print every mismatch, and leave"},
     {.name = "log-format",
      .type = SETTING_CHOICE,
      .field = FIELD(log_format),
@@ -95,16 +94,24 @@ static const struct setting table[] = {
      .help = "the least important lines that are written"},
 };
 
+static const struct exit_row exits[] = {
+    {EXIT_CODE_OK, "asked to leave by SIGTERM or Ctrl-C; or an audit found nothing"},
+    {EXIT_CODE_MISMATCH, "an audit found something; it is on stdout"},
+    {EXIT_CODE_USAGE, "a setting is wrong; starting it again will not help"},
+    {EXIT_CODE_UNAVAILABLE, "an address to listen on is taken, or Redis is away for an audit"},
+    {EXIT_CODE_INTERNAL, "a fault of the program, or memory ran out"},
+    {EXIT_CODE_REFUSED, "Redis is refused as it is set up; starting it again will not help"},
+};
+
 static const struct settings_program about = {
     .name = "darkroom-broker",
     .version = DARKROOM_VERSION,
     .summary = "Takes jobs from clients, keeps them in Redis, hands them to workers.",
     .usage = "[settings]",
-    .ending =
-        "Exit codes: 0 asked to leave; 1 failed, or an audit found something; 2 bad settings; 3 "
-        "Redis is refused.\n",
     .table = table,
     .count = sizeof table / sizeof table[0],
+    .exits = exits,
+    .exit_count = sizeof exits / sizeof exits[0],
 };
 
 /* What the admin thread may see of the loop. */
@@ -161,8 +168,8 @@ static enum status bind_one(void *router, const char *endpoint, bool allow_plain
                       endpoint);
   }
   if (zmq_bind(router, endpoint) != 0) {
-    return fail_field(BAD_INPUT, "listen", "cannot listen on %s: %s", endpoint,
-                      zmq_strerror(errno));
+    return fail_field(errno == EADDRINUSE ? UNAVAILABLE : BAD_INPUT, "listen",
+                      "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
   }
   char bound[256] = "";
   size_t size = sizeof bound;
@@ -307,15 +314,25 @@ static enum status run_broker(const struct broker_settings *settings, struct red
   return status;
 }
 
-static int exit_code(enum status status, const struct redis *redis) {
+static enum exit_code exit_code(enum status status, const struct redis *redis) {
+  static const enum exit_code codes[] = {
+      [OK] = EXIT_CODE_OK,
+      [BAD_INPUT] = EXIT_CODE_USAGE,
+      [UNAVAILABLE] = EXIT_CODE_UNAVAILABLE,
+      [EXHAUSTED] = EXIT_CODE_INTERNAL,
+      [BROKEN] = EXIT_CODE_INTERNAL,
+  };
   if (status == OK) {
-    return EXIT_SUCCESS;
+    return EXIT_CODE_OK;
   }
   fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
-  if (redis != NULL && redis_refused(redis)) {
-    return EXIT_REDIS;
-  }
-  return status == BAD_INPUT ? EXIT_SETTINGS : EXIT_FAILURE;
+  return redis != NULL && redis_refused(redis) ? EXIT_CODE_REFUSED : codes[status];
+}
+
+static enum status read_settings(int argc, char **argv, struct broker_settings *settings,
+                                 struct settings_rest *rest) {
+  TRY(settings_load(&about, argc, argv, settings, rest));
+  return rest->count == 0 ? OK : fail(BAD_INPUT, "unexpected argument: %s", rest->argument[0]);
 }
 
 int main(int argc, char **argv) {
@@ -323,12 +340,12 @@ int main(int argc, char **argv) {
   struct settings_rest rest = {0};
   struct redis *redis = NULL;
   size_t mismatches = 0;
-  enum status status = settings_load(&about, argc, argv, &settings, &rest);
-  if (status == OK && rest.leave) {
-    return EXIT_SUCCESS;
+  if (read_settings(argc, argv, &settings, &rest) != OK) {
+    fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
+    return EXIT_CODE_USAGE; /* also when the settings file cannot be read */
   }
-  if (status == OK && rest.count > 0) {
-    status = fail(BAD_INPUT, "unexpected argument: %s", rest.argument[0]);
+  if (rest.leave) {
+    return EXIT_CODE_OK;
   }
   log_open("broker", (enum log_format)settings.log_format, (enum log_level)settings.log_level);
   metrics_open(METRICS_OF_BROKER, DARKROOM_VERSION);
@@ -339,12 +356,12 @@ int main(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   struct redis_options options = {settings.redis, settings.prefix, settings.allow_unsafe_redis,
                                   on_event, NULL};
-  status = status != OK ? status : redis_open(&options, &redis);
+  enum status status = redis_open(&options, &redis);
   if (status == OK) {
     status = settings.audit ? audit(redis, &mismatches) : run_broker(&settings, redis);
   }
   log_event("broker_leaving", log_text("status", status_name(status)));
-  int code = exit_code(status, redis);
+  enum exit_code code = exit_code(status, redis);
   redis_close(&redis);
-  return mismatches > 0 ? EXIT_FAILURE : code;
+  return mismatches > 0 ? EXIT_CODE_MISMATCH : code;
 }

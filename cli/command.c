@@ -11,21 +11,10 @@
 #define ARENA_BYTES_MAX ((size_t)16 * 1024 * 1024)
 #define HELP_BYTES_MAX ((size_t)16 * 1024)
 
-static enum status append_exit_codes(struct bytes *text) {
-  TRY(bytes_append_text(text, "Exit codes:\n"));
-  for (size_t i = 0; exit_row(i) != NULL; i++) {
-    TRY(bytes_printf(text, "  %3d  %s\n", (int)exit_row(i)->code, exit_row(i)->meaning));
-  }
-  return OK;
-}
-
-/* What --help says below the settings: of a verb its own words, otherwise the verbs; then the exit
- * codes. */
+/* What --help says below the settings: of a verb its own words, otherwise the verbs. */
 static enum status append_ending(const struct cli_verb *verb, struct bytes *text) {
   if (verb != NULL) {
-    TRY(bytes_append_text(text, verb->documentation));
-    TRY(bytes_append_text(text, verb->documentation[0] != '\0' ? "\n" : ""));
-    return append_exit_codes(text);
+    return bytes_append_text(text, verb->documentation);
   }
   TRY(bytes_append_text(text, "Commands (darkroom COMMAND --help says more):\n"));
   for (size_t i = 0; cli_verb(i) != NULL; i++) {
@@ -33,8 +22,7 @@ static enum status append_ending(const struct cli_verb *verb, struct bytes *text
     TRY(bytes_printf(text, "  %-10s %-7s %s\n", row->name,
                      row->argument != NULL ? row->argument : "", row->summary));
   }
-  TRY(bytes_append_text(text, "\nResults go to stdout, messages and progress to stderr.\n\n"));
-  return append_exit_codes(text);
+  return bytes_append_text(text, "\nResults go to stdout, messages and progress to stderr.\n");
 }
 
 static enum exit_code usage(const char *what, const char *word) {
@@ -109,6 +97,8 @@ enum exit_code command_run(int argc, char **argv) {
       .usage = "[settings] COMMAND [settings] [ARGUMENT]",
       .table = options_table,
       .count = options_count,
+      .exits = complaint_exits,
+      .exit_count = complaint_exit_count,
   };
   const char *word = settings_positional(&about, argc, argv, 0);
   const struct cli_verb *verb = word != NULL ? cli_verb_named(word) : NULL;
@@ -126,7 +116,7 @@ enum exit_code command_run(int argc, char **argv) {
     about.usage = shape;
     about.summary = verb->summary;
   }
-  about.ending = bytes_text(&ending);
+  about.ending = ending.length > 0 ? bytes_text(&ending) : NULL;
   if (code == EXIT_CODE_OK) {
     code = run_with(&about, argc, argv, verb);
   }

@@ -201,7 +201,7 @@ static void print_place(FILE *paths, const Image *image) {
 }
 
 static void say_how_to_fetch(enum exit_code code, const struct errand *errand) {
-  if (code == EXIT_CODE_STORE_AWAY || code == EXIT_CODE_STORE_REFUSES) {
+  if (code == EXIT_CODE_IO || code == EXIT_CODE_NOT_PERMITTED) {
     fprintf(stderr, "darkroom: nothing is lost: darkroom watch %s -o %s fetches what is missing\n",
             errand->id, errand->output);
   }

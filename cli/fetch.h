@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/exit_code.h"
+#include "cli/complaint.h"
 #include "cli/options.h"
 #include "proto/darkroom.pb-c.h"
 

@@ -3,7 +3,7 @@
 #define DARKROOM_CLI_FOLLOW_H
 
 #include "base/arena.h"
-#include "cli/exit_code.h"
+#include "cli/complaint.h"
 #include "cli/link.h"
 #include "cli/options.h"
 

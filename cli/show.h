@@ -2,7 +2,7 @@
 #ifndef DARKROOM_CLI_SHOW_H
 #define DARKROOM_CLI_SHOW_H
 
-#include "cli/exit_code.h"
+#include "cli/complaint.h"
 #include "proto/darkroom.pb-c.h"
 
 /* A copy of text without control characters, cut to fit; "-" for NULL. Gives copy back. */

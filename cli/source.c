@@ -106,9 +106,9 @@ static const struct meaning {
 } meanings[] = {
     {404, EXIT_CODE_NOT_FETCHED, "the store does not have it"},
     {410, EXIT_CODE_NOT_FETCHED, "the store does not have it any more"},
-    {401, EXIT_CODE_STORE_REFUSES, "the store does not take these credentials"},
-    {403, EXIT_CODE_STORE_REFUSES, "the store does not let these credentials read it"},
-    {0, EXIT_CODE_STORE_REFUSES, "the store refuses the request"},
+    {401, EXIT_CODE_NOT_PERMITTED, "the store does not take these credentials"},
+    {403, EXIT_CODE_NOT_PERMITTED, "the store does not let these credentials read it"},
+    {0, EXIT_CODE_NOT_PERMITTED, "the store refuses the request"},
 };
 
 static enum exit_code refused(const struct s3_exchange *get) {
@@ -129,14 +129,14 @@ static enum exit_code read_s3(struct source *source, const char *url, struct byt
     return EXIT_CODE_NOT_FETCHED;
   }
   if (reach_bucket(source, bucket) != OK) {
-    return EXIT_CODE_STORE_REFUSES; /* its settings do, before it is asked */
+    return EXIT_CODE_NOT_PERMITTED; /* its settings do, before it is asked */
   }
   switch (ask_patiently(source, &get)) {
     case OK:
       return EXIT_CODE_OK;
     case UNAVAILABLE:
       fail_record(NULL, "the store is away: %s", fail_reason());
-      return EXIT_CODE_STORE_AWAY;
+      return EXIT_CODE_IO;
     case BAD_INPUT:
       return get.code != 0 ? refused(&get) : EXIT_CODE_NOT_FETCHED;
     default:

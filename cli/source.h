@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "cli/exit_code.h"
+#include "cli/complaint.h"
 #include "cli/options.h"
 #include "s3/s3.h"
 

@@ -109,7 +109,7 @@ static void become(const struct launch *launch, int fd, pid_t parent) {
   if (getppid() == parent) { /* otherwise it died before the prctl */
     execve("/proc/self/exe", launch->arguments, launch->environment);
   }
-  _Exit(ENGINE_EXIT_UNAVAILABLE);
+  _Exit(EXIT_CODE_UNAVAILABLE);
 }
 
 static enum status launch_child(struct child *child) {
@@ -181,7 +181,7 @@ static void bury(struct child *child, int exit_status, int64_t now_ms) {
               log_text("watchdog", child->killed ? "yes" : "no"));
   pipe_close(&child->pipe);
   child->pid = -1;
-  if (code == ENGINE_EXIT_REFUSED) {
+  if (code == EXIT_CODE_REFUSED || code == EXIT_CODE_USAGE) { /* so would the next one */
     child->state = CHILD_REFUSED;
     return;
   }

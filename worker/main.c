@@ -18,7 +18,7 @@
 #include "worker/media/spool.h"
 #include "worker/worker.h"
 
-static enum worker_exit complain(enum worker_exit code) {
+static enum exit_code complain(enum exit_code code) {
   fprintf(stderr, "darkroom-worker: %s\n", fail_reason());
   return code;
 }
@@ -105,7 +105,7 @@ struct parent {
   int signals;
 };
 
-static enum worker_exit open_parent(struct parent *parent, const struct options *options) {
+static enum exit_code open_parent(struct parent *parent, const struct options *options) {
   struct worker *worker = &parent->worker;
   struct store_settings store = {
       .url = options->store,
@@ -113,19 +113,19 @@ static enum worker_exit open_parent(struct parent *parent, const struct options 
   };
   if (every_device_has_a_model(options, worker->table) != OK ||
       models_table_check(worker->table) != OK) {
-    return complain(WORKER_EXIT_REFUSED);
+    return complain(EXIT_CODE_REFUSED);
   }
   bool away = false;
   if (check_store(&store, &away) != OK) {
-    return complain(WORKER_EXIT_REFUSED);
+    return complain(EXIT_CODE_REFUSED);
   }
   worker->store.away = away;
   if (spool_open(options->spool, &parent->spool_lock) != OK) {
-    return complain(WORKER_EXIT_UNAVAILABLE);
+    return complain(EXIT_CODE_UNAVAILABLE);
   }
   struct health_options admin = {options->admin, DARKROOM_VERSION, readiness_get, &parent->ready};
   if (health_open(&admin, &parent->health) != OK) {
-    return complain(WORKER_EXIT_UNAVAILABLE);
+    return complain(EXIT_CODE_UNAVAILABLE);
   }
   struct media_settings media = {
       .threads = (int)options->media_threads,
@@ -136,13 +136,13 @@ static enum worker_exit open_parent(struct parent *parent, const struct options 
   };
   if (media_open(&media, &worker->media) != OK ||
       arena_open(NULL, 2 * PIPE_UNPACK_BYTES_MAX, &worker->scratch) != OK) {
-    return complain(WORKER_EXIT_INTERNAL);
+    return complain(EXIT_CODE_INTERNAL);
   }
   if (link_open(&worker->link, options->brokers.item, options->brokers.count,
                 options->silence_ms) != OK) {
-    return complain(WORKER_EXIT_USAGE);
+    return complain(EXIT_CODE_USAGE);
   }
-  return leftovers_read(worker) == OK ? WORKER_EXIT_DONE : complain(WORKER_EXIT_UNAVAILABLE);
+  return leftovers_read(worker) == OK ? EXIT_CODE_OK : complain(EXIT_CODE_UNAVAILABLE);
 }
 
 static void close_parent(struct parent *parent) {
@@ -164,8 +164,7 @@ static void close_parent(struct parent *parent) {
   close(parent->signals);
 }
 
-static enum worker_exit run_parent(const struct options *options,
-                                   const struct models_table *table) {
+static enum exit_code run_parent(const struct options *options, const struct models_table *table) {
   enum { BEAT_MS = 5000, WATCH_MS = 1000 };
   static struct parent parent; /* large, and zero at birth */
   parent.spool_lock = -1;
@@ -179,8 +178,8 @@ static enum worker_exit run_parent(const struct options *options,
   children_open(&worker->children, options->devices.item, options->devices.count);
   worker->children.load_ms = options->load_seconds * WATCH_MS;
   worker->children.watchdog_ms = options->watchdog_seconds * WATCH_MS;
-  enum worker_exit code = open_parent(&parent, options);
-  if (code == WORKER_EXIT_DONE) {
+  enum exit_code code = open_parent(&parent, options);
+  if (code == EXIT_CODE_OK) {
     log_event("worker_started", log_text("name", options->name), log_text("store", options->store),
               log_text("spool", options->spool),
               log_number("admin_port", health_port(parent.health)), log_number("pid", getpid()));
@@ -192,8 +191,7 @@ static enum worker_exit run_parent(const struct options *options,
 
 static int run(const struct options *options) {
   if (options->print_hashes != NULL) {
-    return models_print_row(options->print_hashes, stdout) == OK ? 0
-                                                                 : complain(WORKER_EXIT_REFUSED);
+    return models_print_row(options->print_hashes, stdout) == OK ? 0 : complain(EXIT_CODE_REFUSED);
   }
   bool child = options->engine_child >= 0;
   log_open(child ? "engine" : "worker", (enum log_format)options->log_format,
@@ -201,7 +199,7 @@ static int run(const struct options *options) {
   static struct models_table table;
   if (models_table_read(options->models, &table) != OK) {
     models_table_close(&table);
-    return complain(WORKER_EXIT_REFUSED);
+    return complain(EXIT_CODE_REFUSED);
   }
   int code = child ? run_engine(options, &table) : (int)run_parent(options, &table);
   models_table_close(&table);
@@ -214,17 +212,17 @@ int main(int argc, char **argv) {
   /* prompts and keys must not end up in a core file */
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
   if (settings_load(&options_program, argc, argv, &options, &rest) != OK) {
-    return complain(WORKER_EXIT_USAGE);
+    return complain(EXIT_CODE_USAGE);
   }
   if (rest.leave) {
     return 0;
   }
   if (rest.count > 0) {
     fprintf(stderr, "darkroom-worker: unexpected argument %s\n", rest.argument[0]);
-    return WORKER_EXIT_USAGE;
+    return EXIT_CODE_USAGE;
   }
   if (options_complete(&options) != OK) {
-    return complain(WORKER_EXIT_USAGE);
+    return complain(EXIT_CODE_USAGE);
   }
   if (options.engine_child < 0) {
     metrics_open(METRICS_OF_WORKER, DARKROOM_VERSION);

@@ -184,18 +184,27 @@ static const struct setting table[] = {
      .help = "set by the worker for its engine processes"},
 };
 
+static const struct exit_row exits[] = {
+    {EXIT_CODE_OK, "drained after SIGTERM or Ctrl-C, or a question like --help was answered"},
+    {EXIT_CODE_USAGE, "a setting is wrong; starting it again will not help"},
+    {EXIT_CODE_UNAVAILABLE, "the admin address or the spool folder is not to be had now"},
+    {EXIT_CODE_INTERNAL, "a fault of the program, or memory ran out"},
+    {EXIT_CODE_REFUSED,
+     "the model table, a model or the store is refused; starting it again will not help"},
+};
+
 const struct settings_program options_program = {
     .name = "darkroom-worker",
     .version = DARKROOM_VERSION,
     .summary = "makes the pictures: takes jobs from a broker, one engine process per device",
     .usage = "[settings]",
     .ending =
-        "exit codes: 0 drained, 64 a setting is wrong, 69 admin address or spool not to be had,\n"
-        "            70 no engine stays alive, 78 a model or the store is refused\n"
-        "example:    darkroom-worker --models models.conf --device cpu --store "
+        "Example: darkroom-worker --models models.conf --device cpu --store "
         "file:///tmp/images\n",
     .table = table,
     .count = sizeof table / sizeof table[0],
+    .exits = exits,
+    .exit_count = sizeof exits / sizeof exits[0],
 };
 
 /* "a,b" -> two items; empty ones are refused, they are typing errors. */

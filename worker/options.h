@@ -46,16 +46,6 @@ struct options {
 
 extern const struct settings_program options_program;
 
-/* What the process exits with; --help lists them. */
-enum worker_exit {
-  WORKER_EXIT_DONE = 0,         /* drained */
-  WORKER_EXIT_USAGE = 64,       /* a setting is wrong */
-  WORKER_EXIT_UNAVAILABLE = 69, /* the admin address or the spool cannot be had */
-  WORKER_EXIT_INTERNAL = 70,    /* no engine stays alive */
-  WORKER_EXIT_REFUSED =
-      78, /* a model is refused (pickle, hash, truncated, ...) or the store refuses */
-};
-
 /* Fills in what was left out (name, spool) and takes the lists apart. BAD_INPUT names the setting.
  */
 enum status options_complete(struct options *options);

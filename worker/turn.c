@@ -163,12 +163,12 @@ static void decide(struct worker *worker) {
   readiness_set(worker->ready, not_ready_because(worker));
   if (children_all_refused(&worker->children) && held_count(&worker->held) == 0) {
     log_error("models_refused", log_count("devices", worker->children.count));
-    worker->exit_code = WORKER_EXIT_REFUSED;
+    worker->exit_code = EXIT_CODE_REFUSED;
     worker->gone = true;
   }
 }
 
-enum worker_exit worker_run(struct worker *worker, int signals) {
+enum exit_code worker_run(struct worker *worker, int signals) {
   while (!worker->gone) {
     decide(worker);
     if (worker->gone) {
@@ -176,7 +176,7 @@ enum worker_exit worker_run(struct worker *worker, int signals) {
     }
     if (gather(worker, signals, wait_ms(worker, clock_ms())) != OK) {
       log_error("worker_broken", log_text("reason", fail_reason()));
-      return WORKER_EXIT_INTERNAL;
+      return EXIT_CODE_INTERNAL;
     }
   }
   log_event("leaving", log_count("held", held_count(&worker->held)),

@@ -65,7 +65,7 @@ struct worker {
   int64_t drain_until_ms;
   struct offer bye;
   bool gone; /* the loop ends */
-  enum worker_exit exit_code;
+  enum exit_code exit_code;
 };
 
 /* outcome.c - how a held job goes on and ends -------------------------------------------------- */
@@ -125,7 +125,7 @@ enum status leftovers_read(struct worker *worker);
 /* turn.c - the loop ---------------------------------------------------------------------------- */
 /* Runs until drained; returns what to exit with. signals is a signalfd of SIGTERM, SIGINT and
  * SIGCHLD. */
-enum worker_exit worker_run(struct worker *worker, int signals);
+enum exit_code worker_run(struct worker *worker, int signals);
 
 /* 0..max_ms, evenly: so that many workers do not come back at the same moment. */
 int64_t jitter_ms(int64_t max_ms);

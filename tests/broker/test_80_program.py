@@ -23,7 +23,7 @@ def run(*arguments, seconds=10):
 def test_an_unsafe_redis_is_refused_by_name(redis, brokers, change, named):
     redis.client.config_set(*change)
     result = run("--listen", f"ipc://{redis.folder}/b", "--redis", redis.url)
-    assert result.returncode == 3 and named in result.stderr and "--allow-unsafe-redis" in result.stderr
+    assert result.returncode == 78 and named in result.stderr and "--allow-unsafe-redis" in result.stderr
     brokers("--allow-unsafe-redis").stop()
 
 
@@ -83,7 +83,7 @@ def test_login_and_database_over_tcp(redis, context):
 ])
 def test_bad_settings_end_with_2(arguments, word):
     result = run("--listen", "ipc:///tmp/darkroom-never", *arguments) if "--listen" not in arguments else run(*arguments)
-    assert result.returncode == 2 and word in result.stderr, result.stderr
+    assert result.returncode == 64 and word in result.stderr, result.stderr
 
 
 def test_help_and_version():
@@ -187,7 +187,7 @@ def test_programs_that_share_an_environment(redis, tmp_path):
         shared = {**os.environ, "DARKROOM_ADMIN": address, "DARKROOM_LOG_FORMAT": "json"}
         words = [str(BUILD / "darkroom-broker"), "--listen", f"ipc://{tmp_path}/b", "--redis", redis.url]
         refused = subprocess.run(words, env=shared, capture_output=True, text=True, timeout=10)
-        assert refused.returncode == 1 and f"{address}\" is in use by another program" in refused.stderr
+        assert refused.returncode == 69 and f"{address}\" is in use by another program" in refused.stderr
         assert "DARKROOM_BROKER_ADMIN" in refused.stderr
         shown = subprocess.run([*words, "--print-config"], capture_output=True, text=True, timeout=10,
                                env={**shared, "DARKROOM_BROKER_ADMIN": "127.0.0.1:0", "DARKROOM_WORKER_ADMIN": "127.0.0.1:1"})

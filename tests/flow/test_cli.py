@@ -162,8 +162,8 @@ def test_what_cannot_be_fetched_is_named(play, tmp_path, url, code, said):
 def test_output_is_checked_before_the_work(play, tmp_path):
     broker = play(renders(tmp_path))
     assert run("generate", "x", "-o", "/nowhere/x.png", broker=broker).returncode == 73
-    assert run("generate", "x", "--count", "2", "-o", str(tmp_path / "x.png"), broker=broker).returncode == 2
-    assert run("generate", "x", "--json", "-o", "-", broker=broker).returncode == 2
+    assert run("generate", "x", "--count", "2", "-o", str(tmp_path / "x.png"), broker=broker).returncode == 64
+    assert run("generate", "x", "--json", "-o", "-", broker=broker).returncode == 64
     assert broker.requests == []
 
 
@@ -189,7 +189,7 @@ def test_a_prompt_from_stdin(play, tmp_path):
 @pytest.mark.parametrize("typed, said", [(b"x" * 8193, "too long"), (b"caf\xe9", "UTF-8"), (b"a\0b", "NUL")])
 def test_a_prompt_from_stdin_is_checked(typed, said):
     done = run("submit", "-", input=typed)
-    assert done.returncode == 2 and said in done.stderr.decode() and done.stdout == b""
+    assert done.returncode == 64 and said in done.stderr.decode() and done.stdout == b""
 
 
 # ---- trouble on the way -------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_unavailable_is_asked_again_and_then_left(play):
     assert done.returncode == 75 and b"redis is away" in done.stderr
 
 
-@pytest.mark.parametrize("code,exit_code", [(pb.ERROR_FIELD, 2), (pb.ERROR_UNKNOWN_MODEL, 2), (pb.ERROR_NOT_FOUND, 66),
+@pytest.mark.parametrize("code,exit_code", [(pb.ERROR_FIELD, 64), (pb.ERROR_UNKNOWN_MODEL, 64), (pb.ERROR_NOT_FOUND, 66),
                                             (pb.ERROR_EXHAUSTED, 75), (pb.ERROR_VERSION, 76),
                                             (pb.ERROR_INTERNAL, 70)])
 def test_refusals_have_their_exit_codes(play, code, exit_code):
@@ -395,7 +395,7 @@ def test_list(play):
     asked = broker.seen(pb.List)[0]
     assert list(asked.state) == [pb.JOB_STATE_QUEUED, pb.JOB_STATE_FAILED] and asked.limit == 5
     done = run("list", "--state", "runing", broker=broker)
-    assert done.returncode == 2 and b"did you mean running?" in done.stderr
+    assert done.returncode == 64 and b"did you mean running?" in done.stderr
 
 
 def test_cancel_explain_models_status(play):
@@ -440,7 +440,7 @@ def test_cancel_explain_models_status(play):
 ])
 def test_usage_errors(words, said):
     done = run(*words)
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 64, done.stderr
     assert said in done.stderr.decode() and done.stdout == b""
 
 
@@ -454,7 +454,7 @@ def test_settings_from_environment_and_file(play, tmp_path):
     assert "steps = 31" in shown.stdout.decode() and broker.endpoint in shown.stdout.decode()
     config.write_text("brokr = x\n")
     done = run("--config", str(config), "status")
-    assert done.returncode == 2 and b"did you mean broker?" in done.stderr
+    assert done.returncode == 64 and b"did you mean broker?" in done.stderr
 
 
 def test_help_and_version():

@@ -107,7 +107,7 @@ def test_submit_is_idempotent_and_conflicts_are_named(broker, painter):
         done = run(broker, "submit", "a lake", "--id", "mine", "--steps", "2")
         assert (done.returncode, done.stdout) == (0, b"mine\n")
     done = run(broker, "submit", "another lake", "--id", "mine", "--steps", "2")
-    assert done.returncode == 2 and b"conflict" in done.stderr
+    assert done.returncode == 64 and b"conflict" in done.stderr
     done = run(broker, "watch", "mine", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["state"] == "succeeded"
     assert b"succeeded" in run(broker, "get", "mine").stdout
@@ -116,9 +116,9 @@ def test_submit_is_idempotent_and_conflicts_are_named(broker, painter):
 
 def test_refusals_name_the_field(broker, painter):
     done = run(broker, "generate", "x", "--model", "nope")
-    assert done.returncode == 2 and b"unknown_model" in done.stderr and b"model" in done.stderr
+    assert done.returncode == 64 and b"unknown_model" in done.stderr and b"model" in done.stderr
     done = run(broker, "generate", "x", "--size", "2048x2048")
-    assert done.returncode == 2 and (b"field width" in done.stderr or b"field height" in done.stderr)
+    assert done.returncode == 64 and (b"field width" in done.stderr or b"field height" in done.stderr)
     for verb in ("get", "watch", "cancel", "explain"):
         done = run(broker, verb, "nobody")
         assert done.returncode == 66 and b"not_found" in done.stderr, (verb, done.stderr)

@@ -208,22 +208,22 @@ static void finish(struct child *child) {
   pipe_close(&child->pipe);
 }
 
-static int exit_code(enum status status) {
+static enum exit_code exit_code(enum status status) {
   switch (status) {
     case OK:
-      return ENGINE_EXIT_DONE;
+      return EXIT_CODE_OK;
     case BAD_INPUT:
-      return ENGINE_EXIT_REFUSED;
+      return EXIT_CODE_REFUSED;
     case BROKEN:
-      return ENGINE_EXIT_BROKEN;
+      return EXIT_CODE_INTERNAL;
     case UNAVAILABLE:
     case EXHAUSTED:
       break;
   }
-  return ENGINE_EXIT_UNAVAILABLE;
+  return EXIT_CODE_UNAVAILABLE;
 }
 
-int engine_main(int fd, const struct engine_main_settings *settings) {
+enum exit_code engine_main(int fd, const struct engine_main_settings *settings) {
   static struct child child; /* large; there is one to a process */
   child = (struct child){.pipe.fd = -1, .reporter.pipe = &child.pipe};
   signal(SIGPIPE, SIG_IGN);

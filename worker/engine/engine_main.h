@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/exit_code.h"
 #include "worker/engine/engine.h"
 
 struct engine_main_settings {
@@ -31,18 +32,14 @@ struct engine_main_settings {
 #define ENGINE_BATCH_ROWS_STANDARD 16
 #define ENGINE_MEMORY_STANDARD ((size_t)4 * 1024 * 1024 * 1024)
 
-/* What the process exits with, for the parent. */
-enum engine_exit {
-  ENGINE_EXIT_DONE = 0,        /* ordered to finish, or the parent closed its end */
-  ENGINE_EXIT_REFUSED = 2,     /* settings or a model are wrong: a restart will not help */
-  ENGINE_EXIT_BROKEN = 3,      /* the device or a library is in an unknown state: restart */
-  ENGINE_EXIT_UNAVAILABLE = 4, /* no device or not enough memory now: restart with backoff */
-};
-
-/* Runs until ordered to finish or the parent is gone; returns what to exit with. Sends Ready once
+/* Runs until ordered to finish or the parent is gone. Returns what to exit with, for the parent:
+ * EXIT_CODE_OK ordered to finish, or the parent closed its end; EXIT_CODE_REFUSED settings or a
+ * model are wrong: a restart will not help; EXIT_CODE_INTERNAL the device or a library is in an
+ * unknown state: restart; EXIT_CODE_UNAVAILABLE no device or not enough memory now: restart with
+ * backoff. Sends Ready once
  * the models are loaded and a known-answer image came out right on each, and nothing before it.
  * After an Order.finish it works off what it has admitted and leaves. Takes fd over. Ignores
  * SIGPIPE. */
-int engine_main(int fd, const struct engine_main_settings *settings);
+enum exit_code engine_main(int fd, const struct engine_main_settings *settings);
 
 #endif

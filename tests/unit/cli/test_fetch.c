@@ -201,12 +201,12 @@ static void test_s3_refusals(void **state) {
     const char *reason;
   } cases[] = {
       {CANNED_ERROR("404 No", "NoSuchKey"), EXIT_CODE_NOT_FETCHED, "does not have it: HTTP 404"},
-      {CANNED_ERROR("403 No", "AccessDenied"), EXIT_CODE_STORE_REFUSES, "HTTP 403 AccessDenied"},
-      {CANNED_ERROR("401 No", ""), EXIT_CODE_STORE_REFUSES, "does not take these credentials"},
-      {CANNED_ERROR("400 No", "AuthorizationHeaderMalformed"), EXIT_CODE_STORE_REFUSES,
+      {CANNED_ERROR("403 No", "AccessDenied"), EXIT_CODE_NOT_PERMITTED, "HTTP 403 AccessDenied"},
+      {CANNED_ERROR("401 No", ""), EXIT_CODE_NOT_PERMITTED, "does not take these credentials"},
+      {CANNED_ERROR("400 No", "AuthorizationHeaderMalformed"), EXIT_CODE_NOT_PERMITTED,
        "refuses the request: HTTP 400"},
       {CANNED("200 OK", "abd"), EXIT_CODE_INTERNAL, "not what was stored"},
-      {CANNED_ERROR("500 No", "InternalError"), EXIT_CODE_STORE_AWAY, "HTTP 500 InternalError"},
+      {CANNED_ERROR("500 No", "InternalError"), EXIT_CODE_IO, "HTTP 500 InternalError"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     struct canned_server server;
@@ -214,7 +214,7 @@ static void test_s3_refusals(void **state) {
     assert_int_equal(fetch("s3://pics/0.png", in("out.png")), cases[i].code);
     assert_non_null(strstr(fail_reason(), cases[i].reason));
     assert_int_equal(files_in_folder(), 0);
-    bool repeated = cases[i].code == EXIT_CODE_STORE_AWAY;
+    bool repeated = cases[i].code == EXIT_CODE_IO;
     assert_true(repeated == (atomic_load(&server.requests) > 1));
     canned_close(&server);
   }
@@ -224,12 +224,12 @@ static void test_s3_needs_keys(void **state) {
   (void)state;
   setenv("AWS_ACCESS_KEY_ID", "key", 1);
   unsetenv("AWS_SECRET_ACCESS_KEY");
-  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_STORE_REFUSES);
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_NOT_PERMITTED);
   assert_non_null(strstr(fail_reason(), "AWS_SECRET_ACCESS_KEY is not set"));
   assert_string_equal(bytes_text(&named), "s3://pics/0.png\n");
   setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
   setenv("AWS_ENDPOINT_URL_S3", "not an endpoint", 1);
-  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_STORE_REFUSES);
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_NOT_PERMITTED);
   assert_int_equal(files_in_folder(), 0);
 }
 
@@ -245,7 +245,7 @@ static void test_an_s3_that_comes_back(void **state) {
   has_content(in("out.png"), "abc");
   canned_close(&server);
   int64_t begun_ms = clock_ms();
-  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_STORE_AWAY);
+  assert_int_equal(fetch("s3://pics/0.png", in("out.png")), EXIT_CODE_IO);
   assert_true(clock_ms() - begun_ms < 5000);
   assert_non_null(strstr(fail_reason(), "the store is away: s3 get: "));
   has_content(in("out.png"), "abc"); /* what was there before stays */

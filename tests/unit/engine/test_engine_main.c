@@ -145,7 +145,7 @@ static void ready_tells_what_it_can_do(void **state) {
   assert_int_equal(report->ready->model[0]->max_side, 512);
   send_finish(fixture);
   assert_null(next(fixture));
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_DONE);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_OK);
 }
 
 /* More jobs than slots: those without a slot wait inside and all come out before it leaves. */
@@ -170,7 +170,7 @@ static void jobs_run_to_their_end_before_it_leaves(void **state) {
   assert_int_equal(tale.finished, 9);
   assert_int_equal(tale.steps, 36);
   assert_int_equal(tale.failed, 1);
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_DONE);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_OK);
 }
 
 static void stopped_jobs_say_nothing_more(void **state) {
@@ -207,7 +207,7 @@ static void it_leaves_when_the_parent_is_gone(void **state) {
   send_admit(fixture, &job);
   assert_non_null(next(fixture)->started);
   pipe_close(&fixture->pipe);
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_DONE);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_OK);
 }
 
 static void exit_codes_tell_the_parent_what_to_do(void **state) {
@@ -215,23 +215,23 @@ static void exit_codes_tell_the_parent_what_to_do(void **state) {
   start(fixture,
         &(struct engine_main_settings){.device = "ref", .models = broken, .model_count = 1});
   assert_null(next(fixture));
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_REFUSED);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_REFUSED);
   teardown(state);
   start(fixture,
         &(struct engine_main_settings){.device = "nosuch", .models = models, .model_count = 1});
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_REFUSED);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_REFUSED);
   teardown(state);
   fake.restless = true;
   start(fixture,
         &(struct engine_main_settings){.device = "ref", .models = models, .model_count = 1});
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_BROKEN);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_INTERNAL);
   teardown(state);
   fake.restless = false;
   start(fixture,
         &(struct engine_main_settings){.device = "ref", .models = models, .model_count = 1});
   assert_non_null(next(fixture)->ready);
   assert_int_equal(send(fixture->pipe.fd, "\x04\0\0\0\xff\xff\xff\xff", 8, 0), 8); /* nonsense */
-  assert_int_equal(exit_of(fixture), ENGINE_EXIT_DONE);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_OK);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -38,13 +38,13 @@ static int play_engine(int fd) {
   const char *play = getenv("PLAY");
   struct pipe pipe;
   if (play == NULL || pipe_open(&pipe, fd) != OK) {
-    return ENGINE_EXIT_BROKEN;
+    return EXIT_CODE_INTERNAL;
   }
   if (strcmp(play, "refuse") == 0) {
-    return ENGINE_EXIT_REFUSED;
+    return EXIT_CODE_REFUSED;
   }
   if (strcmp(play, "crash") == 0) {
-    return ENGINE_EXIT_BROKEN;
+    return EXIT_CODE_INTERNAL;
   }
   if (strcmp(play, "load") == 0) {
     pause();
@@ -56,7 +56,7 @@ static int play_engine(int fd) {
                                                          : getenv("DARKROOM_ENGINE_DEVICE");
   report.ready = &ready;
   if (pipe_send(&pipe, &report.base) != OK || pipe_flush(&pipe) != OK) {
-    return ENGINE_EXIT_BROKEN;
+    return EXIT_CODE_INTERNAL;
   }
   while (!pipe.ended) {
     struct pollfd item = {.fd = fd, .events = POLLIN};
@@ -68,7 +68,7 @@ static int play_engine(int fd) {
   if (strcmp(play, "stay") == 0) { /* does not notice that it is to leave */
     pause();
   }
-  return ENGINE_EXIT_DONE;
+  return EXIT_CODE_OK;
 }
 
 /* ---- the parent's side ----------------------------------------------------------------------- */

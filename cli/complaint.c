@@ -1,30 +1,28 @@
-/* exit_code.c - outcomes and refusals become exit codes in one place. */
-#include "cli/exit_code.h"
+/* complaint.c - outcomes and refusals become exit codes in one place. */
+#include "cli/complaint.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 
-static const struct exit_row rows[] = {
+const struct exit_row complaint_exits[] = {
     {EXIT_CODE_OK, "done"},
     {EXIT_CODE_JOB, "the job ended without its images: failed, expired, cancelled, quarantined"},
-    {EXIT_CODE_USAGE, "the command line or what it asks for is wrong; repeating it will not help"},
     {EXIT_CODE_NOT_FETCHED,
      "made and stored, but not fetched to -o: gone, or of an unknown scheme"},
-    {EXIT_CODE_NO_JOB, "there is no such job"},
+    {EXIT_CODE_USAGE, "the command line or what it asks for is wrong; repeating it will not help"},
+    {EXIT_CODE_NO_INPUT, "there is no such job"},
     {EXIT_CODE_UNAVAILABLE, "no broker answers"},
     {EXIT_CODE_INTERNAL, "a fault of the program or of the fleet"},
     {EXIT_CODE_CANNOT_WRITE, "the output cannot be written"},
-    {EXIT_CODE_STORE_AWAY, "made and stored, but not fetched to -o: the store does not answer"},
+    {EXIT_CODE_IO, "made and stored, but not fetched to -o: the store does not answer"},
     {EXIT_CODE_AGAIN, "not now: the queue cannot accept; the same command may succeed later"},
     {EXIT_CODE_PROTOCOL, "the broker speaks another version of the protocol"},
-    {EXIT_CODE_STORE_REFUSES,
+    {EXIT_CODE_NOT_PERMITTED,
      "made and stored, but not fetched to -o: credentials (AWS_...) are missing or refused"},
     {EXIT_CODE_INTERRUPTED, "interrupted by Ctrl-C"},
 };
 
-const struct exit_row *exit_row(size_t index) {
-  return index < sizeof rows / sizeof rows[0] ? &rows[index] : NULL;
-}
+const size_t complaint_exit_count = sizeof complaint_exits / sizeof complaint_exits[0];
 
 #define CODE(id, code) [DARKROOM__V1__ERROR_CODE__ERROR_##id] = (code)
 
@@ -32,7 +30,7 @@ static const enum exit_code refusals[] = {
     CODE(MALFORMED, EXIT_CODE_PROTOCOL),  CODE(VERSION, EXIT_CODE_PROTOCOL),
     CODE(VERB, EXIT_CODE_PROTOCOL),       CODE(FIELD, EXIT_CODE_USAGE),
     CODE(UNKNOWN_MODEL, EXIT_CODE_USAGE), CODE(UNKNOWN_SAMPLER, EXIT_CODE_USAGE),
-    CODE(NOT_FOUND, EXIT_CODE_NO_JOB),    CODE(CONFLICT, EXIT_CODE_USAGE),
+    CODE(NOT_FOUND, EXIT_CODE_NO_INPUT),  CODE(CONFLICT, EXIT_CODE_USAGE),
     CODE(UNAVAILABLE, EXIT_CODE_AGAIN),   CODE(EXHAUSTED, EXIT_CODE_AGAIN),
     CODE(STALE, EXIT_CODE_JOB),           CODE(TERMINAL, EXIT_CODE_JOB),
     CODE(ENGINE, EXIT_CODE_JOB),          CODE(NUMERIC, EXIT_CODE_JOB),
