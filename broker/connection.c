@@ -216,7 +216,6 @@ enum status connection_exchange(struct connection *connection, int64_t wait_ms) 
 }
 
 enum status connection_reply(struct connection *connection, redisReply **out) {
-  *out = NULL;
   if (connection->context == NULL) {
     return fail(UNAVAILABLE, "not connected to Redis");
   }

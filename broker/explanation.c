@@ -189,15 +189,17 @@ static void (*const tellers[])(struct story *story) = {
 enum status explanation_write(struct turn *turn, const redisReply *facts,
                               Darkroom__V1__Explanation *out) {
   struct story story = {turn, facts, out};
-  out->state = queue_state_parse(text(&story, "state"));
-  out->has_state = true;
-  out->reason = arena_take(turn->arena, REASONS_MAX * sizeof *out->reason);
-  if (out->reason == NULL) {
-    return EXHAUSTED;
-  }
-  if (out->state == 0) {
+  Darkroom__V1__JobState state = queue_state_parse(text(&story, "state"));
+  if (state == 0) {
     return fail(BROKEN, "a record has the state %s", text(&story, "state"));
   }
-  tellers[out->state](&story);
+  char **reasons = arena_take(turn->arena, REASONS_MAX * sizeof *reasons);
+  if (reasons == NULL) {
+    return EXHAUSTED;
+  }
+  out->state = state;
+  out->has_state = true;
+  out->reason = reasons;
+  tellers[state](&story);
   return OK;
 }

@@ -159,16 +159,16 @@ static enum status describe(const struct row *row, struct arena *arena,
 enum status fleet_workers(const redisReply *reply, struct arena *arena,
                           Darkroom__V1__WorkerInfo ***out, size_t *count) {
   const redisReply *workers = reply->element[2];
-  *count = 0;
-  *out = arena_take(arena, workers->elements * sizeof(void *));
-  if (*out == NULL) {
+  Darkroom__V1__WorkerInfo **infos = arena_take(arena, workers->elements * sizeof *infos);
+  if (infos == NULL) {
     return EXHAUSTED;
   }
   for (size_t i = 0; i < workers->elements; i++) {
     struct row row;
     TRY(read_row(workers->element[i], arena, &row));
-    TRY(describe(&row, arena, &(*out)[i]));
-    *count = i + 1;
+    TRY(describe(&row, arena, &infos[i]));
   }
+  *out = infos;
+  *count = workers->elements;
   return OK;
 }

@@ -85,32 +85,39 @@ static uint64_t number_at(const redisReply *reply, size_t index) {
 
 enum status queue_submit_reply(const struct redis *redis, size_t call, struct submit_reply *out) {
   const redisReply *reply = NULL;
-  *out = (struct submit_reply){.outcome = SUBMIT_FULL};
   TRY(take_array(redis, call, 1, &reply));
   const char *word = word_at(reply, 0);
   if (strcmp(word, "CONFLICT") == 0) {
-    out->outcome = SUBMIT_CONFLICT;
+    *out = (struct submit_reply){.outcome = SUBMIT_CONFLICT};
     return OK;
   }
   if (strcmp(word, "FULL") == 0) {
+    *out = (struct submit_reply){.outcome = SUBMIT_FULL};
     return OK;
   }
   bool existed = strcmp(word, "EXISTED") == 0;
   size_t at = existed ? 2 : 1;
-  out->outcome = existed ? SUBMIT_EXISTED : SUBMIT_QUEUED;
-  out->state = queue_state_parse(word_at(reply, at - 1));
-  out->version = number_at(reply, at);
-  out->position = number_at(reply, at + 1);
-  out->seed = number_at(reply, at + 2);
-  return out->state != 0 ? OK : odd("submit");
+  Darkroom__V1__JobState state = queue_state_parse(word_at(reply, at - 1));
+  if (state == 0) {
+    return odd("submit");
+  }
+  *out = (struct submit_reply){.outcome = existed ? SUBMIT_EXISTED : SUBMIT_QUEUED,
+                               .state = state,
+                               .version = number_at(reply, at),
+                               .position = number_at(reply, at + 1),
+                               .seed = number_at(reply, at + 2)};
+  return OK;
 }
 
 enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena,
                             bool with_job, Darkroom__V1__JobStatus **out) {
   const redisReply *reply = NULL;
-  *out = NULL;
   TRY(take_array(redis, call, 0, &reply));
-  return reply->elements == 0 ? OK : record_status(reply, arena, with_job, out);
+  if (reply->elements > 0) {
+    return record_status(reply, arena, with_job, out);
+  }
+  *out = NULL;
+  return OK;
 }
 
 enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena,
@@ -136,11 +143,16 @@ enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *fou
   };
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
-  *found = strcmp(word_at(reply, 0), "NOT_FOUND") != 0;
-  *outcome = (Darkroom__V1__CancelOutcome)word_index(words, sizeof words / sizeof words[0],
-                                                     word_at(reply, 0));
-  *state = queue_state_parse(word_at(reply, 1));
-  return !*found || (*outcome != 0 && *state != 0) ? OK : odd("cancel");
+  bool is_there = strcmp(word_at(reply, 0), "NOT_FOUND") != 0;
+  size_t word = word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  Darkroom__V1__JobState now = queue_state_parse(word_at(reply, 1));
+  if (is_there && (word == 0 || now == 0)) {
+    return odd("cancel");
+  }
+  *found = is_there;
+  *outcome = (Darkroom__V1__CancelOutcome)word;
+  *state = now;
+  return OK;
 }
 
 enum status queue_review_reply(const struct redis *redis, size_t call, enum review *out,
@@ -155,15 +167,24 @@ enum status queue_review_reply(const struct redis *redis, size_t call, enum revi
   while (at < sizeof words / sizeof words[0] && strcmp(words[at], word_at(reply, 0)) != 0) {
     at++;
   }
+  Darkroom__V1__JobState now = queue_state_parse(word_at(reply, 1));
+  bool known = at == REVIEW_NOT_FOUND || (at < REVIEW_NOT_FOUND && now != 0);
+  if (!known) {
+    return odd("requeue or bury");
+  }
   *out = (enum review)at;
-  *state = queue_state_parse(word_at(reply, 1));
-  bool known = at == REVIEW_NOT_FOUND || (at < REVIEW_NOT_FOUND && *state != 0);
-  return known ? OK : odd("requeue or bury");
+  *state = now;
+  return OK;
 }
 
 enum status queue_explain_reply(const struct redis *redis, size_t call, const redisReply **out) {
-  TRY(take_array(redis, call, 0, out));
-  return (*out)->elements % 2 == 0 ? OK : odd("explain");
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, 0, &reply));
+  if (reply->elements % 2 != 0) {
+    return odd("explain");
+  }
+  *out = reply;
+  return OK;
 }
 
 /* ---- of workers ------------------------------------------------------------------------------ */
@@ -173,19 +194,20 @@ enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *
   if (reply == NULL) {
     return UNAVAILABLE;
   }
-  *generation = reply_number(reply);
-  return *generation != 0 ? OK : odd("worker_hello");
+  uint64_t number = reply_number(reply);
+  if (number == 0) {
+    return odd("worker_hello");
+  }
+  *generation = number;
+  return OK;
 }
 
 enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim_outcome *outcome,
                               struct assigned *jobs, size_t *count) {
   const redisReply *reply = NULL;
-  *count = 0;
+  size_t given = 0;
   TRY(take_array(redis, call, 1, &reply));
   const char *word = word_at(reply, 0);
-  *outcome = strcmp(word, "OK") == 0         ? CLAIM_GIVEN
-             : strcmp(word, "WITHHELD") == 0 ? CLAIM_WITHHELD
-                                             : CLAIM_STALE;
   for (size_t i = 1; i < reply->elements && i <= SCRIPT_LOOP_MAX; i++) {
     const redisReply *row = reply->element[i];
     if (row->type != REDIS_REPLY_ARRAY || row->elements != 4 || row->element[3]->str == NULL) {
@@ -196,8 +218,12 @@ enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim
                                     .queued_us = number_at(row, 2),
                                     .job = (const uint8_t *)row->element[3]->str,
                                     .job_bytes = row->element[3]->len};
-    *count = i;
+    given = i;
   }
+  *outcome = strcmp(word, "OK") == 0         ? CLAIM_GIVEN
+             : strcmp(word, "WITHHELD") == 0 ? CLAIM_WITHHELD
+                                             : CLAIM_STALE;
+  *count = given;
   return OK;
 }
 
@@ -212,24 +238,28 @@ enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1
   };
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
-  *result =
-      (Darkroom__V1__AckResult)word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  size_t word = word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  if (word == 0) {
+    return odd("call");
+  }
+  *result = (Darkroom__V1__AckResult)word;
   *detail = word_at(reply, 1);
-  return *result != 0 ? OK : odd("call");
+  return OK;
 }
 
 enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat,
                              struct arena *arena, Darkroom__V1__Orders *out) {
   const redisReply *reply = NULL;
-  *out = (Darkroom__V1__Orders)DARKROOM__V1__ORDERS__INIT;
+  Darkroom__V1__Orders orders = DARKROOM__V1__ORDERS__INIT;
   TRY(take_array(redis, call, 1, &reply));
   if (number_at(reply, 0) == 0) {
-    out->has_hello_again = out->hello_again = true;
+    orders.has_hello_again = orders.hello_again = true;
+    *out = orders;
     return OK;
   }
-  out->cancel = arena_take(arena, (beat->n_progress + 1) * sizeof *out->cancel);
-  out->stale = arena_take(arena, (beat->n_progress + 1) * sizeof *out->stale);
-  if (out->cancel == NULL || out->stale == NULL) {
+  orders.cancel = arena_take(arena, (beat->n_progress + 1) * sizeof *orders.cancel);
+  orders.stale = arena_take(arena, (beat->n_progress + 1) * sizeof *orders.stale);
+  if (orders.cancel == NULL || orders.stale == NULL) {
     return EXHAUSTED;
   }
   if (reply->elements != beat->n_progress + 1) {
@@ -238,11 +268,12 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
   for (size_t i = 0; i < beat->n_progress; i++) {
     const char *verdict = word_at(reply, i + 1);
     if (strcmp(verdict, "CANCEL") == 0) {
-      out->cancel[out->n_cancel++] = beat->progress[i]->id;
+      orders.cancel[orders.n_cancel++] = beat->progress[i]->id;
     } else if (strcmp(verdict, "STALE") == 0) {
-      out->stale[out->n_stale++] = beat->progress[i]->id;
+      orders.stale[orders.n_stale++] = beat->progress[i]->id;
     }
   }
+  *out = orders;
   return OK;
 }
 
@@ -250,8 +281,8 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
 
 enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swept *out) {
   const redisReply *reply = NULL;
-  *out = (struct swept){0};
   TRY(take_array(redis, call, 5, &reply));
+  *out = (struct swept){0};
   out->more = number_at(reply, 0) != 0;
   out->lapsed = number_at(reply, 1);
   out->cancelled = number_at(reply, 2);
@@ -264,10 +295,14 @@ enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swe
 }
 
 enum status queue_fleet_reply(const struct redis *redis, size_t call, const redisReply **out) {
-  TRY(take_array(redis, call, 3, out));
-  bool fine = (*out)->element[1]->type == REDIS_REPLY_ARRAY &&
-              (*out)->element[2]->type == REDIS_REPLY_ARRAY;
-  return fine ? OK : odd("fleet");
+  const redisReply *reply = NULL;
+  TRY(take_array(redis, call, 3, &reply));
+  if (reply->element[1]->type != REDIS_REPLY_ARRAY ||
+      reply->element[2]->type != REDIS_REPLY_ARRAY) {
+    return odd("fleet");
+  }
+  *out = reply;
+  return OK;
 }
 
 enum status queue_stats_reply(const struct redis *redis, size_t call, struct stats *out) {

@@ -185,8 +185,9 @@ enum status record_status(const redisReply *reply, struct arena *arena, bool wit
     draft.status->has_position = true;
     draft.status->position = reply_number(reply->element[0]);
   }
+  TRY(end(&draft));
   *out = draft.status;
-  return end(&draft);
+  return OK;
 }
 
 enum status record_listed(const redisReply *row, struct arena *arena,
@@ -202,6 +203,7 @@ enum status record_listed(const redisReply *row, struct arena *arena,
       TRY(fields[i].take(&draft, row->element[i + LISTED_FROM]));
     }
   }
+  TRY(end(&draft));
   *out = draft.status;
-  return end(&draft);
+  return OK;
 }

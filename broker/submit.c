@@ -42,8 +42,12 @@ static enum status make_id(struct turn *turn, char **out) {
         (unsigned)random[byte] << 8 | (byte + 1 < ID_RANDOM_BYTES ? random[byte + 1] : 0U);
     id[10 + i] = letters[pair >> (11 - bit % 8) & 31];
   }
-  *out = arena_copy_text(turn->arena, id, ID_TEXT);
-  return *out != NULL ? OK : EXHAUSTED;
+  char *copy = arena_copy_text(turn->arena, id, ID_TEXT);
+  if (copy == NULL) {
+    return EXHAUSTED;
+  }
+  *out = copy;
+  return OK;
 }
 
 /* Image k uses seed + k, so the last of them must fit too. */

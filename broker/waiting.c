@@ -126,11 +126,15 @@ enum status waiting_watch(struct waiting *waiting, const char *id, const struct 
       return OK;
     }
   }
-  *out = add_watcher(waiting, watch, peer);
-  if (*out == NULL && watch->first == NULL) {
+  struct watcher *added = add_watcher(waiting, watch, peer);
+  if (added == NULL && watch->first == NULL) {
     remove_watch(waiting, watch);
   }
-  return *out != NULL ? OK : EXHAUSTED;
+  if (added == NULL) {
+    return EXHAUSTED;
+  }
+  *out = added;
+  return OK;
 }
 
 void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watcher *watcher) {

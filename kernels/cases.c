@@ -448,11 +448,12 @@ enum status case_open(struct device *device, const struct op_case *op_case, int 
   enum status status = device_arena(device, CASE_BYTES_MAX, &run->arena);
   status = status != OK ? status : run->kind->prepare(run);
   status = status != OK ? status : case_refill(run);
-  *out = run;
   if (status != OK) {
-    case_close(out);
+    case_close(&run);
+    return status;
   }
-  return status;
+  *out = run;
+  return OK;
 }
 
 void case_close(struct case_run **pointer) {

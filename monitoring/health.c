@@ -193,12 +193,13 @@ static int port_of(int fd) {
 static enum status health_make(struct health **out) {
   struct arena *arena = NULL;
   TRY(arena_open(NULL, 2 * sizeof **out, &arena));
-  *out = arena_take_zeroed(arena, sizeof **out);
-  if (*out == NULL) {
+  struct health *health = arena_take_zeroed(arena, sizeof *health);
+  if (health == NULL) {
     arena_close(&arena);
     return EXHAUSTED;
   }
-  (*out)->arena = arena;
+  health->arena = arena;
+  *out = health;
   return OK;
 }
 

@@ -182,11 +182,12 @@ static enum status unpack(const ProtobufCMessageDescriptor *type, struct cursor 
   TRY(scan(type, payload, 0, why));
   struct arena_mark mark = arena_mark(budget.arena);
   ProtobufCAllocator allocator = {budget_take, budget_drop, &budget};
-  *out = protobuf_c_message_unpack(type, &allocator, bytes, payload.at);
-  if (*out == NULL) {
+  ProtobufCMessage *message = protobuf_c_message_unpack(type, &allocator, bytes, payload.at);
+  if (message == NULL) {
     arena_release(budget.arena, mark);
     return malformed(type, why);
   }
+  *out = message;
   return OK;
 }
 

@@ -145,30 +145,30 @@ static bool is_router(void *socket) {
   return zmq_getsockopt(socket, ZMQ_TYPE, &type, &bytes) == 0 && type == ZMQ_ROUTER;
 }
 
-enum status wire_receive(void *socket, struct wire_message *out) {
-  wire_message_close(out);
-  out->from = (struct wire_address){0};
-  out->correlation = 0;
+enum status wire_receive(void *socket, struct wire_message *message) {
+  wire_message_close(message);
+  message->from = (struct wire_address){0};
+  message->correlation = 0;
   bool nothing = false;
-  TRY(read_address(socket, out, is_router(socket), &nothing));
+  TRY(read_address(socket, message, is_router(socket), &nothing));
   if (nothing) {
-    wire_message_close(out);
+    wire_message_close(message);
     return OK;
   }
-  if (wire_header_decode(zmq_msg_data(&out->frame), zmq_msg_size(&out->frame), &out->verb,
-                         &out->correlation, &out->why) != OK) {
-    return unreadable(socket, out);
+  if (wire_header_decode(zmq_msg_data(&message->frame), zmq_msg_size(&message->frame),
+                         &message->verb, &message->correlation, &message->why) != OK) {
+    return unreadable(socket, message);
   }
-  if (!more(out)) {
-    return refuse_frames(socket, out, "the payload frame is missing");
+  if (!more(message)) {
+    return refuse_frames(socket, message, "the payload frame is missing");
   }
-  TRY(frame_read(socket, out, &nothing));
-  if (more(out) || zmq_msg_size(&out->frame) > FRAME_BYTES_MAX) {
-    return refuse_frames(socket, out, "more frames than two, or a payload that is too large");
+  TRY(frame_read(socket, message, &nothing));
+  if (more(message) || zmq_msg_size(&message->frame) > FRAME_BYTES_MAX) {
+    return refuse_frames(socket, message, "more frames than two, or a payload that is too large");
   }
-  out->got = WIRE_MESSAGE;
-  out->payload = zmq_msg_data(&out->frame);
-  out->payload_bytes = zmq_msg_size(&out->frame);
+  message->got = WIRE_MESSAGE;
+  message->payload = zmq_msg_data(&message->frame);
+  message->payload_bytes = zmq_msg_size(&message->frame);
   return OK;
 }
 

@@ -73,8 +73,8 @@ struct wire_message {
 };
 
 /* Takes one waiting message off the socket, whole; never blocks. BROKEN when the socket itself
- * failed or the context ends; OK otherwise, with out->got saying what was there. */
-enum status wire_receive(void *socket, struct wire_message *out);
+ * failed or the context ends; OK otherwise, with message->got saying what was there. */
+enum status wire_receive(void *socket, struct wire_message *message);
 void wire_message_close(struct wire_message *message);
 
 /* Sends verb with the packed message; never blocks. to is NULL on a DEALER. UNAVAILABLE: the peer

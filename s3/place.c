@@ -119,23 +119,25 @@ static enum status read_endpoint(CURLU *parts, const char *endpoint, struct s3_p
 }
 
 enum status s3_place_read(const char *url, enum s3_addressing addressing, struct s3_place *out) {
-  *out = (struct s3_place){0};
-  TRY(read_url(url, out));
-  TRY(read_identity(out));
+  struct s3_place place = {0};
+  TRY(read_url(url, &place));
+  TRY(read_identity(&place));
   char amazon[128];
-  snprintf(amazon, sizeof amazon, "https://s3.%s.amazonaws.com", out->region);
+  snprintf(amazon, sizeof amazon, "https://s3.%s.amazonaws.com", place.region);
   const char *endpoint = variable("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL", NULL));
   /* servers one runs oneself seldom have a wildcard name; Amazon wants the bucket in the host */
-  out->virtual_host =
+  place.virtual_host =
       addressing == S3_ADDRESSING_VIRTUAL ||
-      (addressing == S3_ADDRESSING_AUTO && endpoint == NULL && host_label(out->bucket));
+      (addressing == S3_ADDRESSING_AUTO && endpoint == NULL && host_label(place.bucket));
   CURLU *parts = curl_url();
   if (parts == NULL) {
     return fail(EXHAUSTED, "no memory for a URL");
   }
-  enum status status = read_endpoint(parts, endpoint != NULL ? endpoint : amazon, out);
+  enum status status = read_endpoint(parts, endpoint != NULL ? endpoint : amazon, &place);
   curl_url_cleanup(parts);
-  return status;
+  TRY(status);
+  *out = place;
+  return OK;
 }
 
 enum status s3_place_path(const struct s3_place *place, const char *key, struct bytes *path) {

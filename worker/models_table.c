@@ -34,8 +34,12 @@ static char *trim(char *text) {
 }
 
 static enum status copy(struct reading *reading, const char *text, const char **out) {
-  *out = arena_copy_text(reading->table->arena, text, strlen(text));
-  return *out != NULL ? OK : EXHAUSTED;
+  const char *copied = arena_copy_text(reading->table->arena, text, strlen(text));
+  if (copied == NULL) {
+    return EXHAUSTED;
+  }
+  *out = copied;
+  return OK;
 }
 
 /* [id] */
@@ -217,9 +221,9 @@ static enum status read_lines(struct reading *reading, char *text) {
 }
 
 enum status models_table_read(const char *path, struct models_table *out) {
-  *out = (struct models_table){0};
-  TRY(arena_open(NULL, 4 * TABLE_BYTES_MAX, &out->arena));
-  struct reading reading = {.table = out, .path = path};
+  struct models_table table = {0};
+  TRY(arena_open(NULL, 4 * TABLE_BYTES_MAX, &table.arena));
+  struct reading reading = {.table = &table, .path = path};
   const char *slash = strrchr(path, '/');
   snprintf(reading.folder, sizeof reading.folder, "%.*s",
            slash == NULL ? 1 : (int)(slash - path + 1), slash == NULL ? "." : path);
@@ -231,7 +235,12 @@ enum status models_table_read(const char *path, struct models_table *out) {
     status = read_lines(&reading, text.data != NULL ? (char *)text.data : nothing);
   }
   bytes_close(&text);
-  return status;
+  if (status != OK) {
+    models_table_close(&table);
+    return status;
+  }
+  *out = table;
+  return OK;
 }
 
 void models_table_close(struct models_table *table) { arena_close(&table->arena); }

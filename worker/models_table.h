@@ -40,8 +40,7 @@ struct models_table {
   size_t count;
 };
 
-/* BAD_INPUT says file, line and what is wrong; UNAVAILABLE when it cannot be read. Close in either
- * case. */
+/* BAD_INPUT says file, line and what is wrong; UNAVAILABLE when it cannot be read. */
 enum status models_table_read(const char *path, struct models_table *out);
 void models_table_close(struct models_table *table);
 

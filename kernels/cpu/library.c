@@ -52,11 +52,12 @@ enum status library_open(struct library **out) {
         dnnl_stream_create(&library->stream, library->engine, dnnl_stream_default_flags),
         "a stream");
   }
-  *out = library;
   if (status != OK) {
-    library_close(out);
+    library_close(&library);
+    return status;
   }
-  return status;
+  *out = library;
+  return OK;
 }
 
 static void empty_entry(struct entry *entry) {

@@ -210,16 +210,18 @@ static enum status choose(struct cpu *cpu, struct cpu_weight *weight, const stru
                           struct packed **out) {
   dnnl_primitive_desc_t favourite;
   TRY(primitive_describe(library_engine(cpu->library), problem, 1, NULL, &favourite));
-  *out = find_layout(weight, primitive_layout(favourite));
-  if (*out == NULL) {
-    *out = find_equivalent(cpu, weight, problem, primitive_name(favourite));
+  struct packed *packed = find_layout(weight, primitive_layout(favourite));
+  if (packed == NULL) {
+    packed = find_equivalent(cpu, weight, problem, primitive_name(favourite));
   }
   enum status status = OK;
-  if (*out == NULL) {
-    status = pack_again(cpu, weight, primitive_layout(favourite), out);
+  if (packed == NULL) {
+    status = pack_again(cpu, weight, primitive_layout(favourite), &packed);
   }
   dnnl_primitive_desc_destroy(favourite);
-  return status;
+  TRY(status);
+  *out = packed;
+  return OK;
 }
 
 enum status weight_suit(struct cpu *cpu, struct cpu_weight *weight, const struct problem *problem,
@@ -305,11 +307,13 @@ enum status cpu_pack(struct device *device, const struct weight_source *source,
     elements_to_f32(source->bias.element, source->bias.data, weight->head.outputs, weight->bias);
   }
   enum status status = pack_first(cpu, source, &weight->packed[0]);
-  *out = &weight->head;
+  struct weight *head = &weight->head;
   if (status != OK) {
-    weight_close(out);
+    weight_close(&head);
+    return status;
   }
-  return status;
+  *out = head;
+  return OK;
 }
 
 void cpu_weight_close(struct weight *head) {

@@ -9,6 +9,7 @@ import re
 import sys
 
 from pages import check_pages
+from results import result_findings
 
 FILE_LINES, HEADER_LINES, FUNCTION_LINES, PARAMETERS, WIDTH = 500, 150, 70, 6, 100
 ROOMS = ("base", "monitoring", "proto", "s3", "kernels", "broker", "cli", "worker")
@@ -223,6 +224,9 @@ def main():
         check_calls(path, stripped)
         if path.suffix == ".h":
             check_guard(path, text)
+        if path.suffix == ".c" and path.parts[0] != "tests":
+            for line, finding in result_findings(stripped):
+                report(path, line, finding)
     check_tables(code)
     check_readme()
     check_folders()

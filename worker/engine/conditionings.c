@@ -14,12 +14,13 @@ struct conditionings {
 
 enum status conditionings_open(struct arena *memory, struct device *device, struct budget *budget,
                                struct conditionings **out) {
-  *out = arena_take_zeroed(memory, sizeof **out);
-  if (*out == NULL) {
+  struct conditionings *conditionings = arena_take_zeroed(memory, sizeof *conditionings);
+  if (conditionings == NULL) {
     return EXHAUSTED;
   }
-  (*out)->device = device;
-  (*out)->budget = budget;
+  conditionings->device = device;
+  conditionings->budget = budget;
+  *out = conditionings;
   return OK;
 }
 

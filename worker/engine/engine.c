@@ -78,9 +78,10 @@ enum status engine_open(const struct engine_settings *settings,
   enum status status = fill(engine);
   if (status != OK) {
     engine_close(&engine);
+    return status;
   }
   *out = engine;
-  return status;
+  return OK;
 }
 
 void engine_close(struct engine **pointer) {

@@ -137,17 +137,19 @@ static void unpack_drop(void *arena, void *piece) {
 enum status pipe_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t length,
                         struct arena *arena, ProtobufCMessage **out) {
   ProtobufCAllocator allocator = {unpack_take, unpack_drop, arena};
-  *out = protobuf_c_message_unpack(type, &allocator, length, data);
-  return *out != NULL
-             ? OK
-             : fail(BAD_INPUT, "engine pipe: not a %s, or too large to unpack", type->name);
+  ProtobufCMessage *message = protobuf_c_message_unpack(type, &allocator, length, data);
+  if (message == NULL) {
+    return fail(BAD_INPUT, "engine pipe: not a %s, or too large to unpack", type->name);
+  }
+  *out = message;
+  return OK;
 }
 
 enum status pipe_take(struct pipe *pipe, const ProtobufCMessageDescriptor *type,
                       struct arena *arena, ProtobufCMessage **out) {
-  *out = NULL;
   size_t length = 0;
   if (!front_is_whole(pipe) || !front_length(pipe, &length)) {
+    *out = NULL;
     return OK;
   }
   const uint8_t *data = pipe->input.data + pipe->taken + HEADER_BYTES;

@@ -4,8 +4,12 @@
 #include <string.h>
 
 static enum status copy_text(struct arena *memory, const char *text, const char **out) {
-  *out = text != NULL ? arena_copy_text(memory, text, strlen(text)) : NULL;
-  return text != NULL && *out == NULL ? EXHAUSTED : OK;
+  const char *copy = text != NULL ? arena_copy_text(memory, text, strlen(text)) : NULL;
+  if (text != NULL && copy == NULL) {
+    return EXHAUSTED;
+  }
+  *out = copy;
+  return OK;
 }
 
 static enum status resident_open(struct arena *memory, struct device *device,
@@ -23,17 +27,24 @@ static enum status resident_open(struct arena *memory, struct device *device,
 
 enum status residence_open(struct arena *memory, struct device *device,
                            const struct engine_model *models, size_t count, struct residence *out) {
-  *out = (struct residence){0};
+  struct residence residence = {0};
   if (count < 1 || count > MODELS_MAX) {
     return fail_field(BAD_INPUT, "models", "%zu models on a device are not in 1..%d", count,
                       MODELS_MAX);
   }
   for (size_t i = 0; i < count; i++) {
-    if (residence_find(out, models[i].id) != NULL) {
+    if (residence_find(&residence, models[i].id) != NULL) {
+      residence_close(&residence);
       return fail_field(BAD_INPUT, "models", "model %s is named twice", models[i].id);
     }
-    TRY(resident_open(memory, device, &models[i], &out->rows[out->count++]));
+    enum status status = resident_open(memory, device, &models[i], &residence.rows[i]);
+    residence.count = i + 1; /* what is half open is closed as well */
+    if (status != OK) {
+      residence_close(&residence);
+      return status;
+    }
   }
+  *out = residence;
   return OK;
 }
 

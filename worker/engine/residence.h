@@ -20,8 +20,7 @@ struct residence {
   struct resident rows[MODELS_MAX];
 };
 
-/* Opens all models; what was opened stays in *out also on failure, for residence_close. Texts are
- * copied into memory. */
+/* Opens all models, or none. Texts are copied into memory. */
 enum status residence_open(struct arena *memory, struct device *device,
                            const struct engine_model *models, size_t count, struct residence *out);
 void residence_close(struct residence *residence);

@@ -119,12 +119,14 @@ enum status task_open(const struct task_limits *limits, const Darkroom__V1__Job 
                       struct refusal *why, struct task *out) {
   Darkroom__V1__Job whole = *job;
   job_defaults(&whole);
-  *out = (struct task){.taken = true};
-  enum status status = fill(limits, &whole, why, out);
+  struct task task = {.taken = true};
+  enum status status = fill(limits, &whole, why, &task);
   if (status != OK) {
-    task_close(out);
+    task_close(&task);
+    return status;
   }
-  return status;
+  *out = task;
+  return OK;
 }
 
 enum status task_condition(struct task *task, struct conditionings *conditionings,

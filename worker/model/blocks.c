@@ -14,19 +14,22 @@ enum status resnet_load(struct loader *loader, const char *name, struct resnet_s
                         struct resnet *out) {
   struct norm_shape norm1 = {shape.inputs, shape.groups, shape.epsilon};
   struct norm_shape norm2 = {shape.outputs, shape.groups, shape.epsilon};
-  *out = (struct resnet){.inputs = shape.inputs, .outputs = shape.outputs};
-  TRY(load_norm(loader, name_of("%s.norm1", name).text, norm1, &out->norm1));
-  TRY(load_conv(loader, name_of("%s.conv1", name).text, shape.outputs, shape.inputs, &out->conv1));
-  TRY(load_norm(loader, name_of("%s.norm2", name).text, norm2, &out->norm2));
-  TRY(load_conv(loader, name_of("%s.conv2", name).text, shape.outputs, shape.outputs, &out->conv2));
+  struct resnet resnet = {.inputs = shape.inputs, .outputs = shape.outputs};
+  TRY(load_norm(loader, name_of("%s.norm1", name).text, norm1, &resnet.norm1));
+  TRY(load_conv(loader, name_of("%s.conv1", name).text, shape.outputs, shape.inputs,
+                &resnet.conv1));
+  TRY(load_norm(loader, name_of("%s.norm2", name).text, norm2, &resnet.norm2));
+  TRY(load_conv(loader, name_of("%s.conv2", name).text, shape.outputs, shape.outputs,
+                &resnet.conv2));
   if (shape.time_width > 0) {
     struct matrix_shape time = {shape.outputs, shape.time_width, true};
-    TRY(load_matrix(loader, name_of("%s.time_emb_proj", name).text, time, &out->time));
+    TRY(load_matrix(loader, name_of("%s.time_emb_proj", name).text, time, &resnet.time));
   }
   if (shape.inputs != shape.outputs) {
     struct matrix_shape shortcut = {shape.outputs, shape.inputs, true};
-    TRY(load_matrix(loader, name_of("%s.conv_shortcut", name).text, shortcut, &out->shortcut));
+    TRY(load_matrix(loader, name_of("%s.conv_shortcut", name).text, shortcut, &resnet.shortcut));
   }
+  *out = resnet;
   return OK;
 }
 
@@ -114,23 +117,25 @@ static enum status load_layer(struct loader *loader, const char *name,
 enum status transformer_load(struct loader *loader, const char *name,
                              struct transformer_shape shape, int64_t *context_column,
                              struct transformer *out) {
-  int64_t c = shape.channels;
+  int64_t c = shape.channels, column = *context_column;
   struct norm_shape norm = {c, shape.groups, 1e-6f};
   struct matrix_shape square = {c, c, true};
-  *out = (struct transformer){.channels = c, .heads = shape.heads, .layers = shape.layers};
-  TRY(load_norm(loader, name_of("%s.norm", name).text, norm, &out->norm));
-  TRY(load_matrix(loader, name_of("%s.proj_in", name).text, square, &out->proj_in));
-  TRY(load_matrix(loader, name_of("%s.proj_out", name).text, square, &out->proj_out));
-  out->layer = arena_take(loader->host, (size_t)shape.layers * sizeof *out->layer);
-  if (out->layer == NULL) {
+  struct transformer transformer = {.channels = c, .heads = shape.heads, .layers = shape.layers};
+  TRY(load_norm(loader, name_of("%s.norm", name).text, norm, &transformer.norm));
+  TRY(load_matrix(loader, name_of("%s.proj_in", name).text, square, &transformer.proj_in));
+  TRY(load_matrix(loader, name_of("%s.proj_out", name).text, square, &transformer.proj_out));
+  transformer.layer = arena_take(loader->host, (size_t)shape.layers * sizeof *transformer.layer);
+  if (transformer.layer == NULL) {
     return EXHAUSTED;
   }
   for (int i = 0; i < shape.layers; i++) {
-    out->layer[i].context_column = *context_column;
-    *context_column += 2 * c;
+    transformer.layer[i].context_column = column;
+    column += 2 * c;
     TRY(load_layer(loader, name_of("%s.transformer_blocks.%d", name, i).text, &shape,
-                   &out->layer[i]));
+                   &transformer.layer[i]));
   }
+  *context_column = column;
+  *out = transformer;
   return OK;
 }
 

@@ -32,20 +32,20 @@ static enum status load_embeddings(struct loader *loader, const char *prefix, st
                     facts->width, &out->tokens);
 }
 
-enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *out) {
+enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *clip) {
   const char *prefix = prefix_of(loader);
-  *out = (struct clip){.facts = facts};
-  out->layer = arena_take(loader->host, (size_t)facts->layers * sizeof *out->layer);
-  if (out->layer == NULL) {
+  *clip = (struct clip){.facts = facts};
+  clip->layer = arena_take(loader->host, (size_t)facts->layers * sizeof *clip->layer);
+  if (clip->layer == NULL) {
     return EXHAUSTED;
   }
   for (int i = 0; i < facts->layers; i++) {
     struct module_name name = name_of("%sencoder.layers.%d", prefix, i);
-    TRY(load_layer(loader, name.text, facts, &out->layer[i]));
+    TRY(load_layer(loader, name.text, facts, &clip->layer[i]));
   }
   struct norm_shape norm = {.channels = facts->width, .epsilon = facts->epsilon};
-  TRY(load_norm(loader, name_of("%sfinal_layer_norm", prefix).text, norm, &out->norm_out));
-  return load_embeddings(loader, prefix, out);
+  TRY(load_norm(loader, name_of("%sfinal_layer_norm", prefix).text, norm, &clip->norm_out));
+  return load_embeddings(loader, prefix, clip);
 }
 
 /* x += out(attention(norm1(x))) */

@@ -21,7 +21,7 @@ struct clip {
 };
 
 /* facts are borrowed for as long as the encoder lives. */
-enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *out);
+enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *clip);
 /* ids: facts->positions host values; embedding [positions, width]. */
 enum status clip_run(const struct pass *pass, const struct clip *clip, const int32_t *ids,
                      const struct tensor *embedding);

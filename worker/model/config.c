@@ -67,15 +67,15 @@ enum status config_json(const char *name, const char *text, size_t length, struc
   }
   json_error_t error;
   size_t flags = JSON_REJECT_DUPLICATES | (rules.huge_integers ? JSON_DECODE_INT_AS_REAL : 0);
-  *out = json_loadb(text, length, flags, &error);
-  if (*out == NULL) {
+  json_t *root = json_loadb(text, length, flags, &error);
+  if (root == NULL) {
     return fail_field(BAD_INPUT, "config", "%s: line %d: %s", name, error.line, error.text);
   }
-  if (!json_is_object(*out)) {
-    json_decref(*out);
-    *out = NULL;
+  if (!json_is_object(root)) {
+    json_decref(root);
     return fail_field(BAD_INPUT, "config", "%s: not a JSON object", name);
   }
+  *out = root;
   return OK;
 }
 

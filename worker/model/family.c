@@ -371,13 +371,15 @@ static enum status check_together(const struct family *family) {
 }
 
 enum status family_read(const char *folder, struct family *out) {
-  *out = (struct family){.name = "sd1"};
+  struct family family = {.name = "sd1"};
   char nothing = 0;
   TRY(config_read(folder, "model_index.json", index_keys, &nothing));
-  TRY(clip_read(folder, &out->clip));
-  TRY(unet_read(folder, &out->unet));
-  TRY(vae_read(folder, &out->vae));
-  TRY(noise_read(folder, &out->noise));
-  out->scale_factor = 1 << (out->vae.levels - 1);
-  return check_together(out);
+  TRY(clip_read(folder, &family.clip));
+  TRY(unet_read(folder, &family.unet));
+  TRY(vae_read(folder, &family.vae));
+  TRY(noise_read(folder, &family.noise));
+  family.scale_factor = 1 << (family.vae.levels - 1);
+  TRY(check_together(&family));
+  *out = family;
+  return OK;
 }

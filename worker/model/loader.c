@@ -184,9 +184,11 @@ enum status load_norm(struct loader *loader, const char *name, struct norm_shape
                    &gamma));
   TRY(weights_take(loader->file, name_of("%s.bias", name).text, TENSOR_SHAPE(shape.channels),
                    &beta));
-  *out = (struct norm){.epsilon = shape.epsilon, .groups = shape.groups};
-  TRY(put_as(loader, &gamma, ELEMENT_F32, &out->gamma));
-  return put_as(loader, &beta, ELEMENT_F32, &out->beta);
+  struct norm norm = {.epsilon = shape.epsilon, .groups = shape.groups};
+  TRY(put_as(loader, &gamma, ELEMENT_F32, &norm.gamma));
+  TRY(put_as(loader, &beta, ELEMENT_F32, &norm.beta));
+  *out = norm;
+  return OK;
 }
 
 enum status load_table(struct loader *loader, const char *name, int64_t rows, int64_t columns,

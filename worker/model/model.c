@@ -54,16 +54,18 @@ static enum status find_file(const char *folder, const char *stem, char *path, s
 
 static enum status find_hash(const struct model_source *source, const char *path, bool *used,
                              const char **out) {
-  *out = NULL;
-  for (size_t i = 0; i < source->hash_count; i++) {
+  const char *sha256 = NULL;
+  for (size_t i = 0; i < source->hash_count && sha256 == NULL; i++) {
     if (strcmp(source->hashes[i].path, path) == 0) {
-      *out = source->hashes[i].sha256;
+      sha256 = source->hashes[i].sha256;
       used[i] = true;
-      return OK;
     }
   }
-  return source->hash_count == 0 ? OK
-                                 : REFUSE("%s/%s: no sha256 is given for it", source->folder, path);
+  if (sha256 == NULL && source->hash_count > 0) {
+    return REFUSE("%s/%s: no sha256 is given for it", source->folder, path);
+  }
+  *out = sha256;
+  return OK;
 }
 
 struct opening {

@@ -259,12 +259,14 @@ enum status safetensors_read(const char *name, const uint8_t *file, size_t bytes
                              struct arena *arena, struct safetensors *out) {
   size_t length = 0;
   TRY(header_length(name, file, bytes, &length));
-  *out = (struct safetensors){.data = file + 8 + length, .data_bytes = bytes - 8 - length};
+  struct safetensors table = {.data = file + 8 + length, .data_bytes = bytes - 8 - length};
   json_t *root = NULL;
   TRY(parse_header(name, file + 8, length, &root));
-  enum status status = read_table(name, root, arena, out);
+  enum status status = read_table(name, root, arena, &table);
   json_decref(root);
-  return status;
+  TRY(status);
+  *out = table;
+  return OK;
 }
 
 const struct safetensors_entry *safetensors_find(const struct safetensors *table,

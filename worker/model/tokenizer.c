@@ -34,19 +34,24 @@ struct tokenizer {
 /* ---- opening ---- */
 
 static enum status find_special(const json_t *tokens, const char *text, int32_t *out) {
-  *out = vocabulary_id(tokens, text);
-  return *out != SYMBOL_NONE
-             ? OK
-             : fail_field(BAD_INPUT, "config", "vocab.json: special token %s is missing", text);
+  int32_t id = vocabulary_id(tokens, text);
+  if (id == SYMBOL_NONE) {
+    return fail_field(BAD_INPUT, "config", "vocab.json: special token %s is missing", text);
+  }
+  *out = id;
+  return OK;
 }
 
 static enum status compile_words(pcre2_code **out) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  *out = pcre2_compile((PCRE2_SPTR)words_regex, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
-                       &error, &offset, NULL);
-  return *out != NULL ? OK
-                      : fail(BROKEN, "libpcre2 does not accept the word pattern: error %d", error);
+  pcre2_code *words = pcre2_compile((PCRE2_SPTR)words_regex, PCRE2_ZERO_TERMINATED,
+                                    PCRE2_UTF | PCRE2_UCP, &error, &offset, NULL);
+  if (words == NULL) {
+    return fail(BROKEN, "libpcre2 does not accept the word pattern: error %d", error);
+  }
+  *out = words;
+  return OK;
 }
 
 static enum status fill(struct tokenizer *tokenizer, const struct tokenizer_texts *texts,
@@ -73,8 +78,9 @@ static enum status make_in(struct arena *arena, const struct tokenizer_texts *te
   TRY(config_json("vocab.json", texts->vocabulary, texts->vocabulary_bytes, flat, &tokens));
   enum status status = fill(tokenizer, texts, tokens);
   json_decref(tokens);
+  TRY(status);
   *out = tokenizer;
-  return status;
+  return OK;
 }
 
 enum status tokenizer_make(const struct tokenizer_texts *texts, struct tokenizer_shape shape,

@@ -30,7 +30,7 @@ struct unet {
 };
 
 /* facts are borrowed for as long as the U-Net lives. */
-enum status unet_load(struct loader *loader, const struct unet_facts *facts, struct unet *out);
+enum status unet_load(struct loader *loader, const struct unet_facts *facts, struct unet *unet);
 /* Fills conditioning->keys_values, taken by the caller, from its embedding. */
 enum status unet_condition(const struct pass *pass, const struct unet *unet,
                            const struct conditioning *conditioning);

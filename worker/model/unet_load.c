@@ -110,15 +110,15 @@ static enum status load_ends(struct loader *loader, const struct unet_facts *fac
   return load_conv(loader, "conv_out", facts->out_channels, width, &out->conv_out);
 }
 
-enum status unet_load(struct loader *loader, const struct unet_facts *facts, struct unet *out) {
-  *out = (struct unet){.facts = facts};
-  TRY(load_ends(loader, facts, out));
+enum status unet_load(struct loader *loader, const struct unet_facts *facts, struct unet *unet) {
+  *unet = (struct unet){.facts = facts};
+  TRY(load_ends(loader, facts, unet));
   for (int level = 0; level < facts->levels; level++) {
-    TRY(load_down(loader, facts, level, out));
+    TRY(load_down(loader, facts, level, unet));
   }
-  TRY(load_mid(loader, facts, out));
+  TRY(load_mid(loader, facts, unet));
   for (int i = 0; i < facts->levels; i++) {
-    TRY(load_up(loader, facts, i, out));
+    TRY(load_up(loader, facts, i, unet));
   }
   return OK;
 }

@@ -59,24 +59,24 @@ static enum status load_up(struct loader *loader, const struct vae_facts *facts,
                    out->channels, &out->resample);
 }
 
-enum status vae_load(struct loader *loader, const struct vae_facts *facts, struct vae *out) {
+enum status vae_load(struct loader *loader, const struct vae_facts *facts, struct vae *vae) {
   int64_t latents = facts->latent_channels, deepest = facts->channels[facts->levels - 1];
   struct norm_shape norm = {facts->channels[0], facts->groups, EPSILON};
-  *out = (struct vae){.facts = facts};
+  *vae = (struct vae){.facts = facts};
   weights_skip(loader->file, "encoder.");
   weights_skip(loader->file, "quant_conv.");
   if (facts->post_quant) {
     TRY(load_matrix(loader, "post_quant_conv", (struct matrix_shape){latents, latents, true},
-                    &out->post_quant));
+                    &vae->post_quant));
   }
-  TRY(load_conv(loader, "decoder.conv_in", deepest, latents, &out->conv_in));
-  TRY(load_mid(loader, facts, out));
+  TRY(load_conv(loader, "decoder.conv_in", deepest, latents, &vae->conv_in));
+  TRY(load_mid(loader, facts, vae));
   for (int i = 0; i < facts->levels; i++) {
-    TRY(load_up(loader, facts, i, &out->up[i]));
+    TRY(load_up(loader, facts, i, &vae->up[i]));
   }
-  TRY(load_norm(loader, "decoder.conv_norm_out", norm, &out->norm_out));
+  TRY(load_norm(loader, "decoder.conv_norm_out", norm, &vae->norm_out));
   return load_conv(loader, "decoder.conv_out", PICTURE_CHANNELS, facts->channels[0],
-                   &out->conv_out);
+                   &vae->conv_out);
 }
 
 /* ---- running ---- */

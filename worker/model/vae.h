@@ -28,7 +28,7 @@ struct vae {
 };
 
 /* facts are borrowed for as long as the decoder lives. The encoder's tensors are skipped. */
-enum status vae_load(struct loader *loader, const struct vae_facts *facts, struct vae *out);
+enum status vae_load(struct loader *loader, const struct vae_facts *facts, struct vae *vae);
 /* latents [1, H, W, latent channels] activations, already divided by the scaling factor; picture
  * f32 [1, H * f, W * f, 3], about -1 to 1. */
 enum status vae_run(const struct pass *pass, const struct vae *vae, const struct tensor *latents,

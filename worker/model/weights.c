@@ -160,11 +160,12 @@ static enum status aligned(struct weights *weights, const struct safetensors_ent
     *out = weights->file + (data - weights->file);
     return OK;
   }
-  *out = arena_take(weights->arena, entry->end - entry->begin);
-  if (*out == NULL) {
+  void *copy = arena_take(weights->arena, entry->end - entry->begin);
+  if (copy == NULL) {
     return EXHAUSTED;
   }
-  memcpy(*out, data, entry->end - entry->begin);
+  memcpy(copy, data, entry->end - entry->begin);
+  *out = copy;
   return OK;
 }
 
@@ -186,11 +187,12 @@ enum status weights_take(struct weights *weights, const char *name, int rank, co
     return REFUSE("%s: \"%s\" is %s; F32, F16 and BF16 are implemented", weights->path, name,
                   entry->type->name);
   }
-  *out = (struct tensor){
+  struct tensor tensor = {
       .element = (enum element)entry->type->element, .rank = rank, .shape = {1, 1, 1, 1}};
-  memcpy(out->shape, entry->shape, (size_t)rank * sizeof *shape);
-  TRY(aligned(weights, entry, &out->data));
+  memcpy(tensor.shape, entry->shape, (size_t)rank * sizeof *shape);
+  TRY(aligned(weights, entry, &tensor.data));
   *used = true;
+  *out = tensor;
   return OK;
 }
 

@@ -89,6 +89,9 @@ enum status plan_make(struct arena *arena, const struct plan_request *request, s
     return fail_field(BAD_INPUT, "steps", "%d steps are not in 1..%d", request->steps,
                       JOB_STEPS_MAX);
   }
-  TRY(sampler->fill(arena, request, out));
-  return check_finite(out, sampler->name);
+  struct plan plan = {0};
+  TRY(sampler->fill(arena, request, &plan));
+  TRY(check_finite(&plan, sampler->name));
+  *out = plan;
+  return OK;
 }

@@ -51,7 +51,7 @@ static void requests_go_where_they_should(void **state) {
 static void what_is_missing_is_named(void **state) {
   (void)state;
   static const char *const needed[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"};
-  struct s3_place place;
+  struct s3_place place = {.bucket = "as it was"};
   for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
     setenv("AWS_ACCESS_KEY_ID", "key", 1);
     setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
@@ -68,6 +68,7 @@ static void what_is_missing_is_named(void **state) {
     assert_int_equal(s3_place_read("s3://pics", S3_ADDRESSING_AUTO, &place), BAD_INPUT);
     assert_string_equal(fail_field_name(), "store");
   }
+  assert_string_equal(place.bucket, "as it was");
   unsetenv("AWS_ENDPOINT_URL_S3");
 }
 

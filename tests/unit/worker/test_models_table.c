@@ -102,17 +102,18 @@ static void what_means_nothing_is_refused(void **state) {
       {"[m]\ndefault = yes\n[n]\ndefault = yes\n", ":4: m is the default already"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    struct models_table table;
+    struct models_table table = {.count = 99}; /* a refused one leaves it as it was */
     assert_int_equal(read_text(cases[i].text, &table), BAD_INPUT);
+    assert_int_equal(table.count, 99);
+    assert_null(table.arena);
     if (strstr(fail_reason(), cases[i].reason) == NULL) {
       print_error("%s: %s\n", cases[i].reason, fail_reason());
       assert_true(false);
     }
-    models_table_close(&table);
   }
-  struct models_table table;
+  struct models_table table = {.count = 99};
   assert_int_equal(models_table_read("/nowhere/models.conf", &table), UNAVAILABLE);
-  models_table_close(&table);
+  assert_int_equal(table.count, 99);
 }
 
 int main(void) {
