@@ -1,4 +1,4 @@
-# darkroom: make demo | check | bench | lint | all | clean          (see README.md)
+# darkroom: make demo | check | bench | lint | mutants | all | clean          (see README.md)
 #
 # Objects, generated code and programs land in build/ (release), build/asan/ and build/tsan/; VARIANT chooses.
 # A room is a folder of sources; each becomes one static library, and DEPS_<room> is what it may link with.
@@ -53,7 +53,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all check bench benches lint format docs demo clean tests unit fuzz fuzz-programs stories tsan packages-check
+.PHONY: all check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -140,6 +140,7 @@ FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard
 lint: $(GENERATED_HEADERS)
 	@deploy/install-packages build lint
 	$(PYTHON) tests/check/check.py
+	@tests/mutants/run-mutants --check
 	clang-format --dry-run -Werror $(FORMATTED)
 	@printf '%s\n' $(LINTED) | xargs -P 2 -n 4 tests/check/tidy $(CPPFLAGS)
 docs: all
@@ -169,6 +170,11 @@ demo:
 	@deploy/install-packages build run
 	@$(MAKE) -s -j$(JOBS) all
 	@PROMPT="$(PROMPT)" OUT="$(OUT)" SEED="$(SEED)" STEPS="$(STEPS)" SIZE="$(SIZE)" BUILD=$(B) deploy/demo
+
+# would the tests notice? one-line changes of the source (tests/mutants), tried in a copy: N= of them, chosen by SEED=, or all -----
+mutants:
+	@deploy/install-packages build run check s3
+	@tests/mutants/run-mutants --sample "$(or $(N),0)" --seed "$(or $(SEED),1)" --only "$(ONLY)"
 
 # measurements: tests/bench/bench_<name>.c print `name value unit` --------------------------------------------------------
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))

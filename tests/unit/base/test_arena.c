@@ -44,6 +44,10 @@ static void test_maximum(void **state) {
   arena_drop(arena);
   assert_non_null(arena_take(arena, 1024));
   arena_close(&arena);
+  arena = open_arena(1000); /* what alignment adds counts, too */
+  assert_null(arena_take(arena, 1000));
+  assert_non_null(arena_take(arena, 960));
+  arena_close(&arena);
 }
 
 static void test_mark_and_release_reuse_memory(void **state) {

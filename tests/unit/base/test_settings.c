@@ -193,6 +193,7 @@ static void test_bad_values_name_setting_and_limit(void **state) {
   refused("--lease-ms", "60001", "lease-ms", "--lease-ms");
   refused("--lease-ms", "1e3", "lease-ms", "integer");
   refused("--lease-ms", " 500", "lease-ms", "integer");
+  refused("--lease-ms", "500x", "lease-ms", "integer");
   refused("--lease-ms", "", "lease-ms", "integer");
   refused("--lease-ms", "99999999999999999999", "lease-ms", "integer");
   refused("--guidance", "nan", "guidance", "number");
@@ -212,6 +213,21 @@ static void test_bad_values_name_setting_and_limit(void **state) {
   setenv("DARKROOM_LEASE_MS", "1", 1);
   assert_int_equal(load(0, NULL), BAD_INPUT);
   assert_non_null(strstr(fail_reason(), "DARKROOM_LEASE_MS"));
+}
+
+static void test_limits_are_inclusive(void **state) {
+  (void)state;
+  assert_int_equal(LOAD("--lease-ms", "100", "--guidance", "0"), OK);
+  assert_int_equal(LOAD("--lease-ms", "60000", "--guidance", "100"), OK);
+}
+
+static void test_a_secret_is_not_repeated(void **state) {
+  (void)state;
+  static char secret[SETTING_TEXT_BYTES_MAX + 2] = "hush";
+  memset(secret + 4, 'x', sizeof secret - 5);
+  assert_int_equal(LOAD("--secret-key", secret), BAD_INPUT);
+  assert_non_null(strstr(fail_reason(), "****"));
+  assert_null(strstr(fail_reason(), "hush"));
 }
 
 static void test_files_are_held_to_the_table(void **state) {
@@ -314,6 +330,8 @@ int main(void) {
       cmocka_unit_test_setup(test_precedence, clean),
       cmocka_unit_test_setup(test_a_programs_own_variables, clean),
       cmocka_unit_test_setup(test_bad_values_name_setting_and_limit, clean),
+      cmocka_unit_test_setup(test_limits_are_inclusive, clean),
+      cmocka_unit_test_setup(test_a_secret_is_not_repeated, clean),
       cmocka_unit_test_setup(test_files_are_held_to_the_table, clean),
       cmocka_unit_test_setup(test_rows_of_other_verbs, clean),
       cmocka_unit_test_setup(test_positional, clean),

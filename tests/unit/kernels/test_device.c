@@ -137,6 +137,55 @@ static void test_measure_tells_what_is_not_finite(void **state) {
   }
 }
 
+/* NaN becomes black, what is out of range the nearest end, halves go to even. */
+static void test_pixels_of_any_values(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    const struct device_settings settings = {.force_f32 = true};
+    assert_int_equal(device_open(names[i], &settings, &device), OK);
+    float values[6] = {NAN, -7, INFINITY, 0, 1, 0.2f};
+    uint8_t bytes[6];
+    static const uint8_t wanted[6] = {0, 0, 255, 128, 255, 153};
+    const struct tensor x = {values, ELEMENT_F32, 4, {1, 1, 2, 3}};
+    const struct tensor y = {bytes, ELEMENT_U8, 4, {1, 1, 2, 3}};
+    assert_int_equal(op_pixels(device, &x, &y), OK);
+    assert_memory_equal(bytes, wanted, sizeof wanted);
+    device_close(&device);
+  }
+}
+
+/* Without variance only epsilon stands between a norm and a division by zero. */
+static void test_a_flat_group_becomes_its_shift(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    const struct device_settings settings = {.force_f32 = true};
+    assert_int_equal(device_open(names[i], &settings, &device), OK);
+    float flat[64], gamma[16], beta[16], grouped[64], layered[64];
+    for (int v = 0; v < 64; v++) {
+      flat[v] = 2;
+      gamma[v % 16] = 3;
+      beta[v % 16] = (float)(v % 16);
+    }
+    const struct norm norm = {
+        {gamma, ELEMENT_F32, 1, {16}}, {beta, ELEMENT_F32, 1, {16}}, 1e-5f, 4};
+    const struct tensor x = {flat, ELEMENT_F32, 4, {1, 2, 2, 16}};
+    const struct tensor y = {grouped, ELEMENT_F32, 4, {1, 2, 2, 16}};
+    const struct tensor rows = {flat, ELEMENT_F32, 2, {4, 16}};
+    const struct tensor rows_out = {layered, ELEMENT_F32, 2, {4, 16}};
+    assert_int_equal(op_group_norm(device, &x, &norm, false, &y), OK);
+    assert_int_equal(op_layer_norm(device, &rows, &norm, &rows_out), OK);
+    for (int v = 0; v < 64; v++) {
+      assert_true(grouped[v] == (float)(v % 16));
+      assert_true(layered[v] == (float)(v % 16));
+    }
+    device_close(&device);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_names),
@@ -146,6 +195,8 @@ int main(void) {
       cmocka_unit_test(test_every_half_comes_back),
       cmocka_unit_test(test_halves_round_to_nearest_even),
       cmocka_unit_test(test_measure_tells_what_is_not_finite),
+      cmocka_unit_test(test_pixels_of_any_values),
+      cmocka_unit_test(test_a_flat_group_becomes_its_shift),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

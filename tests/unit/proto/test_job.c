@@ -244,6 +244,12 @@ static void test_digest(void **state) {
   b.has_seed = 1;
   assert_int_equal(job_digest(&b, two), OK);
   assert_memory_not_equal(one, two, sizeof one);
+  b = a; /* another broker of the fleet may know what we do not */
+  ProtobufCMessageUnknownField unknown = {1000, PROTOBUF_C_WIRE_TYPE_VARINT, 1, (uint8_t[]){7}};
+  b.base.n_unknown_fields = 1;
+  b.base.unknown_fields = &unknown;
+  assert_int_equal(job_digest(&b, two), OK);
+  assert_memory_equal(one, two, sizeof one);
   b = a;
   b.prompt = (char *)"a lake at sunrise";
   assert_int_equal(job_digest(&b, two), OK);

@@ -251,6 +251,8 @@ static void test_malformed_payloads(void **state) {
       {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 10},
       {"\x07", 1},
       {"\x0d\x01\x02", 3},
+      {"\x0a\x02x\xff", 3},    /* one byte longer than what there is, and that byte is no text */
+      {"\x82\x80\x00\x00", 4}, /* a field of number 0, its tag padded */
   };
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     struct refusal why = {0};

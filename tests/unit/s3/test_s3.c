@@ -65,6 +65,10 @@ static void refusals_that_pass_and_that_do_not(void **state) {
       {CANNED_ERROR("503 Busy", "SlowDown"), 503, "SlowDown", UNAVAILABLE},
       {CANNED_ERROR("400 Bad", "RequestTimeout"), 400, "RequestTimeout", UNAVAILABLE},
       {CANNED_ERROR("400 Bad", "ThrottlingException"), 400, "ThrottlingException", UNAVAILABLE},
+      {CANNED("429 Too Many Requests", ""), 429, "", UNAVAILABLE},
+      {CANNED("500 Oh", "no document"), 500, "", UNAVAILABLE},
+      {"HTTP/1.1 307 Elsewhere\r\nLocation: /else\r\nConnection: close\r\n\r\n", 307, "",
+       BAD_INPUT},
       {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", 0, "", UNAVAILABLE},
       {"not HTTP at all", 0, "", UNAVAILABLE},
       {NULL, 0, "", UNAVAILABLE},
@@ -168,6 +172,29 @@ static void nobody_there_and_somebody_leaving(void **state) {
   s3_close(&s3);
 }
 
+/* It takes the connection and says nothing: nobody ever accepts what the kernel has taken. */
+static void leaving_does_not_wait_for_a_server_that_hangs(void **state) {
+  (void)state;
+  struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof here;
+  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(listener, (struct sockaddr *)&here, sizeof here), 0);
+  assert_int_equal(listen(listener, 1), 0);
+  getsockname(listener, (struct sockaddr *)&here, &size);
+  char endpoint[64];
+  snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", ntohs(here.sin_port));
+  setenv("AWS_ENDPOINT_URL_S3", endpoint, 1);
+  atomic_bool leaving = true;
+  struct s3_settings settings = {.leaving = &leaving, .transfer_ms = 5000};
+  struct s3 *s3 = NULL;
+  assert_int_equal(s3_open("s3://pics", &settings, &s3), OK);
+  struct s3_exchange get = get_of("k");
+  assert_int_equal(s3_request(s3, &get), UNAVAILABLE);
+  assert_non_null(strstr(fail_reason(), "aborted")); /* and not: timed out */
+  s3_close(&s3);
+  close(listener);
+}
+
 static int open_body(void **state) {
   (void)state;
   bytes_open(&body, 1 << 20);
@@ -189,6 +216,7 @@ int main(void) {
       cmocka_unit_test(a_request_is_signed_and_can_be_repeated),
       cmocka_unit_test(a_wrong_clock_is_put_right),
       cmocka_unit_test(nobody_there_and_somebody_leaving),
+      cmocka_unit_test(leaving_does_not_wait_for_a_server_that_hangs),
   };
   return cmocka_run_group_tests(tests, open_body, close_body);
 }

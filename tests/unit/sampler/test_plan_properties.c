@@ -165,6 +165,11 @@ static void refusals_name_the_field(void **state) {
   assert_string_equal(fail_field_name(), "steps");
   assert_int_equal(make("euler", false, 1001, &plan), BAD_INPUT);
   assert_string_equal(fail_field_name(), "steps");
+  facts.train_timesteps = 1; /* one noise level for two steps */
+  assert_int_equal(noise_levels_make(&facts, &levels), OK);
+  assert_int_equal(make("euler", false, 1, &plan), OK);
+  assert_int_equal(make("euler", false, 2, &plan), BAD_INPUT);
+  assert_string_equal(fail_field_name(), "steps");
 }
 
 static void memory_runs_out_politely(void **state) {
