@@ -61,13 +61,8 @@ enum status watch_answer(struct turn *turn, struct request *request) {
   const Darkroom__V1__Watch *watch = (const Darkroom__V1__Watch *)request->message;
   for (size_t i = 0; i < request->calls; i++) {
     enum status status = watch_one(turn, request, watch->id[i], request->call + i);
-    if (status != OK && i + 1 == request->calls) {
-      return status;
-    }
     if (status != OK) {
-      (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
-                              &request->why);
-      request->why = (struct refusal){0};
+      turn_refuse(turn, request, status);
     }
   }
   return OK;

@@ -185,17 +185,24 @@ enum status submit_ask(struct turn *turn, struct request *request) {
   return store(turn, request, filing);
 }
 
-/* The first event of a job that was submitted with watch. */
+/* The first event of a job that was submitted with watch. One that cannot be watched is accepted
+ * all the same, and its client is told so behind SUBMITTED: it would wait for events that never
+ * come. */
 static void watch_submitted(struct turn *turn, struct request *request, const char *id,
                             const struct submit_reply *reply) {
   struct watcher *watcher = NULL;
   if (waiting_watch(turn->waiting, id, &request->peer, &watcher) != OK) {
-    log_warning("watch_refused", log_text("job", id), log_text("reason", fail_reason()));
+    char reason[sizeof request->why.message];
+    snprintf(reason, sizeof reason, "%s", fail_reason());
+    refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, "watch", NULL,
+           "the job is accepted, but not watched: %s", reason);
+    request->why.retry_after_ms = RETRY_AFTER_MS;
+    turn_refuse(turn, request, EXHAUSTED);
     return;
   }
   struct watch *watch = waiting_watch_of(turn->waiting, id);
   if (reply->outcome != SUBMIT_QUEUED) { /* it may be anywhere: fetch a snapshot */
-    watch->due = true;
+    waiting_make_due(turn->waiting, watch);
     return;
   }
   Darkroom__V1__JobStatus status = DARKROOM__V1__JOB_STATUS__INIT;

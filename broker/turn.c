@@ -87,6 +87,28 @@ bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
   return status == OK;
 }
 
+/* What the verb has not named itself is named by its status, so that no ERROR is ever without a
+ * code: a full table or memory is EXHAUSTED, what is away UNAVAILABLE, and both may pass. A status
+ * that says "your input" without a refusal is a fault of ours. */
+void turn_refuse(struct turn *turn, struct request *request, enum status status) {
+  static const Darkroom__V1__ErrorCode codes[] = {
+      [BAD_INPUT] = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
+      [UNAVAILABLE] = DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE,
+      [EXHAUSTED] = DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED,
+      [BROKEN] = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
+  };
+  if (request->why.code == 0) {
+    char reason[sizeof request->why.message];
+    snprintf(reason, sizeof reason, "%s", fail_reason());
+    refuse(&request->why, codes[status], NULL, NULL, "%s", reason);
+    bool passes = status == UNAVAILABLE || status == EXHAUSTED;
+    request->why.retry_after_ms = passes ? RETRY_AFTER_MS : 0;
+  }
+  (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
+                          &request->why);
+  request->why = (struct refusal){0};
+}
+
 char *turn_text(struct turn *turn, const char *format, ...) {
   char text[1024];
   va_list arguments;
@@ -236,13 +258,11 @@ static void take_errands(struct turn *turn) {
 
 /* Watchers whose job has changed in a way that the event alone does not tell. */
 static void take_snapshots(struct turn *turn) {
-  struct watch *watch = NULL;
   for (int i = 0; i < TURN_BURST_MAX && redis_up(turn->redis); i++) {
-    watch = waiting_due(turn->waiting, watch);
+    struct watch *watch = waiting_due(turn->waiting);
     if (watch == NULL) {
       return;
     }
-    watch->due = false;
     turn_errand(turn, &errand_snapshot, turn_text(turn, "%s", watch->id));
   }
 }
@@ -258,25 +278,13 @@ static void take_offers(struct turn *turn) {
 
 /* ---- the turn -------------------------------------------------------------------------------- */
 
-/* A failure that the verb did not name is ours or Redis's: the peer may try again. */
 static void answer_failure(struct turn *turn, struct request *request, enum status status) {
   if (request->errand) {
     log_debug("errand_failed", log_text("errand", request->verb->name),
               log_text("reason", fail_reason()));
     return;
   }
-  if (request->why.code == 0) {
-    bool ours = status == BROKEN;
-    char reason[sizeof request->why.message];
-    snprintf(reason, sizeof reason, "%s", fail_reason());
-    refuse(&request->why,
-           ours ? DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL
-                : DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE,
-           NULL, NULL, "%s", reason);
-    request->why.retry_after_ms = RETRY_AFTER_MS;
-  }
-  (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
-                          &request->why);
+  turn_refuse(turn, request, status);
 }
 
 static void answer(struct turn *turn, struct request *request) {

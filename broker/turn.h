@@ -98,6 +98,11 @@ struct request *turn_errand(struct turn *turn, const struct verb *verb, const vo
 bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
                const ProtobufCMessage *message);
 
+/* Tells the sender of a request that it failed: as request->why says, or what the status and the
+ * reason of the failure say; request->why is empty afterwards. A request may be refused in part: it
+ * is one ERROR for each part. */
+void turn_refuse(struct turn *turn, struct request *request, enum status status);
+
 /* printf into the turn's arena; "" without memory. */
 char *turn_text(struct turn *turn, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

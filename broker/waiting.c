@@ -13,6 +13,7 @@ struct waiting {
   struct arena *arena; /* watches and watchers; they come back through the free lists */
   struct watch *bucket[BUCKETS];
   struct watch *all;
+  struct watch *due, **due_end; /* a queue: nothing walks all watches in every turn */
   struct watch *free_watches;
   struct watcher *free_watchers;
   size_t watchers;
@@ -30,6 +31,7 @@ enum status waiting_open(struct waiting **out) {
     return EXHAUSTED;
   }
   waiting->arena = arena;
+  waiting->due_end = &waiting->due;
   *out = waiting;
   return OK;
 }
@@ -78,7 +80,39 @@ static struct watch *add_watch(struct waiting *waiting, const char *id) {
   return watch;
 }
 
+void waiting_make_due(struct waiting *waiting, struct watch *watch) {
+  if (!watch->due) {
+    watch->due = true;
+    watch->next_due = NULL;
+    watch->back_due = waiting->due_end;
+    *waiting->due_end = watch;
+    waiting->due_end = &watch->next_due;
+  }
+}
+
+/* Also for a watch whose last watcher has gone: it is due to nobody. */
+static void take_due(struct waiting *waiting, struct watch *watch) {
+  if (watch->due) {
+    watch->due = false;
+    *watch->back_due = watch->next_due;
+    if (watch->next_due != NULL) {
+      watch->next_due->back_due = watch->back_due;
+    } else {
+      waiting->due_end = watch->back_due;
+    }
+  }
+}
+
+struct watch *waiting_due(struct waiting *waiting) {
+  struct watch *watch = waiting->due;
+  if (watch != NULL) {
+    take_due(waiting, watch);
+  }
+  return watch;
+}
+
 static void remove_watch(struct waiting *waiting, struct watch *watch) {
+  take_due(waiting, watch);
   struct watch **link = bucket_of(waiting, watch->id);
   while (*link != watch) {
     link = &(*link)->chain;
@@ -158,17 +192,11 @@ void waiting_unwatch_all(struct waiting *waiting, struct watch *watch) {
   }
 }
 
-struct watch *waiting_due(struct waiting *waiting, struct watch *after) {
-  struct watch *watch = after != NULL ? after->next : waiting->all;
-  while (watch != NULL && !watch->due) {
-    watch = watch->next;
-  }
-  return watch;
-}
-
 void waiting_all_due(struct waiting *waiting, bool queued_only) {
   for (struct watch *watch = waiting->all; watch != NULL; watch = watch->next) {
-    watch->due = watch->due || !queued_only || watch->queued;
+    if (!queued_only || watch->queued) {
+      waiting_make_due(waiting, watch);
+    }
   }
 }
 

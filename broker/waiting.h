@@ -36,12 +36,13 @@ struct watcher {
 /* A job somebody watches. */
 struct watch {
   char id[JOB_ID_BYTES_MAX + 1];
-  bool due;      /* a snapshot is to be fetched and told */
+  bool due;      /* a snapshot is to be fetched and told: in the list of those */
   bool requeued; /* the snapshot is told as REQUEUED */
   bool queued;   /* last seen QUEUED: its position may change */
   struct watcher *first;
-  struct watch *chain;        /* of the hash table */
-  struct watch *next, **back; /* of all watches */
+  struct watch *chain;                /* of the hash table */
+  struct watch *next, **back;         /* of all watches */
+  struct watch *next_due, **back_due; /* of those that are due, in the order they became so */
 };
 
 struct credit {
@@ -76,8 +77,10 @@ struct watch *waiting_watch_of(struct waiting *waiting, const char *id);
 /* Takes one watcher out, or all of a job; the watch itself goes with the last one. */
 void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watcher *watcher);
 void waiting_unwatch_all(struct waiting *waiting, struct watch *watch);
-/* The next watch that is due, after the given one; NULL starts, NULL ends. */
-struct watch *waiting_due(struct waiting *waiting, struct watch *after);
+/* A snapshot of the job is to be told to its watchers; once, however often it is said. */
+void waiting_make_due(struct waiting *waiting, struct watch *watch);
+/* Takes the watch that has been due longest, which is due no longer; NULL if none is. */
+struct watch *waiting_due(struct waiting *waiting);
 /* Makes every watch due: events may have been missed. With queued_only: those whose position may
  * have changed. */
 void waiting_all_due(struct waiting *waiting, bool queued_only);

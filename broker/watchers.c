@@ -76,7 +76,7 @@ enum status verb_tell_snapshot(struct turn *turn, const char *id, size_t call) {
   Darkroom__V1__JobStatus *status = NULL;
   enum status got = queue_get_reply(turn->redis, call, turn->arena, false, &status);
   if (got != OK) {
-    watch->due = true;
+    waiting_make_due(turn->waiting, watch);
     return got;
   }
   if (status == NULL) { /* forgotten while it was watched */
@@ -208,8 +208,7 @@ static void tell_images(struct turn *turn, struct watch *watch, const struct new
 }
 
 static void make_due(struct turn *turn, struct watch *watch, const struct news *news) {
-  (void)turn;
-  watch->due = true;
+  waiting_make_due(turn->waiting, watch);
   watch->requeued = watch->requeued || strcmp(news->kind, "REQUEUED") == 0;
 }
 

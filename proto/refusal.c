@@ -24,11 +24,12 @@ enum status refuse(struct refusal *why, Darkroom__V1__ErrorCode code, const char
   return fail_field(BAD_INPUT, refusal.field, "%s", refusal.message);
 }
 
-/* Error's fields are not const in protobuf-c, but packing only reads them. */
+/* Error's fields are not const in protobuf-c, but packing only reads them. An ERROR always has a
+ * code: one that nobody set is a fault of ours, and a client can tell it from a refusal. */
 Darkroom__V1__Error refusal_error(const struct refusal *why) {
   Darkroom__V1__Error error = DARKROOM__V1__ERROR__INIT;
   error.has_code = 1;
-  error.code = why->code;
+  error.code = why->code != 0 ? why->code : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL;
   error.message = (char *)why->message;
   error.field = why->field[0] != '\0' ? (char *)why->field : NULL;
   error.limit = why->limit[0] != '\0' ? (char *)why->limit : NULL;

@@ -9,6 +9,7 @@
 
 enum { HANDSHAKE_MS = 2000, HEARTBEAT_MS = 5000, HEARTBEAT_TIMEOUT_MS = 15000 };
 enum { HIGH_WATER = 1000, LINGER_MS = 1000, BACKLOG = 256, TCP_MAX_RETRANSMIT_MS = 15000 };
+enum { KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 enum { RECONNECT_MS = 100, RECONNECT_MS_MAX = 3000 };
 
 /* verbs --------------------------------------------------------------------------------------- */
@@ -252,6 +253,17 @@ enum status wire_send_refusal(void *socket, const struct wire_address *to, uint6
 
 enum { ON_BROKER = 1, ON_PEER = 2, ON_ALL = ON_BROKER | ON_PEER };
 
+/* RCVHWM 0 is what keeps a peer from ending this process. libzmq 4.3.4 stops reading a connection
+ * whose queue is full, and a stopped one that then leaves is in a state (stream_engine_base.cpp,
+ * _io_error) in which three things assert: a heartbeat timer of ours, a PING of the peer among the
+ * bytes already read, and, where we connect, a queue that is read on after connecting anew. None of
+ * the three can be forbidden a peer; a queue that is never full is never stopped. What bounds it
+ * instead: whoever owns a socket reads all that is there in every round of its loop, and a frame is
+ * at most FRAME_BYTES_MAX.
+ *
+ * SNDHWM stays: a full queue to the peer is EAGAIN here (DONTWAIT everywhere), no state of
+ * libzmq's. Heartbeats are asked for by the side that connects and has few connections; the
+ * broker's side finds a host that is gone by TCP's own keepalive. */
 static const struct {
   int option;
   int value;
@@ -259,10 +271,14 @@ static const struct {
 } options[] = {
     {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS, ON_ALL},
     {ZMQ_SNDHWM, HIGH_WATER, ON_ALL},
-    {ZMQ_RCVHWM, HIGH_WATER, ON_ALL},
+    {ZMQ_RCVHWM, 0, ON_ALL},
     {ZMQ_LINGER, LINGER_MS, ON_ALL},
-    {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS, ON_ALL},
-    {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS, ON_ALL},
+    {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS, ON_PEER},
+    {ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS, ON_PEER},
+    {ZMQ_TCP_KEEPALIVE, 1, ON_ALL},
+    {ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S, ON_ALL},
+    {ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S, ON_ALL},
+    {ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT, ON_ALL},
     {ZMQ_TCP_MAXRT, TCP_MAX_RETRANSMIT_MS, ON_ALL},
     {ZMQ_IPV6, 1, ON_ALL},
     {ZMQ_BACKLOG, BACKLOG, ON_BROKER},

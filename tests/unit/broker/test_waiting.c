@@ -72,7 +72,7 @@ static void test_many_watches_and_their_memory_comes_back(void **state) {
       waiting_unwatch_all(waiting, watch);
     }
     assert_int_equal(waiting_watchers(waiting), 0);
-    assert_null(waiting_due(waiting, NULL));
+    assert_null(waiting_due(waiting));
   }
 }
 
@@ -84,18 +84,40 @@ static void test_due(void **state) {
   for (size_t i = 0; i < 3; i++) {
     assert_int_equal(waiting_watch(waiting, ids[i], &peer, &watcher), OK);
   }
-  assert_null(waiting_due(waiting, NULL));
+  assert_null(waiting_due(waiting));
   waiting_watch_of(waiting, "b")->queued = true;
   waiting_all_due(waiting, true);
-  struct watch *watch = waiting_due(waiting, NULL);
-  assert_string_equal(watch->id, "b");
-  assert_null(waiting_due(waiting, watch));
+  assert_string_equal(waiting_due(waiting)->id, "b");
+  assert_null(waiting_due(waiting));
+  waiting_all_due(waiting, false);
   waiting_all_due(waiting, false);
   int count = 0;
-  for (watch = NULL; (watch = waiting_due(waiting, watch)) != NULL;) {
+  while (waiting_due(waiting) != NULL) {
     count++;
   }
   assert_int_equal(count, 3);
+}
+
+/* In the order they became due, each once, and never one whose last watcher has gone. */
+static void test_due_is_a_queue_that_loses_what_goes(void **state) {
+  (void)state;
+  struct watcher *watcher;
+  struct peer peer = peer_of(1, 1, 1);
+  static const char *const ids[] = {"a", "b", "c", "d"};
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(waiting_watch(waiting, ids[i], &peer, &watcher), OK);
+  }
+  static const char *const order[] = {"c", "a", "d", "c", "b", "a"};
+  for (size_t i = 0; i < 6; i++) {
+    waiting_make_due(waiting, waiting_watch_of(waiting, order[i]));
+  }
+  waiting_unwatch_all(waiting, waiting_watch_of(waiting, "a"));
+  waiting_unwatch_all(waiting, waiting_watch_of(waiting, "b")); /* the last of the queue */
+  assert_string_equal(waiting_due(waiting)->id, "c");
+  waiting_make_due(waiting, waiting_watch_of(waiting, "c"));
+  assert_string_equal(waiting_due(waiting)->id, "d");
+  assert_string_equal(waiting_due(waiting)->id, "c");
+  assert_null(waiting_due(waiting));
 }
 
 /* A CLAIM of one credit. */
@@ -205,6 +227,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_many_watches_and_their_memory_comes_back, setup,
                                       teardown),
       cmocka_unit_test_setup_teardown(test_due, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_due_is_a_queue_that_loses_what_goes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_workers_are_woken_in_turn, setup, teardown),
       cmocka_unit_test_setup_teardown(test_withheld_credits_go_to_others, setup, teardown),
       cmocka_unit_test_setup_teardown(test_a_closed_connection_takes_its_own_along, setup,
