@@ -65,6 +65,7 @@ const struct verb errand_fleet = {"fleet", fleet_ask, fleet_answer};
 static enum status stats_ask(struct turn *turn, struct request *request) {
   request->call = queue_stats(turn->redis);
   (void)queue_fleet(turn->redis);
+  (void)queue_trial(turn->redis);
   return OK;
 }
 

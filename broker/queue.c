@@ -223,6 +223,8 @@ size_t queue_sweep(struct redis *redis, uint64_t retention_ms) {
 
 size_t queue_fleet(struct redis *redis) { return ask_plainly(redis, SCRIPT_FLEET); }
 
+size_t queue_trial(struct redis *redis) { return ask_plainly(redis, SCRIPT_TRIAL); }
+
 size_t queue_stats(struct redis *redis) { return ask_plainly(redis, SCRIPT_STATS); }
 
 size_t queue_audit(struct redis *redis) { return ask_plainly(redis, SCRIPT_AUDIT); }

@@ -33,6 +33,10 @@ struct stats {
 };
 enum status queue_stats_reply(const struct redis *redis, size_t call, struct stats *out);
 
+/* Changes nothing; its answer is for whoever looks after Redis: whether everything is permitted and
+ * writes are taken. */
+size_t queue_trial(struct redis *redis);
+
 size_t queue_audit(struct redis *redis);
 enum status queue_audit_reply(const struct redis *redis, size_t call, const redisReply **out);
 

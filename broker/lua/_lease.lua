@@ -19,7 +19,7 @@ local function is_held(job) return job.state == 'ASSIGNED' or job.state == 'RUNN
 -- is repeated.
 -- GONE: the record is no longer kept, or never was, so nobody knows how it ended.
 local function attempt(id, worker, generation, fence, closing)
-  local job = job_load(id)
+  local job = job_find(id)
   if not job then return nil, 'GONE' end
   if job.fence ~= fence or job.worker ~= worker or job.generation ~= generation then
     return nil, 'STALE'

@@ -10,16 +10,37 @@ end
 
 local function digits(number) return string.format('%.0f', number) end
 
-local FIELDS = {'state', 'version', 'tenant', 'model', 'class', 'level', 'side', 'cost', 'born',
-  'place', 'deadline', 'fence', 'worker', 'generation', 'cancel', 'fails', 'crashes', 'crashers',
-  'handoffs', 'closing', 'submitted_us'}
+-- The fields a decision needs: first the numbers, then the texts that every record has, then those
+-- that only some have.
+local FIELDS = {'version', 'class', 'level', 'side', 'cost', 'born', 'place', 'fails', 'crashes',
+  'handoffs', 'submitted_us', 'state', 'tenant', 'model', 'crashers', 'deadline', 'fence', 'worker',
+  'generation', 'cancel', 'closing'}
+local NUMBERS, ALWAYS = 11, 15
 
--- The fields a decision needs, as texts (false when missing); nil when there is no such job.
-local function job_load(id)
+-- The record as texts (false when missing); nil when there is none. A record that is not whole (a
+-- hand has been at it, or a restore) is no job, and the second result says what it lacks: better
+-- than a script that fails at a missing number after its first write.
+local function job_find(id)
   local values = redis.call('HMGET', KEY_JOB .. id, unpack(FIELDS))
-  if not values[1] then return nil end
-  local job = {id = id}
-  for i, field in ipairs(FIELDS) do job[field] = values[i] end
+  local job, lacks = {id = id}, nil
+  for i, field in ipairs(FIELDS) do
+    local value = values[i]
+    job[field] = value
+    if i <= ALWAYS and not value or i <= NUMBERS and not tonumber(value) then lacks = field end
+  end
+  if job.deadline and not tonumber(job.deadline) then lacks = 'deadline' end
+  if not lacks and (job.state == 'ASSIGNED' or job.state == 'RUNNING') and
+    not (job.worker and job.fence and job.generation) then
+    lacks = 'worker, fence or generation'
+  end
+  if lacks then return nil, job.state and lacks end
+  return job
+end
+
+-- The same for scripts that serve this job alone: they end with an error.
+local function job_load(id)
+  local job, lacks = job_find(id)
+  if lacks then error({err = 'RECORD job ' .. id .. ' lacks ' .. lacks}) end
   return job
 end
 

@@ -1,4 +1,4 @@
--- _worker: who is there. Uses _record.
+-- _worker: who is there. Uses _record and _lease.
 local function worker_live(name, generation)
   return redis.call('HGET', KEY_WORKER .. name, 'generation') == generation
 end
@@ -26,7 +26,14 @@ local function worker_missed(job)
   if row[1] ~= job.generation or row[2] == 'gone' then return end
   local ms = job.state == 'ASSIGNED' and LEASE_ASSIGNED_MS or LEASE_RUNNING_MS
   local given = redis.call('ZSCORE', KEY_LEASES, job.id) - ms
-  if tonumber(row[3]) <= given then worker_becomes(job.worker, 'silent') end
+  if tonumber(row[3] or '0') <= given then worker_becomes(job.worker, 'silent') end
+end
+
+-- The job behind a row of what the worker holds; a row without a whole record is a stray and goes.
+local function held_job(name, id)
+  local job = job_find(id)
+  if job and is_held(job) and job.worker == name then return job end
+  redis.call('SREM', KEY_HELD .. name, id)
 end
 
 local function worker_models_leave(name)

@@ -30,9 +30,9 @@ local function expect_row(index, id, score)
 end
 
 for _, id in ipairs(redis.call('ZRANGE', KEY_JOBS, 0, -1)) do
-  local job = job_load(id)
+  local job, lacks = job_find(id)
   if not job then
-    expect(false, id, 'is listed and has no record')
+    expect(false, id, 'is listed and has no', lacks and 'whole record: it lacks ' .. lacks or 'record')
   else
     local more = redis.call('HMGET', KEY_JOB .. id, 'lease', 'due', 'ended', 'result')
     local is_held = job.state == 'ASSIGNED' or job.state == 'RUNNING'

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- claim: QUEUED -> ASSIGNED, as many as the worker has credits for and the queue has work that
 -- fits. Highest level first; within a level the tenant with the least virtual start; within a
 -- tenant the oldest place.
@@ -23,12 +23,14 @@ local function line_pick(level, tenant, model, max_side)
   local line = line_of(level, tenant, model)
   for _, id in ipairs(redis.call('ZRANGE', line, 0, SCRIPT_LOOP_MAX - looks)) do
     looks = looks + 1
-    local job = job_load(id)
-    if not job or job.state ~= 'QUEUED' then
+    local job = job_find(id)
+    local packed = job and redis.call('HGET', KEY_JOB .. id, 'job')
+    if not packed or job.state ~= 'QUEUED' then
       redis.call('ZREM', line, id) -- a stray row: audit would name it
     elseif job.deadline and tonumber(job.deadline) < clk then
       job_expire(job)
     elseif tonumber(job.side) <= max_side then
+      job.packed = packed
       return job
     end
   end
@@ -61,7 +63,7 @@ local function assign(job)
   redis.call('SADD', KEY_HELD .. worker, job.id)
   lease_give(job, LEASE_ASSIGNED_MS)
   local queued_us = math.max(0, now_us - job.submitted_us)
-  return {job.id, job.fence, digits(queued_us), redis.call('HGET', KEY_JOB .. job.id, 'job')}
+  return {job.id, job.fence, digits(queued_us), job.packed}
 end
 
 local given = {'OK'}

@@ -14,7 +14,8 @@ for _, state in ipairs({'SUCCEEDED', 'FAILED', 'CANCELLED', 'EXPIRED', 'QUARANTI
   stats[#stats + 1] = tonumber(redis.call('HGET', KEY_COUNT, state) or '0')
 end
 local oldest = redis.call('ZRANGE', KEY_STATE .. 'QUEUED', 0, 0)[1]
-local wait_us = oldest and wall_us() - redis.call('HGET', KEY_JOB .. oldest, 'submitted_us') or 0
+local since = oldest and tonumber(redis.call('HGET', KEY_JOB .. oldest, 'submitted_us') or '')
+local wait_us = since and wall_us() - since or 0
 stats[#stats + 1] = math.max(0, math.floor(wait_us / 1000))
 for class = 0, CLASSES - 1 do
   stats[#stats + 1] = tonumber(redis.call('HGET', KEY_COUNT, 'depth:' .. class) or '0')

@@ -22,7 +22,7 @@ end
 -- would name it) and is dropped, because it would otherwise come up in every pass for ever.
 local function each_job_due(index, until_ms, states, act)
   each_due(index, until_ms, function(id)
-    local job = job_load(id)
+    local job = job_find(id)
     if job and states[job.state] then act(job) else redis.call('ZREM', index, id) end
   end)
 end

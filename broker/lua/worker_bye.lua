@@ -9,7 +9,8 @@ local name = ARGV[1]
 if not worker_live(name, ARGV[2]) then return {'STALE'} end
 for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   if i > SCRIPT_LOOP_MAX then break end
-  job_hand_back(job_load(id), 'bye')
+  local job = held_job(name, id)
+  if job then job_hand_back(job, 'bye') end
 end
 worker_models_leave(name)
 redis.call('HSET', KEY_WORKER .. name, 'models', '')

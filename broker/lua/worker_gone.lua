@@ -12,7 +12,8 @@ if redis.call('HGET', KEY_WORKER .. name, 'via') ~= ARGV[3] then return 0 end
 local cut = 0
 for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   if i > SCRIPT_LOOP_MAX then break end
-  if tonumber(redis.call('ZSCORE', KEY_LEASES, id)) > clk + LEASE_GONE_MS then
+  local ends = redis.call('ZSCORE', KEY_LEASES, id)
+  if ends and tonumber(ends) > clk + LEASE_GONE_MS then
     lease_give({id = id}, LEASE_GONE_MS)
     cut = cut + 1
   end

@@ -8,7 +8,8 @@
 local name = ARGV[1]
 for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   if i > SCRIPT_LOOP_MAX then break end -- the rest lapses
-  job_lapse(job_load(id), 'hello', 'the worker was started again while it ran')
+  local job = held_job(name, id)
+  if job then job_lapse(job, 'hello', 'the worker was started again while it ran') end
 end
 worker_models_leave(name)
 local models = {}

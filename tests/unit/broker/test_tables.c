@@ -30,14 +30,15 @@ static void test_every_message_of_a_peer_has_both_halves(void **state) {
   }
 }
 
-/* Who may run when Redis has no memory left: all that ends work, nothing that begins it. */
+/* Who may run when Redis has no memory left: all that works the queue off, nothing
+ * that fills it. */
 static void test_first_lines(void **state) {
   (void)state;
   static const struct {
     const char *name, *line;
   } others[] = {
       {"submit", "#!lua\n"},
-      {"claim", "#!lua\n"},
+      {"trial", "#!lua\n"},
       {"requeue", "#!lua\n"},
       {"get", "#!lua flags=no-writes\n"},
       {"list", "#!lua flags=no-writes\n"},
