@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,29 @@ enum status bytes_read_file(struct bytes *bytes, const char *path) {
   enum status status = read_all(bytes, file, path);
   fclose(file);
   return status;
+}
+
+/* Windows' editors begin a text with a mark, which no parser behind us expects. */
+static void drop_mark(struct bytes *bytes) {
+  static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
+  if (bytes->length >= sizeof mark && memcmp(bytes->data, mark, sizeof mark) == 0) {
+    bytes->length -= sizeof mark;
+    memmove(bytes->data, bytes->data + sizeof mark, bytes->length + 1); /* and the NUL */
+  }
+}
+
+enum status bytes_read_text_file(struct bytes *bytes, const char *path) {
+  TRY(bytes_read_file(bytes, path));
+  drop_mark(bytes);
+  bool wide = bytes->length >= 2 &&
+              (memcmp(bytes->data, "\xff\xfe", 2) == 0 || memcmp(bytes->data, "\xfe\xff", 2) == 0);
+  if (wide) {
+    return fail(BAD_INPUT, "%s is UTF-16; UTF-8 is needed", path);
+  }
+  if (bytes->length > 0 && memchr(bytes->data, '\0', bytes->length) != NULL) {
+    return fail(BAD_INPUT, "%s is no text: there is a zero byte in it", path);
+  }
+  return OK;
 }
 
 const char *bytes_text(const struct bytes *bytes) {

@@ -33,6 +33,9 @@ enum status bytes_reserve(struct bytes *bytes, size_t length, uint8_t **room);
 /* Reads a whole file; BAD_INPUT if it is larger than the maximum, UNAVAILABLE if it cannot be read.
  */
 enum status bytes_read_file(struct bytes *bytes, const char *path);
+/* The same for a file that people and other tools write: UTF-8's byte order mark at the start is
+ * taken off. BAD_INPUT also for UTF-16 and for a zero byte, where a text would seem to end. */
+enum status bytes_read_text_file(struct bytes *bytes, const char *path);
 /* The content as text. "" when empty. */
 const char *bytes_text(const struct bytes *bytes);
 

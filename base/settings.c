@@ -311,11 +311,9 @@ static enum status read_lines(struct loader *loader, char *text, const char *pat
 static enum status read_file(struct loader *loader, const char *path) {
   struct bytes content;
   bytes_open(&content, FILE_BYTES_MAX);
-  enum status status = bytes_read_file(&content, path);
+  enum status status = bytes_read_text_file(&content, path);
   if (status == OK && content.length > 0) {
-    status = memchr(content.data, '\0', content.length) != NULL
-                 ? fail(BAD_INPUT, "%s: not a text file", path)
-                 : read_lines(loader, (char *)content.data, path);
+    status = read_lines(loader, (char *)content.data, path);
   }
   bytes_close(&content);
   return status;

@@ -229,7 +229,7 @@ enum status models_table_read(const char *path, struct models_table *out) {
            slash == NULL ? 1 : (int)(slash - path + 1), slash == NULL ? "." : path);
   struct bytes text;
   bytes_open(&text, TABLE_BYTES_MAX);
-  enum status status = bytes_read_file(&text, path);
+  enum status status = bytes_read_text_file(&text, path);
   if (status == OK) {
     static char nothing[1] = "";
     status = read_lines(&reading, text.data != NULL ? (char *)text.data : nothing);

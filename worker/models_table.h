@@ -54,7 +54,9 @@ const struct models_row *models_table_standard(const struct models_table *table)
 /* "cuda" in a row means every "cuda:N". */
 bool models_row_on(const struct models_row *row, const char *device);
 
-/* Prints a row for the weight files found in folder, ready to paste. */
+/* Prints a row for a folder, ready to paste: of each network the file that is loaded, and in
+ * comments what lies beside it and why it is not. BAD_INPUT and nothing printed for a folder whose
+ * configs, tokenizer or weight files would be refused. */
 enum status models_print_row(const char *folder, FILE *out);
 
 #endif

@@ -1,6 +1,7 @@
 /* weights_look.c - a first look at weight files: are they there, are they safetensors, what do they
  * hash to.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -8,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/job.h"
 #include "worker/media/digest.h"
 #include "worker/media/files.h"
+#include "worker/model/weight_files.h"
 #include "worker/models_table.h"
 
 enum { LOOK_BYTES = 9 };
@@ -59,46 +62,69 @@ enum status models_table_check(const struct models_table *table) {
 
 /* printing a row ------------------------------------------------------------------------------- */
 
-static const char *const parts[] = {"text_encoder", "unet", "vae"};
+/* One network: the line of the file that is loaded, and as comments what lies beside it and is not.
+ */
+struct part {
+  const char *folder;
+  char name[FILE_PATH_MAX]; /* of the chosen file, within the folder */
+  const char *stem, *file;  /* what follows the last '/' */
+  size_t within;            /* bytes of "unet/" */
+};
 
-static bool ends_with(const char *text, const char *ending) {
-  size_t bytes = strlen(text);
-  size_t wanted = strlen(ending);
-  return bytes >= wanted && strcmp(text + bytes - wanted, ending) == 0;
-}
-
-static int is_weights(const struct dirent *entry) {
-  return ends_with(entry->d_name, ".safetensors");
-}
-
-static enum status print_hash(const char *folder, const char *part, const char *file, FILE *out) {
-  char name[FILE_PATH_MAX];
-  char path[FILE_PATH_MAX];
-  TRY(file_join(name, part, file));
-  TRY(file_join(path, folder, name));
-  TRY(look(path));
-  char hash[SHA256_TEXT_MAX];
-  TRY(digest_sha256_file(path, hash));
-  fprintf(out, "sha256 %s = %s\n", name, hash);
+static enum status choose(const char *folder, const char *stem, struct part *out) {
+  struct part part = {.folder = folder};
+  const struct model_source source = {.folder = folder};
+  TRY(weight_file_choose(&source, stem, part.name, sizeof part.name));
+  part.within = (size_t)(strrchr(stem, '/') + 1 - stem);
+  part.stem = stem + part.within;
+  *out = part;
+  out->file = out->name + part.within;
   return OK;
 }
 
-static enum status print_part(const char *folder, const char *part, int *seen, FILE *out) {
+static enum status print_hash(const struct part *part, FILE *out) {
   char path[FILE_PATH_MAX];
-  TRY(file_join(path, folder, part));
+  char hash[SHA256_TEXT_MAX];
+  TRY(file_join(path, part->folder, part->name));
+  TRY(look(path));
+  TRY(digest_sha256_file(path, hash));
+  fprintf(out, "sha256 %s = %s\n", part->name, hash);
+  return OK;
+}
+
+static int not_hidden(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+
+static enum status print_left_out(const struct part *part, FILE *out) {
+  char subfolder[FILE_PATH_MAX];
+  char path[FILE_PATH_MAX];
+  snprintf(subfolder, sizeof subfolder, "%.*s", (int)part->within, part->name);
+  TRY(file_join(path, part->folder, subfolder));
   struct dirent **entries = NULL;
-  int count = scandir(path, &entries, is_weights, alphasort);
-  enum status status = OK;
+  int count = scandir(path, &entries, not_hidden, alphasort);
   for (int i = 0; i < count; i++) {
-    status = status == OK ? print_hash(folder, part, entries[i]->d_name, out) : status;
+    const char *why = weight_file_left_out(entries[i]->d_name, part->stem, part->file);
+    if (why != NULL) {
+      fprintf(out, "# left out: %s%s: %s\n", subfolder, entries[i]->d_name, why);
+    }
     free(entries[i]);
   }
   free(entries);
-  *seen += count > 0 ? count : 0;
-  return status;
+  return OK;
 }
 
-/* "models/demo/" -> "demo" */
+static enum status print_parts(const char *folder, FILE *out) {
+  /* by name, as ls and sha256sum show them */
+  static const enum weight_stem order[] = {STEM_CLIP, STEM_UNET, STEM_VAE};
+  for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+    struct part part;
+    TRY(choose(folder, weight_stems[order[i]], &part));
+    TRY(print_hash(&part, out));
+    TRY(print_left_out(&part, out));
+  }
+  return OK;
+}
+
+/* "models/demo/" -> "demo"; a letter that a model's id may not have becomes '-'. */
 static void last_name(const char *folder, char name[128]) {
   size_t end = strlen(folder);
   while (end > 1 && folder[end - 1] == '/') {
@@ -109,6 +135,23 @@ static void last_name(const char *folder, char name[128]) {
     begin--;
   }
   snprintf(name, 128, "%.*s", (int)(end - begin), folder + begin);
+  for (char *at = name; *at != '\0'; at++) {
+    *at = isalnum((unsigned char)*at) || strchr("._-", *at) != NULL ? *at : '-';
+  }
+  if (name[0] == '\0' || !job_id_valid(name)) {
+    snprintf(name, 128, "model");
+  }
+}
+
+/* The table has no way to write some paths: '#' begins a comment there, and a line ends a value. */
+static enum status check_path(const char *path) {
+  size_t bytes = strlen(path);
+  if (strpbrk(path, "#\r\n") != NULL || isspace((unsigned char)path[bytes - 1])) {
+    return fail(BAD_INPUT,
+                "%s: a path with '#', a line end or a space at its end cannot stand in the table",
+                path);
+  }
+  return OK;
 }
 
 enum status models_print_row(const char *folder, FILE *out) {
@@ -118,12 +161,13 @@ enum status models_print_row(const char *folder, FILE *out) {
     return fail(BAD_INPUT, "cannot open %s: %s", folder, strerror(errno));
   }
   last_name(absolute, name);
-  fprintf(out, "[%s]\npath = %s\n", name, absolute);
-  free(absolute);
-  int seen = 0;
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-    TRY(print_part(folder, parts[i], &seen, out));
+  /* before the first word: what is printed must load */
+  enum status status = check_path(absolute);
+  status = status == OK ? model_look(&(struct model_source){.folder = absolute}) : status;
+  if (status == OK) {
+    fprintf(out, "[%s]\npath = %s\n", name, absolute);
+    status = print_parts(absolute, out);
   }
-  return seen > 0 ? OK
-                  : fail(BAD_INPUT, "%s: no *.safetensors in text_encoder, unet or vae", folder);
+  free(absolute);
+  return status;
 }

@@ -1,4 +1,5 @@
 """What a worker refuses before it takes work, and what its admin port says."""
+import hashlib
 import os
 import re
 import shutil
@@ -50,11 +51,15 @@ def test_a_wrong_hash_is_refused(fleet):
 def test_a_truncated_file_is_refused(fleet):
     fleet.broker()
     folder = copied_model(fleet)
+    row = fleets.model_row(folder)
     content = (folder / UNET).read_bytes()
     (folder / UNET).write_bytes(content[:-1000])
-    fleet.models.write_text(fleets.model_row(folder))  # even when somebody vouches for it
+    refusal = subprocess.run([fleets.WORKER, "--print-hashes", folder], capture_output=True, text=True)
+    assert refusal.returncode == REFUSED and "truncated" in refusal.stderr and refusal.stdout == ""
+    fleet.models.write_text(row.replace(hashlib.sha256(content).hexdigest(),  # even when somebody vouches for it
+                                        hashlib.sha256(content[:-1000]).hexdigest()))
     log = refused(fleet)
-    assert UNET in log and "event=models_refused" in log
+    assert UNET in log and "truncated" in log and "event=models_refused" in log
 
 
 @pytest.mark.parametrize("table, complaint", [
@@ -121,7 +126,51 @@ def test_print_hashes_gives_a_row_that_works(fleet):
     assert done.returncode == 0 and done.stdout.startswith("[tiny-eps]\npath = /")
     assert len(re.findall(r"^sha256 \S+\.safetensors = [0-9a-f]{64}$", done.stdout, re.M)) == 3
     nothing = subprocess.run([fleets.WORKER, "--print-hashes", fleet.folder], capture_output=True, text=True)
-    assert nothing.returncode == REFUSED and "no *.safetensors" in nothing.stderr
+    assert nothing.returncode == REFUSED and "model_index.json" in nothing.stderr and nothing.stdout == ""
+
+
+def test_a_folder_as_the_hub_has_it(fleet):
+    """Every file several times: what --print-hashes chooses loads, and what it leaves out is said with the reason."""
+    folder = fleet.folder / "v1-5 (copy)"
+    shutil.copytree(fleets.tiny_model(), folder)
+    beside = {"unet/diffusion_pytorch_model.fp16.safetensors": "half precision",
+              "unet/diffusion_pytorch_model.non_ema.safetensors": "before averaging",
+              "unet/diffusion_pytorch_model.bin": "pickle",
+              "vae/diffusion_pytorch_model-00001-of-00002.safetensors": "several files",
+              "vae/diffusion_pytorch_model.safetensors.index.json": "several files",
+              "text_encoder/pytorch_model.fp16.bin": "pickle",
+              "text_encoder/flax_model.msgpack": "another framework",
+              "text_encoder/other.safetensors": "not a name that is loaded"}
+    for name in beside:
+        shutil.copy(folder / UNET, folder / name)
+    row = fleets.model_row(folder)
+    assert len(re.findall(r"^sha256 ", row, re.M)) == 3 and row.startswith("[v1-5--copy-]")
+    for name, why in beside.items():
+        assert re.search(rf"^# left out: {re.escape(name)}: .*{why}", row, re.M), row
+    fleet.broker()
+    fleet.models.write_text(row)
+    fleet.worker()
+    fleet.wait(fleet.submit(steps=2, seed=1))
+    # the table decides: the half where it names the half, and one file of each network
+    half = UNET.replace(".safetensors", ".fp16.safetensors")
+    named = next(line for line in row.splitlines() if line.startswith(f"sha256 {UNET}"))
+    fleet.models.write_text(row + named.replace(UNET, half) + "\n")
+    assert "one file of each network" in refused(fleet, name="both")
+    fleet.models.write_text(row.replace(named, named.replace(UNET, half)))
+    fleet.worker(name="half")
+
+
+def test_what_would_not_load_is_not_printed(fleet):
+    for name, change in (("sharded", lambda f: [(f / UNET).rename(f / UNET.replace(".safe", "-00001-of-00001.safe")),
+                                                (f / (UNET + ".index.json")).write_text("{}")]),
+                         ("pickled", lambda f: (f / UNET).rename(f / UNET.replace(".safetensors", ".bin"))),
+                         ("config", lambda f: (f / "unet/config.json").write_text('{"surprise": 1}'))):
+        folder = fleet.folder / name
+        shutil.copytree(fleets.tiny_model(), folder)
+        change(folder)
+        done = subprocess.run([fleets.WORKER, "--print-hashes", folder], capture_output=True, text=True)
+        assert done.returncode == REFUSED and done.stdout == "", done.stdout
+        assert {"sharded": "several files", "pickled": "pickle", "config": "surprise"}[name] in done.stderr
 
 
 def test_both_daemons_in_one_environment(fleet):

@@ -92,7 +92,7 @@ bool config_file_exists(const char *folder, const char *name) {
 enum status config_file(const char *folder, const char *name, struct bytes *content) {
   char path[CONFIG_PATH_MAX];
   TRY(path_join(path, folder, name));
-  enum status status = bytes_read_file(content, path);
+  enum status status = bytes_read_text_file(content, path);
   /* A model folder without its file stays wrong until somebody repairs it: retrying is no use. */
   return status == UNAVAILABLE ? fail_field(BAD_INPUT, "config", "%s", fail_reason()) : status;
 }

@@ -11,6 +11,7 @@
 #include "worker/model/tokenizer.h"
 #include "worker/model/unet.h"
 #include "worker/model/vae.h"
+#include "worker/model/weight_files.h"
 
 #define HOST_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ANY_BYTES ((size_t)1 << 44) /* the device has its own limit */
@@ -32,25 +33,6 @@ struct model {
 #define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
 
 /* ---- the weight files of a folder ---- */
-
-/* A network's file within the folder, unsuffixed or, if there is none, in half precision. */
-static enum status find_file(const char *folder, const char *stem, char *path, size_t max) {
-  static const char *const endings[] = {".safetensors", ".fp16.safetensors"};
-  for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-    snprintf(path, max, "%s%s", stem, endings[i]);
-    if (config_file_exists(folder, path)) {
-      return OK;
-    }
-  }
-  snprintf(path, max, "%s.safetensors.index.json", stem);
-  if (config_file_exists(folder, path)) {
-    return REFUSE("%s/%s: weights in several files are not implemented", folder, path);
-  }
-  return REFUSE(
-      "%s: neither %s.safetensors nor %s.fp16.safetensors is there (a .bin file is a pickle and is "
-      "not loaded)",
-      folder, stem, stem);
-}
 
 static enum status find_hash(const struct model_source *source, const char *path, bool *used,
                              const char **out) {
@@ -85,28 +67,26 @@ static enum status load_vae(struct opening *opening) {
   return vae_load(&opening->loader, &opening->model->family.vae, &opening->model->vae);
 }
 
-/* Every network has one file, whose tensors are all used when it has been loaded. The text encoder
- * comes last, and its token table last in it: an arena's blocks grow with those before, so after
- * its largest piece another would take as much again. */
-static const struct network {
-  const char *stem;
-  enum status (*load)(struct opening *opening);
-} networks[] = {
-    {"vae/diffusion_pytorch_model", load_vae},
-    {"unet/diffusion_pytorch_model", load_unet},
-    {"text_encoder/model", load_clip},
-};
+/* Every network has one file, whose tensors are all used when it has been loaded. */
+static enum status (*const loads[WEIGHT_STEMS])(struct opening *opening) = {
+    [STEM_VAE] = load_vae, [STEM_UNET] = load_unet, [STEM_CLIP] = load_clip};
 
-static enum status open_network(struct opening *opening, const struct network *network) {
-  char path[CONFIG_PATH_MAX], whole[CONFIG_PATH_MAX];
-  const char *sha256 = NULL;
-  TRY(find_file(opening->source->folder, network->stem, path, sizeof path));
-  TRY(find_hash(opening->source, path, opening->hash_used, &sha256));
-  if (snprintf(whole, sizeof whole, "%s/%s", opening->source->folder, path) >= (int)sizeof whole) {
+static enum status open_file(const struct model_source *source, const char *path,
+                             const char *sha256, struct weights **out) {
+  char whole[CONFIG_PATH_MAX];
+  if (snprintf(whole, sizeof whole, "%s/%s", source->folder, path) >= (int)sizeof whole) {
     return REFUSE("path too long: %s", path);
   }
-  TRY(weights_open(whole, sha256, &opening->loader.file));
-  enum status status = network->load(opening);
+  return weights_open(whole, sha256, out);
+}
+
+static enum status open_network(struct opening *opening, int stem) {
+  char path[CONFIG_PATH_MAX];
+  const char *sha256 = NULL;
+  TRY(weight_file_choose(opening->source, weight_stems[stem], path, sizeof path));
+  TRY(find_hash(opening->source, path, opening->hash_used, &sha256));
+  TRY(open_file(opening->source, path, sha256, &opening->loader.file));
+  enum status status = loads[stem](opening);
   if (status == OK) {
     status = weights_all_used(opening->loader.file);
   }
@@ -115,13 +95,14 @@ static enum status open_network(struct opening *opening, const struct network *n
 }
 
 static enum status open_networks(struct opening *opening) {
-  for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
-    TRY(open_network(opening, &networks[i]));
+  for (int stem = 0; stem < WEIGHT_STEMS; stem++) {
+    TRY(open_network(opening, stem));
   }
   for (size_t i = 0; i < opening->source->hash_count; i++) {
     if (!opening->hash_used[i]) {
-      return REFUSE("%s/%s: a sha256 is given for it, but it is not loaded",
-                    opening->source->folder, opening->source->hashes[i].path);
+      return REFUSE(
+          "%s/%s: a sha256 is given for it, but it is not loaded: one file of each network is",
+          opening->source->folder, opening->source->hashes[i].path);
     }
   }
   return OK;
@@ -129,14 +110,36 @@ static enum status open_networks(struct opening *opening) {
 
 /* ---- opening and closing ---- */
 
+/* The tokenizer goes with the text encoder's vocabulary. */
+static enum status open_tokenizer(const char *folder, const struct family *family,
+                                  struct tokenizer **out) {
+  struct tokenizer_shape shape = {family->clip.vocabulary, family->clip.positions};
+  return tokenizer_open(folder, shape, out);
+}
+
+enum status model_look(const struct model_source *source) {
+  struct family family;
+  struct tokenizer *tokenizer = NULL;
+  TRY(family_read(source->folder, &family));
+  TRY(open_tokenizer(source->folder, &family, &tokenizer));
+  tokenizer_close(&tokenizer);
+  for (int stem = 0; stem < WEIGHT_STEMS; stem++) {
+    char path[CONFIG_PATH_MAX];
+    struct weights *weights = NULL;
+    TRY(weight_file_choose(source, weight_stems[stem], path, sizeof path));
+    TRY(open_file(source, path, NULL, &weights));
+    weights_close(&weights);
+  }
+  return OK;
+}
+
 static enum status fill(struct opening *opening) {
   struct model *model = opening->model;
   struct loader *loader = &opening->loader;
   size_t before = device_memory_used(model->device);
   const char *folder = opening->source->folder;
   TRY(family_read(folder, &model->family));
-  struct tokenizer_shape shape = {model->family.clip.vocabulary, model->family.clip.positions};
-  TRY(tokenizer_open(folder, shape, &model->tokenizer));
+  TRY(open_tokenizer(folder, &model->family, &model->tokenizer));
   TRY(device_arena(model->device, ANY_BYTES, &model->on_device));
   TRY(arena_open(NULL, ANY_BYTES, &loader->scratch));
   loader->device = model->device;

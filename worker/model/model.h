@@ -34,6 +34,9 @@ struct model_source {
 enum status model_open(struct device *device, const struct model_source *source,
                        struct model **out);
 void model_close(struct model **model);
+/* All of model_open that needs no device and takes no time: the configs, the tokenizer, the heads
+ * of the weight files. Outcomes alike. */
+enum status model_look(const struct model_source *source);
 const struct family *model_family(const struct model *model);
 /* Bytes of weights it holds on the device. */
 size_t model_bytes(const struct model *model);

@@ -70,11 +70,53 @@ static void test_files(void **state) {
   bytes_close(&bytes);
 }
 
+static void test_texts(void **state) {
+  (void)state;
+  static const struct {
+    const char *bytes;
+    size_t length;
+    enum status status;
+    const char *text; /* or the reason */
+  } cases[] = {
+      {"plain", 5, OK, "plain"},
+      {"", 0, OK, ""},
+      {"\xef\xbb\xbfmarked", 9, OK, "marked"},
+      {"\xef\xbb\xbf", 3, OK, ""},
+      {"\xef\xbb\xbf\xef\xbb\xbfx", 7, OK, "\xef\xbb\xbfx"}, /* one mark, not two */
+      {"a\xef\xbb\xbf", 4, OK, "a\xef\xbb\xbf"},
+      {"\xff\xfe{\0", 4, BAD_INPUT, "UTF-16"},
+      {"\xfe\xff\0{", 4, BAD_INPUT, "UTF-16"},
+      {"a\0b", 3, BAD_INPUT, "zero byte"},
+  };
+  char path[] = "/tmp/darkroom-test-bytes-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  struct bytes bytes;
+  bytes_open(&bytes, 100);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(cases[i].bytes, 1, cases[i].length, file), cases[i].length);
+    fclose(file);
+    assert_int_equal(bytes_read_text_file(&bytes, path), cases[i].status);
+    if (cases[i].status == OK) {
+      assert_string_equal(bytes_text(&bytes), cases[i].text);
+      assert_int_equal(bytes.length, strlen(cases[i].text));
+    } else {
+      assert_non_null(strstr(fail_reason(), cases[i].text));
+    }
+  }
+  unlink(path);
+  bytes_close(&bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_empty),
       cmocka_unit_test(test_grows_to_the_maximum_and_no_further),
       cmocka_unit_test(test_files),
+      cmocka_unit_test(test_texts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

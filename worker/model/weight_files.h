@@ -1,0 +1,35 @@
+/* weight_files.h - which file of a model's folder holds a network's weights.
+ *
+ * A folder of the hub has them several times: in full and in half precision, as pickles, for other
+ * frameworks, before averaging. One of them is loaded; the engine and who prints a row for the
+ * model table choose by the same rule.
+ */
+#ifndef DARKROOM_WORKER_MODEL_WEIGHT_FILES_H
+#define DARKROOM_WORKER_MODEL_WEIGHT_FILES_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+#include "worker/model/model.h"
+
+/* A network's file is its stem and one of these endings; the first that is there is loaded. */
+#define WEIGHT_ENDINGS 2
+extern const char *const weight_endings[WEIGHT_ENDINGS];
+
+/* The stems of all networks, "unet/diffusion_pytorch_model", in the order in which they are loaded.
+ */
+#define WEIGHT_STEMS 3
+enum weight_stem { STEM_VAE, STEM_UNET, STEM_CLIP };
+extern const char *const weight_stems[WEIGHT_STEMS];
+
+/* The path within the folder, of at most max bytes, of the file that is loaded for a stem. Where
+ * the source gives hashes, they decide: the file that has one; else full precision before half.
+ * BAD_INPUT (field "weights") says what is there instead: nothing, a pickle, several parts. */
+enum status weight_file_choose(const struct model_source *source, const char *stem, char *path,
+                               size_t max);
+
+/* Why a file beside the one that is loaded is not: "a pickle: ..."; NULL for one that holds no
+ * weights. `file` and `chosen` are names without folders, `stem` likewise. */
+const char *weight_file_left_out(const char *file, const char *stem, const char *chosen);
+
+#endif
