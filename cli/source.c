@@ -107,6 +107,7 @@ static const struct meaning {
     {404, EXIT_CODE_NOT_FETCHED, "the store does not have it"},
     {410, EXIT_CODE_NOT_FETCHED, "the store does not have it any more"},
     {401, EXIT_CODE_NOT_PERMITTED, "the store does not take these credentials"},
+    /* a store hides what is missing from who may not list */
     {403, EXIT_CODE_NOT_PERMITTED, "the store does not let these credentials read it"},
     {0, EXIT_CODE_NOT_PERMITTED, "the store refuses the request"},
 };
@@ -116,7 +117,9 @@ static enum exit_code refused(const struct s3_exchange *get) {
   while (meaning->http != 0 && meaning->http != get->code) {
     meaning++;
   }
-  fail_record(NULL, "%s: HTTP %ld %s%s%s", meaning->text, get->code, get->error_code,
+  const char *message = get->words.message;
+  fail_record(NULL, "%s: HTTP %ld %s%s%s%s%s", meaning->text, get->code, get->words.code,
+              message[0] != '\0' ? ": " : "", message,
               get->request_id[0] != '\0' ? ", request " : "", get->request_id);
   return meaning->code;
 }
@@ -131,17 +134,15 @@ static enum exit_code read_s3(struct source *source, const char *url, struct byt
   if (reach_bucket(source, bucket) != OK) {
     return EXIT_CODE_NOT_PERMITTED; /* its settings do, before it is asked */
   }
-  switch (ask_patiently(source, &get)) {
-    case OK:
-      return EXIT_CODE_OK;
-    case UNAVAILABLE:
-      fail_record(NULL, "the store is away: %s", fail_reason());
-      return EXIT_CODE_IO;
-    case BAD_INPUT:
-      return get.code != 0 ? refused(&get) : EXIT_CODE_NOT_FETCHED;
-    default:
-      return EXIT_CODE_NOT_FETCHED;
+  enum status status = ask_patiently(source, &get);
+  if (status == UNAVAILABLE) {
+    fail_record(NULL, "the store is away: %s", fail_reason());
+    return EXIT_CODE_IO;
   }
+  if (status != OK) {
+    return get.code != 0 ? refused(&get) : EXIT_CODE_NOT_FETCHED;
+  }
+  return EXIT_CODE_OK;
 }
 
 /* the rows ------------------------------------------------------------------------------------ */

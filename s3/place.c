@@ -54,17 +54,7 @@ static enum status read_url(const char *url, struct s3_place *out) {
   return OK;
 }
 
-static enum status read_identity(struct s3_place *out) {
-  const char *access_key = variable("AWS_ACCESS_KEY_ID", NULL);
-  const char *secret_key = variable("AWS_SECRET_ACCESS_KEY", NULL);
-  if (access_key == NULL || secret_key == NULL) {
-    return fail_field(BAD_INPUT, "store", "store: %s is not set",
-                      access_key == NULL ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY");
-  }
-  TRY(copy_to(out->access_key, sizeof out->access_key, "AWS_ACCESS_KEY_ID", access_key));
-  TRY(copy_to(out->secret_key, sizeof out->secret_key, "AWS_SECRET_ACCESS_KEY", secret_key));
-  TRY(copy_to(out->session_token, sizeof out->session_token, "AWS_SESSION_TOKEN",
-              variable("AWS_SESSION_TOKEN", "")));
+static enum status read_texts(struct s3_place *out) {
   TRY(copy_to(out->ca_bundle, sizeof out->ca_bundle, "AWS_CA_BUNDLE",
               variable("AWS_CA_BUNDLE", "")));
   return copy_to(out->region, sizeof out->region, "AWS_REGION",
@@ -118,45 +108,53 @@ static enum status read_endpoint(CURLU *parts, const char *endpoint, struct s3_p
                            "store: %.100s is not an endpoint: http[s]://HOST[:PORT]", endpoint);
 }
 
-enum status s3_place_read(const char *url, enum s3_addressing addressing, struct s3_place *out) {
-  struct s3_place place = {0};
-  TRY(read_url(url, &place));
-  TRY(read_identity(&place));
-  char amazon[128];
-  snprintf(amazon, sizeof amazon, "https://s3.%s.amazonaws.com", place.region);
-  const char *endpoint = variable("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL", NULL));
-  /* servers one runs oneself seldom have a wildcard name; Amazon wants the bucket in the host */
-  place.virtual_host =
-      addressing == S3_ADDRESSING_VIRTUAL ||
-      (addressing == S3_ADDRESSING_AUTO && endpoint == NULL && host_label(place.bucket));
+static enum status set_endpoint(const char *endpoint, struct s3_place *out) {
   CURLU *parts = curl_url();
   if (parts == NULL) {
     return fail(EXHAUSTED, "no memory for a URL");
   }
-  enum status status = read_endpoint(parts, endpoint != NULL ? endpoint : amazon, &place);
+  enum status status = read_endpoint(parts, endpoint, out);
   curl_url_cleanup(parts);
-  TRY(status);
+  return status;
+}
+
+static enum status set_amazon(struct s3_place *out) {
+  char endpoint[64 + S3_REGION_BYTES_MAX];
+  snprintf(endpoint, sizeof endpoint, "https://s3.%s.amazonaws.com%s", out->region,
+           strncmp(out->region, "cn-", 3) == 0 ? ".cn" : "");
+  return set_endpoint(endpoint, out);
+}
+
+enum status s3_place_read(const char *url, enum s3_addressing addressing, struct s3_place *out) {
+  struct s3_place place = {0};
+  TRY(read_url(url, &place));
+  TRY(read_texts(&place));
+  const char *endpoint = variable("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL", NULL));
+  place.amazon = endpoint == NULL;
+  /* servers one runs oneself seldom have a wildcard name; Amazon wants the bucket in the host */
+  place.virtual_host =
+      addressing == S3_ADDRESSING_VIRTUAL ||
+      (addressing == S3_ADDRESSING_AUTO && place.amazon && host_label(place.bucket));
+  TRY(place.amazon ? set_amazon(&place) : set_endpoint(endpoint, &place));
   *out = place;
+  return OK;
+}
+
+enum status s3_place_move(struct s3_place *place, const char *region) {
+  if (!s3_region_valid(region)) {
+    return fail(BAD_INPUT, "not a region");
+  }
+  struct s3_place moved = *place;
+  snprintf(moved.region, sizeof moved.region, "%s", region);
+  TRY(moved.amazon ? set_amazon(&moved) : OK);
+  *place = moved;
   return OK;
 }
 
 enum status s3_place_path(const struct s3_place *place, const char *key, struct bytes *path) {
   TRY(bytes_printf(path, "%s/", place->base));
   if (!place->virtual_host) {
-    TRY(bytes_printf(path, "%s%s", place->bucket, key != NULL ? "/" : ""));
-  }
-  if (key == NULL) {
-    return OK;
+    TRY(bytes_printf(path, "%s/", place->bucket));
   }
   return bytes_printf(path, "%s%s%s", place->prefix, place->prefix[0] != '\0' ? "/" : "", key);
-}
-
-struct sigv4_identity s3_place_identity(const struct s3_place *place) {
-  return (struct sigv4_identity){
-      .access_key = place->access_key,
-      .secret_key = place->secret_key,
-      .session_token = place->session_token[0] != '\0' ? place->session_token : NULL,
-      .region = place->region,
-      .service = "s3",
-  };
 }

@@ -1,8 +1,8 @@
-/* place.h - where an S3 bucket is and who asks: read once from the URL and the environment.
+/* place.h - where an S3 bucket is: read from the URL and the environment; its region may be learned
+ * later.
  *
  * AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL; AWS_REGION or AWS_DEFAULT_REGION (us-east-1);
- * AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; AWS_CA_BUNDLE: the names every S3
- * tool knows.
+ * AWS_CA_BUNDLE: the names every S3 tool knows. Who asks is in keys.h.
  */
 #ifndef DARKROOM_S3_PLACE_H
 #define DARKROOM_S3_PLACE_H
@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
-#include "s3/sigv4.h"
+#include "s3/answer.h"
 
 #define S3_BUCKET_BYTES_MIN 3
 #define S3_BUCKET_BYTES_MAX 63
@@ -30,10 +30,8 @@ struct s3_place {
   char bucket[S3_BUCKET_BYTES_MAX + 1];
   char prefix[S3_PREFIX_BYTES_MAX]; /* of all keys; "" or without '/' at either end */
   bool virtual_host;
-  char access_key[256];
-  char secret_key[256];
-  char session_token[4096]; /* "" when not temporary */
-  char region[64];
+  bool amazon; /* no endpoint was named: the host's name follows from the region */
+  char region[S3_REGION_BYTES_MAX];
   char ca_bundle[1024]; /* "" for the system's */
 };
 
@@ -41,14 +39,15 @@ struct s3_place {
  * BAD_INPUT for what is no S3 URL. Nothing is decoded: these URLs carry keys as they are. */
 enum status s3_url_split(const char *url, char bucket[S3_BUCKET_BYTES_MAX + 1], const char **rest);
 
-/* Of "s3://bucket/prefix" and the environment. BAD_INPUT names what is malformed or missing, with
- * the field "store". */
+/* Of "s3://bucket/prefix" and the environment. BAD_INPUT names what is malformed, with the field
+ * "store". */
 enum status s3_place_read(const char *url, enum s3_addressing addressing, struct s3_place *out);
 
-/* The path of a request for key, or for the bucket itself when key is NULL: decoded. */
+/* The path of a request for key, decoded. */
 enum status s3_place_path(const struct s3_place *place, const char *key, struct bytes *path);
 
-/* Borrows the texts of *place. */
-struct sigv4_identity s3_place_identity(const struct s3_place *place);
+/* The bucket is in another region than was thought: signatures name it, and at Amazon the host
+ * does. BAD_INPUT for what cannot be a region. */
+enum status s3_place_move(struct s3_place *place, const char *region);
 
 #endif

@@ -12,13 +12,22 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "s3/keys.h"
 
 #define ERROR_BODY_BYTES_MAX ((size_t)64 * 1024)
 #define TEXT_BYTES_MAX ((size_t)16 * 1024)
-enum { OWN_HEADERS = 4, LOW_SPEED_SECONDS = 30, CONNECT_MS = 5000, TRANSFER_MS = 300000 };
+enum {
+  OWN_HEADERS = 4,
+  LOW_SPEED_SECONDS = 30,
+  CONNECT_MS = 5000,
+  TRANSFER_MS = 300000,
+  SKEW_MS_MIN = 5 * 60 * 1000, /* stores refuse from 15 minutes on; less is no reason */
+  RETRY_AFTER_SECONDS_MAX = 3600,
+};
 
 struct s3 {
   struct s3_place place;
+  struct s3_keys keys;
   CURL *curl;
   char proxy[512];
   long connect_ms;
@@ -38,8 +47,9 @@ struct transfer {
   struct bytes path, authorization, url;
   struct bytes error; /* the document of a refusal */
   size_t sent;
-  bool overflow; /* body is full */
-  char date[64]; /* the server's */
+  bool overflow;                    /* body is full */
+  char date[64];                    /* the server's */
+  char region[S3_REGION_BYTES_MAX]; /* where a header says that the bucket is */
   char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -74,35 +84,73 @@ static size_t take_body(char *data, size_t size, size_t count, void *context) {
   return transfer->overflow ? 0 : size * count;
 }
 
+/* The value of a header, its blanks and quotes left off; kept only under that name, which has a
+ * colon behind it at once, as HTTP wants it. */
 static void keep_header(const char *line, size_t bytes, const char *name, char *to, size_t room) {
   size_t length = strlen(name);
   if (bytes <= length || strncasecmp(line, name, length) != 0) {
     return;
   }
-  while (length < bytes && (line[length] == ' ' || line[length] == '"')) {
+  while (length < bytes && strchr(" \t\"", line[length]) != NULL) {
     length++;
   }
-  while (bytes > length && strchr("\r\n\"", line[bytes - 1]) != NULL) {
+  while (bytes > length && strchr(" \t\r\n\"", line[bytes - 1]) != NULL) {
     bytes--;
   }
   snprintf(to, room, "%.*s", (int)(bytes - length), line + length);
+}
+
+static void forget_answer(struct transfer *transfer) {
+  struct s3_exchange *exchange = transfer->exchange;
+  exchange->code = 0;
+  exchange->words = (struct s3_words){0};
+  exchange->request_id[0] = exchange->etag[0] = '\0';
+  exchange->whole_bytes = -1;
+  exchange->retry_after_ms = 0;
+  transfer->date[0] = transfer->region[0] = '\0';
+}
+
+/* "bytes 0-0/1234"; "*" instead of the number reads as not told. */
+static long long whole_of(const char *range) {
+  const char *slash = strchr(range, '/');
+  char *end = NULL;
+  long long whole = slash != NULL ? strtoll(slash + 1, &end, 10) : -1;
+  return end != NULL && end != slash + 1 ? whole : -1;
+}
+
+/* Seconds, or a date. */
+static int64_t retry_after_ms(const char *text) {
+  char *end = NULL;
+  long long seconds = strtoll(text, &end, 10);
+  if (*end != '\0') {
+    time_t then = curl_getdate(text, NULL);
+    seconds = then > 0 ? (long long)then - clock_wall_ms() / 1000 : 0;
+  }
+  seconds = seconds > RETRY_AFTER_SECONDS_MAX ? RETRY_AFTER_SECONDS_MAX : seconds;
+  return seconds > 0 ? seconds * 1000 : 0;
 }
 
 static size_t take_header(char *line, size_t size, size_t count, void *context) {
   struct transfer *transfer = context;
   struct s3_exchange *exchange = transfer->exchange;
   size_t bytes = size * count;
-  if (bytes > 12 && strncmp(line, "HTTP/", 5) == 0) {
+  if (bytes > 5 && strncmp(line, "HTTP/", 5) == 0) {
+    forget_answer(transfer); /* what a 100 or a proxy said before is not the answer's */
     exchange->code = strtol(line + strcspn(line, " "), NULL, 10);
   }
-  char length[32] = "";
-  keep_header(line, bytes, "content-length:", length, sizeof length);
-  if (length[0] != '\0') {
-    exchange->content_length = strtoll(length, NULL, 10);
+  char range[64] = "";
+  char after[64] = "";
+  keep_header(line, bytes, "content-range:", range, sizeof range);
+  keep_header(line, bytes, "retry-after:", after, sizeof after);
+  if (range[0] != '\0') {
+    exchange->whole_bytes = whole_of(range);
+  }
+  if (after[0] != '\0') {
+    exchange->retry_after_ms = retry_after_ms(after);
   }
   keep_header(line, bytes, "etag:", exchange->etag, sizeof exchange->etag);
-  keep_header(line, bytes, "x-amz-meta-sha256:", exchange->sha256, sizeof exchange->sha256);
   keep_header(line, bytes, "x-amz-request-id:", exchange->request_id, sizeof exchange->request_id);
+  keep_header(line, bytes, "x-amz-bucket-region:", transfer->region, sizeof transfer->region);
   keep_header(line, bytes, "date:", transfer->date, sizeof transfer->date);
   return bytes;
 }
@@ -152,49 +200,72 @@ static void set_request(struct transfer *transfer, CURL *curl, struct curl_slist
     curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)exchange->bytes);
     curl_easy_setopt(curl, CURLOPT_READFUNCTION, give_body);
     curl_easy_setopt(curl, CURLOPT_READDATA, transfer);
-  } else if (strcmp(exchange->method, "HEAD") == 0) {
-    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
   }
 }
 
-/* what an answer means ------------------------------------------------------------------------- */
+/* what an answer teaches -------------------------------------------------------------------- */
 
-/* Between <Code> and </Code> of the error document, "" when it has none. */
-static void read_error_code(const struct transfer *transfer, char *code, size_t room) {
-  const char *begin = strstr(bytes_text(&transfer->error), "<Code>");
-  const char *end = begin != NULL ? strstr(begin, "</Code>") : NULL;
-  snprintf(code, room, "%.*s", end == NULL ? 0 : (int)(end - begin - 6),
-           end == NULL ? "" : begin + 6);
-}
+enum { LESSON_TIME = 1, LESSON_REGION = 2, LESSON_KEYS = 4 };
 
-/* Refusals that pass by themselves: by HTTP status, or by the code of a 4xx. */
-static bool passing(long status, const char *code) {
-  static const long statuses[] = {408, 409, 425, 429, 500, 502, 503, 504};
-  static const char *const codes[] = {"SlowDown",      "RequestTimeout",
-                                      "InternalError", "RequestTimeTooSkewed",
-                                      "BadDigest",     "OperationAborted"};
-  for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
-    if (statuses[i] == status) {
-      return true;
-    }
-  }
-  for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-    if (strcmp(codes[i], code) == 0) {
-      return true;
-    }
-  }
-  return status >= 500 || strncmp(code, "Throttl", 7) == 0;
-}
-
-/* Amazon refuses what is signed more than 15 minutes off; its Date says by how much we are. */
-static void learn_time(struct s3 *s3, const struct transfer *transfer) {
+/* Stores refuse what is signed more than 15 minutes off, not all with the same word; their Date
+ * says by how much we are. */
+static bool learn_time(struct s3 *s3, const struct transfer *transfer) {
   struct s3_exchange *exchange = transfer->exchange;
   time_t there = curl_getdate(transfer->date, NULL);
-  if (strcmp(exchange->error_code, "RequestTimeTooSkewed") == 0 && there > 0) {
-    s3->skew_ms = (int64_t)there * 1000 - clock_wall_ms();
-    exchange->skew_ms = s3->skew_ms;
+  int64_t skew_ms = (int64_t)there * 1000 - clock_wall_ms();
+  int64_t wrong_by = skew_ms - s3->skew_ms;
+  bool refused = exchange->code == 400 || exchange->code == 401 || exchange->code == 403;
+  if (!refused || there <= 0 || (wrong_by < SKEW_MS_MIN && wrong_by > -SKEW_MS_MIN)) {
+    return false;
   }
+  s3->skew_ms = exchange->skew_ms = skew_ms;
+  return true;
 }
+
+/* The document names the region, or a header does. */
+static bool learn_region(struct s3 *s3, const struct transfer *transfer) {
+  struct s3_exchange *exchange = transfer->exchange;
+  const char *region =
+      exchange->words.region[0] != '\0' ? exchange->words.region : transfer->region;
+  bool refused = exchange->code == 301 || exchange->code == 307 || exchange->code == 400 ||
+                 exchange->code == 403;
+  if (!refused || region[0] == '\0' || strcmp(region, s3->place.region) == 0 ||
+      s3_place_move(&s3->place, region) != OK) {
+    return false;
+  }
+  exchange->moved = true;
+  return true;
+}
+
+/* Any refusal of who asks may be one of keys that have been renewed meanwhile. */
+static bool learn_keys(struct s3 *s3, const struct transfer *transfer) {
+  struct s3_exchange *exchange = transfer->exchange;
+  bool refused = exchange->code == 400 || exchange->code == 401 || exchange->code == 403;
+  if (!refused || !s3_keys_refresh(&s3->keys, true)) {
+    return false;
+  }
+  exchange->renewed = true;
+  return true;
+}
+
+/* True when it is worth asking again at once. Each lesson is learned once a request: a store that
+ * keeps moving its bucket or its clock is not followed. */
+static bool learn(struct s3 *s3, const struct transfer *transfer, unsigned *learned) {
+  static const struct {
+    unsigned lesson;
+    bool (*learn)(struct s3 *s3, const struct transfer *transfer);
+  } lessons[] = {
+      {LESSON_TIME, learn_time}, {LESSON_REGION, learn_region}, {LESSON_KEYS, learn_keys}};
+  for (size_t i = 0; i < sizeof lessons / sizeof lessons[0]; i++) {
+    if ((*learned & lessons[i].lesson) == 0 && lessons[i].learn(s3, transfer)) {
+      *learned |= lessons[i].lesson;
+      return true;
+    }
+  }
+  return false;
+}
+
+/* what an answer means ---------------------------------------------------------------------- */
 
 static enum status no_answer(const struct transfer *transfer, CURLcode result) {
   struct s3_exchange *exchange = transfer->exchange;
@@ -208,19 +279,14 @@ static enum status no_answer(const struct transfer *transfer, CURLcode result) {
   return fail(UNAVAILABLE, "s3 %s: %s", exchange->operation, why);
 }
 
-static enum status judge(struct s3 *s3, const struct transfer *transfer, CURLcode result) {
-  struct s3_exchange *exchange = transfer->exchange;
-  if (result != CURLE_OK) {
-    return no_answer(transfer, result);
-  }
-  if (exchange->code >= 200 && exchange->code < 300) {
-    return OK;
-  }
-  read_error_code(transfer, exchange->error_code, sizeof exchange->error_code);
-  learn_time(s3, transfer);
-  return fail(passing(exchange->code, exchange->error_code) ? UNAVAILABLE : BAD_INPUT,
-              "s3 %s: HTTP %ld %s (request %s)", exchange->operation, exchange->code,
-              exchange->error_code, exchange->request_id);
+/* In the store's own words. */
+static enum status refused(const struct s3_exchange *exchange) {
+  const struct s3_words *words = &exchange->words;
+  return fail(s3_refusal(exchange->code, words->code), "s3 %s: HTTP %ld%s%s%s%s%s%s%s",
+              exchange->operation, exchange->code, words->code[0] != '\0' ? " " : "", words->code,
+              words->message[0] != '\0' ? ": " : "", words->message,
+              exchange->request_id[0] != '\0' ? " (request " : "", exchange->request_id,
+              exchange->request_id[0] != '\0' ? ")" : "");
 }
 
 /* one request ---------------------------------------------------------------------------------- */
@@ -255,6 +321,16 @@ static enum status make_headers(const struct transfer *transfer, struct curl_sli
   return OK;
 }
 
+static struct sigv4_identity identity_of(const struct s3 *s3) {
+  return (struct sigv4_identity){
+      .access_key = s3->keys.access_key,
+      .secret_key = s3->keys.secret_key,
+      .session_token = s3->keys.session_token[0] != '\0' ? s3->keys.session_token : NULL,
+      .region = s3->place.region,
+      .service = "s3",
+  };
+}
+
 static enum status sign(struct transfer *transfer) {
   const struct s3 *s3 = transfer->s3;
   const struct s3_exchange *exchange = transfer->exchange;
@@ -265,7 +341,7 @@ static enum status sign(struct transfer *transfer) {
                                   .headers = transfer->headers,
                                   .payload_sha256 = transfer->payload,
                                   .wall_ms = clock_wall_ms() + s3->skew_ms};
-  struct sigv4_identity identity = s3_place_identity(&s3->place);
+  struct sigv4_identity identity = identity_of(s3);
   sigv4_date(request.wall_ms, transfer->date_signed);
   add_header(transfer, "Host", s3->place.host);
   add_header(transfer, "x-amz-date", transfer->date_signed);
@@ -285,6 +361,7 @@ static enum status prepare(struct transfer *transfer) {
   return sigv4_encode(bytes_text(&transfer->path), SIGV4_KEEP_SLASH, &transfer->url);
 }
 
+/* Whether there was a whole answer; what it says is in the exchange. */
 static enum status perform(struct s3 *s3, struct transfer *transfer) {
   struct curl_slist *headers = NULL;
   TRY(prepare(transfer));
@@ -293,31 +370,30 @@ static enum status perform(struct s3 *s3, struct transfer *transfer) {
     curl_easy_reset(s3->curl); /* keeps the connections */
     set_transport(s3, s3->curl);
     set_request(transfer, s3->curl, headers);
-    status = judge(s3, transfer, curl_easy_perform(s3->curl));
+    CURLcode result = curl_easy_perform(s3->curl);
+    status = result == CURLE_OK ? OK : no_answer(transfer, result);
   }
   curl_slist_free_all(headers);
   return status;
 }
 
-static void forget_answer(struct s3_exchange *exchange) {
-  exchange->code = 0;
-  exchange->content_length = -1;
-  exchange->skew_ms = 0;
-  exchange->error_code[0] = exchange->request_id[0] = '\0';
-  exchange->etag[0] = exchange->sha256[0] = '\0';
-}
-
-enum status s3_request(struct s3 *s3, struct s3_exchange *exchange) {
-  assert(exchange->header_count <= S3_HEADERS_MAX);
+static enum status ask_once(struct s3 *s3, struct s3_exchange *exchange, unsigned *learned,
+                            bool *again) {
   struct transfer transfer = {
       .s3 = s3, .exchange = exchange, .header_count = exchange->header_count};
   memcpy(transfer.headers, exchange->headers, sizeof exchange->headers);
-  forget_answer(exchange);
+  forget_answer(&transfer);
   bytes_open(&transfer.path, TEXT_BYTES_MAX);
   bytes_open(&transfer.authorization, TEXT_BYTES_MAX);
   bytes_open(&transfer.url, TEXT_BYTES_MAX);
   bytes_open(&transfer.error, ERROR_BODY_BYTES_MAX);
   enum status status = perform(s3, &transfer);
+  *again = false;
+  if (status == OK && (exchange->code < 200 || exchange->code > 299)) {
+    s3_words_read(bytes_text(&transfer.error), &exchange->words);
+    *again = learn(s3, &transfer, learned);
+    status = refused(exchange);
+  }
   bytes_close(&transfer.path);
   bytes_close(&transfer.authorization);
   bytes_close(&transfer.url);
@@ -325,7 +401,21 @@ enum status s3_request(struct s3 *s3, struct s3_exchange *exchange) {
   return status;
 }
 
-/* the client ----------------------------------------------------------------------------------- */
+enum status s3_request(struct s3 *s3, struct s3_exchange *exchange) {
+  assert(exchange->header_count <= S3_HEADERS_MAX);
+  exchange->skew_ms = 0;
+  exchange->moved = exchange->renewed = false;
+  (void)s3_keys_refresh(&s3->keys, false);
+  unsigned learned = 0;
+  bool again = true;
+  enum status status = OK;
+  while (again) {
+    status = ask_once(s3, exchange, &learned, &again);
+  }
+  return status;
+}
+
+/* opening ----------------------------------------------------------------------------------- */
 
 enum status s3_open(const char *url, const struct s3_settings *settings, struct s3 **out) {
   struct s3 *s3 = calloc(1, sizeof *s3);
@@ -333,6 +423,7 @@ enum status s3_open(const char *url, const struct s3_settings *settings, struct 
     return fail(EXHAUSTED, "no memory for an S3 client");
   }
   enum status status = s3_place_read(url, settings->addressing, &s3->place);
+  status = status == OK ? s3_keys_read(&s3->keys) : status;
   s3->curl = status == OK ? curl_easy_init() : NULL;
   if (status == OK && s3->curl == NULL) {
     status = fail(EXHAUSTED, "no memory for libcurl");
@@ -364,23 +455,4 @@ enum status s3_locate(const struct s3 *s3, const char *key, struct bytes *url) {
   const struct s3_place *place = &s3->place;
   return bytes_printf(url, "s3://%s/%s%s%s", place->bucket, place->prefix,
                       place->prefix[0] != '\0' ? "/" : "", key);
-}
-
-enum status s3_presign(const struct s3 *s3, const char *key, unsigned expires_seconds,
-                       struct bytes *url) {
-  struct bytes path;
-  bytes_open(&path, TEXT_BYTES_MAX);
-  enum status status = s3_place_path(&s3->place, key, &path);
-  struct sigv4_pair host = {"host", s3->place.host};
-  struct sigv4_request get = {.method = "GET",
-                              .path = bytes_text(&path),
-                              .headers = &host,
-                              .header_count = 1,
-                              .payload_sha256 = SIGV4_UNSIGNED_PAYLOAD,
-                              .wall_ms = clock_wall_ms() + s3->skew_ms};
-  struct sigv4_identity identity = s3_place_identity(&s3->place);
-  status = status == OK ? bytes_printf(url, "%s://%s", s3->place.scheme, s3->place.host) : status;
-  status = status == OK ? sigv4_presign(&get, &identity, expires_seconds, url) : status;
-  bytes_close(&path);
-  return status;
 }

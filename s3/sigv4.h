@@ -1,7 +1,7 @@
-/* sigv4.h - our own AWS Signature Version 4: headers and presigned URLs, with the path rules of S3.
+/* sigv4.h - our own AWS Signature Version 4: the Authorization header, with the path rules of S3.
  *
  * libcurl has a signer, but Debian 12's gets six kinds of request wrong (Expect signed and not
- * sent, headers and queries sorted wrongly, no content digest, no presigning), so libcurl only
+ * sent, headers and queries sorted wrongly, no content digest), so libcurl only
  * carries what is signed here.
  */
 #ifndef DARKROOM_S3_SIGV4_H
@@ -15,8 +15,6 @@
 
 #define SIGV4_PAIRS_MAX 32
 #define SIGV4_TEXT_BYTES_MAX (64 * 1024)
-#define SIGV4_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
-#define SIGV4_EXPIRES_SECONDS_MAX 604800
 
 /* A header or a query parameter, as it is meant: not encoded, a header's value not trimmed. */
 struct sigv4_pair {
@@ -41,7 +39,7 @@ struct sigv4_request {
   const struct sigv4_pair
       *headers; /* all are signed; "host" must be among them; x-amz-date too when signing headers */
   size_t header_count;
-  const char *payload_sha256; /* lower-case hex, or SIGV4_UNSIGNED_PAYLOAD */
+  const char *payload_sha256; /* lower-case hex */
   int64_t wall_ms;            /* the time signed; x-amz-date must say the same */
 };
 
@@ -53,12 +51,6 @@ void sigv4_date(int64_t wall_ms, char text[SIGV4_DATE_TEXT_MAX]);
  * something is too long. */
 enum status sigv4_authorize(const struct sigv4_request *request,
                             const struct sigv4_identity *identity, struct bytes *authorization);
-
-/* Appends what follows scheme and host: "/encoded/path?...&X-Amz-Signature=...", valid for expires
- * seconds. With a session token the URL dies with the token. */
-enum status sigv4_presign(const struct sigv4_request *request,
-                          const struct sigv4_identity *identity, unsigned expires_seconds,
-                          struct bytes *url);
 
 /* Appends text with all but A-Za-z0-9-._~ as %XX, and '/' left alone when slash is kept. */
 enum { SIGV4_KEEP_SLASH = 1 };

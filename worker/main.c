@@ -69,20 +69,23 @@ static enum status every_device_has_a_model(const struct options *options,
   return OK;
 }
 
-/* A store that refuses is known before the first job; one that is away may come back. */
-static enum status check_store(const struct store_settings *settings, bool *away) {
+/* A store that does not know us is known before the first job. One that is away, or says no today,
+ * is asked again: its state is kept, with its words. */
+static enum status check_store(const struct store_settings *settings, const char *name,
+                               struct store_watch *watch) {
   enum { CHECK_MS = 5000 }; /* jobs of an earlier life may be waiting, and their leases are short */
   struct store_settings quick = *settings;
   quick.s3.transfer_ms = CHECK_MS;
   struct store *store = NULL;
   TRY(store_open(&quick, &store));
-  enum status status = store_check(store);
+  enum status status = store_check(store, name);
   store_close(&store);
-  *away = status == UNAVAILABLE;
-  if (*away) {
-    log_warning("store_away", log_text("reason", fail_reason()));
+  watch->away = status != OK;
+  watch->refused = status == EXHAUSTED;
+  if (watch->away) {
+    log_warning(watch->refused ? "store_refuses" : "store_away", log_text("reason", fail_reason()));
   }
-  return *away ? OK : status;
+  return status == BAD_INPUT ? BAD_INPUT : OK;
 }
 
 static int block_signals(void) {
@@ -115,11 +118,9 @@ static enum exit_code open_parent(struct parent *parent, const struct options *o
       models_table_check(worker->table) != OK) {
     return complain(EXIT_CODE_REFUSED);
   }
-  bool away = false;
-  if (check_store(&store, &away) != OK) {
+  if (check_store(&store, options->name, &worker->store) != OK) {
     return complain(EXIT_CODE_REFUSED);
   }
-  worker->store.away = away;
   if (spool_open(options->spool, &parent->spool_lock) != OK) {
     return complain(EXIT_CODE_UNAVAILABLE);
   }

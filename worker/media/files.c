@@ -4,18 +4,29 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What a person has to change first is not worth waiting for; all else may pass. */
+#include "monitoring/log.h"
+
+/* What a person has to change is BAD_INPUT, what has run out or was shut EXHAUSTED; all else may
+ * pass by itself. */
 static enum status outcome_of(int error) {
-  static const int never[] = {EACCES, EPERM, EROFS, ENOTDIR, EISDIR, ENAMETOOLONG, EINVAL, ELOOP};
-  for (size_t i = 0; i < sizeof never / sizeof never[0]; i++) {
-    if (never[i] == error) {
-      return BAD_INPUT;
+  static const struct {
+    int error;
+    enum status outcome;
+  } known[] = {
+      {EACCES, BAD_INPUT},       {EPERM, BAD_INPUT},  {ENOTDIR, BAD_INPUT}, {EISDIR, BAD_INPUT},
+      {ENAMETOOLONG, BAD_INPUT}, {EINVAL, BAD_INPUT}, {ELOOP, BAD_INPUT},   {ENOSPC, EXHAUSTED},
+      {EDQUOT, EXHAUSTED},       {EFBIG, EXHAUSTED},  {EROFS, EXHAUSTED},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    if (known[i].error == error) {
+      return known[i].outcome;
     }
   }
   return UNAVAILABLE;
@@ -44,6 +55,26 @@ static enum status write_all(int fd, const char *path, const char *data, size_t 
   return fsync(fd) == 0 ? OK : file_failed("sync", path);
 }
 
+/* Some network and FUSE file systems have no notion of syncing a folder, and a folder may be ours
+ * to write and not to read. Such a place keeps a rename as well as it can, which is told once; the
+ * file's own content has been synced. An I/O error is none of these. */
+static bool cannot_be_synced(int error) {
+  return error == EINVAL || error == ENOTSUP || error == ENOSYS || error == EACCES ||
+         error == EBADF;
+}
+
+static enum status folder_not_synced(const char *folder) {
+  static atomic_bool told;
+  if (!cannot_be_synced(errno)) {
+    return file_failed("sync", folder);
+  }
+  if (!atomic_exchange(&told, true)) {
+    log_warning("folder_not_synced", log_text("folder", folder),
+                log_text("reason", strerror(errno)));
+  }
+  return OK;
+}
+
 /* A rename is on disk only when the folder is. */
 static enum status sync_folder_of(const char *path) {
   char folder[FILE_PATH_MAX];
@@ -56,9 +87,9 @@ static enum status sync_folder_of(const char *path) {
   }
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) {
-    return file_failed("open", folder);
+    return folder_not_synced(folder);
   }
-  enum status status = fsync(fd) == 0 ? OK : file_failed("sync", folder);
+  enum status status = fsync(fd) == 0 ? OK : folder_not_synced(folder);
   close(fd);
   return status;
 }
@@ -75,7 +106,9 @@ enum status file_write(const char *path, const void *data, size_t bytes) {
   }
   enum status status = fchmod(fd, 0644) == 0 ? OK : file_failed("set mode of", temporary);
   status = status == OK ? write_all(fd, temporary, data, bytes) : status;
-  close(fd);
+  if (close(fd) != 0 && status == OK) {
+    status = file_failed("close", temporary); /* NFS tells of a full disk here */
+  }
   if (status == OK && rename(temporary, path) != 0) {
     status = file_failed("rename to", path);
   }

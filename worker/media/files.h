@@ -11,9 +11,10 @@
 #define FILE_PATH_MAX 4096
 
 /* Writes the whole content to path through a temporary name in the same folder; file and folder are
- * synced before it returns OK, so a power cut leaves the old state or the new one. UNAVAILABLE: no
- * room or an I/O error, try later. BAD_INPUT: the path can never be written (permission, a file
- * where a folder should be). */
+ * synced before it returns OK, so a power cut leaves the old state or the new one. EXHAUSTED: no
+ * room, or mounted read-only now. BAD_INPUT: the path cannot be written (permission, a file where a
+ * folder should be). UNAVAILABLE: an I/O error, try later. A folder whose file system cannot sync
+ * folders is used all the same, and a warning says so once. */
 enum status file_write(const char *path, const void *data, size_t bytes);
 
 /* Makes every missing folder above the last '/' of path. Outcomes as file_write. */

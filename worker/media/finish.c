@@ -248,7 +248,7 @@ static enum status do_drop(const struct finish *finish, struct media_task *task)
 
 static enum status do_check(const struct finish *finish, struct media_task *task) {
   (void)task;
-  return store_check(finish->store);
+  return store_check(finish->store, finish->worker);
 }
 
 static enum status (*const kinds[])(const struct finish *finish, struct media_task *task) = {

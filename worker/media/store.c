@@ -2,8 +2,12 @@
 #include "worker/media/store.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/clock.h"
+#include "monitoring/log.h"
 
 struct store {
   const struct store_scheme *scheme;
@@ -81,16 +85,26 @@ static enum status key_check(const char *key) {
   }
 }
 
-enum status store_check(struct store *store) { return store->scheme->check(store->inside); }
+/* What is written differs each time, so that an old object that is still served is not taken for
+ * it. A store that keeps what is to be removed (a locked bucket, a policy without delete) is well:
+ * one small object a worker stays behind. */
+enum status store_check(struct store *store, const char *name) {
+  char key[STORE_KEY_BYTES_MAX];
+  char content[256];
+  snprintf(key, sizeof key, ".darkroom-check-%.64s", name);
+  int length = snprintf(content, sizeof content, "darkroom-worker %.64s asks, %lld.%lld\n", name,
+                        (long long)clock_wall_ms(), (long long)clock_ns());
+  struct store_object object = {key, "text/plain", content, (size_t)length};
+  TRY(store_put(store, &object));
+  if (store_remove(store, key) != OK) {
+    log_warning("check_not_removed", log_text("key", key), log_text("reason", fail_reason()));
+  }
+  return OK;
+}
 
 enum status store_put(struct store *store, const struct store_object *object) {
   TRY(key_check(object->key));
   return store->scheme->put(store->inside, object);
-}
-
-enum status store_get(struct store *store, const char *key, struct bytes *out) {
-  TRY(key_check(key));
-  return store->scheme->get(store->inside, key, out);
 }
 
 enum status store_remove(struct store *store, const char *key) {
@@ -103,8 +117,6 @@ enum status store_locate(struct store *store, const char *key, struct bytes *url
   return store->scheme->locate(store->inside, key, url);
 }
 
-enum status store_presign(struct store *store, const char *key, unsigned expires_seconds,
-                          struct bytes *url) {
-  TRY(key_check(key));
-  return store->scheme->presign(store->inside, key, expires_seconds, url);
+int64_t store_retry_after_ms(struct store *store) {
+  return store->scheme->retry_after_ms != NULL ? store->scheme->retry_after_ms(store->inside) : 0;
 }

@@ -1,14 +1,16 @@
 /* store.h - where finished pictures go: one row per URL scheme.
  *
  * A store belongs to one thread; each media thread opens its own. A call makes one attempt: whoever
- * holds the picture decides when to try again. Outcomes of all calls: UNAVAILABLE try later (the
- * object is not there, or not surely); BAD_INPUT the store refuses, and will until a person changes
- * something.
+ * holds the picture decides when to try again. Outcomes of all calls but open: UNAVAILABLE, the
+ * store is away, or what it holds is not surely what was put; EXHAUSTED, it says no today (a quota,
+ * a permission, a full disk); BAD_INPUT, it says no to our settings. None of them is the job's
+ * fault, and fail_reason() has the store's own words.
  */
 #ifndef DARKROOM_WORKER_MEDIA_STORE_H
 #define DARKROOM_WORKER_MEDIA_STORE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -36,13 +38,10 @@ struct store_scheme {
   const char *help; /* the URL's form and where the rest comes from, one line */
   enum status (*open)(const struct store_settings *settings, void **out);
   void (*close)(void *inside);
-  enum status (*check)(void *inside);
   enum status (*put)(void *inside, const struct store_object *object);
-  enum status (*get)(void *inside, const char *key, struct bytes *out);
   enum status (*remove)(void *inside, const char *key);
-  enum status (*presign)(void *inside, const char *key, unsigned expires_seconds,
-                         struct bytes *url);
   enum status (*locate)(void *inside, const char *key, struct bytes *url);
+  int64_t (*retry_after_ms)(void *inside); /* NULL: this kind never says */
 };
 extern const struct store_scheme store_file, store_s3;
 /* The index-th scheme, NULL past the end. */
@@ -52,21 +51,20 @@ const struct store_scheme *store_scheme(size_t index);
 enum status store_open(const struct store_settings *settings, struct store **out);
 void store_close(struct store **store);
 
-/* Whether the store would take an object now: makes the folder, or asks for the bucket. */
-enum status store_check(struct store *store);
+/* Whether the store takes an object now, found out by doing it: a small one is written under the
+ * prefix, read back and removed. name tells the workers that share the place apart; it may be part
+ * of a key. */
+enum status store_check(struct store *store, const char *name);
 
-/* Stores the object and reads its checksum back: OK means it is there, whole. Putting the same
- * again is fine. */
+/* Stores the object and proves by asking for it that it is there, whole: OK means so. Putting the
+ * same again is fine. */
 enum status store_put(struct store *store, const struct store_object *object);
-/* Fills out with the object, up to its maximum. BAD_INPUT when there is none of that key. */
-enum status store_get(struct store *store, const char *key, struct bytes *out);
 /* Removes it; one that is not there is fine. */
 enum status store_remove(struct store *store, const char *key);
 
 /* Appends "s3://bucket/prefix/key" or "file:///folder/key": what an Image names. */
 enum status store_locate(struct store *store, const char *key, struct bytes *url);
-/* Appends a URL that anybody may GET for that long. */
-enum status store_presign(struct store *store, const char *key, unsigned expires_seconds,
-                          struct bytes *url);
+/* How long the store wished to be left alone when it last refused, 0 when it said nothing. */
+int64_t store_retry_after_ms(struct store *store);
 
 #endif

@@ -39,16 +39,6 @@ static enum status folder_path(const struct folder *folder, const char *key, cha
   return file_join(path, strcmp(folder->path, "/") == 0 ? "" : folder->path, key);
 }
 
-/* A real file is written: a folder that is there and read-only should be known before the first
- * picture. */
-static enum status folder_check(void *inside) {
-  char path[FILE_PATH_MAX];
-  TRY(folder_path(inside, ".darkroom-check", path));
-  TRY(file_make_folders(path));
-  TRY(file_write(path, "", 0));
-  return file_remove(path);
-}
-
 static enum status folder_put(void *inside, const struct store_object *object) {
   char path[FILE_PATH_MAX];
   TRY(folder_path(inside, object->key, path));
@@ -60,15 +50,6 @@ static enum status folder_put(void *inside, const struct store_object *object) {
   TRY(digest_sha256_file(path, found));
   return strcmp(wanted, found) == 0 ? OK
                                     : fail(UNAVAILABLE, "%s does not hold what was written", path);
-}
-
-static enum status folder_get(void *inside, const char *key, struct bytes *out) {
-  char path[FILE_PATH_MAX];
-  TRY(folder_path(inside, key, path));
-  if (!file_exists(path)) {
-    return fail(BAD_INPUT, "there is no %s", path);
-  }
-  return bytes_read_file(out, path);
 }
 
 static enum status folder_remove(void *inside, const char *key) {
@@ -84,22 +65,12 @@ static enum status folder_locate(void *inside, const char *key, struct bytes *ur
   return sigv4_encode(path, SIGV4_KEEP_SLASH, url);
 }
 
-/* A file URL opens for whoever may read the folder; there is nothing to sign. */
-static enum status folder_presign(void *inside, const char *key, unsigned expires_seconds,
-                                  struct bytes *url) {
-  (void)expires_seconds;
-  return folder_locate(inside, key, url);
-}
-
 const struct store_scheme store_file = {
     .name = "file",
     .help = "file:///FOLDER: files below a folder of this machine",
     .open = folder_open,
     .close = folder_close,
-    .check = folder_check,
     .put = folder_put,
-    .get = folder_get,
     .remove = folder_remove,
-    .presign = folder_presign,
     .locate = folder_locate,
 };

@@ -169,26 +169,6 @@ static void check_header_form(json_t *content) {
   vector_close(&vector);
 }
 
-static void check_query_form(json_t *content) {
-  struct vector vector;
-  vector_open(&vector, content);
-  if (json_is_true(json_object_get(vector.context, "omit_session_token"))) {
-    vector_close(&vector); /* a token that is sent and not signed: S3 wants it signed */
-    return;
-  }
-  struct bytes made;
-  bytes_open(&made, SIGV4_TEXT_BYTES_MAX);
-  struct bytes wanted = read_text(&vector, "query_signature");
-  json_int_t expires = json_integer_value(json_object_get(vector.context, "expiration_in_seconds"));
-  assert_int_equal(sigv4_presign(&vector.request, &vector.identity, (unsigned)expires, &made), OK);
-  const char *signature = strstr(bytes_text(&made), "X-Amz-Signature=");
-  assert_non_null(signature);
-  assert_string_equal(signature + strlen("X-Amz-Signature="), bytes_text(&wanted));
-  bytes_close(&wanted);
-  bytes_close(&made);
-  vector_close(&vector);
-}
-
 /* Dot segments and double slashes are part of an S3 key: these cases ask for what S3 must not do.
  */
 static bool asks_for_normalising(const char *name) {
@@ -209,7 +189,6 @@ static void the_published_vectors_sign_alike(void **state) {
       continue;
     }
     check_header_form(content);
-    check_query_form(content);
   }
   json_decref(vectors);
   assert_int_equal(seen, VECTOR_COUNT);
@@ -251,12 +230,9 @@ static void too_much_is_refused(void **state) {
   struct sigv4_identity identity = {"k", "s", NULL, "us-east-1", "s3"};
   struct sigv4_request request = {
       .method = "GET", .path = "/", .headers = pairs, .header_count = 1, .payload_sha256 = "x"};
-  assert_int_equal(sigv4_presign(&request, &identity, 0, &text), BAD_INPUT);
-  assert_int_equal(sigv4_presign(&request, &identity, SIGV4_EXPIRES_SECONDS_MAX + 1, &text),
-                   BAD_INPUT);
   request.query = pairs;
-  request.query_count = SIGV4_PAIRS_MAX;
-  assert_int_equal(sigv4_presign(&request, &identity, 60, &text), BAD_INPUT);
+  request.query_count = SIGV4_PAIRS_MAX + 1;
+  assert_int_equal(sigv4_authorize(&request, &identity, &text), BAD_INPUT);
   request.header_count = SIGV4_PAIRS_MAX + 1;
   request.query_count = 0;
   assert_int_equal(sigv4_authorize(&request, &identity, &text), BAD_INPUT);
