@@ -38,6 +38,7 @@
 #define TOKENS_PER_CHUNK 77
 #define DEVICES_MAX 16
 #define MODELS_MAX 64
+#define WORKER_CREDITS_MAX MODELS_MAX /* models that one CLAIM names */
 
 /* weights: what an untrusted file may make us hold before its hash is known to be right */
 #define SAFETENSORS_HEADER_BYTES_MAX (16 * 1024 * 1024)
@@ -58,6 +59,10 @@ _Static_assert(JOB_PROMPT_BYTES_MAX * 8 < FRAME_BYTES_MAX,
                "a job with the longest prompts fits in a frame");
 _Static_assert(UNPACK_BYTES_MAX >= FRAME_BYTES_MAX, "any frame can be unpacked");
 _Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
+_Static_assert(WORKER_CREDITS_MAX >= MODELS_MAX,
+               "a worker that has said HELLO with its models can CLAIM work for each of them");
+_Static_assert(WORKER_CREDITS_MAX *(JOB_MODEL_BYTES_MAX + 32) < FRAME_BYTES_MAX,
+               "the largest CLAIM fits in a frame");
 _Static_assert(BATCH_ROWS_MAX >= 2, "a guided image needs two rows");
 
 #endif

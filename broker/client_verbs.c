@@ -5,6 +5,7 @@
 
 #include "base/version.h"
 #include "broker/explanation.h"
+#include "broker/reply.h"
 #include "broker/upkeep.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
@@ -119,7 +120,7 @@ enum status list_ask(struct turn *turn, struct request *request) {
   uint32_t asked = 0; /* a state named twice is listed once */
   for (size_t i = 0; i < list->n_state; i++) {
     Darkroom__V1__JobState state = list->state[i];
-    if (queue_state_word(state)[0] == '\0') {
+    if (reply_state_word(state)[0] == '\0') {
       return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "state", NULL,
                     "%d is no state", (int)state);
     }

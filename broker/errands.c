@@ -125,7 +125,7 @@ static enum status offer_ask(struct turn *turn, struct request *request) {
         waiter->credit[i].max_side != 0 ? waiter->credit[i].max_side : JOB_SIDE_PIXELS_MAX;
     list[i] = &credits[i];
   }
-  struct claim claim = {waiter->name, waiter->generation, turn->name, waiter->fresh,
+  struct claim claim = {waiter->name, waiter->generation, turn->name, waiter->fresh, waiter->jobs,
                         list,         waiter->credits};
   request->call = queue_claim(turn->redis, &claim);
   return OK;
@@ -134,6 +134,7 @@ static enum status offer_ask(struct turn *turn, struct request *request) {
 /* Credits are counted down here and set anew by the next CLAIM: never more is pushed than was asked
  * for, whatever Redis would give. */
 static void use_credit(struct waiter *waiter, const char *model) {
+  waiter->jobs -= waiter->jobs > 0;
   for (size_t i = 0; i < waiter->credits; i++) {
     if (strcmp(waiter->credit[i].model, model) == 0 && waiter->credit[i].jobs > 0) {
       waiter->credit[i].jobs--;

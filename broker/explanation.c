@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/record.h"
+#include "broker/reply.h"
 #include "proto/job.h"
 
 enum { REASONS_MAX = 8 };
@@ -189,7 +189,7 @@ static void (*const tellers[])(struct story *story) = {
 enum status explanation_write(struct turn *turn, const redisReply *facts,
                               Darkroom__V1__Explanation *out) {
   struct story story = {turn, facts, out};
-  Darkroom__V1__JobState state = queue_state_parse(text(&story, "state"));
+  Darkroom__V1__JobState state = reply_state(text(&story, "state"));
   if (state == 0) {
     return fail(BROKEN, "a record has the state %s", text(&story, "state"));
   }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "broker/record.h"
+#include "broker/reply.h"
 #include "proto/wire.h"
 
 /* One row of the reply's workers. */

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/settings.h"
 #include "base/version.h"
-#include "broker/record.h"
+#include "broker/reply.h"
 #include "broker/turn.h"
 #include "broker/upkeep.h"
 #include "monitoring/health.h"

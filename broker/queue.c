@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "broker/reply.h"
 #include "broker/terms.h"
 #include "broker/upkeep.h"
 
@@ -79,7 +80,7 @@ size_t queue_explain(struct redis *redis, const char *id, const char *tenant) {
 size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant,
                   size_t from, size_t count) {
   redis_begin(redis, SCRIPT_LIST);
-  redis_text(redis, state == 0 ? "" : queue_state_word(state));
+  redis_text(redis, state == 0 ? "" : reply_state_word(state));
   redis_text(redis, tenant);
   redis_number(redis, from);
   redis_number(redis, count);
@@ -128,6 +129,7 @@ size_t queue_claim(struct redis *redis, const struct claim *claim) {
     redis_number(redis, claim->credit[i]->jobs);
     redis_number(redis, claim->credit[i]->max_side);
   }
+  redis_number(redis, claim->jobs);
   return redis_end(redis);
 }
 

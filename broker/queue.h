@@ -91,7 +91,8 @@ struct claim {
   const char *worker;
   uint64_t generation;
   const char *via;
-  bool fresh; /* said since the last claim: then they also prove that it listens */
+  bool fresh;    /* said since the last claim: then they also prove that it listens */
+  uint32_t jobs; /* in all */
   const Darkroom__V1__Credit *const *credit;
   size_t count;
 };
@@ -131,9 +132,5 @@ size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const cha
 /* The orders, as texts of the beat; only hello_again when the generation is not the live one. */
 enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkroom__V1__Beat *beat,
                              struct arena *arena, Darkroom__V1__Orders *out);
-
-/* "QUEUED" <-> the enum, as scripts write it; 0 for a word that is no state. */
-const char *queue_state_word(Darkroom__V1__JobState state);
-Darkroom__V1__JobState queue_state_parse(const char *word);
 
 #endif

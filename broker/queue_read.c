@@ -1,43 +1,10 @@
 /* queue_read.c - the reading half: what each script returned, checked before it is believed. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/queue.h"
 #include "broker/record.h"
+#include "broker/reply.h"
 #include "broker/upkeep.h"
-
-/* ---- words <-> numbers ----------------------------------------------------------------------- */
-
-static const char *const state_words[] = {
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED] = "QUEUED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_ASSIGNED] = "ASSIGNED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_RUNNING] = "RUNNING",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED] = "DELAYED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED] = "SUCCEEDED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_FAILED] = "FAILED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED] = "CANCELLED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED] = "EXPIRED",
-    [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = "QUARANTINED",
-};
-enum { STATE_WORDS = sizeof state_words / sizeof state_words[0] };
-
-/* The index of word in words[1..count); 0 if it is not there. */
-static size_t word_index(const char *const *words, size_t count, const char *word) {
-  for (size_t i = 1; i < count; i++) {
-    if (words[i] != NULL && strcmp(words[i], word) == 0) {
-      return i;
-    }
-  }
-  return 0;
-}
-
-const char *queue_state_word(Darkroom__V1__JobState state) {
-  return state != 0 && (unsigned)state < STATE_WORDS ? state_words[state] : "";
-}
-
-Darkroom__V1__JobState queue_state_parse(const char *word) {
-  return (Darkroom__V1__JobState)word_index(state_words, STATE_WORDS, word);
-}
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
@@ -62,31 +29,12 @@ static enum status take_array(const struct redis *redis, size_t call, size_t cou
   return OK;
 }
 
-/* Lua gives integers or texts, as each script found handy; both are read. Fences are always texts:
- * they are compared as such. */
-uint64_t reply_number(const redisReply *reply) {
-  if (reply->type == REDIS_REPLY_INTEGER) {
-    return reply->integer < 0 ? 0 : (uint64_t)reply->integer;
-  }
-  return reply->str != NULL ? strtoull(reply->str, NULL, 10) : 0;
-}
-
-const char *reply_text(const redisReply *reply) { return reply->str != NULL ? reply->str : ""; }
-
-static const char *word_at(const redisReply *reply, size_t index) {
-  return index < reply->elements ? reply_text(reply->element[index]) : "";
-}
-
-static uint64_t number_at(const redisReply *reply, size_t index) {
-  return index < reply->elements ? reply_number(reply->element[index]) : 0;
-}
-
 /* ---- of clients ------------------------------------------------------------------------------ */
 
 enum status queue_submit_reply(const struct redis *redis, size_t call, struct submit_reply *out) {
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
-  const char *word = word_at(reply, 0);
+  const char *word = reply_text_at(reply, 0);
   if (strcmp(word, "CONFLICT") == 0) {
     *out = (struct submit_reply){.outcome = SUBMIT_CONFLICT};
     return OK;
@@ -97,15 +45,15 @@ enum status queue_submit_reply(const struct redis *redis, size_t call, struct su
   }
   bool existed = strcmp(word, "EXISTED") == 0;
   size_t at = existed ? 2 : 1;
-  Darkroom__V1__JobState state = queue_state_parse(word_at(reply, at - 1));
+  Darkroom__V1__JobState state = reply_state(reply_text_at(reply, at - 1));
   if (state == 0) {
     return odd("submit");
   }
   *out = (struct submit_reply){.outcome = existed ? SUBMIT_EXISTED : SUBMIT_QUEUED,
                                .state = state,
-                               .version = number_at(reply, at),
-                               .position = number_at(reply, at + 1),
-                               .seed = number_at(reply, at + 2)};
+                               .version = reply_number_at(reply, at),
+                               .position = reply_number_at(reply, at + 1),
+                               .seed = reply_number_at(reply, at + 2)};
   return OK;
 }
 
@@ -127,7 +75,7 @@ enum status queue_list_reply(const struct redis *redis, size_t call, struct aren
   for (size_t i = 0; i < reply->elements && *count < max; i++) {
     const redisReply *row = reply->element[i];
     TRY(record_listed(row, arena, &rows[*count].status));
-    rows[*count].born = number_at(row, 1);
+    rows[*count].born = reply_number_at(row, 1);
     *count += 1;
   }
   return OK;
@@ -143,9 +91,9 @@ enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *fou
   };
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
-  bool is_there = strcmp(word_at(reply, 0), "NOT_FOUND") != 0;
-  size_t word = word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
-  Darkroom__V1__JobState now = queue_state_parse(word_at(reply, 1));
+  bool is_there = strcmp(reply_text_at(reply, 0), "NOT_FOUND") != 0;
+  size_t word = reply_word(words, sizeof words / sizeof words[0], reply_text_at(reply, 0));
+  Darkroom__V1__JobState now = reply_state(reply_text_at(reply, 1));
   if (is_there && (word == 0 || now == 0)) {
     return odd("cancel");
   }
@@ -164,10 +112,10 @@ enum status queue_review_reply(const struct redis *redis, size_t call, enum revi
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
   size_t at = 0;
-  while (at < sizeof words / sizeof words[0] && strcmp(words[at], word_at(reply, 0)) != 0) {
+  while (at < sizeof words / sizeof words[0] && strcmp(words[at], reply_text_at(reply, 0)) != 0) {
     at++;
   }
-  Darkroom__V1__JobState now = queue_state_parse(word_at(reply, 1));
+  Darkroom__V1__JobState now = reply_state(reply_text_at(reply, 1));
   bool known = at == REVIEW_NOT_FOUND || (at < REVIEW_NOT_FOUND && now != 0);
   if (!known) {
     return odd("requeue or bury");
@@ -207,15 +155,15 @@ enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim
   const redisReply *reply = NULL;
   size_t given = 0;
   TRY(take_array(redis, call, 1, &reply));
-  const char *word = word_at(reply, 0);
+  const char *word = reply_text_at(reply, 0);
   for (size_t i = 1; i < reply->elements && i <= SCRIPT_LOOP_MAX; i++) {
     const redisReply *row = reply->element[i];
     if (row->type != REDIS_REPLY_ARRAY || row->elements != 4 || row->element[3]->str == NULL) {
       return odd("claim");
     }
-    jobs[i - 1] = (struct assigned){.id = word_at(row, 0),
-                                    .fence = number_at(row, 1),
-                                    .queued_us = number_at(row, 2),
+    jobs[i - 1] = (struct assigned){.id = reply_text_at(row, 0),
+                                    .fence = reply_number_at(row, 1),
+                                    .queued_us = reply_number_at(row, 2),
                                     .job = (const uint8_t *)row->element[3]->str,
                                     .job_bytes = row->element[3]->len};
     given = i;
@@ -238,12 +186,12 @@ enum status queue_ack_reply(const struct redis *redis, size_t call, Darkroom__V1
   };
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 1, &reply));
-  size_t word = word_index(words, sizeof words / sizeof words[0], word_at(reply, 0));
+  size_t word = reply_word(words, sizeof words / sizeof words[0], reply_text_at(reply, 0));
   if (word == 0) {
     return odd("call");
   }
   *result = (Darkroom__V1__AckResult)word;
-  *detail = word_at(reply, 1);
+  *detail = reply_text_at(reply, 1);
   return OK;
 }
 
@@ -252,7 +200,7 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
   const redisReply *reply = NULL;
   Darkroom__V1__Orders orders = DARKROOM__V1__ORDERS__INIT;
   TRY(take_array(redis, call, 1, &reply));
-  if (number_at(reply, 0) == 0) {
+  if (reply_number_at(reply, 0) == 0) {
     orders.has_hello_again = orders.hello_again = true;
     *out = orders;
     return OK;
@@ -266,7 +214,7 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
     return odd("beat");
   }
   for (size_t i = 0; i < beat->n_progress; i++) {
-    const char *verdict = word_at(reply, i + 1);
+    const char *verdict = reply_text_at(reply, i + 1);
     if (strcmp(verdict, "CANCEL") == 0) {
       orders.cancel[orders.n_cancel++] = beat->progress[i]->id;
     } else if (strcmp(verdict, "STALE") == 0) {
@@ -283,13 +231,13 @@ enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swe
   const redisReply *reply = NULL;
   TRY(take_array(redis, call, 5, &reply));
   *out = (struct swept){0};
-  out->more = number_at(reply, 0) != 0;
-  out->lapsed = number_at(reply, 1);
-  out->cancelled = number_at(reply, 2);
-  out->expired = number_at(reply, 3);
-  out->quarantined = number_at(reply, 4);
+  out->more = reply_number_at(reply, 0) != 0;
+  out->lapsed = reply_number_at(reply, 1);
+  out->cancelled = reply_number_at(reply, 2);
+  out->expired = reply_number_at(reply, 3);
+  out->quarantined = reply_number_at(reply, 4);
   for (size_t i = 5; i < reply->elements && out->models < SCRIPT_LOOP_MAX; i++) {
-    out->model[out->models++] = word_at(reply, i);
+    out->model[out->models++] = reply_text_at(reply, i);
   }
   return OK;
 }
@@ -310,7 +258,7 @@ enum status queue_stats_reply(const struct redis *redis, size_t call, struct sta
   TRY(take_array(redis, call, sizeof *out / sizeof(uint64_t), &reply));
   uint64_t *fields = &out->queued; /* the struct has the script's order */
   for (size_t i = 0; i < sizeof *out / sizeof(uint64_t); i++) {
-    fields[i] = number_at(reply, i);
+    fields[i] = reply_number_at(reply, i);
   }
   return OK;
 }

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "broker/queue.h"
+#include "broker/reply.h"
 #include "proto/job.h"
 #include "proto/wire.h"
 
@@ -22,7 +22,7 @@ struct draft {
 typedef enum status (*take_field)(struct draft *draft, const redisReply *value);
 
 static enum status take_state(struct draft *draft, const redisReply *value) {
-  draft->status->state = queue_state_parse(reply_text(value));
+  draft->status->state = reply_state(reply_text(value));
   draft->status->has_state = true;
   return draft->status->state != 0 ? OK
                                    : fail(BROKEN, "a record has the state %s", reply_text(value));

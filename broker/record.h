@@ -10,10 +10,6 @@
 #include "base/status.h"
 #include "proto/darkroom.pb-c.h"
 
-/* An element as a number or text: 0 and "" for nil. */
-uint64_t reply_number(const redisReply *reply);
-const char *reply_text(const redisReply *reply);
-
 /* From the reply of get: {position, field, value...}. Texts are borrowed from the reply, the rest
  * is in the arena. */
 enum status record_status(const redisReply *reply, struct arena *arena, bool with_job,

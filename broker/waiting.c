@@ -244,18 +244,21 @@ enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *cl
   waiter->credits = 0;
   waiter->woken = waiter->withheld = false;
   waiter->fresh = true;
+  uint64_t sum = 0;
   for (size_t i = 0; i < claim->n_credit && waiter->credits < WORKER_CREDITS_MAX; i++) {
     struct credit *credit = &waiter->credit[waiter->credits++];
     snprintf(credit->model, sizeof credit->model, "%s", claim->credit[i]->model);
     credit->jobs = claim->credit[i]->jobs;
     credit->max_side = claim->credit[i]->max_side;
-    waiter->woken = waiter->woken || credit->jobs > 0;
+    sum += credit->jobs;
   }
+  waiter->jobs = claim->has_jobs && claim->jobs < sum ? claim->jobs : (uint32_t)sum;
+  waiter->woken = waiter->jobs > 0;
   return OK;
 }
 
 static bool has_credit(const struct waiter *waiter, const char *model) {
-  for (size_t i = 0; i < waiter->credits; i++) {
+  for (size_t i = 0; waiter->jobs > 0 && i < waiter->credits; i++) {
     if (waiter->credit[i].jobs > 0 &&
         (model == NULL || strcmp(waiter->credit[i].model, model) == 0)) {
       return true;

@@ -17,7 +17,6 @@
 #define WATCHERS_MAX 16384 /* of one broker */
 #define WATCH_IDS_MAX 64   /* of one WATCH message */
 #define WAITING_WORKERS_MAX 2048
-#define WORKER_CREDITS_MAX 16 /* models a worker can offer credits for */
 
 /* A peer as the broker reaches it; fd is what the socket monitor will name when it goes. */
 struct peer {
@@ -57,6 +56,7 @@ struct waiter {
   struct peer peer;
   struct credit credit[WORKER_CREDITS_MAX];
   size_t credits;
+  uint32_t jobs; /* in all: no more is pushed, whatever the models' credits add up to */
   bool woken;    /* to be offered work in this turn */
   bool fresh;    /* its CLAIM has not been used for a claim yet */
   bool withheld; /* its credits were dropped: it is to be told to say them again */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/reply.h"
 #include "broker/terms.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
@@ -91,7 +92,10 @@ enum status claim_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Claim *claim = (const Darkroom__V1__Claim *)request->message;
   TRY(verb_check_id(request, "worker", claim->worker));
   if (claim->n_credit > WORKER_CREDITS_MAX) {
-    return missing(request, "credit", "0..16 models");
+    return missing(request, "credit", "0..64 models");
+  }
+  if (claim->jobs > SCRIPT_LOOP_MAX) {
+    return missing(request, "jobs", "0..100");
   }
   for (size_t i = 0; i < claim->n_credit; i++) {
     TRY(check_model(request, claim->credit[i]->model));
@@ -253,7 +257,7 @@ enum status fail_answer(struct turn *turn, struct request *request) {
   const char *word;
   TRY(acknowledge(turn, request, &lease, &live, &word));
   if (live) {
-    Darkroom__V1__JobState state = queue_state_parse(word);
+    Darkroom__V1__JobState state = reply_state(word);
     verb_count_ended(state, 1);
     bool again = state == DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED ||
                  state == DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED;

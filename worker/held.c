@@ -126,10 +126,18 @@ bool held_all_stored(const struct held *held) {
   return true;
 }
 
-uint32_t held_unstored(const struct held *held) {
+static uint32_t unstored(const struct held *held) {
   uint32_t count = 0;
   for (uint32_t i = 0; i < held->images; i++) {
     count += held->picture[i].state == PICTURE_BUSY || held->picture[i].state == PICTURE_WAITING;
+  }
+  return count;
+}
+
+size_t held_unstored_total(const struct held_table *table) {
+  size_t count = 0;
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    count += table->row[i].state != HELD_FREE ? unstored(&table->row[i]) : 0;
   }
   return count;
 }

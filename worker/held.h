@@ -14,6 +14,7 @@
 #include "proto/darkroom.pb-c.h"
 #include "proto/wire.h"
 #include "worker/media/media.h"
+#include "worker/offer.h"
 
 #define HELD_MAX SCRIPT_LOOP_MAX /* so that one BEAT names them all */
 #define HELD_TEXT_MAX 256
@@ -41,14 +42,6 @@ struct picture {
   char *url;
   char *sha256;
   uint64_t bytes;
-};
-
-/* What we keep saying until it is acknowledged: at most one thing per job. */
-struct offer {
-  enum wire_verb verb; /* START, COMPLETE, FAIL, RELEASE; 0: nothing */
-  uint64_t correlation;
-  int64_t due_ms;
-  int tries;
 };
 
 struct held {
@@ -100,7 +93,7 @@ size_t held_count(const struct held_table *table);
 
 bool held_in_engine(const struct held *held);
 bool held_all_stored(const struct held *held);
-/* Pictures made and not yet stored. */
-uint32_t held_unstored(const struct held *held);
+/* Pictures made and not yet stored, of all jobs. */
+size_t held_unstored_total(const struct held_table *table);
 
 #endif

@@ -5,13 +5,13 @@
  * stored and handed in first. If its fence has died meanwhile, the broker says STALE and the folder
  * goes.
  */
-#include <inttypes.h>
+#include "worker/leftovers.h"
+
 #include <string.h>
 
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "worker/media/spool.h"
-#include "worker/worker.h"
 
 enum { RESUME_MS = 20000 };
 

@@ -14,9 +14,10 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/engine_main.h"
+#include "worker/leftovers.h"
 #include "worker/media/media.h"
 #include "worker/media/spool.h"
-#include "worker/worker.h"
+#include "worker/turn.h"
 
 static enum exit_code complain(enum exit_code code) {
   fprintf(stderr, "darkroom-worker: %s\n", fail_reason());

@@ -1,14 +1,18 @@
 /* orders.c - what the broker says: one row per verb. */
-#include <inttypes.h>
+#include "worker/orders.h"
+
 #include <string.h>
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "worker/claim.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
-#include "worker/worker.h"
+#include "worker/offers.h"
+#include "worker/outcome.h"
+#include "worker/placement.h"
 
-enum { BEAT_MS_MIN = 50, BEAT_MS_MAX = 60000, CLAIM_AGAIN_MS = 500 };
+enum { BEAT_MS_MIN = 50, BEAT_MS_MAX = 60000 };
 
 struct order {
   const struct wire_message *wire;
@@ -68,21 +72,8 @@ static void admit(struct worker *worker, struct held *held) {
   }
 }
 
-/* One credit is used. Pushes under an older CLAIM than our last mean that the broker still thinks
- * it has those of the last: saying it again puts that right. */
-static void credit_used(struct worker *worker, const char *model, uint64_t correlation) {
-  if (correlation != worker->claim_correlation) {
-    worker->claim_stale = true;
-  }
-  for (size_t i = 0; i < worker->said_count; i++) {
-    if (strcmp(worker->said[i].model, model) == 0 && worker->said[i].jobs > 0) {
-      worker->said[i].jobs--;
-    }
-  }
-}
-
 static void watch_from_now(struct child *child, const struct worker *worker, size_t index) {
-  if (child_free_slots(worker, index) >= (int)child->slots) {
+  if (placement_free_slots(worker, index) >= (int)child->slots) {
     child->progress_ms = clock_ms(); /* it was idle: its silence counts from here */
   }
 }
@@ -96,7 +87,7 @@ static void refuse_assignment(struct worker *worker, const Darkroom__V1__Assign 
   if (held_count(&worker->held) == HELD_MAX) {
     worker->claim_stale = true;
     claim_tend(worker);
-    offer_back(worker, assign);
+    offers_give_back(worker, assign);
   }
 }
 
@@ -114,7 +105,7 @@ static void on_assign(struct worker *worker, const struct order *order) {
     job_leave(worker, older, !older->complete_said);
   }
   size_t child = 0;
-  bool found = child_for(worker, assign->job->model, &child);
+  bool found = placement_child_for(worker, assign->job->model, &child);
   if (found) {
     watch_from_now(&worker->children.child[child], worker, child);
   }
@@ -129,7 +120,7 @@ static void on_assign(struct worker *worker, const struct order *order) {
   held->steps = held->job->steps * held->images;
   held->timings.has_queue_us = 1;
   held->timings.queue_us = assign->queued_us;
-  credit_used(worker, held->job->model, order->wire->correlation);
+  claim_used(worker, held->job->model, order->wire->correlation);
   log_event("job_assigned", log_text("job", held->id), log_count("fence", held->fence),
             log_text("model", held->job->model));
   if (!found || worker->draining) {
@@ -249,8 +240,7 @@ static void on_error(struct worker *worker, const struct order *order) {
     if (error->code == DARKROOM__V1__ERROR_CODE__ERROR_STALE) {
       hello_again(worker);
     } else {
-      worker->said_count = 0; /* this broker holds no credits of ours: say them again */
-      worker->claim_due_ms = clock_ms() + CLAIM_AGAIN_MS + jitter_ms(CLAIM_AGAIN_MS);
+      claim_refused(worker);
     }
   }
 }

@@ -1,12 +1,12 @@
 /* outcome.c - the ways a held job goes on and ends. */
-#include <inttypes.h>
+#include "worker/outcome.h"
+
 #include <stdio.h>
 
 #include "monitoring/log.h"
 #include "proto/refusal.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
-#include "worker/worker.h"
 
 /* Tells the engine to forget it, if one has it. */
 static void stop_engine(struct worker *worker, struct held *held) {

@@ -1,13 +1,15 @@
 /* pictures.c - pictures on their way to the store: each has one task out or waits for its next try.
  */
-#include <inttypes.h>
+#include "worker/pictures.h"
+
 #include <string.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/pipe.h"
-#include "worker/worker.h"
+#include "worker/outcome.h"
 
 enum { STORE_FIRST_MS = 200, STORE_MAX_MS = 15000 };
 
@@ -115,14 +117,11 @@ static void send_again(struct worker *worker, struct held *held, uint32_t index)
 /* the store's health --------------------------------------------------------------------------- */
 
 static void store_failed(struct store_watch *store, int64_t now_ms) {
-  int64_t wait = STORE_FIRST_MS;
-  for (int i = 0; i < store->tries && wait < STORE_MAX_MS; i++) {
-    wait *= 2;
-  }
   store->tries++;
   store->away = true;
   store->asking = false;
-  store->due_ms = now_ms + jitter_ms(wait < STORE_MAX_MS ? wait : STORE_MAX_MS);
+  store->due_ms =
+      now_ms + backoff_jitter_ms(backoff_ms(STORE_FIRST_MS, STORE_MAX_MS, store->tries));
 }
 
 static void store_answered(struct store_watch *store) {
@@ -241,7 +240,7 @@ void pictures_take_all(struct worker *worker) {
     on_task(worker, task);
     media_task_close(&task);
   }
-  metric_set(M_SPOOL_IMAGES, (double)pictures_unstored(worker));
+  metric_set(M_SPOOL_IMAGES, (double)held_unstored_total(&worker->held));
 }
 
 /* trying again --------------------------------------------------------------------------------- */
@@ -286,12 +285,4 @@ void pictures_tend(struct worker *worker, int64_t now_ms) {
 
 int64_t pictures_due_ms(const struct worker *worker) {
   return worker->store.away && !worker->store.asking ? worker->store.due_ms : INT64_MAX;
-}
-
-size_t pictures_unstored(const struct worker *worker) {
-  size_t count = 0;
-  for (size_t i = 0; i < HELD_MAX; i++) {
-    count += worker->held.row[i].state != HELD_FREE ? held_unstored(&worker->held.row[i]) : 0;
-  }
-  return count;
 }

@@ -1,5 +1,6 @@
 /* reports.c - what the engines say: one row per kind of report; and what their silence says. */
-#include <inttypes.h>
+#include "worker/reports.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -7,39 +8,11 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/pipe.pb-c.h"
-#include "worker/worker.h"
+#include "worker/outcome.h"
+#include "worker/pictures.h"
+#include "worker/placement.h"
 
 #define US_PER_SECOND 1e6
-
-/* which child ---------------------------------------------------------------------------------- */
-
-/* An image in the making takes a slot; images that have no slot yet wait in the engine. */
-int child_free_slots(const struct worker *worker, size_t index) {
-  int free_slots = (int)worker->children.child[index].slots;
-  for (size_t i = 0; i < HELD_MAX; i++) {
-    const struct held *held = &worker->held.row[i];
-    if (held_in_engine(held) && held->child == index) {
-      free_slots -= (int)(held->images - held->received);
-    }
-  }
-  return free_slots;
-}
-
-bool child_for(const struct worker *worker, const char *model, size_t *out) {
-  int best = INT32_MIN;
-  for (size_t i = 0; i < worker->children.count; i++) {
-    const struct child *child = &worker->children.child[i];
-    if (child->state != CHILD_READY || child_model(child, model) == NULL) {
-      continue;
-    }
-    int free_slots = child_free_slots(worker, i);
-    if (free_slots > best) {
-      best = free_slots;
-      *out = i;
-    }
-  }
-  return best != INT32_MIN;
-}
 
 /* the reports ---------------------------------------------------------------------------------- */
 
@@ -243,20 +216,11 @@ void reports_child_ended(void *context, size_t index) {
   worker->claim_stale = true;
 }
 
-static bool child_has_jobs(const struct worker *worker, size_t index) {
-  for (size_t i = 0; i < HELD_MAX; i++) {
-    if (held_in_engine(&worker->held.row[i]) && worker->held.row[i].child == index) {
-      return true;
-    }
-  }
-  return false;
-}
-
 void watchdog(struct worker *worker, int64_t now_ms) {
   for (size_t i = 0; i < worker->children.count; i++) {
     struct child *child = &worker->children.child[i];
     int64_t silent_ms = now_ms - child->progress_ms;
-    if (child->state == CHILD_READY && !child->killed && child_has_jobs(worker, i) &&
+    if (child->state == CHILD_READY && !child->killed && placement_has_jobs(worker, i) &&
         silent_ms > child_patience_ms(&worker->children, child)) {
       log_error("engine_hangs", log_text("device", child->device),
                 log_number("silent_ms", silent_ms));

@@ -1,4 +1,6 @@
 /* turn.c - the worker's loop: wait, gather everything there is, decide, say what follows. */
+#include "worker/turn.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -7,7 +9,11 @@
 
 #include "base/clock.h"
 #include "monitoring/log.h"
-#include "worker/worker.h"
+#include "worker/offers.h"
+#include "worker/orders.h"
+#include "worker/outcome.h"
+#include "worker/pictures.h"
+#include "worker/reports.h"
 
 enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000, BYES = 2 };
 

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- claim: QUEUED -> ASSIGNED, as many as the worker has credits for and the queue has work that
--- fits. Highest level first; within a level the tenant with the least virtual start; within a
--- tenant the oldest place.
+-- fits. Highest level first; within a level, over all models it has credits for, the tenant with
+-- the least virtual start; within a tenant the oldest place.
 -- KEYS prefix
 -- ARGV worker generation via fresh(1: the worker has just said these credits, 0: it said them
---   before an earlier claim) (model jobs max_side)...
+--   before an earlier claim) (model jobs max_side)... [total(left out: the sum of the jobs)]
 -- returns {STALE} when the generation is not the live one | {WITHHELD} when these credits do not
 --   count: it drains, or fell silent after it said them | {OK, {id fence queued_us job}...}
 -- uses: record ready lease worker
@@ -18,10 +18,15 @@ end
 local now_us, looks = wall_us(), 0
 
 -- The first job of the line that is not too large for the worker; past deadlines are closed on the
--- way.
+-- way. What one claim can look at is bounded, so how far it came in this line is kept with the
+-- worker, and the next claim goes on from there: else jobs that are too large for it would hide all
+-- that stand behind them for ever.
 local function line_pick(level, tenant, model, max_side)
-  local line = line_of(level, tenant, model)
-  for _, id in ipairs(redis.call('ZRANGE', line, 0, SCRIPT_LOOP_MAX - looks)) do
+  local line, row = line_of(level, tenant, model), KEY_WORKER .. worker
+  local field = 'past:' .. line
+  local past = redis.call('HGET', row, field)
+  local from, last = past and '(' .. past or '-inf', SCRIPT_LOOP_MAX - looks + 1
+  for _, id in ipairs(redis.call('ZRANGE', line, from, '+inf', 'BYSCORE', 'LIMIT', 0, last)) do
     looks = looks + 1
     local job = job_find(id)
     local packed = job and redis.call('HGET', KEY_JOB .. id, 'job')
@@ -32,6 +37,8 @@ local function line_pick(level, tenant, model, max_side)
     elseif tonumber(job.side) <= max_side then
       job.packed = packed
       return job
+    else
+      redis.call('HSET', row, field, job.place)
     end
   end
 end
@@ -66,15 +73,57 @@ local function assign(job)
   return {job.id, job.fence, digits(queued_us), job.packed}
 end
 
+-- Whether a stands before b, both of this level.
+local function stands_before(level, a, b)
+  local a_start, b_start = virtual_start(level, a.tenant), virtual_start(level, b.tenant)
+  if a.tenant == b.tenant or a_start == b_start then
+    return tonumber(a.place) < tonumber(b.place)
+  end
+  return a_start < b_start
+end
+
+-- The credits of models with any line. Whose turn it is to be looked at first goes round with the
+-- fences: where the looks end before the models do, it is not always the same that goes empty.
+local credits, total = {}, 0
+local rows = math.floor((#ARGV - 4) / 3)
+local turn = tonumber(redis.call('GET', KEY_FENCE) or '0')
+for n = 1, rows do
+  local at = 5 + (n + turn) % rows * 3
+  local jobs = tonumber(ARGV[at + 1])
+  if jobs > 0 and redis.call('SISMEMBER', KEY_READY_MODELS, ARGV[at]) == 1 then
+    credits[#credits + 1] = {model = ARGV[at], jobs = jobs, side = tonumber(ARGV[at + 2])}
+    total = total + jobs
+  end
+end
+if #ARGV > 4 + rows * 3 then total = math.min(total, tonumber(ARGV[5 + rows * 3])) end
+
+-- The first job of each model, kept until it is given; false: there is none.
+local function best_head(level, heads)
+  local best
+  for i, credit in ipairs(credits) do
+    if heads[i] == nil and credit.jobs > 0 then
+      heads[i] = pick(level, credit.model, credit.side) or false
+    end
+    local head = credit.jobs > 0 and heads[i]
+    if head and (not best or stands_before(level, head, heads[best])) then best = i end
+  end
+  return best
+end
+
 local given = {'OK'}
 for level = 0, CLASSES - 1 do
-  for i = 5, #ARGV, 3 do
-    while tonumber(ARGV[i + 1]) > 0 do
-      local job = pick(level, ARGV[i], tonumber(ARGV[i + 2]))
-      if not job then break end
-      given[#given + 1] = assign(job)
-      ARGV[i + 1] = ARGV[i + 1] - 1
-    end
+  local heads = {}
+  local best = total > 0 and best_head(level, heads)
+  while best do
+    given[#given + 1] = assign(heads[best])
+    heads[best], credits[best].jobs, total = nil, credits[best].jobs - 1, total - 1
+    best = total > 0 and best_head(level, heads)
+  end
+end
+-- Everything has been looked at: the next claim begins at the front again.
+if looks < SCRIPT_LOOP_MAX then
+  for _, field in ipairs(redis.call('HKEYS', KEY_WORKER .. worker)) do
+    if string.sub(field, 1, 5) == 'past:' then redis.call('HDEL', KEY_WORKER .. worker, field) end
   end
 end
 return given

@@ -61,14 +61,14 @@ static void test_states(void **state) {
   (void)state;
   for (int number = 1; number <= 9; number++) {
     Darkroom__V1__JobState job_state = (Darkroom__V1__JobState)number;
-    assert_int_equal(queue_state_parse(queue_state_word(job_state)), number);
-    assert_int_equal(strcasecmp(queue_state_word(job_state), job_state_name(job_state)), 0);
+    assert_int_equal(reply_state(reply_state_word(job_state)), number);
+    assert_int_equal(strcasecmp(reply_state_word(job_state), job_state_name(job_state)), 0);
   }
-  assert_string_equal(queue_state_word((Darkroom__V1__JobState)0), "");
-  assert_string_equal(queue_state_word((Darkroom__V1__JobState)10), "");
-  assert_string_equal(queue_state_word((Darkroom__V1__JobState)-1), "");
-  assert_int_equal(queue_state_parse(""), 0);
-  assert_int_equal(queue_state_parse("queued"), 0);
+  assert_string_equal(reply_state_word((Darkroom__V1__JobState)0), "");
+  assert_string_equal(reply_state_word((Darkroom__V1__JobState)10), "");
+  assert_string_equal(reply_state_word((Darkroom__V1__JobState)-1), "");
+  assert_int_equal(reply_state(""), 0);
+  assert_int_equal(reply_state("queued"), 0);
 }
 
 int main(void) {

@@ -14,13 +14,15 @@
 
 #include "base/clock.h"
 #include "tests/unit/worker/played.h"
+#include "worker/claim.h"
 #include "worker/engine/pipe.pb-c.h"
-#include "worker/worker.h"
+#include "worker/offers.h"
+#include "worker/orders.h"
 
 enum {
   SLOTS = 4,
   GENERATION = 7,
-  ANSWER_MS = 2000, /* as in offers.c: an offer is said again after it */
+  ANSWER_MS = 2000, /* as in offer.c: an offer is said again after it */
   BEAT_MS = 5000,
   PROGRESS_MS = 250
 };
@@ -89,7 +91,9 @@ static uint32_t hear_claim(uint64_t *correlation) {
   assert_string_equal(claim->credit[0]->model, "m");
   assert_int_equal(claim->credit[0]->max_side, 256);
   *correlation = broker.message.correlation;
-  return claim->credit[0]->jobs;
+  assert_true(claim->has_jobs);
+  assert_int_equal(claim->jobs, claim->credit[0]->jobs);
+  return claim->jobs;
 }
 
 /* From HELLO to the first CLAIM, whose number it gives. */

@@ -1,0 +1,110 @@
+/* beat.c - what a beat tells of each job. */
+#include "worker/beat.h"
+
+/* One beat's messages, from the scratch arena: it names up to HELD_MAX jobs with all their fresh
+ * pictures. */
+struct beat {
+  Darkroom__V1__Beat message;
+  Darkroom__V1__Progress row[HELD_MAX];
+  Darkroom__V1__Progress *rows[HELD_MAX];
+};
+
+static Darkroom__V1__Image *image_message(struct arena *arena, const struct held *held,
+                                          uint32_t index) {
+  Darkroom__V1__Image *image = arena_take(arena, sizeof *image);
+  if (image == NULL) {
+    return NULL;
+  }
+  darkroom__v1__image__init(image);
+  const struct picture *picture = &held->picture[index];
+  image->has_index = image->has_bytes = image->has_seed = image->has_width = image->has_height = 1;
+  image->index = index;
+  image->url = picture->url;
+  image->sha256 = picture->sha256;
+  image->bytes = picture->bytes;
+  image->seed = held->job->seed + index;
+  image->width = held->job->width;
+  image->height = held->job->height;
+  return image;
+}
+
+size_t beat_images(struct arena *arena, struct held *held, bool fresh, Darkroom__V1__Image ***out) {
+  Darkroom__V1__Image **list = arena_take(arena, held->images * sizeof *list);
+  size_t count = 0;
+  for (uint32_t i = 0; list != NULL && i < held->images; i++) {
+    struct picture *picture = &held->picture[i];
+    if (picture->state != PICTURE_STORED || (fresh && picture->told)) {
+      continue;
+    }
+    list[count] = image_message(arena, held, i);
+    count += list[count] != NULL;
+    picture->told = true;
+  }
+  *out = list;
+  return count;
+}
+
+static void add_progress(struct worker *worker, struct beat *beat, struct held *held) {
+  size_t at = beat->message.n_progress++;
+  Darkroom__V1__Progress *row = &beat->row[at];
+  darkroom__v1__progress__init(row);
+  row->id = held->id;
+  row->has_fence = row->has_step = row->has_steps = 1;
+  row->fence = held->fence;
+  row->step = held->step;
+  row->steps = held->steps;
+  row->n_image = beat_images(worker->scratch, held, true, &row->image);
+  beat->rows[at] = row;
+  held->news = false;
+}
+
+static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms) {
+  arena_drop(worker->scratch);
+  struct beat *beat = arena_take_zeroed(worker->scratch, sizeof *beat);
+  if (beat == NULL) {
+    return;
+  }
+  darkroom__v1__beat__init(&beat->message);
+  beat->message.worker = (char *)worker->options->name;
+  beat->message.has_generation = 1;
+  beat->message.generation = generation;
+  beat->message.progress = beat->rows;
+  beat->message.has_draining = beat->message.draining = worker->draining;
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    if (held->state != HELD_LEAVING && held->generation == generation) {
+      add_progress(worker, beat, held);
+    }
+  }
+  link_ask(&worker->link, WIRE_BEAT, &beat->message.base);
+  worker->last_beat_ms = now_ms;
+  arena_drop(worker->scratch);
+}
+
+static bool any_news(struct worker *worker) {
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    if (held->news && held->state != HELD_LEAVING) {
+      return true;
+    }
+  }
+  return false;
+}
+
+int64_t beat_due_ms(struct worker *worker) {
+  int64_t wait = any_news(worker) ? worker->options->progress_ms : worker->beat_ms;
+  return worker->last_beat_ms == 0
+             ? 0
+             : worker->last_beat_ms + (wait < worker->beat_ms ? wait : worker->beat_ms);
+}
+
+void beat_tend(struct worker *worker, int64_t now_ms) {
+  uint64_t beating = worker->resuming ? worker->leftover_generation : worker->generation;
+  if (beating == 0 || beat_due_ms(worker) > now_ms) {
+    return;
+  }
+  bool quiet = !any_news(worker);
+  say_beat(worker, beating, now_ms);
+  worker->claim_stale =
+      worker->claim_stale || quiet; /* a broker that restarted has forgotten our credits */
+}

@@ -1,0 +1,121 @@
+/* placement.c - free slots of the engines, and what follows for jobs and credits. */
+#include "worker/placement.h"
+
+#include <string.h>
+
+enum {
+  HELD_SPARE = 8,        /* rows kept free for what was pushed before our last CLAIM was heard */
+  PREFETCH_US = 1500000, /* a job is fetched this long before a slot falls free */
+};
+
+/* An image in the making takes a slot; images that have no slot yet wait in the engine. */
+int placement_free_slots(const struct worker *worker, size_t index) {
+  int free_slots = (int)worker->children.child[index].slots;
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    const struct held *held = &worker->held.row[i];
+    if (held_in_engine(held) && held->child == index) {
+      free_slots -= (int)(held->images - held->received);
+    }
+  }
+  return free_slots;
+}
+
+bool placement_has_jobs(const struct worker *worker, size_t index) {
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    if (held_in_engine(&worker->held.row[i]) && worker->held.row[i].child == index) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* One that is overfull is still found: its slots fall free, and the job waits in it. */
+bool placement_child_for(const struct worker *worker, const char *model, size_t *out) {
+  int best = INT32_MIN;
+  for (size_t i = 0; i < worker->children.count; i++) {
+    const struct child *child = &worker->children.child[i];
+    if (child->state != CHILD_READY || child_model(child, model) == NULL) {
+      continue;
+    }
+    int free_slots = placement_free_slots(worker, i);
+    if (free_slots > best) {
+      best = free_slots;
+      *out = i;
+    }
+  }
+  return best != INT32_MIN;
+}
+
+static bool taking(const struct worker *worker) {
+  return worker->generation != 0 && !worker->draining && !worker->store.refused &&
+         held_unstored_total(&worker->held) < (size_t)worker->options->spool_images &&
+         held_count(&worker->held) < HELD_MAX - HELD_SPARE;
+}
+
+/* A job of this engine ends within PREFETCH_US: the next one may be on its way already. */
+static bool soon_free(const struct worker *worker, size_t index) {
+  uint64_t turn_us = child_turn_median_us(&worker->children.child[index]);
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    const struct held *held = &worker->held.row[i];
+    if (held->state == HELD_RUNNING && held->child == index && turn_us > 0 &&
+        (held->steps - held->step) * turn_us < PREFETCH_US) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static uint32_t child_grant(const struct worker *worker, size_t index) {
+  int free_slots = placement_free_slots(worker, index);
+  if (free_slots > 0) {
+    return (uint32_t)free_slots;
+  }
+  return free_slots == 0 && soon_free(worker, index) ? 1 : 0;
+}
+
+static void add_credit(struct grant *grant, const struct child_model *model, uint32_t jobs) {
+  size_t at = 0;
+  while (at < grant->count && strcmp(grant->credit[at].model, model->id) != 0) {
+    at++;
+  }
+  if (at == MODELS_MAX) {
+    return;
+  }
+  struct credit *credit = &grant->credit[at];
+  if (at == grant->count) {
+    grant->count++;
+    *credit = (struct credit){.model = model->id, .max_side = model->max_side};
+  }
+  credit->jobs += jobs;
+  credit->max_side = model->max_side < credit->max_side ? model->max_side : credit->max_side;
+}
+
+/* Engines may differ in their models. Then the sum of their slots may be more than the models that
+ * turn up can use: two slots for x or y and two for z are not four for x and y. The least that any
+ * model could get alone is right whatever comes; the rest is granted as soon as that is used. */
+static uint32_t total(const struct grant *grant, uint32_t sum) {
+  uint32_t least = sum;
+  for (size_t i = 0; i < grant->count; i++) {
+    uint32_t jobs = grant->credit[i].jobs;
+    least = jobs > 0 && jobs < least ? jobs : least;
+  }
+  return least;
+}
+
+void placement_grant(const struct worker *worker, struct grant *out) {
+  uint32_t sum = 0;
+  bool takes = taking(worker);
+  out->count = 0;
+  for (size_t i = 0; i < worker->children.count; i++) {
+    const struct child *child = &worker->children.child[i];
+    if (child->state != CHILD_READY) {
+      continue;
+    }
+    uint32_t jobs = takes ? child_grant(worker, i) : 0;
+    sum += jobs;
+    for (size_t m = 0; m < child->model_count; m++) {
+      add_credit(out, &child->model[m], jobs);
+    }
+  }
+  out->jobs = total(out, sum);
+}
