@@ -53,7 +53,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
+.PHONY: all circles check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -143,6 +143,9 @@ lint: $(GENERATED_HEADERS)
 	@tests/mutants/run-mutants --check
 	clang-format --dry-run -Werror $(FORMATTED)
 	@printf '%s\n' $(LINTED) | xargs -P 2 -n 4 tests/check/tidy $(CPPFLAGS)
+# By symbols and not by headers, so it wants the objects.
+circles: $(foreach r,$(ROOMS),$(B)/lib$(r).a)
+	@$(PYTHON) tests/check/circles.py $(foreach r,$(ROOMS),-- $(r) $(call objects,$(r)))
 docs: all
 	$(PYTHON) tests/check/reference.py $(B)
 format:
@@ -156,6 +159,7 @@ check: packages-check
 	@$(MAKE) -s lint
 	@$(MAKE) -s -j$(JOBS) all tests
 	@$(MAKE) -s -j$(JOBS) VARIANT=asan all tests
+	@$(MAKE) -s circles
 	@$(PYTHON) tests/check/reference.py $(B) --check
 	@$(MAKE) -s unit
 	@$(MAKE) -s VARIANT=asan unit

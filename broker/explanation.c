@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "broker/reply.h"
+#include "broker/serving.h"
 #include "proto/job.h"
 
 enum { REASONS_MAX = 8 };

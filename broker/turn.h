@@ -87,23 +87,4 @@ int64_t turn_wait_ms(const struct turn *turn);
 /* An event from Redis, for redis_options.on_event; context is the turn. */
 void turn_event(void *context, const char *text, size_t bytes);
 
-/* ---- for the verbs --------------------------------------------------------------------------- */
-
-/* Adds an errand to this round, or to the next when called from an answer. NULL when the turn is
- * full: errands are made again by the clock or by a lapsed lease. */
-struct request *turn_errand(struct turn *turn, const struct verb *verb, const void *subject);
-
-/* Sends to the peer of a request or another one. A peer that has gone is not an error of the turn:
- * it is let go of, and false says so. */
-bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
-               const ProtobufCMessage *message);
-
-/* Tells the sender of a request that it failed: as request->why says, or what the status and the
- * reason of the failure say; request->why is empty afterwards. A request may be refused in part: it
- * is one ERROR for each part. */
-void turn_refuse(struct turn *turn, struct request *request, enum status status);
-
-/* printf into the turn's arena; "" without memory. */
-char *turn_text(struct turn *turn, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 #endif

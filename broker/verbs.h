@@ -2,6 +2,7 @@
 #ifndef DARKROOM_BROKER_VERBS_H
 #define DARKROOM_BROKER_VERBS_H
 
+#include "broker/serving.h"
 #include "broker/turn.h"
 
 /* The row of a message that a client or worker may send, NULL for any other. */
@@ -30,19 +31,12 @@ extern const struct verb errand_gone; /* a worker's connection closed; struct le
 #undef VERB_WORKER
 #undef VERB_BROKER
 
-/* ---- what the two kinds of verbs share ------------------------------------------------------- */
+/* ---- telling watchers: watchers.c ------------------------------------------------------------ */
 
-/* ERROR_FIELD for an id that is missing or not an id. */
-enum status verb_check_id(struct request *request, const char *field, const char *id);
-/* The tenant a connection speaks for. */
-const char *verb_tenant(const struct request *request);
 /* Tells one watcher what the status says; version, position as in the watch. Terminal: it is the
  * last event. */
 void verb_tell_status(struct turn *turn, struct watch *watch, struct watcher *watcher,
                       const Darkroom__V1__JobStatus *status);
 /* Tells all watchers of a job what the reply of queue_get says. Nobody watches: nothing. */
 enum status verb_tell_snapshot(struct turn *turn, const char *id, size_t call);
-/* Counts jobs that have ended. */
-void verb_count_ended(Darkroom__V1__JobState state, uint64_t jobs);
-
 #endif

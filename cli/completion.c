@@ -5,7 +5,6 @@
 
 #include "base/version.h"
 #include "cli/options.h"
-#include "cli/verbs.h"
 
 /* The flags that every program of ours takes beside its table. */
 #define OWN_FLAGS "--config --print-config --version --help"
@@ -36,9 +35,9 @@ static const char end[] =
     "}\n"
     "complete -F _darkroom darkroom\n";
 
-static enum status append_verbs(const char *between, struct bytes *script) {
-  for (size_t i = 0; cli_verb(i) != NULL; i++) {
-    TRY(bytes_printf(script, "%s%s", i == 0 ? "" : between, cli_verb(i)->name));
+static enum status append_verbs(verb_at verb_of, const char *between, struct bytes *script) {
+  for (size_t i = 0; verb_of(i) != NULL; i++) {
+    TRY(bytes_printf(script, "%s%s", i == 0 ? "" : between, verb_of(i)->name));
   }
   return OK;
 }
@@ -62,7 +61,8 @@ static enum status append_value(const struct setting *row, struct bytes *script)
 }
 
 /* verb NULL: before a command was typed, the settings that all take. */
-static enum status append_flags(const struct cli_verb *verb, struct bytes *script) {
+static enum status append_flags(verb_at verb_of, const struct cli_verb *verb,
+                                struct bytes *script) {
   TRY(bytes_printf(script, "    %s) words=\"", verb != NULL ? verb->name : "*"));
   for (size_t i = 0; i < options_count; i++) {
     unsigned uses = options_table[i].uses;
@@ -73,22 +73,22 @@ static enum status append_flags(const struct cli_verb *verb, struct bytes *scrip
   TRY(bytes_append_text(script, OWN_FLAGS));
   if (verb == NULL) {
     TRY(bytes_append_text(script, " "));
-    TRY(append_verbs(" ", script));
+    TRY(append_verbs(verb_of, " ", script));
   }
   return bytes_append_text(script, "\" ;;\n");
 }
 
-enum status completion_bash(struct bytes *script) {
+enum status completion_bash(verb_at verb_of, struct bytes *script) {
   TRY(bytes_append_text(script, begin));
-  TRY(append_verbs("|", script));
+  TRY(append_verbs(verb_of, "|", script));
   TRY(bytes_append_text(script, after_verbs));
   for (size_t i = 0; i < options_count; i++) {
     TRY(append_value(&options_table[i], script));
   }
   TRY(bytes_append_text(script, before_flags));
-  for (size_t i = 0; cli_verb(i) != NULL; i++) {
-    TRY(append_flags(cli_verb(i), script));
+  for (size_t i = 0; verb_of(i) != NULL; i++) {
+    TRY(append_flags(verb_of, verb_of(i), script));
   }
-  TRY(append_flags(NULL, script));
+  TRY(append_flags(verb_of, NULL, script));
   return bytes_append_text(script, end);
 }

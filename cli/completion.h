@@ -4,9 +4,14 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "cli/verbs.h"
+
+/* The index-th row of a table of commands, NULL past its end: cli_verb. Handed in, because the table
+ * has a row that comes here. */
+typedef const struct cli_verb *(*verb_at)(size_t index);
 
 /* Appends a bash script that completes commands, the settings of each, the words of a choice, and
  * files where a setting names one. */
-enum status completion_bash(struct bytes *script);
+enum status completion_bash(verb_at verb_of, struct bytes *script);
 
 #endif

@@ -24,7 +24,8 @@ struct cli_verb {
   enum exit_code (*run)(const struct call *call);
 };
 
-/* The index-th verb, NULL past the end; and the one of that name, NULL if there is none. */
+/* The table, in table.c: the index-th verb, NULL past the end; and the one of that name, NULL if
+ * there is none. */
 const struct cli_verb *cli_verb(size_t index);
 const struct cli_verb *cli_verb_named(const char *name);
 
@@ -33,6 +34,15 @@ const struct cli_verb *cli_verb_named(const char *name);
 const ProtobufCMessage *verb_ask(const struct call *call, enum wire_verb verb,
                                  const ProtobufCMessage *message, enum wire_verb answer_verb,
                                  enum exit_code *code);
+
+/* One question with one answer: verbs.c. */
+enum exit_code run_get(const struct call *call);
+enum exit_code run_list(const struct call *call);
+enum exit_code run_cancel(const struct call *call);
+enum exit_code run_explain(const struct call *call);
+enum exit_code run_models(const struct call *call);
+enum exit_code run_status(const struct call *call);
+enum exit_code run_version(const struct call *call);
 
 /* The verbs that make or follow a job: jobs.c. */
 enum exit_code run_generate(const struct call *call);

@@ -1,4 +1,4 @@
-/* device.c - the table of backends, and what is the same for all of them: names, limits, counting.
+/* device.c - the table of backends, and what is the same for all of them: names and slots.
  */
 #include "kernels/device.h"
 
@@ -107,32 +107,6 @@ size_t device_memory_used(const struct device *device) { return device->memory_u
 size_t device_memory_peak(const struct device *device) { return device->memory_peak; }
 const struct ops *device_ops(const struct device *device) { return &device->backend->ops; }
 
-void *device_take(struct device *device, size_t bytes) {
-  if (device->memory_max != 0 && bytes > device->memory_max - device->memory_used) {
-    (void)fail(EXHAUSTED, "device %s: %zu bytes wanted, %zu of %zu in use", device->name, bytes,
-               device->memory_used, device->memory_max);
-    return NULL;
-  }
-  void *block = device->backend->take(device, bytes);
-  if (block == NULL) {
-    (void)fail(EXHAUSTED, "device %s: no memory for %zu bytes, %zu in use", device->name, bytes,
-               device->memory_used);
-    return NULL;
-  }
-  device->memory_used += bytes;
-  if (device->memory_used > device->memory_peak) {
-    device->memory_peak = device->memory_used;
-  }
-  return block;
-}
-
-void device_drop(struct device *device, void *block, size_t bytes) {
-  if (block != NULL) {
-    device->memory_used -= bytes;
-    device->backend->drop(device, block, bytes);
-  }
-}
-
 static void *arena_block_take(void *context, size_t bytes) { return device_take(context, bytes); }
 static void arena_block_drop(void *context, void *block, size_t bytes) {
   device_drop(context, block, bytes);
@@ -155,36 +129,3 @@ enum status device_get(struct device *device, const struct tensor *from, void *h
 }
 
 enum status device_wait(struct device *device) { return device->backend->wait(device); }
-
-struct weight weight_head(struct device *device, const struct weight_source *source) {
-  const int64_t *shape = source->kernel.shape;
-  return (struct weight){device, shape[0], shape[1], shape[2], shape[3]};
-}
-
-void *host_take(struct device *device, size_t bytes) {
-  (void)device;
-  return aligned_alloc(64, (bytes + 63) / 64 * 64);
-}
-
-void host_drop(struct device *device, void *block, size_t bytes) {
-  (void)device;
-  (void)bytes;
-  free(block);
-}
-
-enum status host_put(struct device *device, void *to, const void *host, size_t bytes) {
-  (void)device;
-  memcpy(to, host, bytes);
-  return OK;
-}
-
-enum status host_get(struct device *device, void *host, const void *from, size_t bytes) {
-  (void)device;
-  memcpy(host, from, bytes);
-  return OK;
-}
-
-enum status host_wait(struct device *device) {
-  (void)device;
-  return OK;
-}

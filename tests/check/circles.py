@@ -1,36 +1,44 @@
 #!/usr/bin/env python3
-"""circles.py BUILD: files of a room that need each other, found by the symbols of their objects.
+"""circles.py ROOM OBJECT... [-- ROOM OBJECT...]...: files of a room that need each other, found by their symbols.
 
-A header can hide who calls whom; the symbol tables cannot. In each library of BUILD an object depends on the objects that
-define what it leaves undefined. Objects that reach each other in a circle cannot be read, tested or replaced one at a
-time. The circles that stand are listed below, each by all its files; the list only shrinks: one that is gone, or has
-become smaller, must be mended here too. Prints one line a finding and exits 1 when there is any.
+A header can hide who calls whom; the symbol tables cannot. An object depends on the objects of its room that define what
+it leaves undefined. Objects that reach each other in a circle cannot be read, tested or replaced one at a time. The
+circles that stand are listed below, each by all its files; the list only shrinks: one that is gone, or has become
+smaller, must be mended here too. Prints one line a finding and exits 1 when there is any. `make circles` calls it.
 """
+import itertools
 import pathlib
 import subprocess
 import sys
 
 # room: the files of each circle that is left
 STANDING = {
-    "engine": [{"engine", "known_answer", "turn"}],
-    "kernels": [],
+    "engine": [{"worker/engine/engine", "worker/engine/known_answer", "worker/engine/turn"}],
+    "kernels": [{f"kernels/cpu/{name}" for name in (
+        "attention", "backend", "conv", "latents", "level_avx2", "level_avx512", "level_plain", "library", "matmul",
+        "norm", "pointwise", "weight")}],
 }
 DEFINED, UNDEFINED = "TDBRCSVWGi", "U"
 
 
-def symbols(archive):
-    """{object: (names it defines, names it needs)}"""
-    listing = subprocess.run(["nm", "-A", "-P", str(archive)], check=True, capture_output=True, text=True).stdout
+def symbols(paths):
+    """{object: (names it defines, names it needs)}; an object is named by its path without build folder and ending."""
     objects = {}
-    for line in listing.splitlines():
-        where, name, kind = line.split()[:3]
-        member = where[where.index("[") + 1:where.index("]")].removesuffix(".o")
-        defined, needed = objects.setdefault(member, (set(), set()))
-        if kind in DEFINED:
-            defined.add(name)
-        elif kind in UNDEFINED:
-            needed.add(name)
+    for path in paths:
+        listing = subprocess.run(["nm", "-P", path], check=True, capture_output=True, text=True).stdout
+        defined, needed = objects.setdefault(named(path), (set(), set()))
+        for line in listing.splitlines():
+            name, kind = line.split()[:2]
+            if kind in DEFINED:
+                defined.add(name)
+            elif kind in UNDEFINED:
+                needed.add(name)
     return objects
+
+
+def named(path):
+    parts = pathlib.Path(path).with_suffix("").parts
+    return "/".join(parts[parts.index("build") + 1:] if "build" in parts else parts)
 
 
 def uses(objects):
@@ -70,11 +78,11 @@ def compare(room, found, standing):
             yield f"{room}: {', '.join(sorted(group))} is no circle any more: take it off the list of tests/check/circles.py"
 
 
-def main(build):
-    findings, rooms = [], sorted(pathlib.Path(build).glob("lib*.a"))
-    for archive in rooms:
-        room = archive.stem.removeprefix("lib")
-        findings += compare(room, circles(uses(symbols(archive))), STANDING.get(room, []))
+def main(arguments):
+    rooms = [list(group) for dashes, group in itertools.groupby(arguments, lambda word: word == "--") if not dashes]
+    findings = []
+    for room, *paths in rooms:
+        findings += compare(room, circles(uses(symbols(paths))), STANDING.get(room, []))
     for line in findings:
         print(line)
     print(f"circles: {len(rooms)} rooms, {len(findings)} findings", file=sys.stderr)
@@ -82,4 +90,4 @@ def main(build):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "build"))
+    sys.exit(main(sys.argv[1:]))

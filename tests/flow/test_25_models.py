@@ -1,6 +1,8 @@
 """Several models in one worker, each where the table pins it."""
 import fleet as fleets
 
+MODELS_MAX = 64  # base/limits.h
+
 
 def two_models(fleet, *more):
     rows = [fleets.model_row(fleets.tiny_model(name)) for name in ("tiny-eps", "tiny-v")]
@@ -23,11 +25,28 @@ def test_two_models_on_one_device(fleet):
 def test_credits_are_shared_by_models_of_one_device(fleet):
     two_models(fleet, "default = yes\n", "")
     fleet.broker()
-    fleet.worker(slots=2)
-    jobs = [fleet.submit(steps=6, seed=seed, model=("tiny-eps", "tiny-v")[seed % 2]) for seed in range(10)]
+    fleet.worker(slots=2, name="first").stop()  # so that the fleet knows the models
+    jobs = [fleet.submit(steps=900, seed=seed, size="256x256", model=("tiny-eps", "tiny-v")[seed % 2])
+            for seed in range(8)]
+    fleet.worker(slots=2, name="second")
+    fleets.until(lambda: sum(job["step"] > 3 for job in fleet.ask("list", "--limit", "100")["job"]) >= 2,
+                 what="two jobs on their way")
+    held = [job for job in fleet.ask("list", "--limit", "100")["job"] if job["state"] in ("assigned", "running")]
+    assert len(held) == 2, "two slots are two jobs, whatever the number of models"
     for job in jobs:
-        record = fleet.wait(job)
-        assert record["fails"] == record["crashes"] == 0
+        fleet.client("cancel", job)
+
+
+def test_a_worker_with_as_many_models_as_a_table_may_have(fleet):
+    """The table, HELLO and CLAIM have one limit: all of them are offered and get work."""
+    row = fleets.model_row(fleets.tiny_model("tiny-eps"))
+    names = ["tiny-eps"] + [f"other-{number}" for number in range(MODELS_MAX - 1)]
+    fleet.models.write_text("".join(row.replace("[tiny-eps]", f"[{name}]") for name in names))
+    fleet.broker()
+    fleet.worker(memory=4000)
+    assert {model["id"] for model in fleet.ask("models")["model"]} == set(names)
+    for name in (names[0], names[20], names[-1]):
+        assert fleet.wait(fleet.submit(steps=2, seed=1, model=name))["state"] == "succeeded"
 
 
 def test_a_model_is_where_the_table_pins_it(fleet):

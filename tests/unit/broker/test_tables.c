@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
 
+#include "broker/reply.h"
 #include "broker/scripts.h"
 #include "broker/terms.h"
 #include "broker/verbs.h"

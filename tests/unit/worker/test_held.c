@@ -63,7 +63,7 @@ static void pictures_are_counted(void **state) {
   held->picture[0].state = PICTURE_STORED;
   held->picture[1].state = PICTURE_BUSY;
   held->picture[2].state = PICTURE_WAITING;
-  assert_int_equal(held_unstored(held), 2);
+  assert_int_equal(held_unstored_total(&table), 2);
   assert_int_equal(bytes_append_text(&held->picture[2].png, "kept"), OK);
   held->picture[1].state = held->picture[2].state = PICTURE_STORED;
   assert_true(held_all_stored(held));

@@ -1,0 +1,108 @@
+/* serving.c - requests of a turn, and what their answers need. */
+#include "broker/serving.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/turn.h"
+#include "monitoring/log.h"
+#include "monitoring/metrics.h"
+#include "proto/job.h"
+
+struct request *turn_request(struct turn *turn, const struct verb *verb) {
+  struct request *request =
+      turn->count < TURN_REQUESTS_MAX ? arena_take_zeroed(turn->arena, sizeof *request) : NULL;
+  if (request != NULL) {
+    request->verb = verb;
+    turn->requests[turn->count++] = request;
+  }
+  return request;
+}
+
+struct request *turn_errand(struct turn *turn, const struct verb *verb, const void *subject) {
+  struct request *request = turn_request(turn, verb);
+  if (request != NULL) {
+    request->errand = true;
+    request->subject = subject;
+  }
+  return request;
+}
+
+bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+               const ProtobufCMessage *message) {
+  enum status status = wire_send(turn->router, &peer->address, verb, peer->correlation, message);
+  if (status == BAD_INPUT) {
+    struct refusal why = {0};
+    log_error("answer_too_large", log_text("verb", wire_verb(verb)->name),
+              log_text("reason", fail_reason()));
+    refuse(&why, DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, NULL, NULL, "the answer is too large");
+    (void)wire_send_refusal(turn->router, &peer->address, peer->correlation, &why);
+  }
+  return status == OK;
+}
+
+/* What the verb has not named itself is named by its status, so that no ERROR is ever without a
+ * code: a full table or memory is EXHAUSTED, what is away UNAVAILABLE, and both may pass. A status
+ * that says "your input" without a refusal is a fault of ours. */
+void turn_refuse(struct turn *turn, struct request *request, enum status status) {
+  static const Darkroom__V1__ErrorCode codes[] = {
+      [BAD_INPUT] = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
+      [UNAVAILABLE] = DARKROOM__V1__ERROR_CODE__ERROR_UNAVAILABLE,
+      [EXHAUSTED] = DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED,
+      [BROKEN] = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
+  };
+  if (request->why.code == 0) {
+    char reason[sizeof request->why.message];
+    snprintf(reason, sizeof reason, "%s", fail_reason());
+    refuse(&request->why, codes[status], NULL, NULL, "%s", reason);
+    bool passes = status == UNAVAILABLE || status == EXHAUSTED;
+    request->why.retry_after_ms = passes ? RETRY_AFTER_MS : 0;
+  }
+  (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
+                          &request->why);
+  request->why = (struct refusal){0};
+}
+
+char *turn_text(struct turn *turn, const char *format, ...) {
+  char text[1024];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  char *copy = arena_copy_text(turn->arena, text, strlen(text));
+  static char none[1];
+  return copy != NULL ? copy : none;
+}
+
+enum status verb_check_id(struct request *request, const char *field, const char *id) {
+  if (id != NULL && job_id_valid(id)) {
+    return OK;
+  }
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field,
+                "1..64 of [A-Za-z0-9._-]", "%s is %s", field, id == NULL ? "missing" : "not an id");
+}
+
+const char *verb_tenant(const struct request *request) {
+  (void)request; /* the connection says it once there are keys */
+  return "default";
+}
+
+/* Each broker counts what happened through it; the sum over brokers is the fleet's. */
+void verb_count_ended(Darkroom__V1__JobState state, uint64_t jobs) {
+  static const struct {
+    Darkroom__V1__JobState state;
+    enum metric metric;
+  } rows[] = {
+      {DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED, M_JOBS_SUCCEEDED},
+      {DARKROOM__V1__JOB_STATE__JOB_STATE_FAILED, M_JOBS_FAILED},
+      {DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED, M_JOBS_CANCELLED},
+      {DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED, M_JOBS_EXPIRED},
+      {DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED, M_JOBS_QUARANTINED},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (rows[i].state == state && jobs > 0) {
+      metric_add(rows[i].metric, (double)jobs);
+    }
+  }
+}

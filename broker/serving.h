@@ -1,0 +1,47 @@
+/* serving.h - what every verb stands on: requests, answers, and the questions that both kinds ask.
+ *
+ * turn.c drives the verbs and the verbs are driven; this is the ground under both.
+ */
+#ifndef DARKROOM_BROKER_SERVING_H
+#define DARKROOM_BROKER_SERVING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "proto/wire.h"
+
+struct peer;
+struct request;
+struct turn;
+struct verb;
+
+/* Adds a request of this verb to this round, or to the next when called from an answer. NULL when
+ * the turn is full. */
+struct request *turn_request(struct turn *turn, const struct verb *verb);
+
+/* The same for an errand of the broker's own: those are made again by the clock or by a lapsed
+ * lease. */
+struct request *turn_errand(struct turn *turn, const struct verb *verb, const void *subject);
+
+/* Sends to the peer of a request or another one. A peer that has gone is not an error of the turn:
+ * it is let go of, and false says so. */
+bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+               const ProtobufCMessage *message);
+
+/* Tells the sender of a request that it failed: as request->why says, or what the status and the
+ * reason of the failure say; request->why is empty afterwards. A request may be refused in part: it
+ * is one ERROR for each part. */
+void turn_refuse(struct turn *turn, struct request *request, enum status status);
+
+/* printf into the turn's arena; "" without memory. */
+char *turn_text(struct turn *turn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ERROR_FIELD for an id that is missing or not an id. */
+enum status verb_check_id(struct request *request, const char *field, const char *id);
+/* The tenant a connection speaks for. */
+const char *verb_tenant(const struct request *request);
+/* Counts jobs that have ended. */
+void verb_count_ended(Darkroom__V1__JobState state, uint64_t jobs);
+
+#endif

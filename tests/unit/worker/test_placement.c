@@ -1,0 +1,178 @@
+/* test_placement.c - which engine takes a job, and what may be granted: engines and jobs that are
+ * only rows of a table.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "worker/placement.h"
+
+static struct worker worker;
+static struct options options;
+static struct grant grant;
+
+static int setup(void **state) {
+  (void)state;
+  options = (struct options){.spool_images = 8};
+  worker = (struct worker){.options = &options, .generation = 1};
+  return 0;
+}
+
+static struct child *engine(uint32_t slots) {
+  static const char *const devices[DEVICES_MAX];
+  size_t count = worker.children.count;
+  if (count == 0) {
+    children_open(&worker.children, devices, 0);
+  }
+  struct child *child = &worker.children.child[count];
+  *child = (struct child){.state = CHILD_READY, .slots = slots};
+  worker.children.count++;
+  return child;
+}
+
+static void has(struct child *child, const char *model, uint32_t max_side) {
+  struct child_model *row = &child->model[child->model_count++];
+  *row = (struct child_model){.max_side = max_side};
+  snprintf(row->id, sizeof row->id, "%s", model);
+}
+
+static struct held *job(size_t child, uint32_t images, enum held_state held_state) {
+  for (size_t i = 0;; i++) {
+    struct held *held = &worker.held.row[i];
+    if (held->state == HELD_FREE) {
+      static struct picture missing[HELD_MAX][8];
+      *held = (struct held){
+          .state = held_state, .child = child, .images = images, .picture = missing[i]};
+      return held;
+    }
+  }
+}
+
+static uint32_t granted(const char *model) {
+  placement_grant(&worker, &grant);
+  for (size_t i = 0; i < grant.count; i++) {
+    if (strcmp(grant.credit[i].model, model) == 0) {
+      return grant.credit[i].jobs;
+    }
+  }
+  return 0;
+}
+
+static void a_slot_is_granted_once_whatever_the_models(void **state) {
+  (void)state;
+  char model[16];
+  struct child *child = engine(2);
+  for (int i = 0; i < MODELS_MAX; i++) {
+    snprintf(model, sizeof model, "m%d", i);
+    has(child, model, 512);
+  }
+  assert_int_equal(granted("m0"), 2);
+  assert_int_equal(granted("m63"), 2);
+  assert_int_equal(grant.count, MODELS_MAX);
+  assert_int_equal(grant.jobs, 2);
+  job(0, 1, HELD_RUNNING);
+  assert_int_equal(granted("m63"), 1);
+  assert_int_equal(grant.jobs, 1);
+}
+
+/* For every way in which the grant may be used there is a slot for each job. */
+static void engines_that_differ_are_never_granted_twice(void **state) {
+  (void)state;
+  struct child *first = engine(2), *second = engine(2);
+  has(first, "x", 512);
+  has(first, "y", 512);
+  has(second, "z", 512);
+  assert_int_equal(granted("x"), 2);
+  assert_int_equal(granted("z"), 2);
+  assert_int_equal(grant.jobs, 2); /* two of x and two of y would both be the first one's */
+  job(1, 2, HELD_RUNNING);
+  assert_int_equal(granted("z"), 0);
+  assert_int_equal(granted("y"), 2);
+  assert_int_equal(grant.jobs, 2); /* a model without slots takes nothing from the others */
+}
+
+static void engines_that_are_alike_add_up(void **state) {
+  (void)state;
+  for (int i = 0; i < 3; i++) {
+    struct child *child = engine(4);
+    has(child, "m", i == 1 ? 256 : 512);
+  }
+  assert_int_equal(granted("m"), 12);
+  assert_int_equal(grant.jobs, 12);
+  assert_int_equal(grant.credit[0].max_side, 256); /* any of them may get it */
+}
+
+static void nothing_is_granted_while_nothing_can_be_taken(void **state) {
+  (void)state;
+  has(engine(4), "m", 512);
+  struct held *held = job(0, 1, HELD_ENDING);
+  assert_int_equal(granted("m"), 4);
+  worker.draining = true;
+  assert_int_equal(granted("m"), 0);
+  assert_int_equal(grant.count, 1); /* named all the same: the broker shall know that it is none */
+  worker.draining = false;
+  worker.store.refused = true;
+  assert_int_equal(granted("m"), 0);
+  worker.store.refused = false;
+  worker.generation = 0;
+  assert_int_equal(granted("m"), 0);
+  worker.generation = 1;
+  struct picture waiting[8] = {0};
+  held->images = 8;
+  held->picture = waiting;
+  for (int i = 0; i < 8; i++) {
+    assert_int_equal(granted("m"), 4);
+    waiting[i].state = i % 2 == 0 ? PICTURE_WAITING : PICTURE_BUSY;
+  }
+  assert_int_equal(granted("m"), 0);
+}
+
+static void the_next_job_is_fetched_shortly_before_a_slot_falls_free(void **state) {
+  (void)state;
+  struct child *child = engine(1);
+  has(child, "m", 512);
+  struct held *held = job(0, 1, HELD_RUNNING);
+  held->steps = 20;
+  held->step = 4;
+  assert_int_equal(granted("m"), 0); /* no turn has been measured yet */
+  child_note_turn(child, 100000);
+  assert_int_equal(granted("m"), 0); /* 1.6 s */
+  held->step = 6;
+  assert_int_equal(granted("m"), 1); /* 1.4 s */
+  job(0, 1, HELD_ADMITTED);
+  assert_int_equal(granted("m"), 0); /* it has been */
+}
+
+static void a_job_goes_where_the_most_slots_are_free(void **state) {
+  (void)state;
+  size_t child = 99;
+  has(engine(2), "m", 512);
+  has(engine(3), "m", 512);
+  has(engine(9), "other", 512);
+  assert_true(placement_child_for(&worker, "m", &child));
+  assert_int_equal(child, 1);
+  job(1, 2, HELD_RUNNING)->received = 0;
+  assert_true(placement_child_for(&worker, "m", &child));
+  assert_int_equal(child, 0);
+  assert_int_equal(placement_free_slots(&worker, 1), 1);
+  worker.children.child[0].state = worker.children.child[1].state = CHILD_LEAVING;
+  assert_false(placement_child_for(&worker, "m", &child));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(a_slot_is_granted_once_whatever_the_models, setup),
+      cmocka_unit_test_setup(engines_that_differ_are_never_granted_twice, setup),
+      cmocka_unit_test_setup(engines_that_are_alike_add_up, setup),
+      cmocka_unit_test_setup(nothing_is_granted_while_nothing_can_be_taken, setup),
+      cmocka_unit_test_setup(the_next_job_is_fetched_shortly_before_a_slot_falls_free, setup),
+      cmocka_unit_test_setup(a_job_goes_where_the_most_slots_are_free, setup),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
