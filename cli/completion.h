@@ -6,8 +6,8 @@
 #include "base/status.h"
 #include "cli/verbs.h"
 
-/* The index-th row of a table of commands, NULL past its end: cli_verb. Handed in, because the table
- * has a row that comes here. */
+/* The index-th row of a table of commands, NULL past its end: cli_verb. Handed in, because the
+ * table has a row that comes here. */
 typedef const struct cli_verb *(*verb_at)(size_t index);
 
 /* Appends a bash script that completes commands, the settings of each, the words of a choice, and

@@ -1,5 +1,5 @@
-/* backend.c - the ground that backends stand on: memory counted against the device's limit, and what
- * any device does whose memory is the host's. */
+/* backend.c - the ground that backends stand on: memory counted against the device's limit, and
+ * what any device does whose memory is the host's. */
 #include "kernels/backend.h"
 
 #include <stdlib.h>
