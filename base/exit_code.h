@@ -24,8 +24,11 @@ enum exit_code {
   EXIT_CODE_AGAIN = 75,         /* EX_TEMPFAIL: not now */
   EXIT_CODE_PROTOCOL = 76,      /* EX_PROTOCOL: the other side speaks another version */
   EXIT_CODE_NOT_PERMITTED = 77, /* EX_NOPERM */
-  EXIT_CODE_REFUSED = 78, /* EX_CONFIG: files, models, Redis or store are refused as they are */
-  EXIT_CODE_INTERRUPTED = 130, /* as a shell says for SIGINT */
+  EXIT_CODE_REFUSED = 78,       /* EX_CONFIG: files, models, Redis, the store, or this machine */
+  EXIT_CODE_HANGUP = 129,       /* 128 + the signal's number, as a shell says */
+  EXIT_CODE_INTERRUPTED = 130,  /* the same for SIGINT */
+  EXIT_CODE_CLOSED_PIPE = 141,  /* for SIGPIPE: the reader of stdout had seen enough */
+  EXIT_CODE_TERMINATED = 143,   /* for SIGTERM */
 };
 
 /* One row of a program's table, for --help. */

@@ -5,6 +5,10 @@
 /* memory */
 #define ARENA_BLOCKS_MAX 64
 
+/* open files that a program cannot do without: libzmq aborts where it gets no descriptor */
+#define DESCRIPTORS_OF_CLIENT_MIN 32
+#define DESCRIPTORS_OF_DAEMON_MIN 128
+
 /* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
 #define FRAME_BYTES_MAX (256 * 1024)
 #define UNPACK_BYTES_MAX (4 * 1024 * 1024)

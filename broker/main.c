@@ -11,6 +11,8 @@
 #include <zmq.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
+#include "base/process.h"
 #include "base/settings.h"
 #include "base/version.h"
 #include "broker/reply.h"
@@ -100,7 +102,11 @@ static const struct exit_row exits[] = {
     {EXIT_CODE_USAGE, "a setting is wrong; starting it again will not help"},
     {EXIT_CODE_UNAVAILABLE, "an address to listen on is taken, or Redis is away for an audit"},
     {EXIT_CODE_INTERNAL, "a fault of the program, or memory ran out"},
-    {EXIT_CODE_REFUSED, "Redis is refused as it is set up; starting it again will not help"},
+    {EXIT_CODE_CANNOT_WRITE, "stdout cannot be written"},
+    {EXIT_CODE_REFUSED,
+     "Redis is refused as it is set up, or too few open files are allowed; starting it again will "
+     "not help"},
+    {EXIT_CODE_CLOSED_PIPE, "the reader of stdout went away"},
 };
 
 static const struct settings_program about = {
@@ -335,33 +341,45 @@ static enum status read_settings(int argc, char **argv, struct broker_settings *
   return rest->count == 0 ? OK : fail(BAD_INPUT, "unexpected argument: %s", rest->argument[0]);
 }
 
-int main(int argc, char **argv) {
-  static struct broker_settings settings;
-  struct settings_rest rest = {0};
-  struct redis *redis = NULL;
-  size_t mismatches = 0;
-  if (read_settings(argc, argv, &settings, &rest) != OK) {
-    fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
-    return EXIT_CODE_USAGE; /* also when the settings file cannot be read */
-  }
-  if (rest.leave) {
-    return EXIT_CODE_OK;
-  }
-  log_open("broker", (enum log_format)settings.log_format, (enum log_level)settings.log_level);
-  metrics_open(METRICS_OF_BROKER, DARKROOM_VERSION);
-  srandom((unsigned)(time(NULL) ^ getpid()));
+/* SIGHUP: there is nothing to read again, and a lost terminal is no reason to leave. SIGCHLD: as
+ * the first process of a container we inherit the orphans; ignored, they leave no zombies. */
+static void set_signals(void) {
   struct sigaction action = {.sa_handler = on_signal};
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
-  signal(SIGPIPE, SIG_IGN);
-  struct redis_options options = {settings.redis, settings.prefix, settings.allow_unsafe_redis,
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGCHLD, SIG_IGN);
+}
+
+static enum exit_code run(const struct broker_settings *settings) {
+  struct redis *redis = NULL;
+  size_t mismatches = 0;
+  log_open("broker", (enum log_format)settings->log_format, (enum log_level)settings->log_level);
+  metrics_open(METRICS_OF_BROKER, DARKROOM_VERSION);
+  srandom((unsigned)(time(NULL) ^ getpid()));
+  set_signals();
+  struct redis_options options = {settings->redis, settings->prefix, settings->allow_unsafe_redis,
                                   on_event, NULL};
   enum status status = redis_open(&options, &redis);
   if (status == OK) {
-    status = settings.audit ? audit(redis, &mismatches) : run_broker(&settings, redis);
+    status = settings->audit ? audit(redis, &mismatches) : run_broker(settings, redis);
   }
   log_event("broker_leaving", log_text("status", status_name(status)));
   enum exit_code code = exit_code(status, redis);
   redis_close(&redis);
   return mismatches > 0 ? EXIT_CODE_MISMATCH : code;
+}
+
+int main(int argc, char **argv) {
+  static struct broker_settings settings;
+  struct settings_rest rest = {0};
+  if (process_begin() != OK || process_want_files(DESCRIPTORS_OF_DAEMON_MIN) != OK) {
+    fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
+    return EXIT_CODE_REFUSED;
+  }
+  if (read_settings(argc, argv, &settings, &rest) != OK) {
+    fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
+    return EXIT_CODE_USAGE; /* also when the settings file cannot be read */
+  }
+  return process_end("darkroom-broker", rest.leave ? EXIT_CODE_OK : run(&settings));
 }

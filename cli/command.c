@@ -55,10 +55,6 @@ static enum exit_code run_verb(const struct cli_verb *verb, const struct options
   }
   link_close(&call.link);
   arena_close(&call.arena);
-  if (fflush(stdout) != 0) {
-    perror("darkroom: stdout");
-    return code == EXIT_CODE_OK ? EXIT_CODE_CANNOT_WRITE : code;
-  }
   return code;
 }
 

@@ -19,7 +19,12 @@ const struct exit_row complaint_exits[] = {
     {EXIT_CODE_PROTOCOL, "the broker speaks another version of the protocol"},
     {EXIT_CODE_NOT_PERMITTED,
      "made and stored, but not fetched to -o: credentials (AWS_...) are missing or refused"},
+    {EXIT_CODE_REFUSED, "this machine allows too few open files"},
+    {EXIT_CODE_HANGUP, "left by SIGHUP; a job that was submitted goes on"},
     {EXIT_CODE_INTERRUPTED, "interrupted by Ctrl-C"},
+    {EXIT_CODE_CLOSED_PIPE, "the reader of stdout went away"},
+    {EXIT_CODE_TERMINATED,
+     "left by SIGTERM (as timeout sends it); a job that was submitted goes on"},
 };
 
 const size_t complaint_exit_count = sizeof complaint_exits / sizeof complaint_exits[0];

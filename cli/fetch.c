@@ -11,10 +11,12 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "base/process.h"
 #include "cli/show.h"
 #include "cli/source.h"
 
 typedef Darkroom__V1__Image Image;
+enum { PART_BYTES_MAX = PATH_MAX + 32 };
 
 /* Where the images of one job go. */
 struct errand {
@@ -46,6 +48,49 @@ static void folder_of(const char *output, char *folder) {
   }
 }
 
+/* Renaming over a device, a pipe or a link would put a file in its place. */
+static bool is_special(const char *path) {
+  struct stat found;
+  return lstat(path, &found) == 0 && !S_ISREG(found.st_mode);
+}
+
+/* The name of a file until it is whole: beside it, and never longer than its name. */
+static void part_path(const char *output, char *part) {
+  char folder[PATH_MAX];
+  folder_of(output, folder);
+  snprintf(part, PART_BYTES_MAX, "%s/.darkroom-%d.part", folder, (int)getpid());
+}
+
+/* What permissions say is not enough: to root they say nothing, and a file system may be read-only,
+ * full of names, or not made for files at all (/proc). So a file is made, and goes again. */
+static bool takes_files(const char *output) {
+  char part[PART_BYTES_MAX];
+  struct stat found;
+  if (is_special(output) && !is_folder(output)) {
+    return access(output, W_OK) == 0 || errno == ENOENT; /* a link may point to what will be made */
+  }
+  if (lstat(output, &found) != 0 && errno == ENAMETOOLONG) {
+    return false;
+  }
+  part_path(output, part);
+  int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return false;
+  }
+  close(fd);
+  unlink(part);
+  return true;
+}
+
+/* What was closed when we started is /dev/null now, and would take the picture without a word. */
+static enum exit_code check_stdout(void) {
+  if (!process_lacked(STDOUT_FILENO)) {
+    return EXIT_CODE_OK;
+  }
+  fprintf(stderr, "darkroom: -o -: stdout is closed\n");
+  return EXIT_CODE_CANNOT_WRITE;
+}
+
 enum exit_code fetch_check(const char *output, int64_t images) {
   if (output == NULL) {
     return EXIT_CODE_OK;
@@ -55,13 +100,13 @@ enum exit_code fetch_check(const char *output, int64_t images) {
     return EXIT_CODE_USAGE;
   }
   if (is_stdout(output)) {
-    return EXIT_CODE_OK;
+    return check_stdout();
   }
-  char folder[PATH_MAX];
-  folder_of(output, folder);
-  bool made = is_folder(output) && mkdir(folder, 0777) == 0;
-  if (!made && access(folder, W_OK | X_OK) != 0) {
-    fprintf(stderr, "darkroom: cannot write into %s: %s\n", folder, strerror(errno));
+  if (is_folder(output)) {
+    (void)mkdir(output, 0777); /* that there is one is seen by what follows */
+  }
+  if (!takes_files(output)) {
+    fprintf(stderr, "darkroom: cannot write %s: %s\n", output, strerror(errno));
     return EXIT_CODE_CANNOT_WRITE;
   }
   return EXIT_CODE_OK;
@@ -116,19 +161,13 @@ static enum status write_into(const char *path, const struct bytes *content) {
   return status;
 }
 
-/* Renaming over a device, a pipe or a link would put a file in its place. */
-static bool is_special(const char *path) {
-  struct stat found;
-  return lstat(path, &found) == 0 && !S_ISREG(found.st_mode);
-}
-
 /* Under another name until it is whole. */
 static enum status write_file(const char *path, const struct bytes *content) {
   if (is_special(path)) {
     return write_into(path, content);
   }
-  char part[PATH_MAX + 32];
-  snprintf(part, sizeof part, "%s.part-%d", path, (int)getpid());
+  char part[PART_BYTES_MAX];
+  part_path(path, part);
   enum status status = write_into(part, content);
   if (status == OK && rename(part, path) != 0) {
     status = cannot_write(path);

@@ -14,18 +14,26 @@
 #define WATCH_AGAIN_MS 8000 /* of silence, since events are not kept for who was away */
 #define CANCEL_AGAIN_MS 3000
 #define ELSEWHERE_MS 100
+#define STOPPED_MS 4000 /* a turn that took longer was no turn: we were stopped, by Ctrl-Z or so */
 
-static volatile sig_atomic_t interrupts;
+enum { SIGNALS = 3 };
+static const int signals[SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+static volatile sig_atomic_t interrupts; /* how often Ctrl-C */
+static volatile sig_atomic_t told_to_go; /* SIGTERM or SIGHUP, 0: neither */
 
-static void on_interrupt(int signal_number) {
-  (void)signal_number;
-  interrupts++;
+static void on_signal(int signal_number) {
+  if (signal_number == SIGINT) {
+    interrupts++;
+  } else {
+    told_to_go = signal_number;
+  }
 }
 
 struct follower {
   const struct following *with;
   struct progress progress;
-  bool submitted;       /* the queue has the job */
+  bool sent;            /* the queue may have the job */
+  bool submitted;       /* it has */
   bool ask;             /* SUBMIT or WATCH is to be sent */
   bool answered;        /* since it was sent last */
   uint64_t correlation; /* of it, each time, so that a broker has one watcher of us and not many */
@@ -34,6 +42,7 @@ struct follower {
   int64_t heard_ms;
   int64_t cancelled_ms; /* when CANCEL was sent last */
   int64_t not_before_ms;
+  int64_t turn_ms;     /* when the last turn of the loop ended */
   struct refusal busy; /* what a broker that cannot accept now said last; code 0: none did */
   Darkroom__V1__JobStatus *status; /* the final one */
   bool done;
@@ -46,22 +55,54 @@ static void leave(struct follower *follower, enum exit_code code) {
   follower->code = code;
 }
 
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t patience_ms(const struct follower *follower) {
+  return follower->with->options->patience_ms;
+}
+
+static int64_t share_ms(const struct follower *follower) {
+  return link_share_ms(follower->with->link, patience_ms(follower));
+}
+
+/* A job that waits says nothing: its silence is not the broker's. So the broker is asked well
+ * within the patience, and there is time for its answer. */
+static int64_t watch_again_ms(const struct follower *follower) {
+  return smaller(WATCH_AGAIN_MS, patience_ms(follower) / 3);
+}
+
+/* What becomes of a job that we leave before its end, and how to come back to it. */
+static void say_what_becomes(const struct follower *follower) {
+  const char *id = follower->with->id;
+  if (follower->cancelled_ms != 0) {
+    fprintf(stderr, "darkroom: whether it was cancelled is not known: darkroom get %s\n", id);
+  } else if (follower->with->job == NULL || follower->submitted) {
+    fprintf(stderr, "darkroom: the job goes on without us: darkroom watch %s\n", id);
+  } else if (follower->sent) {
+    fprintf(stderr, "darkroom: the job may have been submitted: darkroom get %s\n", id);
+  }
+}
+
 /* asking -------------------------------------------------------------------------------------- */
 
 static enum status send_question(struct follower *follower) {
   const struct following *with = follower->with;
+  int64_t connect_ms = smaller(CONNECT_MS, share_ms(follower));
   if (with->job != NULL && !follower->submitted) {
     Darkroom__V1__Submit submit = DARKROOM__V1__SUBMIT__INIT;
     submit.job = with->job;
     submit.has_watch = 1;
     submit.watch = 1;
-    return link_send(with->link, WIRE_SUBMIT, follower->correlation, &submit.base, CONNECT_MS);
+    enum status status =
+        link_send(with->link, WIRE_SUBMIT, follower->correlation, &submit.base, connect_ms);
+    follower->sent = follower->sent || status == OK;
+    return status;
   }
   char *ids[] = {(char *)with->id};
   Darkroom__V1__Watch watch = DARKROOM__V1__WATCH__INIT;
   watch.n_id = 1;
   watch.id = ids;
-  return link_send(with->link, WIRE_WATCH, follower->correlation, &watch.base, CONNECT_MS);
+  return link_send(with->link, WIRE_WATCH, follower->correlation, &watch.base, connect_ms);
 }
 
 static void elsewhere(struct follower *follower) {
@@ -96,10 +137,7 @@ static void give_up(struct follower *follower) {
     fprintf(stderr, "darkroom: no broker answers (last tried: %s)\n",
             link_endpoint(follower->with->link));
   }
-  if (follower->submitted) {
-    fprintf(stderr, "darkroom: the job goes on without us: darkroom watch %s\n",
-            follower->with->id);
-  }
+  say_what_becomes(follower);
   leave(follower, code);
 }
 
@@ -108,16 +146,27 @@ static void mind_the_silence(struct follower *follower) {
   int64_t now = clock_ms();
   int64_t silent_ms = now - follower->heard_ms;
   int64_t asked_ago_ms = now - follower->asked_ms;
-  if (silent_ms > follower->with->options->patience_ms) {
+  if (silent_ms > patience_ms(follower)) {
     give_up(follower);
-  } else if (!follower->ask && !follower->answered && asked_ago_ms > LINK_ANSWER_MS) {
+  } else if (!follower->ask && !follower->answered && asked_ago_ms > share_ms(follower)) {
     elsewhere(follower);
-  } else if (silent_ms > WATCH_AGAIN_MS && asked_ago_ms > WATCH_AGAIN_MS) {
+  } else if (silent_ms > watch_again_ms(follower) && asked_ago_ms > watch_again_ms(follower)) {
     follower->ask = true;
   }
 }
 
-/* Ctrl-C -------------------------------------------------------------------------------------- */
+/* The time in which we were stopped is nobody's silence; what was said in it may be lost, so a
+ * snapshot is asked for at once. */
+static void mind_the_clock(struct follower *follower) {
+  int64_t now = clock_ms();
+  if (now - follower->turn_ms > STOPPED_MS) {
+    follower->heard_ms = now;
+    follower->ask = true;
+  }
+  follower->turn_ms = now;
+}
+
+/* signals -------------------------------------------------------------------------------------- */
 
 static void send_cancel(struct follower *follower) {
   Darkroom__V1__Cancel cancel = DARKROOM__V1__CANCEL__INIT;
@@ -130,13 +179,15 @@ static void send_cancel(struct follower *follower) {
   }
 }
 
-static void mind_the_interrupts(struct follower *follower) {
+/* Ctrl-C is for the job, and the second one for us; SIGTERM and SIGHUP (timeout, a supervisor, a
+ * lost terminal) are for us alone: the queue keeps the job. */
+static void mind_the_signals(struct follower *follower) {
   bool ours = follower->with->job != NULL;
-  if (interrupts == 0) {
+  if (told_to_go != 0 || (interrupts > 0 && (!ours || interrupts > 1))) {
+    leave(follower, told_to_go != 0 ? 128 + told_to_go : EXIT_CODE_INTERRUPTED);
+    say_what_becomes(follower);
+  } else if (interrupts == 0) {
     return;
-  }
-  if (!ours || interrupts > 1) {
-    leave(follower, EXIT_CODE_INTERRUPTED);
   } else if (follower->cancelled_ms == 0) {
     progress_say(&follower->progress, "cancelling %s; Ctrl-C again leaves at once",
                  follower->with->id);
@@ -230,7 +281,8 @@ static void hear_message(struct follower *follower, const struct wire_message *m
 
 static void listen_once(struct follower *follower) {
   struct wire_message message = {0};
-  enum status status = link_receive(follower->with->link, SLICE_MS, &message);
+  int64_t slice_ms = smaller(SLICE_MS, watch_again_ms(follower) / 2);
+  enum status status = link_receive(follower->with->link, slice_ms, &message);
   uint64_t correlation = message.correlation;
   bool to_cancel = follower->cancel_correlation != 0 && correlation == follower->cancel_correlation;
   if (status != OK) {
@@ -243,26 +295,44 @@ static void listen_once(struct follower *follower) {
   wire_message_close(&message);
 }
 
+/* A signal that whoever started us wants ignored (nohup, a job behind `&`) stays ignored. */
+static void catch_signals(struct sigaction *before) {
+  struct sigaction caught = {.sa_handler = on_signal};
+  for (size_t i = 0; i < SIGNALS; i++) {
+    sigaction(signals[i], NULL, &before[i]);
+    if (before[i].sa_handler != SIG_IGN) {
+      sigaction(signals[i], &caught, NULL);
+    }
+  }
+}
+
+static void give_signals_back(const struct sigaction *before) {
+  for (size_t i = 0; i < SIGNALS; i++) {
+    sigaction(signals[i], &before[i], NULL);
+  }
+}
+
 enum exit_code follow(const struct following *following, Darkroom__V1__JobStatus **out) {
   struct follower follower = {.with = following, .ask = true, .heard_ms = clock_ms()};
+  follower.turn_ms = follower.heard_ms;
   follower.correlation = link_correlation(following->link);
-  struct sigaction caught = {.sa_handler = on_interrupt};
-  struct sigaction before;
-  sigaction(SIGINT, &caught, &before);
+  struct sigaction before[SIGNALS];
+  catch_signals(before);
   progress_open(&follower.progress, following->options->quiet);
   while (!follower.done) {
     ask(&follower);
     if (!follower.done) {
       listen_once(&follower);
     }
+    mind_the_clock(&follower);
     if (!follower.done) {
-      mind_the_interrupts(&follower);
+      mind_the_signals(&follower);
     }
     if (!follower.done) {
       mind_the_silence(&follower);
     }
   }
-  sigaction(SIGINT, &before, NULL);
+  give_signals_back(before);
   *out = follower.status;
   bool by_us = interrupts > 0 && follower.status != NULL &&
                follower.status->state == DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED;

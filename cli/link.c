@@ -194,15 +194,19 @@ static enum status answer_read(const struct wire_message *message, const struct 
   return OK;
 }
 
+int64_t link_share_ms(const struct link *link, int64_t patience_ms) {
+  return smaller(patience_ms / ((int64_t)link->count + 1), LINK_ANSWER_MS);
+}
+
 static enum status ask_once(struct link *link, const struct question *question, int64_t until_ms,
                             struct arena *arena, ProtobufCMessage **answer, struct refusal *why) {
   uint64_t correlation = link_correlation(link);
   int64_t now = clock_ms();
+  int64_t share_ms = link_share_ms(link, question->patience_ms);
   struct wire_message message = {0};
   TRY(link_send(link, question->verb, correlation, question->message,
-                smaller(CONNECT_MS, until_ms - now)));
-  enum status status =
-      answer_wait(link, correlation, smaller(until_ms, now + LINK_ANSWER_MS), &message);
+                smaller(smaller(CONNECT_MS, share_ms), until_ms - now)));
+  enum status status = answer_wait(link, correlation, smaller(until_ms, now + share_ms), &message);
   if (status == OK) {
     status = answer_read(&message, question, arena, answer, why);
   }

@@ -42,6 +42,10 @@ void link_next(struct link *link);
 /* The endpoint at hand, for messages. */
 const char *link_endpoint(const struct link *link);
 
+/* How long the broker at hand may take to answer when all of them together have patience_ms: a
+ * share, so that each of the list is asked within it; at most LINK_ANSWER_MS. */
+int64_t link_share_ms(const struct link *link, int64_t patience_ms);
+
 /* A number that no earlier request of this process carried. */
 uint64_t link_correlation(struct link *link);
 

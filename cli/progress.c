@@ -4,16 +4,38 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
 #define BAR_CELLS 30
+enum { COLUMNS_STANDARD = 80, COLUMNS_MAX = 1000, LINE_BYTES_MAX = 160 };
+
+/* A bar is drawn over itself: on a terminal that cannot clear a line it would be a heap. */
+static bool can_draw(void) {
+  const char *terminal = getenv("TERM");
+  return isatty(STDERR_FILENO) == 1 && terminal != NULL && terminal[0] != '\0' &&
+         strcmp(terminal, "dumb") != 0;
+}
+
+/* As the terminal says; COLUMNS where it does not know (a serial line), if that is a number. */
+static size_t columns(void) {
+  struct winsize size;
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+    return size.ws_col;
+  }
+  const char *text = getenv("COLUMNS");
+  char *end = NULL;
+  long number = text != NULL ? strtol(text, &end, 10) : 0;
+  bool fine = number > 0 && number <= COLUMNS_MAX && *end == '\0';
+  return fine ? (size_t)number : COLUMNS_STANDARD;
+}
 
 void progress_open(struct progress *progress, bool quiet) {
-  *progress =
-      (struct progress){.quiet = quiet, .terminal = isatty(STDERR_FILENO) == 1, .position = -1};
+  *progress = (struct progress){.quiet = quiet, .terminal = can_draw(), .position = -1};
 }
 
 void progress_end(struct progress *progress) {
@@ -62,11 +84,14 @@ static void draw_bar(struct progress *progress, uint32_t steps) {
   memset(cells, '#', filled);
   cells[BAR_CELLS] = '\0';
   double speed = rate(progress);
-  fprintf(stderr, "\r\033[K[%s] step %u/%u", cells, progress->step, steps);
+  char line[LINE_BYTES_MAX];
+  int bytes = snprintf(line, sizeof line, "[%s] step %u/%u", cells, progress->step, steps);
   if (speed > 0) {
-    fprintf(stderr, "  %.1f it/s  %.0f s left", speed,
-            steps > progress->step ? (steps - progress->step) / speed : 0);
+    snprintf(line + bytes, sizeof line - (size_t)bytes, "  %.1f it/s  %.0f s left", speed,
+             steps > progress->step ? (steps - progress->step) / speed : 0);
   }
+  /* a line that reaches the last column wraps, and the next \r would not come back to its start */
+  fprintf(stderr, "\r\033[K%.*s", (int)columns() - 1, line);
   fflush(stderr);
   progress->bar_shown = true;
 }

@@ -9,7 +9,7 @@
 
 struct progress {
   bool quiet;
-  bool terminal;
+  bool terminal; /* one that can clear a line */
   bool bar_shown;
   int64_t begun_ms; /* of the first step seen of this attempt */
   uint32_t begun_step;

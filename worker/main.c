@@ -9,6 +9,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+#include "base/process.h"
 #include "base/version.h"
 #include "monitoring/health.h"
 #include "monitoring/log.h"
@@ -96,7 +98,7 @@ static int block_signals(void) {
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGCHLD);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
-  signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN); /* nothing to read again; a lost terminal is no reason to leave */
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -208,11 +210,14 @@ static int run(const struct options *options) {
   return code;
 }
 
-int main(int argc, char **argv) {
+static int start(int argc, char **argv) {
   static struct options options;
   struct settings_rest rest = {0};
   /* prompts and keys must not end up in a core file */
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+  if (process_begin() != OK || process_want_files(DESCRIPTORS_OF_DAEMON_MIN) != OK) {
+    return complain(EXIT_CODE_REFUSED);
+  }
   if (settings_load(&options_program, argc, argv, &options, &rest) != OK) {
     return complain(EXIT_CODE_USAGE);
   }
@@ -236,3 +241,5 @@ int main(int argc, char **argv) {
   }
   return code;
 }
+
+int main(int argc, char **argv) { return process_end("darkroom-worker", start(argc, argv)); }

@@ -189,8 +189,11 @@ static const struct exit_row exits[] = {
     {EXIT_CODE_USAGE, "a setting is wrong; starting it again will not help"},
     {EXIT_CODE_UNAVAILABLE, "the admin address or the spool folder is not to be had now"},
     {EXIT_CODE_INTERNAL, "a fault of the program, or memory ran out"},
+    {EXIT_CODE_CANNOT_WRITE, "stdout cannot be written"},
     {EXIT_CODE_REFUSED,
-     "the model table, a model or the store is refused; starting it again will not help"},
+     "the model table, a model, the store or this machine is refused; starting it again will not "
+     "help"},
+    {EXIT_CODE_CLOSED_PIPE, "the reader of stdout went away"},
 };
 
 const struct settings_program options_program = {

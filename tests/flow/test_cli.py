@@ -140,7 +140,7 @@ def test_a_damaged_image_is_not_delivered(play, tmp_path):
     out = tmp_path / "out.png"
     done = run("generate", "a lake", "-o", str(out), broker=play(handle))
     assert done.returncode == 70 and b"SHA-256" in done.stderr
-    assert not out.exists() and not list(tmp_path.glob("*.part-*"))
+    assert not out.exists() and not list(tmp_path.glob(".darkroom-*"))
 
 
 @pytest.mark.parametrize("url, code, said", [

@@ -227,6 +227,7 @@ enum exit_code engine_main(int fd, const struct engine_main_settings *settings) 
   static struct child child; /* large; there is one to a process */
   child = (struct child){.pipe.fd = -1, .reporter.pipe = &child.pipe};
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN); /* a lost terminal is the parent's affair */
   enum status status = start(&child, fd, settings);
   status = status == OK ? loop(&child) : status;
   if (status != OK) {
