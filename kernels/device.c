@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/progress.h"
 #include "kernels/backend.h"
 
 static const struct backend *const backends[] = {&backend_ref, &backend_cpu};
@@ -120,11 +121,13 @@ enum status device_arena(struct device *device, size_t max, struct arena **out) 
 enum status device_put(struct device *device, const void *host, size_t bytes,
                        const struct tensor *to) {
   assert(bytes == tensor_bytes(to));
+  progress_count();
   return device->backend->put(device, to->data, host, bytes);
 }
 
 enum status device_get(struct device *device, const struct tensor *from, void *host, size_t bytes) {
   assert(bytes == tensor_bytes(from));
+  progress_count();
   return device->backend->get(device, host, from->data, bytes);
 }
 

@@ -6,7 +6,14 @@
 #include <stddef.h>
 
 #include "base/limits.h"
+#include "base/progress.h"
 #include "kernels/backend.h"
+
+/* Whatever the device, the end of an op is work done; long ones count from within, too. */
+static enum status done(enum status status) {
+  progress_count();
+  return status;
+}
 
 static bool is_activations(const struct device *device, const struct tensor *t) {
   return t->element == device->element;
@@ -43,7 +50,7 @@ enum status weight_pack(struct device *device, const struct weight_source *sourc
   assert(kernel->rank == 2 || kernel->rank == 4);
   assert(is_float(kernel));
   assert(bias->data == NULL || (is_float(bias) && tensor_count(bias) == kernel->shape[0]));
-  return device->backend->ops.pack(device, source, out);
+  return done(device->backend->ops.pack(device, source, out));
 }
 
 void weight_close(struct weight **weight) {
@@ -70,7 +77,7 @@ enum status op_matmul(struct device *device, const struct tensor *x, const struc
   assert(options->activation < ACTIVATION_COUNT);
   assert(options->residual == NULL ||
          (tensor_same_shape(options->residual, y) && options->residual->element == y->element));
-  return device->backend->ops.matmul(device, x, w, options, y);
+  return done(device->backend->ops.matmul(device, x, w, options, y));
 }
 
 enum status op_conv2d(struct device *device, const struct tensor *x, const struct weight *w,
@@ -88,7 +95,7 @@ enum status op_conv2d(struct device *device, const struct tensor *x, const struc
   assert(add == NULL || (is_activations_or_f32(device, add) && add->rank == 2 &&
                          add->shape[0] == x->shape[0] && add->shape[1] == w->outputs));
   assert(residual == NULL || (tensor_same_shape(residual, y) && residual->element == y->element));
-  return device->backend->ops.conv2d(device, x, w, &given, y);
+  return done(device->backend->ops.conv2d(device, x, w, &given, y));
 }
 
 /* ---- norms ---- */
@@ -104,7 +111,7 @@ enum status op_group_norm(struct device *device, const struct tensor *x, const s
   assert(is_activations(device, x) && is_activations(device, y));
   assert(is_norm_of(norm, x->shape[3]));
   assert(norm->groups > 0 && x->shape[3] % norm->groups == 0);
-  return device->backend->ops.group_norm(device, x, norm, silu, y);
+  return done(device->backend->ops.group_norm(device, x, norm, silu, y));
 }
 
 enum status op_layer_norm(struct device *device, const struct tensor *x, const struct norm *norm,
@@ -112,7 +119,7 @@ enum status op_layer_norm(struct device *device, const struct tensor *x, const s
   assert(tensor_same_shape(x, y));
   assert(is_activations(device, x) && is_activations(device, y));
   assert(is_norm_of(norm, columns_of(x)));
-  return device->backend->ops.layer_norm(device, x, norm, y);
+  return done(device->backend->ops.layer_norm(device, x, norm, y));
 }
 
 /* ---- attention ---- */
@@ -143,7 +150,7 @@ enum status op_attention(struct device *device, const struct attention *attentio
     }
     assert(!attention->causal);
   }
-  return device->backend->ops.attention(device, attention, y);
+  return done(device->backend->ops.attention(device, attention, y));
 }
 
 /* ---- pointwise and moving ---- */
@@ -151,40 +158,40 @@ enum status op_attention(struct device *device, const struct attention *attentio
 enum status op_geglu(struct device *device, const struct tensor *x, const struct tensor *y) {
   assert(is_activations(device, x) && is_activations(device, y));
   assert(same_rows(x, y) && columns_of(x) == 2 * columns_of(y));
-  return device->backend->ops.geglu(device, x, y);
+  return done(device->backend->ops.geglu(device, x, y));
 }
 
 enum status op_activate(struct device *device, const struct tensor *x, enum activation activation,
                         const struct tensor *y) {
   assert(is_activations(device, x) && is_activations(device, y) && tensor_same_shape(x, y));
   assert(activation < ACTIVATION_COUNT);
-  return device->backend->ops.activate(device, x, activation, y);
+  return done(device->backend->ops.activate(device, x, activation, y));
 }
 
 enum status op_add(struct device *device, const struct tensor *a, const struct tensor *b,
                    const struct tensor *y) {
   assert(is_activations(device, a) && is_activations(device, b) && is_activations(device, y));
   assert(tensor_same_shape(a, b) && tensor_same_shape(a, y));
-  return device->backend->ops.add(device, a, b, y);
+  return done(device->backend->ops.add(device, a, b, y));
 }
 
 enum status op_concat(struct device *device, const struct tensor *a, const struct tensor *b,
                       const struct tensor *y) {
   assert(a->element == b->element && a->element == y->element && is_activations_or_f32(device, y));
   assert(same_rows(a, b) && same_rows(a, y) && columns_of(y) == columns_of(a) + columns_of(b));
-  return device->backend->ops.concat(device, a, b, y);
+  return done(device->backend->ops.concat(device, a, b, y));
 }
 
 enum status op_upsample(struct device *device, const struct tensor *x, const struct tensor *y) {
   assert(is_activations(device, x) && is_activations(device, y));
   assert(x->rank == 4 && y->rank == 4 && x->shape[0] == y->shape[0] && x->shape[3] == y->shape[3]);
-  return device->backend->ops.upsample(device, x, y);
+  return done(device->backend->ops.upsample(device, x, y));
 }
 
 enum status op_timestep_embedding(struct device *device, const float *timesteps,
                                   const struct tensor *y) {
   assert(is_activations_or_f32(device, y) && y->rank == 2 && y->shape[1] % 2 == 0);
-  return device->backend->ops.timestep_embedding(device, timesteps, y);
+  return done(device->backend->ops.timestep_embedding(device, timesteps, y));
 }
 
 enum status op_embed(struct device *device, const struct tensor *table,
@@ -197,7 +204,7 @@ enum status op_embed(struct device *device, const struct tensor *table,
   for (int64_t i = 0; i < y->shape[0] * y->shape[1]; i++) {
     assert(ids[i] >= 0 && ids[i] < table->shape[0]);
   }
-  return device->backend->ops.embed(device, table, positions, ids, y);
+  return done(device->backend->ops.embed(device, table, positions, ids, y));
 }
 
 /* ---- latents ---- */
@@ -208,7 +215,7 @@ enum status op_gather(struct device *device, const struct tensor *const *rows, c
   for (int64_t b = 0; b < y->shape[0]; b++) {
     assert(rows[b]->element == ELEMENT_F32 && is_shape(rows[b], 3, y->shape + 1));
   }
-  return device->backend->ops.gather(device, rows, scales, y);
+  return done(device->backend->ops.gather(device, rows, scales, y));
 }
 
 enum status op_advance(struct device *device, const struct advance *samples, int count,
@@ -226,16 +233,16 @@ enum status op_advance(struct device *device, const struct advance *samples, int
     assert(sample->noise == NULL ||
            (sample->noise->element == ELEMENT_F32 && is_shape(sample->noise, 3, image)));
   }
-  return device->backend->ops.advance(device, samples, count, prediction);
+  return done(device->backend->ops.advance(device, samples, count, prediction));
 }
 
 enum status op_pixels(struct device *device, const struct tensor *x, const struct tensor *y) {
   assert(is_activations_or_f32(device, x) && y->element == ELEMENT_U8);
   assert(x->rank == 4 && x->shape[3] == 3 && tensor_same_shape(x, y));
-  return device->backend->ops.pixels(device, x, y);
+  return done(device->backend->ops.pixels(device, x, y));
 }
 
 enum status op_measure(struct device *device, const struct tensor *x, struct measure *out) {
   assert(is_float(x));
-  return device->backend->ops.measure(device, x, out);
+  return done(device->backend->ops.measure(device, x, out));
 }

@@ -2,6 +2,7 @@
  * processor has. */
 #include <stdlib.h>
 
+#include "base/progress.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/openmp.h"
 
@@ -80,6 +81,7 @@ void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int6
 #pragma omp parallel for num_threads(cpu->head.threads) schedule(dynamic)
   for (int64_t i = 0; i < pieces; i++) {
     body(arguments, count * i / pieces, count * (i + 1) / pieces);
+    progress_count();
   }
 }
 

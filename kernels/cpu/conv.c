@@ -38,8 +38,8 @@ enum status cpu_conv2d(struct device *device, const struct tensor *x, const stru
   problem.output = y->element;
   problem.adds = options->residual != NULL || options->channel_add != NULL;
   problem.stride = options->stride;
-  problem.pad_before = options->pad_before;
-  problem.pad_after = options->pad_after;
+  problem.pad_top = problem.pad_left = options->pad_before;
+  problem.pad_bottom = problem.pad_right = options->pad_after;
   problem.height = x->shape[1];
   problem.width = x->shape[2];
   problem.out_height = y->shape[1];

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
+#include "kernels/cpu/bands.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/openmp.h"
 #include "kernels/cpu/primitive.h"
@@ -37,6 +39,7 @@ struct library {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
   uint64_t clock;
+  int64_t work_max; /* of one call */
   struct entry entries[SETS][WAYS];
 };
 
@@ -45,6 +48,7 @@ enum status library_open(struct library **out) {
   if (library == NULL) {
     return fail(EXHAUSTED, "no memory for oneDNN's cache");
   }
+  library->work_max = BAND_WORK_MAX;
   enum status status =
       library_check(dnnl_engine_create(&library->engine, dnnl_cpu, 0), "an engine");
   if (status == OK) {
@@ -84,6 +88,8 @@ void library_close(struct library **pointer) {
   free(library);
   *pointer = NULL;
 }
+
+void library_cut_at(struct library *library, int64_t work_max) { library->work_max = work_max; }
 
 dnnl_engine_t library_engine(const struct library *library) { return library->engine; }
 
@@ -170,6 +176,7 @@ static enum status execute(struct cpu *cpu, struct entry *entry, const struct li
   status = status ? status : dnnl_primitive_execute(entry->primitive, stream, count, arguments);
   status = status ? status : dnnl_stream_wait(stream);
   entry->last_use = ++library->clock;
+  progress_count();
   return library_check(status, "a primitive's run");
 }
 
@@ -277,27 +284,56 @@ static enum status get_entry(struct cpu *cpu, const struct library_run *run, int
 }
 
 /* The largest power of two of rows worth one call: few sizes, so few primitives to make and try. */
-static int64_t chunk_of(const struct problem *problem, int64_t batch) {
+static int64_t chunk_of(const struct problem *problem, int64_t batch, int64_t work_max) {
   int64_t chunk = 1;
   int64_t row_bytes = input_row_bytes(problem) + output_row_bytes(problem);
   while (chunk * 2 <= batch && chunk < BATCH_CHUNK_MAX &&
-         chunk * 2 * row_bytes <= BATCH_BYTES_MAX) {
+         chunk * 2 * row_bytes <= BATCH_BYTES_MAX &&
+         chunk * 2 * problem_work(problem) <= work_max) {
     chunk *= 2;
   }
   return chunk;
 }
 
-enum status library_run(struct cpu *cpu, const struct library_run *run, int64_t batch) {
-  omp_set_num_threads(cpu->head.threads); /* of the calling thread, which may be a new one */
+/* One row band by band. A band is a problem of its own, whose weights may want another layout. */
+static enum status run_bands(struct cpu *cpu, const struct library_run *row, int64_t bands) {
+  for (int64_t i = 0; i < bands; i++) {
+    const struct band band = band_cut(row->problem, i, bands);
+    const struct library_run part = {&band.problem, row->weight,
+                                     (const char *)row->x + band.x_bytes,
+                                     (char *)row->y + band.y_bytes};
+    struct packed *packed = NULL;
+    struct entry *entry = NULL;
+    TRY(weight_suit(cpu, part.weight, part.problem, &packed));
+    TRY(get_entry(cpu, &part, 1, packed, &entry));
+    TRY(execute(cpu, entry, &part, packed));
+  }
+  return OK;
+}
+
+static enum status run_chunks(struct cpu *cpu, const struct library_run *run, int64_t batch) {
   struct packed *packed = NULL;
   TRY(weight_suit(cpu, run->weight, run->problem, &packed));
   for (int64_t b = 0; b < batch;) {
-    int64_t chunk = chunk_of(run->problem, batch - b);
+    int64_t chunk = chunk_of(run->problem, batch - b, cpu->library->work_max);
     struct library_run rest = from_row(run, b);
     struct entry *entry = NULL;
     TRY(get_entry(cpu, &rest, chunk, packed, &entry));
     TRY(entry->trusted ? execute(cpu, entry, &rest, packed) : run_rows(cpu, &rest, chunk, packed));
     b += chunk;
+  }
+  return OK;
+}
+
+enum status library_run(struct cpu *cpu, const struct library_run *run, int64_t batch) {
+  omp_set_num_threads(cpu->head.threads); /* of the calling thread, which may be a new one */
+  int64_t bands = bands_of(run->problem, cpu->library->work_max);
+  if (bands == 1) {
+    return run_chunks(cpu, run, batch);
+  }
+  for (int64_t b = 0; b < batch; b++) {
+    struct library_run row = from_row(run, b);
+    TRY(run_bands(cpu, &row, bands));
   }
   return OK;
 }

@@ -24,13 +24,14 @@ struct problem {
   enum activation activation;
   int has_bias;
   int adds; /* the result is added to what y holds */
-  int stride, pad_before, pad_after;
+  int stride;
+  int pad_top, pad_bottom, pad_left, pad_right;
   int unused;                    /* no holes: padding would be compared too */
   int64_t height, width, inputs; /* of one batch row */
   int64_t out_height, out_width, outputs;
   int64_t kernel_height, kernel_width;
 };
-_Static_assert(sizeof(struct problem) == 10 * sizeof(int) + 8 * sizeof(int64_t), "no holes");
+_Static_assert(sizeof(struct problem) == 12 * sizeof(int) + 8 * sizeof(int64_t), "no holes");
 
 #define WEIGHT_LAYOUTS_MAX 4
 
@@ -60,9 +61,13 @@ enum status library_open(struct library **out);
 void library_close(struct library **library);
 dnnl_engine_t library_engine(const struct library *library);
 
+/* From now on no call is larger than so many multiplications and additions, except that it has one
+ * line of an image at least; BAND_WORK_MAX at birth. For tests. */
+void library_cut_at(struct library *library, int64_t work_max);
+
 /* y[b] = problem(x[b]) for b in [0, batch). The same bits for a row whatever the batch: rows are
  * given to oneDNN together only where a trial has shown that it makes no difference, else one by
- * one. */
+ * one; a row that is much work is cut into bands (bands.h). */
 struct library_run {
   const struct problem *problem;
   struct cpu_weight *weight;

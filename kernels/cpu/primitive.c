@@ -104,7 +104,7 @@ static enum status describe_conv(const struct place *place, const struct problem
   struct operands o;
   TRY(describe_conv_operands(p, batch, layout, &o));
   const dnnl_dims_t strides = {p->stride, p->stride};
-  const dnnl_dims_t before = {p->pad_before, p->pad_before}, after = {p->pad_after, p->pad_after};
+  const dnnl_dims_t before = {p->pad_top, p->pad_left}, after = {p->pad_bottom, p->pad_right};
   dnnl_convolution_desc_t operation;
   TRY(library_check(dnnl_convolution_forward_desc_init(
                         &operation, dnnl_forward_inference, dnnl_convolution_direct, &o.x, &o.w,

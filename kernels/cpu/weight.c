@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/primitive.h"
 
@@ -101,6 +102,7 @@ static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_l
       for (int64_t b = 0; b < target.shape[1]; b++) {
         move_row(from, to, a, b);
       }
+      progress_count();
     }
   }
   from->places = to->places = NULL;
@@ -261,9 +263,9 @@ static struct problem nominal_problem(const struct cpu *cpu, const struct weight
   } else {
     p = conv_problem(cpu, &head, has_bias);
     p.height = p.width = NOMINAL_SIDE;
-    p.pad_before = p.pad_after = (int)(head.kernel_height / 2);
-    p.out_height = p.height + 2 * p.pad_before - head.kernel_height + 1;
-    p.out_width = p.width + 2 * p.pad_before - head.kernel_width + 1;
+    p.pad_top = p.pad_bottom = p.pad_left = p.pad_right = (int)(head.kernel_height / 2);
+    p.out_height = p.height + 2 * p.pad_top - head.kernel_height + 1;
+    p.out_width = p.width + 2 * p.pad_left - head.kernel_width + 1;
   }
   return p;
 }

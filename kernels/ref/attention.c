@@ -1,6 +1,7 @@
 /* attention.c - softmax(q k' / sqrt(d)) v, one query at a time, all its scores written out. */
 #include <math.h>
 
+#include "base/progress.h"
 #include "kernels/ref/ref.h"
 
 /* Keys and values of one batch row and head: key j at keys + j * step. */
@@ -72,6 +73,7 @@ enum status ref_attention(struct device *device, const struct attention *a,
         const struct tensor *t = a->q.tensor;
         const float *q = values(t) + (b * tokens + i) * t->shape[2] + a->q.first + head * d;
         int64_t seen = a->causal && i + 1 < memory.length ? i + 1 : memory.length;
+        progress_count();
         attend(q, &memory, seen, d, scores, values(y) + (b * tokens + i) * width + head * d);
       }
       device_drop(device, scores, bytes);

@@ -1,6 +1,7 @@
 /* matmul.c - weights, matrix products and convolutions as plain loops: the definition. */
 #include <string.h>
 
+#include "base/progress.h"
 #include "kernels/ref/ref.h"
 
 /* [O, I, kh, kw] -> [kh, kw, I, O] */
@@ -71,6 +72,7 @@ enum status ref_matmul(struct device *device, const struct tensor *x, const stru
   }
   int64_t rows = tensor_count(y) / w->outputs;
   for (int64_t m = 0; m < rows; m++) {
+    progress_count();
     start_sums(weight, sums);
     add_products(values(x) + m * w->inputs, weight->kernel, w, sums);
     for (int64_t o = 0; o < w->outputs; o++) {
@@ -128,6 +130,7 @@ enum status ref_conv2d(struct device *device, const struct tensor *x, const stru
         const int64_t at[3] = {b, i, j};
         sum_window(x, weight, options, at, sums);
         store_pixel(options, y, at, sums);
+        progress_count();
       }
     }
   }

@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/progress.h"
 #include "worker/model/safetensors.h"
 
 #define SHA256_BYTES 32
+#define HASHED_BYTES ((size_t)4 << 20)    /* at a time */
 #define ARENA_BYTES_MAX ((size_t)1 << 40) /* in fact bounded by header and file */
 
 struct weights {
@@ -50,14 +52,28 @@ static enum status map_file(struct weights *weights) {
   return OK;
 }
 
+/* A few GB from a slow disk take minutes: read in parts, each of them progress. */
+static bool digest(const struct weights *weights, EVP_MD_CTX *context, uint8_t out[SHA256_BYTES]) {
+  bool good = EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+  for (size_t at = 0; good && at < weights->file_bytes; at += HASHED_BYTES) {
+    size_t left = weights->file_bytes - at;
+    good = EVP_DigestUpdate(context, weights->file + at, left < HASHED_BYTES ? left : HASHED_BYTES);
+    progress_count();
+  }
+  return good && EVP_DigestFinal_ex(context, out, NULL) == 1;
+}
+
 static enum status check_hash(const struct weights *weights, const char *expected) {
-  uint8_t digest[SHA256_BYTES];
-  if (EVP_Digest(weights->file, weights->file_bytes, digest, NULL, EVP_sha256(), NULL) != 1) {
+  uint8_t sum[SHA256_BYTES];
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  bool good = context != NULL && digest(weights, context, sum);
+  EVP_MD_CTX_free(context);
+  if (!good) {
     return fail(BROKEN, "libcrypto cannot compute a sha256");
   }
   char text[2 * SHA256_BYTES + 1];
   for (int i = 0; i < SHA256_BYTES; i++) {
-    snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    snprintf(text + 2 * i, 3, "%02x", sum[i]);
   }
   if (strcmp(text, expected) != 0) {
     return REFUSE("%s: sha256 is %s, expected %s", weights->path, text, expected);
