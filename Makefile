@@ -140,7 +140,7 @@ FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard
 lint: $(GENERATED_HEADERS)
 	@deploy/install-packages build lint
 	$(PYTHON) tests/check/check.py
-	@tests/mutants/run-mutants --check
+	@$(PYTHON) tests/mutants/run-mutants --check
 	clang-format --dry-run -Werror $(FORMATTED)
 	@printf '%s\n' $(LINTED) | xargs -P 2 -n 4 tests/check/tidy $(CPPFLAGS)
 # By symbols and not by headers, so it wants the objects.
@@ -178,7 +178,7 @@ demo:
 # would the tests notice? one-line changes of the source (tests/mutants), tried in a copy: N= of them, chosen by SEED=, or all -----
 mutants:
 	@deploy/install-packages build run check s3
-	@tests/mutants/run-mutants --sample "$(or $(N),0)" --seed "$(or $(SEED),1)" --only "$(ONLY)"
+	@$(PYTHON) tests/mutants/run-mutants --sample "$(or $(N),0)" --seed "$(or $(SEED),1)" --only "$(ONLY)"
 
 # measurements: tests/bench/bench_<name>.c print `name value unit` --------------------------------------------------------
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))

@@ -22,6 +22,17 @@ def test_fail_retry_delays_and_comes_back(redis, worker, client):
     assert (status.fails, status.crashes, status.handoffs) == (1, 0, 0) and not status.HasField("error")
 
 
+def test_each_retry_waits_twice_as_long(redis, worker, client):
+    job = client.submit().id
+    for fails in range(1, 5):
+        before = float(redis.client.get("dk:clk"))
+        assert worker.fail(worker.take_job()) == "OK"
+        wait = float(redis.record(job)["due"]) - before
+        assert 500 * 2 ** (fails - 1) <= wait <= 1500 * 2 ** (fails - 1) + 1000, "between a half and one and a half of it"
+        redis.pass_time(int(wait) + 1)
+    assert wait >= 4000, "the fourth wait is eight times the first"
+
+
 def test_fails_are_bounded(redis, worker, client):
     job = client.submit().id
     for fails in range(1, 5):
@@ -98,6 +109,24 @@ def test_requeue_gives_a_quarantined_job_a_fresh_start(redis, worker, client):
     assert client.review("REQUEUE", job) == (False, "SUCCEEDED") and client.review("BURY", job) == (False, "SUCCEEDED")
     assert client.state(later) == "QUEUED"
     assert redis.client.hmget("dk:count", "QUARANTINED", "SUCCEEDED") == [b"0", b"1"]
+
+
+def test_requeue_forgets_every_count(redis, worker, client):
+    job = client.submit().id
+    worker.fail(worker.take_job())
+    redis.pass_time(2000)
+    for _ in range(2):
+        worker.take_job()
+        redis.pass_time(6000)
+    for _ in range(3):
+        assign = worker.take_job()
+        worker.start(assign)
+        worker.fail(assign, "CRASH")
+    before = client.get(job)
+    assert (before.state, before.fails, before.crashes, before.handoffs) == (pb.JOB_STATE_QUARANTINED, 1, 3, 2)
+    assert client.review("REQUEUE", job) == (True, "QUEUED")
+    after = client.get(job)
+    assert (after.fails, after.crashes, after.handoffs) == (0, 0, 0) and redis.record(job)["crashers"] == ""
 
 
 def test_bury_ends_a_quarantined_job(redis, broker, worker, client):

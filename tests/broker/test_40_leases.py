@@ -61,6 +61,10 @@ def test_the_fence_is_compared_equal_and_with_its_worker(redis, peers, broker, w
     worker.generation += 1
     assert worker.complete(assign) == "STALE", "another generation"
     worker.generation -= 1
+    assert worker.release(assign) == "OK"
+    older, assign = assign, worker.take_job()
+    assert worker.start(assign) == "OK"
+    assert worker.complete(older) == "STALE" and worker.fail(older) == "STALE", "its own fence of an earlier time"
     assert worker.complete(assign) == "OK"
     assert worker.complete(assign) == "ALREADY" and worker.complete(assign) == "ALREADY"
     assert worker.fail(assign) == "STALE"
@@ -107,6 +111,8 @@ def test_a_closed_connection_cuts_the_lease_and_a_beat_restores_it(redis, broker
     worker.beat((assign, 1))
     worker.close()
     until(lambda: float(redis.client.zscore(PREFIX + "leases", job)) < 10000, 5, "a cut lease")
+    left = float(redis.client.zscore(PREFIX + "leases", job)) - float(redis.client.get(PREFIX + "clk"))
+    assert 2000 < left <= 6000, "there is time to come back"
     assert client.ask("STATUS").worker[0].state == "gone"
     back = peers(Worker, broker, hello=False)
     back.generation = worker.generation
@@ -261,6 +267,7 @@ def test_a_draining_worker_is_shown_and_given_nothing(redis, worker, broker, pee
     worker.claim(jobs=3)
     assert not worker.beat((assign, 1), draining=True).stale
     assert state_of(client, worker) == "draining"
+    worker.claim(jobs=3)  # a fresh claim says no more than the old one
     waiting = client.submit().id
     assert worker.assigned(0.7) is None and client.state(waiting) == "QUEUED"
     assert "no live worker has model demo" in " ".join(client.explain(waiting))

@@ -25,6 +25,16 @@ def test_waiting_moves_up_one_class_a_minute(redis, worker, client):
     assert [worker.take_job().job.id for _ in range(3)] == [bulk, standard, interactive]
 
 
+def test_who_moves_up_stands_behind_those_already_there(redis, worker, client):
+    bulk = client.submit(priority=pb.PRIORITY_BULK).id
+    standard = client.submit().id
+    redis.client.incrby("dk:clk", 59000)
+    redis.script("sweep", RETENTION)
+    redis.client.zadd("dk:ageing", {standard: 10 ** 9})  # it stays where it is: only one of the two is to move
+    redis.pass_time(1001)
+    assert [worker.take_job().job.id for _ in range(2)] == [standard, bulk]
+
+
 def test_positions_are_told_as_they_change(worker, client):
     first, second = client.submit().id, client.submit(watch=True).id
     assert client.event("QUEUED", second).position == 1
@@ -96,6 +106,14 @@ def test_a_hand_back_is_not_charged(redis):
         assert row[0].startswith(b"a"), "its turn comes again"
         redis.script("release", "w", lines.generation, row[0], row[1])
     assert Counter(lines.claim(4)) == {"a": 2, "b": 2}
+
+
+def test_a_job_is_its_tenants_alone(redis):
+    lines = Lines(redis)
+    lines.submit("mine")
+    for script in ("get", "cancel", "explain", "bury", "requeue"):
+        assert redis.script(script, "mine-1", "other") in ([], [b"NOT_FOUND"]), script
+        assert redis.script(script, "mine-1", "mine") not in ([], [b"NOT_FOUND"]), script
 
 
 def test_a_thousand_too_large_do_not_block_for_ever(redis):
