@@ -151,14 +151,27 @@ def test_a_worker_that_moved_to_another_broker_is_not_cut(redis, brokers, contex
     moved.close(), client.close()
 
 
-def test_an_unreachable_worker_gives_the_job_back_at_once(redis, broker, context, peers, client):
+def test_a_worker_whose_connection_has_closed_is_offered_nothing(redis, broker, context, peers, client):
     worker = Worker(context, broker.endpoint)
     worker.claim(jobs=4)
     worker.beat()
     worker.close()
+    until(lambda: "worker_connection_closed" in broker.log())
     job = client.submit().id
-    until(lambda: client.state(job) == "QUEUED")
+    assert client.state(job) == "QUEUED" and client.get(job).handoffs == 0
     assert peers(Worker, broker, "w2").take_job().job.id == job
+
+
+def test_what_cannot_be_pushed_goes_back_at_once(redis, worker, client):
+    """At once is told by what closed the attempt: a release, and not the end of its lease."""
+    job = client.submit().id
+    packed = redis.record(job)["job"]
+    redis.client.hset(PREFIX + "job:" + job, "job", b"\xff")
+    worker.claim(jobs=1)
+    assert until(lambda: redis.record(job).get("closing"), 15) == "release"
+    redis.client.hset(PREFIX + "job:" + job, "job", packed)
+    assert client.state(job) == "QUEUED" and client.get(job).handoffs == 1
+    assert worker.take_job().job.id == job
 
 
 def test_bye_hands_everything_back(redis, worker, peers, broker, client):
