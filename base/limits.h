@@ -35,6 +35,13 @@
 #define SCRIPT_LOOP_MAX 100
 #define LIST_JOBS_MAX 1000
 
+/* the queue's Redis; sizes of texts with their ends */
+#define REDIS_SOCKET_BYTES_MAX 108 /* sun_path's */
+#define REDIS_HOST_BYTES_MAX 256
+#define REDIS_USER_BYTES_MAX 128
+#define REDIS_PASSWORD_BYTES_MAX 512
+#define REDIS_ADDRESSES_MAX 16 /* of one name; further ones are not tried */
+
 /* the engine */
 #define BATCH_ROWS_MAX 64
 #define SAMPLE_SLOTS_MAX 8

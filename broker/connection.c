@@ -4,112 +4,51 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
-enum { REDIS_PORT = 6379, DATABASES_MAX = 65535, OUT_BYTES_MAX = 64 * 1024 * 1024 };
+enum { OUT_BYTES_MAX = 64 * 1024 * 1024 };
 
-/* Reasons never quote the URL: it may hold a password. */
-static enum status copy_part(char *to, size_t size, const char *from, size_t length,
-                             const char *what) {
-  if (length >= size) {
-    return fail_field(BAD_INPUT, "redis", "%s in the Redis URL is longer than %zu bytes", what,
-                      size - 1);
-  }
-  memcpy(to, from, length);
-  to[length] = '\0';
-  return OK;
-}
+_Static_assert(REDIS_SOCKET_BYTES_MAX == sizeof((struct sockaddr_un){0}.sun_path),
+               "a path that the URL may have fits in a socket's address");
 
-static enum status parse_number(const char *text, long max, const char *what, int *out) {
-  char *end = NULL;
-  errno = 0;
-  long value = strtol(text, &end, 10);
-  if (end == text || *end != '\0' || errno != 0 || value < 0 || value > max) {
-    return fail_field(BAD_INPUT, "redis", "%s in the Redis URL is not a number of 0..%ld", what,
-                      max);
+enum status connection_socket_address(const char *path, struct address *out) {
+  struct sockaddr_un socket = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof socket.sun_path) {
+    return fail(BAD_INPUT, "the path of the socket is longer than %zu bytes",
+                sizeof socket.sun_path - 1);
   }
-  *out = (int)value;
-  return OK;
-}
-
-static enum status parse_unix(const char *rest, struct redis_url *out) {
-  const char *query = strchr(rest, '?');
-  TRY(copy_part(out->path, sizeof out->path, rest,
-                query != NULL ? (size_t)(query - rest) : strlen(rest), "the path"));
-  if (out->path[0] != '/') {
-    return fail_field(BAD_INPUT, "redis",
-                      "the Redis URL needs an absolute path: unix:///path/to.sock");
-  }
-  if (query == NULL) {
-    return OK;
-  }
-  if (strncmp(query, "?db=", 4) != 0) {
-    return fail_field(BAD_INPUT, "redis", "the Redis URL may only say ?db=N after the path");
-  }
-  return parse_number(query + 4, DATABASES_MAX, "the database", &out->database);
-}
-
-/* [user]:password before the '@'; a lone word is the password, as redis-cli takes it. */
-static enum status parse_login(const char *from, size_t length, struct redis_url *out) {
-  const char *colon = memchr(from, ':', length);
-  if (colon == NULL) {
-    return copy_part(out->password, sizeof out->password, from, length, "the password");
-  }
-  TRY(copy_part(out->user, sizeof out->user, from, (size_t)(colon - from), "the user"));
-  return copy_part(out->password, sizeof out->password, colon + 1,
-                   length - (size_t)(colon + 1 - from), "the password");
-}
-
-/* The last '@' ends the login, so that a password may hold one. */
-static enum status parse_tcp(const char *rest, struct redis_url *out) {
-  const char *at = strrchr(rest, '@');
-  if (at != NULL) {
-    TRY(parse_login(rest, (size_t)(at - rest), out));
-    rest = at + 1;
-  }
-  const char *slash = strchr(rest, '/');
-  if (slash != NULL && slash[1] != '\0') {
-    TRY(parse_number(slash + 1, DATABASES_MAX, "the database", &out->database));
-  }
-  char place[320] = "";
-  TRY(copy_part(place, sizeof place, rest, slash != NULL ? (size_t)(slash - rest) : strlen(rest),
-                "the host"));
-  char *host = place, *port = strrchr(place, ':');
-  char *bracket = place[0] == '[' ? strchr(place, ']') : NULL;
-  if (bracket != NULL) { /* [::1]:6379 */
-    *bracket = '\0';
-    host = place + 1;
-    port = bracket[1] == ':' ? bracket + 1 : NULL;
-  }
-  out->port = REDIS_PORT;
-  if (port != NULL) {
-    *port = '\0';
-    TRY(parse_number(port + 1, 65535, "the port", &out->port));
-  }
-  return copy_part(out->host, sizeof out->host, host[0] != '\0' ? host : "127.0.0.1",
-                   host[0] != '\0' ? strlen(host) : strlen("127.0.0.1"), "the host");
-}
-
-enum status redis_url_parse(const char *text, struct redis_url *out) {
+  snprintf(socket.sun_path, sizeof socket.sun_path, "%s", path);
   memset(out, 0, sizeof *out);
-  if (strncmp(text, "unix://", 7) == 0) {
-    return parse_unix(text + 7, out);
+  memcpy(&out->socket, &socket, sizeof socket);
+  out->bytes = sizeof socket;
+  return OK;
+}
+
+void connection_address_text(const struct address *address, char *text, size_t bytes) {
+  char host[64] = "?", port[8] = "?";
+  if (address->socket.ss_family == AF_UNIX) {
+    snprintf(text, bytes, "%s", ((const struct sockaddr_un *)&address->socket)->sun_path);
+    return;
   }
-  if (strncmp(text, "redis://", 8) == 0) {
-    return parse_tcp(text + 8, out);
-  }
-  return fail_field(BAD_INPUT, "redis",
-                    "the Redis URL must begin with unix:// or redis:// (there is no TLS)");
+  (void)getnameinfo((const struct sockaddr *)&address->socket, address->bytes, host, sizeof host,
+                    port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+  snprintf(text, bytes, address->socket.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 /* Ahead of all else, without waiting for the answers: the caller counts them off as they come. */
 static enum status append_login(struct connection *connection, const struct redis_url *url,
                                 size_t *replies) {
   *replies = 0;
-  if (url->password[0] != '\0') {
+  if (url->password[0] != '\0' || url->user[0] != '\0') { /* a user may have an empty password */
     const char *with_user[] = {"AUTH", url->user, url->password};
     const char *without[] = {"AUTH", url->password};
     TRY(url->user[0] != '\0' ? connection_command(connection, with_user, 3)
@@ -125,19 +64,41 @@ static enum status append_login(struct connection *connection, const struct redi
   return OK;
 }
 
-enum status connection_open(struct connection *connection, const struct redis_url *url,
-                            size_t *replies) {
+/* By ourselves, because hiredis would resolve a name, and wait for it. */
+static int begin_connecting(const struct address *address) {
+  int one = 1;
+  int fd = socket(address->socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) {
+    return -1;
+  }
+  if (address->socket.ss_family != AF_UNIX) {
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+  }
+  if (connect(fd, (const struct sockaddr *)&address->socket, address->bytes) != 0 &&
+      errno != EINPROGRESS) {
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+  }
+  return fd;
+}
+
+enum status connection_open(struct connection *connection, const struct address *address,
+                            const struct redis_url *url, size_t *replies) {
   connection_close(connection);
-  redisContext *context = url->path[0] != '\0' ? redisConnectUnixNonBlock(url->path)
-                                               : redisConnectNonBlock(url->host, url->port);
+  int fd = begin_connecting(address);
+  if (fd < 0) {
+    return fail(UNAVAILABLE, "cannot connect to Redis: %m");
+  }
+  redisContext *context = redisConnectFd(fd);
   if (context == NULL) {
+    close(fd);
     return fail(EXHAUSTED, "no memory for a Redis connection");
   }
-  if (context->err != 0) {
-    enum status status = fail(UNAVAILABLE, "cannot connect to Redis: %s", context->errstr);
-    redisFree(context);
-    return status;
-  }
+  context->flags &=
+      ~REDIS_BLOCK; /* hiredis takes a descriptor that it is given for a blocking one */
   connection->context = context;
   return append_login(connection, url, replies);
 }

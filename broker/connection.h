@@ -1,5 +1,4 @@
-/* connection.h - one connection to Redis that never blocks: its URL, bytes out, replies in. Knows
- * no script.
+/* connection.h - one connection to Redis that never blocks: bytes out, replies in. Knows no script.
  *
  * There is no TLS here (hiredis 0.14 has none): use a unix socket, loopback, a closed network, or a
  * TLS sidecar.
@@ -13,17 +12,8 @@
 #include <stdint.h>
 
 #include "base/status.h"
-
-/* unix:///path/to.sock[?db=N] or redis://[[user]:password@]host[:port][/db]. */
-struct redis_url {
-  char path[108]; /* of the socket; "" for TCP */
-  char host[256];
-  int port;
-  char user[128];
-  char password[512];
-  int database;
-};
-enum status redis_url_parse(const char *text, struct redis_url *out);
+#include "broker/redis_url.h"
+#include "broker/resolver.h"
 
 /* Start with {0}. All calls on a closed connection fail with UNAVAILABLE. */
 struct connection {
@@ -31,10 +21,16 @@ struct connection {
   bool writing;          /* there are bytes that the socket has not taken yet */
 };
 
-/* Begins to connect and puts AUTH and SELECT in front, as the URL needs; *replies is how many
- * replies those will have. */
-enum status connection_open(struct connection *connection, const struct redis_url *url,
-                            size_t *replies);
+/* The address of a Unix socket; BAD_INPUT: the path is longer than such an address can be. */
+enum status connection_socket_address(const char *path, struct address *out);
+/* "10.0.0.1:6379", or the path of a socket. */
+void connection_address_text(const struct address *address, char *text, size_t bytes);
+
+/* Begins to connect, without waiting for it, and puts AUTH and SELECT in front, as the URL needs;
+ * *replies is how many replies those will have. Whether anybody is there shows at the first
+ * exchange, or never: the caller has a deadline. */
+enum status connection_open(struct connection *connection, const struct address *address,
+                            const struct redis_url *url, size_t *replies);
 void connection_close(struct connection *connection);
 
 /* Queues bytes that are already in Redis's form, or one command of text arguments. */

@@ -247,7 +247,8 @@ static enum status gone_ask(struct turn *turn, struct request *request) {
 
 static enum status gone_answer(struct turn *turn, struct request *request) {
   turn->fleet_due = true;
-  return redis_reply(turn->redis, request->call) != NULL ? OK : UNAVAILABLE;
+  const redisReply *reply = NULL;
+  return redis_answer(turn->redis, request->call, &reply);
 }
 
 const struct verb errand_gone = {"gone", gone_ask, gone_answer};

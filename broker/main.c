@@ -147,8 +147,10 @@ static bool is_ready(void *context, char *reason, size_t reason_bytes) {
 
 static void note_readiness(const struct redis *redis) {
   pthread_mutex_lock(&readiness.lock);
-  readiness.ready = redis_up(redis) && !leaving;
-  snprintf(readiness.why, sizeof readiness.why, "%s", leaving ? "leaving" : redis_why(redis));
+  readiness.ready = redis_ready(redis, readiness.why, sizeof readiness.why) && !leaving;
+  if (leaving) {
+    snprintf(readiness.why, sizeof readiness.why, "leaving");
+  }
   pthread_mutex_unlock(&readiness.lock);
 }
 
@@ -261,7 +263,7 @@ static enum status serve(struct turn *turn, const struct sockets *sockets, struc
                            makes us unready */
   while (!leaving) {
     redis_serve(redis);
-    reached = reached || redis_up(redis);
+    reached = reached || redis_tried(redis);
     note_readiness(redis);
     if (!reached && redis_refused(redis)) {
       return fail(BAD_INPUT, "%s", redis_why(redis));

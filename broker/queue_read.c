@@ -18,10 +18,8 @@ static enum status odd(const char *script) {
 /* The reply as an array of at least count elements. */
 static enum status take_array(const struct redis *redis, size_t call, size_t count,
                               const redisReply **out) {
-  const redisReply *reply = redis_reply(redis, call);
-  if (reply == NULL) {
-    return UNAVAILABLE;
-  }
+  const redisReply *reply = NULL;
+  TRY(redis_answer(redis, call, &reply));
   if (reply->type != REDIS_REPLY_ARRAY || reply->elements < count) {
     return odd("call");
   }
@@ -138,10 +136,8 @@ enum status queue_explain_reply(const struct redis *redis, size_t call, const re
 /* ---- of workers ------------------------------------------------------------------------------ */
 
 enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation) {
-  const redisReply *reply = redis_reply(redis, call);
-  if (reply == NULL) {
-    return UNAVAILABLE;
-  }
+  const redisReply *reply = NULL;
+  TRY(redis_answer(redis, call, &reply));
   uint64_t number = reply_number(reply);
   if (number == 0) {
     return odd("worker_hello");

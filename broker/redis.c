@@ -1,4 +1,4 @@
-/* redis.c - away -> greeting -> booting -> up, and the pipeline while it is up. */
+/* redis.c - away -> resolving -> greeting -> booting -> up. */
 #include "broker/redis.h"
 
 #include <assert.h>
@@ -7,55 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/clock.h"
-#include "broker/greeting.h"
-#include "broker/keys.h"
+#include "broker/redis_inside.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 
-#define PIPELINE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 enum {
   PAUSE_MS_MIN = 50, /* between two attempts to connect, doubled each time */
   PAUSE_MS_MAX = 2000,
   REFUSED_PAUSE_MS = 5000,
-  PING_MS = 1000, /* on the events connection, which is silent by nature */
-  EVENTS_WAIT_MS = 3500,
-  SHA_TEXT = 41,
-};
-
-/* AWAY waits for retry_ms. GREETING asks Redis what it is and loads the scripts. BOOTING runs
- * boot.lua alone, because no other script may run on a new run of Redis before the fence has
- * jumped. UP takes the turns' pipelines. Any failure leads back to AWAY. */
-enum stage { AWAY, GREETING, BOOTING, UP };
-
-/* One script call: where its arguments are in the buffer. */
-struct call {
-  enum script script;
-  size_t arguments;
-  size_t offset, bytes;
-  redisReply *reply;
-};
-
-struct redis {
-  struct redis_options options;
-  struct redis_url url;
-  char sha[SCRIPTS_COUNT][SHA_TEXT];
-  enum stage stage;
-  char why[256];
-  bool refused;
-  int64_t retry_ms, pause_ms,
-      deadline_ms; /* when to connect again; the present pause; when to stop waiting */
-  struct connection commands;
-  struct greeting greeting;
-  struct connection events;
-  size_t events_login; /* replies that come before the first event */
-  int64_t events_heard_ms, events_asked_ms;
-  struct bytes arguments, out;
-  struct call
-      calls[REDIS_CALLS_MAX + 1]; /* one more: a call too many is written there and never made */
-  size_t call_count, flushed;
-  bool calling;
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -90,6 +50,7 @@ enum status redis_open(const struct redis_options *options, struct redis **out) 
   bytes_open(&redis->out, PIPELINE_BYTES_MAX);
   snprintf(redis->why, sizeof redis->why, "not connected to Redis yet");
   redis->pause_ms = PAUSE_MS_MIN;
+  redis->away_since_ms = clock_ms();
   *out = redis;
   return OK;
 }
@@ -102,6 +63,7 @@ void redis_close(struct redis **pointer) {
   redis_forget(redis);
   connection_close(&redis->commands);
   connection_close(&redis->events);
+  resolver_close(&redis->resolver);
   bytes_close(&redis->arguments);
   bytes_close(&redis->out);
   free(redis);
@@ -110,187 +72,242 @@ void redis_close(struct redis **pointer) {
 
 bool redis_up(const struct redis *redis) { return redis->stage == UP; }
 
-const char *redis_why(const struct redis *redis) { return redis->stage == UP ? "" : redis->why; }
+bool redis_tried(const struct redis *redis) { return redis->stage == UP && redis->subscribed; }
+
+const char *redis_why(const struct redis *redis) {
+  return redis->stage == UP && !redis->refused ? "" : redis->why;
+}
 
 bool redis_refused(const struct redis *redis) { return redis->refused; }
 
+bool redis_ready(const struct redis *redis, char *line, size_t bytes) {
+  if (redis->stage != UP) {
+    snprintf(line, bytes, "for %lld s: %s", (long long)(clock_ms() - redis->away_since_ms) / 1000,
+             redis->why);
+    return false;
+  }
+  if (!standing_is_good(&redis->standing, line, bytes)) {
+    return false;
+  }
+  snprintf(line, bytes, "%s", redis->subscribed ? "" : "not subscribed to the events yet");
+  return redis->subscribed;
+}
+
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-/* The reason is fail_reason(). Pauses grow so that a Redis that struggles is not stormed. */
-static void go_away(struct redis *redis) {
+/* Said once for each reason, so that a long outage is one line and a changing one is followed. */
+static void say_away(struct redis *redis) {
   if (redis->stage == UP || strcmp(redis->why, fail_reason()) != 0) {
     log_warning("redis_away", log_text("reason", fail_reason()));
   }
   snprintf(redis->why, sizeof redis->why, "%s", fail_reason());
+}
+
+/* A name with several addresses: the next is tried at once. After the last, or when a connection
+ * that worked is lost, the name is resolved anew: it may lead elsewhere by then. Pauses grow so
+ * that a Redis that struggles is not stormed. */
+void redis_go_away(struct redis *redis) {
+  bool next = (redis->stage == GREETING || redis->stage == BOOTING) && !redis->refused &&
+              redis->address_next < redis->addresses.count;
+  say_away(redis);
+  if (redis->stage == UP) {
+    redis->away_since_ms = clock_ms();
+  }
   redis->stage = AWAY;
+  redis->subscribed = false;
   connection_close(&redis->commands);
   connection_close(&redis->events);
-  redis->retry_ms = clock_ms() + (redis->refused ? REFUSED_PAUSE_MS : redis->pause_ms);
-  redis->pause_ms = redis->pause_ms * 2 > PAUSE_MS_MAX ? PAUSE_MS_MAX : redis->pause_ms * 2;
   metric_set(M_REDIS_UP, 0);
+  redis->retry_ms = clock_ms();
+  if (!next) {
+    redis->addresses.count = redis->address_next = 0;
+    redis->retry_ms += redis->refused ? REFUSED_PAUSE_MS : redis->pause_ms;
+    redis->pause_ms = redis->pause_ms * 2 > PAUSE_MS_MAX ? PAUSE_MS_MAX : redis->pause_ms * 2;
+  }
+}
+
+/* Keeps in mind that repeating will not help, and goes away. */
+static void give_up(struct redis *redis, enum status status) {
+  redis->refused = status == BAD_INPUT;
+  redis_go_away(redis);
 }
 
 static void begin_greeting(struct redis *redis) {
   size_t login = 0;
-  redis->refused = false;
+  redis->address = redis->addresses.address[redis->address_next++];
   redis->deadline_ms = clock_ms() + REDIS_WAIT_MS;
   redis->stage = GREETING;
-  if (connection_open(&redis->commands, &redis->url, &login) != OK ||
+  if (connection_open(&redis->commands, &redis->address, &redis->url, &login) != OK ||
       greeting_ask(&redis->greeting, &redis->commands, login) != OK) {
-    go_away(redis);
+    redis_go_away(redis);
   }
 }
 
-static enum status append_calls(struct redis *redis, size_t from, bool with_source);
+static void begin_resolving(struct redis *redis) {
+  redis->stage = RESOLVING;
+  redis->deadline_ms = clock_ms() + REDIS_WAIT_MS;
+  if (resolver_ask(&redis->resolver, redis->url.host, redis->url.port) != OK) {
+    redis_go_away(redis);
+  }
+}
 
-/* The greeting is done: the fence and the clock learn whether this is a new run of Redis. */
+/* A deaf name server may take minutes to be given up by the system; it is said early. */
+static void serve_resolving(struct redis *redis) {
+  bool answered = false;
+  if (resolver_take(&redis->resolver, &answered, &redis->addresses) != OK) {
+    redis_go_away(redis);
+  } else if (answered) {
+    begin_greeting(redis);
+  } else if (clock_ms() > redis->deadline_ms) {
+    fail(UNAVAILABLE, "no answer from the name server for %s", redis->url.host);
+    say_away(redis);
+  }
+}
+
+static void begin_attempt(struct redis *redis) {
+  redis->refused = false;
+  if (redis->address_next < redis->addresses.count) {
+    begin_greeting(redis);
+  } else if (redis->url.path[0] == '\0') {
+    begin_resolving(redis);
+  } else if (connection_socket_address(redis->url.path, redis->addresses.address) == OK) {
+    redis->addresses.count = 1;
+    begin_greeting(redis);
+  } else {
+    redis_go_away(redis);
+  }
+}
+
+/* The greeting is done. The trial comes first, because it names everything that is not permitted
+ * and boot only what it needs itself; from boot the fence and the clock learn whether this is a new
+ * run of Redis. */
 static void begin_boot(struct redis *redis) {
   enum status status = greeting_judge(&redis->greeting, redis->options.allow_unsafe);
   if (status != OK) {
-    redis->refused = status == BAD_INPUT;
-    go_away(redis);
+    give_up(redis, status);
     return;
   }
   redis_forget(redis);
+  redis_begin(redis, SCRIPT_TRIAL);
+  redis_end(redis);
   redis_begin(redis, SCRIPT_BOOT);
   redis_text(redis, redis->greeting.run);
   redis_end(redis);
   redis->stage = BOOTING;
-  if (append_calls(redis, 0, true) != OK) {
-    go_away(redis);
+  redis->booted = 0;
+  if (redis_calls_append(redis, 0, true) != OK) {
+    redis_go_away(redis);
   }
 }
 
-/* A connection of its own, because one that has subscribed may not run scripts. */
-static void begin_events(struct redis *redis) {
-  char channel[256];
-  snprintf(channel, sizeof channel, "%s%s", redis->options.prefix, KEY_EVENTS);
-  redis->events_heard_ms = redis->events_asked_ms = clock_ms();
-  if (connection_open(&redis->events, &redis->url, &redis->events_login) != OK ||
-      connection_command(&redis->events, (const char *const[]){"SUBSCRIBE", channel}, 2) != OK) {
-    connection_close(&redis->events);
+/* A full Redis refuses the trial, and is one to work with: what was accepted is worked off. It is
+ * noted, so the broker is not ready. */
+static enum status take_trial(struct redis *redis, const redisReply *reply) {
+  memset(&redis->standing, 0, sizeof redis->standing);
+  if (reply->type == REDIS_REPLY_INTEGER) {
+    return OK;
   }
+  if (reply->type == REDIS_REPLY_ERROR) {
+    enum redis_error_class class = redis_error_read(reply->str).class;
+    if (class == REDIS_FULL) {
+      standing_refused(&redis->standing, SCRIPT_TRIAL, class, reply->str);
+      return OK;
+    }
+  }
+  return greeting_refused("what the queue needs", reply);
 }
 
-static void end_boot(struct redis *redis, redisReply *reply) {
-  bool fine = reply->type == REDIS_REPLY_INTEGER;
-  if (!fine) {
-    fail(UNAVAILABLE, "Redis does not run the boot script: %s",
-         reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
-  } else if (reply->integer == 1) {
+static enum status take_boot(struct redis *redis, const redisReply *reply) {
+  if (reply->type != REDIS_REPLY_INTEGER) {
+    return greeting_refused("the boot script", reply);
+  }
+  if (reply->integer == 1) {
     log_event("redis_new_run", log_text("run", redis->greeting.run));
   }
-  freeReplyObject(reply);
-  if (!fine) {
-    go_away(redis);
-    return;
-  }
+  return OK;
+}
+
+static void become_up(struct redis *redis) {
+  char place[REDIS_HOST_BYTES_MAX];
+  connection_address_text(&redis->address, place, sizeof place);
   redis_forget(redis);
   redis->stage = UP;
+  redis->away_since_ms = 0;
   redis->pause_ms = PAUSE_MS_MIN;
-  log_event("redis_up", log_text("version", redis->greeting.version));
+  log_event("redis_up", log_text("version", redis->greeting.version), log_text("at", place));
   metric_set(M_REDIS_UP, 1);
-  begin_events(redis);
+  redis_events_begin(redis);
+}
+
+/* The two replies of booting, in order, counted apart from the calls: a turn forgets those. */
+static enum status take_booting(struct redis *redis, const redisReply *reply) {
+  if (redis->booted == 0) {
+    TRY(take_trial(redis, reply));
+  } else {
+    TRY(take_boot(redis, reply));
+  }
+  redis->booted++;
+  return OK;
 }
 
 /* Reads what came while greeting or booting. */
 static void serve_commands(struct redis *redis) {
   if (connection_exchange(&redis->commands, 0) != OK) {
-    go_away(redis);
+    redis_go_away(redis);
     return;
   }
   for (;;) {
     redisReply *reply = NULL;
     if (connection_reply(&redis->commands, &reply) != OK) {
-      go_away(redis);
+      redis_go_away(redis);
       return;
     }
     if (reply == NULL) {
       break;
     }
-    if (redis->stage == BOOTING) {
-      end_boot(redis, reply);
-      return;
-    }
-    enum status status = greeting_take(&redis->greeting, reply);
+    enum status status = redis->stage == BOOTING ? take_booting(redis, reply)
+                                                 : greeting_take(&redis->greeting, reply);
     freeReplyObject(reply);
     if (status != OK) {
-      go_away(redis);
+      give_up(redis, status);
       return;
     }
-    if (greeting_done(&redis->greeting)) {
+    if (redis->stage == GREETING && greeting_done(&redis->greeting)) {
       begin_boot(redis);
+      return;
+    }
+    if (redis->stage == BOOTING && redis->booted == 2) {
+      become_up(redis);
       return;
     }
   }
   if (redis->stage != UP && clock_ms() > redis->deadline_ms) {
     fail(UNAVAILABLE, "Redis does not answer");
-    go_away(redis);
-  }
-}
-
-/* ---- events ---------------------------------------------------------------------------------- */
-
-static void take_event(struct redis *redis, const redisReply *reply) {
-  if (redis->events_login > 0) {
-    redis->events_login--; /* of AUTH or SELECT; a refusal shows when SUBSCRIBE is refused too */
-    return;
-  }
-  if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2) {
-    fail(UNAVAILABLE, "Redis refuses the events: %s",
-         reply->type == REDIS_REPLY_ERROR ? reply->str : "?");
-    connection_close(&redis->events);
-    return;
-  }
-  const char *kind = reply->element[0]->str != NULL ? reply->element[0]->str : "";
-  if (strcmp(kind, "message") == 0 && reply->elements == 3) {
-    redis->options.on_event(redis->options.context, reply->element[2]->str, reply->element[2]->len);
-  } else if (strcmp(kind, "subscribe") == 0) {
-    redis->options.on_event(redis->options.context, NULL, 0);
-  }
-}
-
-/* Silence is what a healthy and a half-open connection have in common; a PING tells them apart.
- * Every fresh subscription says that events may have been missed (text NULL). */
-static void serve_events(struct redis *redis) {
-  int64_t now = clock_ms();
-  if (redis->events.context == NULL) {
-    if (now - redis->events_asked_ms >= PING_MS) {
-      begin_events(redis);
-    }
-    return;
-  }
-  redisReply *reply = NULL;
-  if (connection_exchange(&redis->events, 0) == OK) {
-    while (connection_reply(&redis->events, &reply) == OK && reply != NULL) {
-      redis->events_heard_ms = now;
-      take_event(redis, reply);
-      freeReplyObject(reply);
-    }
-  }
-  if (now - redis->events_asked_ms >= PING_MS) {
-    redis->events_asked_ms = now;
-    (void)connection_command(&redis->events, (const char *const[]){"PING"}, 1);
-  }
-  if (redis->events.context != NULL && now - redis->events_heard_ms > EVENTS_WAIT_MS) {
-    connection_close(&redis->events); /* half open: the next pass subscribes again */
+    redis_go_away(redis);
   }
 }
 
 void redis_serve(struct redis *redis) {
   if (redis->stage == AWAY && clock_ms() >= redis->retry_ms) {
-    begin_greeting(redis);
+    begin_attempt(redis);
   }
-  if (redis->stage != AWAY) {
+  if (redis->stage == RESOLVING) {
+    serve_resolving(redis);
+  }
+  if (redis->stage > RESOLVING) {
     serve_commands(redis);
   }
   if (redis->stage == UP) {
-    serve_events(redis);
+    redis_events_serve(redis);
   }
 }
 
 size_t redis_poll(const struct redis *redis, struct pollfd items[2]) {
   size_t count = 0;
+  if (redis->stage == RESOLVING) {
+    items[count++] = (struct pollfd){.fd = resolver_fd(&redis->resolver), .events = POLLIN};
+    return count;
+  }
   const struct connection *both[] = {&redis->commands, &redis->events};
   for (size_t i = 0; i < 2; i++) {
     if (connection_fd(both[i]) >= 0) {
@@ -299,157 +316,4 @@ size_t redis_poll(const struct redis *redis, struct pollfd items[2]) {
     }
   }
   return count;
-}
-
-/* ---- the pipeline ---------------------------------------------------------------------------- */
-
-/* Half of the calls and a quarter of the bytes: what one message may add at most, and the errands
- * that its answers make, fit into the rest. */
-bool redis_room(const struct redis *redis) {
-  return redis->call_count < REDIS_CALLS_MAX / 2 &&
-         redis->arguments.length < PIPELINE_BYTES_MAX / 4;
-}
-
-void redis_begin(struct redis *redis, enum script script) {
-  assert(!redis->calling);
-  redis->calling = true;
-  redis->calls[redis->call_count] =
-      (struct call){.script = script, .offset = redis->arguments.length};
-}
-
-void redis_bytes(struct redis *redis, const void *data, size_t bytes) {
-  struct call *call = &redis->calls[redis->call_count];
-  assert(redis->calling && call->arguments < REDIS_CALL_ARGUMENTS_MAX);
-  call->arguments++;
-  enum status status = bytes_printf(&redis->arguments, "$%zu\r\n", bytes);
-  status = status != OK ? status : bytes_append(&redis->arguments, data, bytes);
-  status = status != OK ? status : bytes_append(&redis->arguments, "\r\n", 2);
-  assert(status == OK); /* a turn's frames are bounded far below the buffer's maximum */
-}
-
-void redis_text(struct redis *redis, const char *text) { redis_bytes(redis, text, strlen(text)); }
-
-void redis_number(struct redis *redis, uint64_t number) {
-  char text[24];
-  snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-  redis_text(redis, text);
-}
-
-size_t redis_end(struct redis *redis) {
-  assert(redis->calling);
-  struct call *call = &redis->calls[redis->call_count];
-  redis->calling = false;
-  if (redis->call_count == REDIS_CALLS_MAX) {
-    redis->arguments.length = call->offset;
-    return REDIS_CALLS_MAX;
-  }
-  call->bytes = redis->arguments.length - call->offset;
-  return redis->call_count++;
-}
-
-/* A reply that asks for the script's source: it ran nothing, so calling again is no repetition. */
-static bool forgotten(const redisReply *reply) {
-  return reply != NULL && reply->type == REDIS_REPLY_ERROR &&
-         strncmp(reply->str, "NOSCRIPT", 8) == 0;
-}
-
-static bool wanted(const struct call *call) {
-  return call->reply == NULL || forgotten(call->reply);
-}
-
-/* A call that was not known runs after those behind it in the pipeline that were: each is atomic,
- * and a later one that found too little (an offer before its submit) is made again by the clock.
- *
- * Puts the calls from `from` on that have no reply yet, or were not known, into the connection. */
-static enum status append_calls(struct redis *redis, size_t from, bool with_source) {
-  bytes_clear(&redis->out);
-  for (size_t i = from; i < redis->call_count; i++) {
-    const struct call *call = &redis->calls[i];
-    if (!wanted(call)) {
-      continue;
-    }
-    const char *script = with_source ? scripts[call->script].source : redis->sha[call->script];
-    TRY(bytes_printf(&redis->out, "*%zu\r\n%s\r\n$%zu\r\n%s\r\n$1\r\n1\r\n$%zu\r\n%s\r\n",
-                     call->arguments + 4, with_source ? "$4\r\nEVAL" : "$7\r\nEVALSHA",
-                     strlen(script), script, strlen(redis->options.prefix), redis->options.prefix));
-    TRY(bytes_append(&redis->out, redis->arguments.data + call->offset, call->bytes));
-  }
-  return connection_append(&redis->commands, redis->out.data, redis->out.length);
-}
-
-/* Waits for the replies in order. The deadline moves with every reply: a long pipeline is not a
- * hung Redis. */
-static enum status read_replies(struct redis *redis, size_t from) {
-  int64_t deadline = clock_ms() + REDIS_WAIT_MS;
-  for (size_t i = from; i < redis->call_count; i++) {
-    struct call *call = &redis->calls[i];
-    if (!wanted(call)) {
-      continue;
-    }
-    redisReply *reply = NULL;
-    while (reply == NULL) {
-      TRY(connection_reply(&redis->commands, &reply));
-      int64_t left = deadline - clock_ms();
-      if (reply == NULL && left <= 0) {
-        return fail(UNAVAILABLE, "Redis does not answer");
-      }
-      if (reply == NULL) {
-        TRY(connection_exchange(&redis->commands, left));
-      }
-    }
-    deadline = clock_ms() + REDIS_WAIT_MS;
-    freeReplyObject(call->reply);
-    call->reply = reply;
-  }
-  return OK;
-}
-
-/* The second attempt sends sources instead of names, to those calls alone that Redis had forgotten.
- * A connection that fails here is closed with replies outstanding: none of them may be taken for
- * the answer to a later call. */
-void redis_flush(struct redis *redis) {
-  size_t from = redis->flushed;
-  redis->flushed = redis->call_count;
-  if (from == redis->call_count || redis->stage != UP) {
-    return;
-  }
-  int64_t started_ns = clock_ns();
-  bool again = true;
-  for (int attempt = 0; again && attempt < 2; attempt++) {
-    again = false;
-    if (append_calls(redis, from, attempt > 0) != OK || read_replies(redis, from) != OK) {
-      go_away(redis);
-      return;
-    }
-    for (size_t i = from; i < redis->call_count; i++) {
-      again = again || forgotten(redis->calls[i].reply);
-    }
-  }
-  metric_observe(M_REDIS_COMMAND_DURATION, (double)(clock_ns() - started_ns) / 1e9);
-}
-
-const redisReply *redis_reply(const struct redis *redis, size_t call) {
-  assert(call < redis->call_count || call == REDIS_CALLS_MAX);
-  const redisReply *reply = redis->calls[call].reply;
-  if (reply == NULL) {
-    fail(UNAVAILABLE, "the queue is away: %s",
-         redis->stage == UP ? "too much at once" : redis->why);
-    return NULL;
-  }
-  if (reply->type == REDIS_REPLY_ERROR) {
-    log_warning("redis_refused", log_text("script", scripts[redis->calls[call].script].name),
-                log_text("reason", reply->str));
-    fail(UNAVAILABLE, "the queue refuses: %.*s", (int)strcspn(reply->str, " \r\n"), reply->str);
-    return NULL;
-  }
-  return reply;
-}
-
-void redis_forget(struct redis *redis) {
-  for (size_t i = 0; i < redis->call_count; i++) {
-    freeReplyObject(redis->calls[i].reply);
-    redis->calls[i].reply = NULL;
-  }
-  redis->call_count = redis->flushed = 0;
-  bytes_clear(&redis->arguments);
 }

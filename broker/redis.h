@@ -38,10 +38,16 @@ void redis_close(struct redis **redis);
 
 /* True while script calls can be made. */
 bool redis_up(const struct redis *redis);
+/* True when also the events are there: everything that will be needed has been tried and works. */
+bool redis_tried(const struct redis *redis);
 /* Why it is not up, one line; "" while it is. */
 const char *redis_why(const struct redis *redis);
-/* True when Redis was reached and its settings were refused: the reason to leave at start. */
+/* True when Redis was reached and refuses us, or we refuse it, and repeating will not help: the
+ * reason to leave at start. */
 bool redis_refused(const struct redis *redis);
+/* True when the last call of every kind worked and the events are there; otherwise line says what
+ * does not, for how long, and in Redis's own words. */
+bool redis_ready(const struct redis *redis, char *line, size_t bytes);
 
 /* Moves connecting, greeting, events and reconnecting on as far as it goes without waiting. Call
  * when a polled fd is ready and at least every 100 ms. */
@@ -65,9 +71,10 @@ size_t redis_end(struct redis *redis);
  * reply: whether they happened is not known. */
 void redis_flush(struct redis *redis);
 
-/* The reply, or NULL (with fail() called): none came, or Redis refused the call. Borrowed until
- * redis_forget. */
-const redisReply *redis_reply(const struct redis *redis, size_t call);
+/* The reply, borrowed until redis_forget. UNAVAILABLE: none came. Otherwise what Redis's refusal
+ * means (redis_error.h): UNAVAILABLE, EXHAUSTED when it has no memory, BROKEN when it is a fault of
+ * ours. */
+enum status redis_answer(const struct redis *redis, size_t call, const redisReply **out);
 
 /* Frees the replies and starts numbering calls from 0. */
 void redis_forget(struct redis *redis);

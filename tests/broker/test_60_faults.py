@@ -152,7 +152,7 @@ def test_out_of_memory_refuses_submits_and_lets_work_end(redis, worker, client):
     redis.client.config_set("maxmemory", 1)
     with pytest.raises(Refused) as refused:
         client.submit()
-    assert refused.value.code == "ERROR_UNAVAILABLE" and "OOM" in refused.value.error.message
+    assert refused.value.code == "ERROR_EXHAUSTED" and "no memory left (full): OOM" in refused.value.error.message
     assert redis.audit() == []
     assert not worker.beat((assign, 5)).stale and worker.complete(assign) == "OK"
     redis.client.config_set("maxmemory", 0)

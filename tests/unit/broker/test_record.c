@@ -174,7 +174,12 @@ static void test_greeting(void **state) {
     assert_true(rows[i].named == NULL || strstr(fail_reason(), rows[i].named) != NULL);
     assert_int_equal(greeting_judge(&greeting, true), OK);
   }
-  struct greeting greeting = {0};
+  struct greeting greeting = {
+      .run = "r", .eviction = "noeviction", .aof = "1", .skips_fsync = true};
+  snprintf(greeting.appendfsync, sizeof greeting.appendfsync, "always");
+  assert_int_equal(greeting_judge(&greeting, false), BAD_INPUT);
+  assert_non_null(strstr(fail_reason(), "no-appendfsync-on-rewrite"));
+  greeting = (struct greeting){0};
   redisReply *info = word(
       "# Server\r\nredis_version:7.0.15\r\nrun_id:abc\r\n\r\nmaxmemory_policy:noeviction\r\n"
       "aof_enabled:1\r\nloading:0\r\n");
@@ -183,7 +188,9 @@ static void test_greeting(void **state) {
   assert_string_equal(greeting.version, "7.0.15");
   assert_string_equal(greeting.eviction, "noeviction");
   greeting = (struct greeting){0};
-  assert_int_equal(greeting_take(&greeting, word("loading:1\r\nrun_id:abc\r\n")), UNAVAILABLE);
+  assert_int_equal(
+      greeting_take(&greeting, word("redis_version:7.2.1\r\nloading:1\r\nrun_id:abc\r\n")),
+      UNAVAILABLE);
 }
 
 int main(void) {

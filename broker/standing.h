@@ -1,0 +1,45 @@
+/* standing.h - which calls to Redis work, and which do not: since when, and with what words.
+ *
+ * A script that was refused stays named until a call of it works again. One that is rarely called
+ * is forgotten when its refusal is old and everything was tried again since (trial.lua).
+ */
+#ifndef DARKROOM_BROKER_STANDING_H
+#define DARKROOM_BROKER_STANDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/redis_error.h"
+#include "broker/scripts.h"
+
+/* One more than the scripts: the events, which are no script. */
+enum { STANDING_EVENTS = SCRIPTS_COUNT, STANDING_ROWS };
+
+#define STANDING_FORGET_MS 10000
+#define STANDING_WORDS_BYTES_MAX 160
+
+struct standing_row {
+  int64_t since_ms, last_ms; /* of the refusals; 0 since the last call worked */
+  enum redis_error_class class;
+  char words[STANDING_WORDS_BYTES_MAX]; /* Redis's own */
+};
+
+/* Start with {0}. */
+struct standing {
+  struct standing_row row[STANDING_ROWS];
+};
+
+/* index: a script, or STANDING_EVENTS. */
+void standing_worked(struct standing *standing, size_t index);
+void standing_refused(struct standing *standing, size_t index, enum redis_error_class class,
+                      const char *words);
+
+/* True when the last call of each kind worked. Otherwise writes one line: what does not work, for
+ * how long, and why; the one that is refused for the longest time, and how many more. */
+bool standing_is_good(const struct standing *standing, char *line, size_t bytes);
+
+/* "worker_hello", "a trial write" or "events". */
+const char *standing_name(size_t index);
+
+#endif
