@@ -9,6 +9,11 @@
 #define DESCRIPTORS_OF_CLIENT_MIN 32
 #define DESCRIPTORS_OF_DAEMON_MIN 128
 
+/* the admin port: who is kept though he asks for nothing; beyond it, those who came in one round of
+ * accepting (the library takes 10) and those who are shown out and not closed yet */
+#define HEALTH_CONNECTIONS_KEPT 32
+#define HEALTH_CONNECTIONS_MAX 96
+
 /* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
 #define FRAME_BYTES_MAX (256 * 1024)
 #define UNPACK_BYTES_MAX (4 * 1024 * 1024)
@@ -75,5 +80,9 @@ _Static_assert(WORKER_CREDITS_MAX >= MODELS_MAX,
 _Static_assert(WORKER_CREDITS_MAX *(JOB_MODEL_BYTES_MAX + 32) < FRAME_BYTES_MAX,
                "the largest CLAIM fits in a frame");
 _Static_assert(BATCH_ROWS_MAX >= 2, "a guided image needs two rows");
+_Static_assert(HEALTH_CONNECTIONS_MAX >= HEALTH_CONNECTIONS_KEPT + 2 * 10,
+               "a round of newcomers fits before those who make room for it are closed");
+_Static_assert(DESCRIPTORS_OF_DAEMON_MIN > HEALTH_CONNECTIONS_MAX,
+               "the admin port leaves descriptors for the daemon's own work");
 
 #endif

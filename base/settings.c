@@ -3,7 +3,6 @@
 #include "base/settings.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/nearest.h"
 #include "base/settings_inside.h"
+#include "base/text.h"
 
 #define FILE_BYTES_MAX ((size_t)1024 * 1024)
 #define ARENA_BYTES_MAX ((size_t)16 * 1024 * 1024)
@@ -257,20 +257,9 @@ static enum status read_environment(struct loader *loader) {
   return OK;
 }
 
-static char *trim(char *text) {
-  while (isspace((unsigned char)*text)) {
-    text++;
-  }
-  size_t bytes = strlen(text);
-  while (bytes > 0 && isspace((unsigned char)text[bytes - 1])) {
-    text[--bytes] = '\0';
-  }
-  return text;
-}
-
 /* place is "FILE:LINE". */
 static enum status read_line(struct loader *loader, char *line, const char *place) {
-  line = trim(line);
+  line = text_trim(line);
   if (line[0] == '\0' || line[0] == '#') {
     return OK;
   }
@@ -279,8 +268,8 @@ static enum status read_line(struct loader *loader, char *line, const char *plac
     return fail(BAD_INPUT, "%s: expected \"name = value\"", place);
   }
   *equals = '\0';
-  const char *name = trim(line);
-  const char *value = trim(equals + 1);
+  const char *name = text_trim(line);
+  const char *value = text_trim(equals + 1);
   char from[256];
   int bytes = snprintf(from, sizeof from, "%s %.*s", place, SETTING_NAME_BYTES_MAX, name);
   struct flag flag = {0};

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
+#include "proto/endpoint.h"
 
 #define ENDPOINTS_BYTES_MAX 2049
 #define LINK_BYTES_MAX ((size_t)16 * 1024)
@@ -25,23 +27,17 @@ struct link {
   uint64_t correlation;
 };
 
+/* Each is looked at now, so that a typing error in the last one is known before it is needed. */
 static enum status endpoints_read(struct link *link, const char *endpoints) {
   if (strlen(endpoints) >= sizeof link->text) {
-    return fail_field(BAD_INPUT, "broker", "--broker: longer than %zu bytes", sizeof link->text);
+    return fail_field(BAD_INPUT, "broker", "--broker: longer than %zu bytes",
+                      sizeof link->text - 1);
   }
   snprintf(link->text, sizeof link->text, "%s", endpoints);
-  char *rest = link->text;
-  while (rest != NULL) {
-    char *endpoint = strsep(&rest, ",");
-    if (strstr(endpoint, "://") == NULL) {
-      return fail_field(BAD_INPUT, "broker",
-                        "--broker \"%s\": must be tcp://HOST:PORT or ipc://PATH", endpoint);
-    }
-    if (link->count == LINK_ENDPOINTS_MAX) {
-      return fail_field(BAD_INPUT, "broker", "--broker: more than %d endpoints",
-                        LINK_ENDPOINTS_MAX);
-    }
-    link->endpoint[link->count++] = endpoint;
+  TRY(text_split("broker", link->text, LINK_ENDPOINTS_MAX, link->endpoint, &link->count));
+  for (size_t i = 0; i < link->count; i++) {
+    char endpoint[ENDPOINT_BYTES_MAX];
+    TRY(endpoint_read("broker", link->endpoint[i], endpoint));
   }
   return OK;
 }
@@ -111,7 +107,9 @@ static enum status connect_socket(struct link *link) {
   if (status == OK && zmq_setsockopt(socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate) != 0) {
     status = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
   }
-  if (status == OK && zmq_connect(socket, link_endpoint(link)) != 0) {
+  char endpoint[ENDPOINT_BYTES_MAX];
+  status = status == OK ? endpoint_read("broker", link_endpoint(link), endpoint) : status;
+  if (status == OK && zmq_connect(socket, endpoint) != 0) {
     status = fail_field(BAD_INPUT, "broker", "--broker \"%s\": %s", link_endpoint(link),
                         zmq_strerror(errno));
   }

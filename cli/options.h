@@ -27,6 +27,8 @@ enum verb_use {
   USE_COMPLETION = 1 << 12,
 };
 
+#define STATE_BYTES_MAX 128 /* of --state */
+
 struct options {
   const char *broker; /* endpoints, comma separated */
   int64_t patience_ms;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/version.h"
 #include "cli/show.h"
 #include "proto/job.h"
@@ -58,21 +59,21 @@ enum exit_code run_get(const struct call *call) {
   return ask_and_show(call, WIRE_GET, &get.base, WIRE_JOB_STATUS, show_status_message);
 }
 
-/* "queued,running" */
+/* "queued,running"; none is all of them. */
 static enum status states_read(const char *text, Darkroom__V1__JobState *states, size_t *count,
                                struct refusal *why) {
-  while (text != NULL && text[0] != '\0') {
-    char word[32];
-    size_t bytes = strcspn(text, ",");
-    snprintf(word, sizeof word, "%.*s", (int)bytes, text);
-    if (*count == SHOWN_STATES_MAX) {
-      return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "state", "at most 16 states",
-                    "--state names too many");
-    }
-    TRY(job_state_parse(word, &states[*count], why));
-    (*count)++;
-    text = text[bytes] == ',' ? text + bytes + 1 : NULL;
+  char list[STATE_BYTES_MAX + 1];
+  const char *word[SHOWN_STATES_MAX];
+  size_t words = 0;
+  if (text == NULL) {
+    return OK;
   }
+  snprintf(list, sizeof list, "%s", text);
+  TRY(text_split("state", list, SHOWN_STATES_MAX, word, &words));
+  for (size_t i = 0; i < words; i++) {
+    TRY(job_state_parse(word[i], &states[i], why));
+  }
+  *count = words;
   return OK;
 }
 

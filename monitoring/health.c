@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,19 +12,29 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "monitoring/metrics.h"
 
-#define CONNECTIONS_MAX 32u
 #define CONNECTION_TIMEOUT_S 10u
 #define HOST_BYTES_MAX 256
+
+/* A connection, on the admin thread alone. */
+struct guest {
+  int fd;         /* -1: a free place */
+  uint64_t used;  /* when it came or asked last, counted in comings and askings */
+  bool shown_out; /* shut down by us; the library closes it in its next round */
+};
 
 struct health {
   struct arena *arena; /* holds this */
   struct health_options options;
   struct MHD_Daemon *daemon;
   int port;
+  uint64_t clock;
+  struct guest guests[HEALTH_CONNECTIONS_MAX];
 };
 
 struct page {
@@ -91,6 +102,71 @@ static enum MHD_Result send_body(struct MHD_Connection *connection, unsigned cod
   return result;
 }
 
+/* ---- who stays ---- */
+
+static size_t guests_staying(const struct health *health) {
+  size_t count = 0;
+  for (size_t i = 0; i < HEALTH_CONNECTIONS_MAX; i++) {
+    count += health->guests[i].fd >= 0 && !health->guests[i].shown_out;
+  }
+  return count;
+}
+
+/* Whoever has asked for nothing for the longest time makes room for who has just come: a probe gets
+ * through however many connections are held open and say nothing. The library sees the end of the
+ * connection and closes it. */
+static void show_one_out(struct health *health) {
+  struct guest *idlest = NULL;
+  for (size_t i = 0; i < HEALTH_CONNECTIONS_MAX; i++) {
+    struct guest *guest = &health->guests[i];
+    bool stays = guest->fd >= 0 && !guest->shown_out;
+    if (stays && (idlest == NULL || guest->used < idlest->used)) {
+      idlest = guest;
+    }
+  }
+  if (idlest != NULL) {
+    idlest->shown_out = true;
+    shutdown(idlest->fd, SHUT_RDWR);
+  }
+}
+
+static void guest_came(struct health *health, struct MHD_Connection *connection, void **context) {
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+  if (guests_staying(health) >= HEALTH_CONNECTIONS_KEPT) {
+    show_one_out(health);
+  }
+  for (size_t i = 0; info != NULL && i < HEALTH_CONNECTIONS_MAX; i++) {
+    if (health->guests[i].fd < 0) {
+      health->guests[i] = (struct guest){.fd = info->connect_fd, .used = ++health->clock};
+      *context = &health->guests[i];
+      return;
+    }
+  }
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **guest,
+                          enum MHD_ConnectionNotificationCode what) {
+  struct health *health = context;
+  if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+    guest_came(health, connection, guest);
+  } else if (*guest != NULL) {
+    *(struct guest *)*guest = (struct guest){.fd = -1};
+    *guest = NULL;
+  }
+}
+
+static void guest_asked(struct health *health, struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info =
+      MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  struct guest *guest = info != NULL ? info->socket_context : NULL;
+  if (guest != NULL) {
+    guest->used = ++health->clock;
+  }
+}
+
+/* ---- pages ---- */
+
 /* Called once with the headers and again for each piece of an upload, which is read and dropped. */
 static enum MHD_Result serve(void *context, struct MHD_Connection *connection, const char *path,
                              const char *method, const char *version, const char *upload,
@@ -100,6 +176,7 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
   static int again;
   if (*seen == NULL) {
     *seen = &again;
+    guest_asked(context, connection);
     return MHD_YES;
   }
   if (*upload_bytes > 0) {
@@ -123,6 +200,8 @@ static enum MHD_Result serve(void *context, struct MHD_Connection *connection, c
   return result;
 }
 
+/* ---- where it listens ---- */
+
 /* "HOST:PORT", "[HOST]:PORT" or ":PORT"; an empty host means all addresses. */
 static enum status address_split(const char *address, char *host, const char **port) {
   const char *colon = strrchr(address, ':');
@@ -145,32 +224,53 @@ static enum status address_split(const char *address, char *host, const char **p
 
 static int listen_on(const struct addrinfo *found) {
   int one = 1;
+  int zero = 0;
   int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) {
     return -1;
   }
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, CONNECTIONS_MAX) != 0) {
+  if (found->ai_family == AF_INET6) { /* [::] is all addresses, those of IPv4 too */
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+  }
+  if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 ||
+      listen(fd, HEALTH_CONNECTIONS_KEPT) != 0) {
     close(fd);
     return -1;
   }
   return fd;
 }
 
-static enum status listen_at(const char *address, int *fd) {
+/* At the first address of the family (AF_UNSPEC: of any) that can be had; *fd is -1 for none. */
+static enum status listen_family(const char *address, int family, int *fd) {
   char host[HOST_BYTES_MAX] = "";
   const char *port = NULL;
   TRY(address_split(address, host, &port));
-  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+  struct addrinfo hints = {
+      .ai_family = family, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
   struct addrinfo *found = NULL;
-  if (getaddrinfo(host[0] != '\0' ? host : NULL, port, &hints, &found) != 0) {
-    return fail(BAD_INPUT, "admin address \"%s\": no such host", address);
+  int failed = getaddrinfo(host[0] != '\0' ? address_host(host) : NULL, port, &hints, &found);
+  if (failed != 0) {
+    return fail(BAD_INPUT, "admin address \"%s\": no such host (%s)", address,
+                gai_strerror(failed));
   }
   *fd = -1;
   for (const struct addrinfo *at = found; at != NULL && *fd < 0; at = at->ai_next) {
     *fd = listen_on(at);
   }
   freeaddrinfo(found);
+  return OK;
+}
+
+/* All addresses are those of IPv6 and IPv4, on one socket where the machine has both: the kubelet
+ * of an IPv6 cluster asks there. */
+static enum status listen_at(const char *address, int *fd) {
+  bool all = address[0] == ':';
+  enum status status = listen_family(address, all ? AF_INET6 : AF_UNSPEC, fd);
+  if (all && (status != OK || (*fd < 0 && errno != EADDRINUSE))) {
+    status = listen_family(address, AF_INET, fd);
+  }
+  TRY(status);
   if (*fd < 0 && errno == EADDRINUSE) {
     return fail(UNAVAILABLE,
                 "admin address \"%s\" is in use by another program; where programs share their "
@@ -199,19 +299,24 @@ static enum status health_make(struct health **out) {
     return EXHAUSTED;
   }
   health->arena = arena;
+  for (size_t i = 0; i < HEALTH_CONNECTIONS_MAX; i++) {
+    health->guests[i].fd = -1;
+  }
   *out = health;
   return OK;
 }
 
-/* The daemon closes the socket when it stops; one that did not start has not taken it. */
+/* The daemon closes the socket when it stops; one that did not start has not taken it. AUTO: poll
+ * or epoll, since select knows no descriptor beyond 1023, and a broker with many clients has
+ * those. */
 static enum status serve_at(struct health *health) {
   int fd = -1;
   TRY(listen_at(health->options.address, &fd));
   health->port = port_of(fd);
-  health->daemon =
-      MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, serve, health,
-                       MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                       MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT_S, MHD_OPTION_END);
+  health->daemon = MHD_start_daemon(
+      MHD_USE_AUTO_INTERNAL_THREAD, 0, NULL, NULL, serve, health, MHD_OPTION_LISTEN_SOCKET, fd,
+      MHD_OPTION_CONNECTION_LIMIT, (unsigned)HEALTH_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+      CONNECTION_TIMEOUT_S, MHD_OPTION_NOTIFY_CONNECTION, on_connection, health, MHD_OPTION_END);
   if (health->daemon == NULL) {
     close(fd);
     return fail(UNAVAILABLE, "admin address \"%s\": the server does not start",

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/bytes.h"
+#include "base/text.h"
 
 static const char *variable(const char *name, const char *otherwise) {
   const char *value = getenv(name);
@@ -24,21 +25,12 @@ static enum status copy_to(char *to, size_t room, const char *what, const char *
 
 /* the file ---------------------------------------------------------------------------------- */
 
-static char *trim(char *text) {
-  text += strspn(text, " \t\r");
-  size_t length = strlen(text);
-  while (length > 0 && strchr(" \t\r", text[length - 1]) != NULL) {
-    text[--length] = '\0';
-  }
-  return text;
-}
-
 /* "[name]", and "[profile name]" as the config file beside it has it. */
 static bool begins_profile(char *line, const char *profile) {
   line[strcspn(line, "]")] = '\0';
-  char *name = trim(line + 1);
+  char *name = text_trim(line + 1);
   if (strncmp(name, "profile ", 8) == 0) {
-    name = trim(name + 8);
+    name = text_trim(name + 8);
   }
   return strcmp(name, profile) == 0;
 }
@@ -59,10 +51,10 @@ static enum status take_pair(char *line, struct s3_keys *out) {
     return OK;
   }
   *equals = '\0';
-  const char *name = trim(line);
+  const char *name = text_trim(line);
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
     if (strcasecmp(wanted[i].name, name) == 0) {
-      return copy_to(wanted[i].to, wanted[i].room, wanted[i].name, trim(equals + 1));
+      return copy_to(wanted[i].to, wanted[i].room, wanted[i].name, text_trim(equals + 1));
     }
   }
   return OK;
@@ -73,7 +65,7 @@ static enum status read_profile(char *text, struct s3_keys *out) {
   bool inside = false;
   text += strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
   for (char *line = strsep(&text, "\n"); line != NULL; line = strsep(&text, "\n")) {
-    line = trim(line);
+    line = text_trim(line);
     if (line[0] == '[') {
       inside = begins_profile(line, out->profile);
     } else if (inside && line[0] != '#' && line[0] != ';') {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "proto/endpoint.h"
 
 static enum status connect_socket(struct link *link) {
   link->socket = zmq_socket(link->context, ZMQ_DEALER);
@@ -13,10 +14,10 @@ static enum status connect_socket(struct link *link) {
     return fail(BROKEN, "no ZeroMQ socket: %s", zmq_strerror(errno));
   }
   TRY(wire_socket_options(link->socket, WIRE_ROLE_PEER));
-  const char *endpoint = link->endpoints[link->at];
+  char endpoint[ENDPOINT_BYTES_MAX];
+  TRY(endpoint_read("broker", link->endpoints[link->at], endpoint));
   if (zmq_connect(link->socket, endpoint) != 0) {
-    return fail_field(BAD_INPUT, "broker", "--broker %s: %s (tcp://HOST:PORT or ipc://PATH)",
-                      endpoint, zmq_strerror(errno));
+    return fail_field(BAD_INPUT, "broker", "--broker %s: %s", endpoint, zmq_strerror(errno));
   }
   link->asked_ms = 0;
   return OK;

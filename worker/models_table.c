@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/nearest.h"
+#include "base/text.h"
 #include "proto/job.h"
 #include "worker/media/digest.h"
 #include "worker/media/files.h"
@@ -21,17 +22,6 @@ struct reading {
   char folder[FILE_PATH_MAX]; /* of the table */
   int line;
 };
-
-static char *trim(char *text) {
-  while (isspace((unsigned char)*text)) {
-    text++;
-  }
-  size_t bytes = strlen(text);
-  while (bytes > 0 && isspace((unsigned char)text[bytes - 1])) {
-    text[--bytes] = '\0';
-  }
-  return text;
-}
 
 static enum status copy(struct reading *reading, const char *text, const char **out) {
   const char *copied = arena_copy_text(reading->table->arena, text, strlen(text));
@@ -47,7 +37,7 @@ static enum status read_head(struct reading *reading, char *text) {
   struct models_table *table = reading->table;
   size_t bytes = strlen(text);
   text[bytes - 1] = '\0';
-  char *id = trim(text + 1);
+  char *id = text_trim(text + 1);
   if (strlen(id) > JOB_MODEL_BYTES_MAX || !job_id_valid(id)) {
     return fail(BAD_INPUT, "%s:%d: a model id has letters, digits, '.', '_', '-': %s",
                 reading->path, reading->line, id);
@@ -111,7 +101,7 @@ static bool relative(const char *path) {
 /* sha256 FILE = HASH */
 static enum status read_hash(struct reading *reading, struct models_row *row, char *file,
                              const char *value) {
-  file = trim(file);
+  file = text_trim(file);
   size_t letters = strlen(value);
   if (letters != HASH_LETTERS || strspn(value, "0123456789abcdef") != HASH_LETTERS) {
     return fail(BAD_INPUT, "%s:%d: a sha256 has %d lower-case hex digits", reading->path,
@@ -150,8 +140,8 @@ static enum status read_pair(struct reading *reading, char *text) {
   }
   struct models_row *row = &reading->table->row[reading->table->count - 1];
   *equals = '\0';
-  char *name = trim(text);
-  const char *value = trim(equals + 1);
+  char *name = text_trim(text);
+  const char *value = text_trim(equals + 1);
   if (strncmp(name, "sha256", 6) == 0 && isspace((unsigned char)name[6])) {
     return read_hash(reading, row, name + 6, value);
   }
@@ -165,7 +155,7 @@ static enum status read_pair(struct reading *reading, char *text) {
 
 static enum status read_line(struct reading *reading, char *line) {
   line[strcspn(line, "#")] = '\0';
-  char *text = trim(line);
+  char *text = text_trim(line);
   size_t bytes = strlen(text);
   if (bytes == 0) {
     return OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "base/version.h"
 #include "monitoring/log.h"
 #include "proto/job.h"
@@ -210,24 +211,9 @@ const struct settings_program options_program = {
     .exit_count = sizeof exits / sizeof exits[0],
 };
 
-/* "a,b" -> two items; empty ones are refused, they are typing errors. */
 static enum status split(const char *name, const char *text, size_t max, struct options_list *out) {
   snprintf(out->memory, sizeof out->memory, "%s", text);
-  out->count = 0;
-  char *rest = out->memory;
-  while (rest != NULL) {
-    char *item = strsep(&rest, ",");
-    item += strspn(item, " ");
-    item[strcspn(item, " ")] = '\0';
-    if (item[0] == '\0') {
-      return fail_field(BAD_INPUT, name, "--%s %s: an empty entry", name, text);
-    }
-    if (out->count == max) {
-      return fail_field(BAD_INPUT, name, "--%s: more than %zu entries", name, max);
-    }
-    out->item[out->count++] = item;
-  }
-  return OK;
+  return text_split(name, out->memory, max, out->item, &out->count);
 }
 
 static enum status each_once(const struct options_list *devices) {

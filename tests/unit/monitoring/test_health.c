@@ -1,5 +1,7 @@
 /* test_health.c - the admin port as a scraper and a load balancer meet it. */
+#include <arpa/inet.h>
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
@@ -17,6 +23,7 @@
 #include "monitoring/metrics.h"
 
 static bool is_ready = true;
+static long request_ms = 10000;
 static struct health *health;
 
 static bool ready(void *context, char *reason, size_t reason_bytes) {
@@ -59,7 +66,7 @@ static void request(const char *path, const char *method, struct answer *answer)
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
   curl_easy_setopt(curl, CURLOPT_NOBODY, strcmp(method, "HEAD") == 0 ? 1L : 0L);
   curl_easy_setopt(curl, CURLOPT_PROXY, "");
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 10000L);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, request_ms);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer->body);
   if (strcmp(method, "POST") == 0) {
@@ -133,12 +140,125 @@ static void test_bad_addresses(void **state) {
   health_close(&other);
 }
 
+/* ---- those who hold on and say nothing ---- */
+
+enum { SILENT_MAX = 200 };
+static int silent[SILENT_MAX];
+
+/* A connection to the admin port over loopback that has said so much. */
+static int connection(const char *said) {
+  struct sockaddr_in to = {.sin_family = AF_INET,
+                           .sin_port = htons((uint16_t)health_port(health)),
+                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_true(fd >= 0);
+  assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+  assert_int_equal(write(fd, said, strlen(said)), strlen(said));
+  return fd;
+}
+
+static void hold_open(size_t count, const char *said) {
+  for (size_t i = 0; i < count; i++) {
+    silent[i] = connection(said);
+  }
+}
+
+static void let_go(size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    close(silent[i]);
+  }
+}
+
+/* Sooner than the silent are given up by the clock (10 s). */
+static void expect_pages_at_once(void) {
+  request_ms = 5000;
+  for (int i = 0; i < 3; i++) {
+    expect("GET", "/healthz", 200, "ok\n");
+    expect("GET", "/metrics", 200, NULL);
+    expect("GET", "/readyz", 200, "ready\n");
+  }
+  request_ms = 10000;
+}
+
+/* Nothing at all, the beginning of a request, a whole one whose answer is not read. */
+static void test_silent_connections_keep_nobody_out(void **state) {
+  (void)state;
+  static const char *const saids[] = {"", "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+                                      "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"};
+  static const size_t counts[] = {32, 33, SILENT_MAX};
+  for (size_t i = 0; i < sizeof saids / sizeof saids[0]; i++) {
+    for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
+      hold_open(counts[k], saids[i]);
+      expect_pages_at_once();
+      let_go(counts[k]);
+      expect_pages_at_once();
+    }
+  }
+}
+
+/* Who has asked lately stays: a scraper's connection, however many come and say nothing. */
+static void test_the_silent_make_room_first(void **state) {
+  (void)state;
+  static const char ask[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+  char answer[1024];
+  int scraper = connection("");
+  for (int i = 0; i < 4; i++) {
+    hold_open(31, "");
+    assert_int_equal(write(scraper, ask, sizeof ask - 1), sizeof ask - 1);
+    ssize_t bytes = read(scraper, answer, sizeof answer - 1);
+    assert_true(bytes > 0);
+    answer[bytes] = '\0';
+    assert_non_null(strstr(answer, "200 OK"));
+    let_go(31);
+  }
+  close(scraper);
+}
+
+/* select() knows no descriptor beyond 1023. */
+static void test_a_process_with_many_descriptors(void **state) {
+  (void)state;
+  enum { MANY = 1100 };
+  static int taken[MANY];
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < MANY + 100) {
+    skip();
+  }
+  for (size_t i = 0; i < MANY; i++) {
+    taken[i] = open("/dev/null", O_RDONLY);
+    assert_true(taken[i] >= 0);
+  }
+  expect_pages_at_once();
+  for (size_t i = 0; i < MANY; i++) {
+    close(taken[i]);
+  }
+}
+
+/* localhost without anybody to ask for it; all addresses with and without IPv6. */
+static void test_good_addresses(void **state) {
+  (void)state;
+  static const char *const good[] = {"localhost:0", "LocalHost:0", "localhost.:0",
+                                     ":0",          "0.0.0.0:0",   "127.0.0.1:0"};
+  for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+    health_close(&health);
+    struct health_options options = {good[i], "9.9.9", ready, &is_ready};
+    assert_int_equal(health_open(&options, &health), OK);
+    expect("GET", "/healthz", 200, "ok\n");
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_pages, start, stop),
       cmocka_unit_test_setup_teardown(test_not_ready_says_why, start, stop),
       cmocka_unit_test_setup_teardown(test_metrics_have_prometheus_content_type, start, stop),
       cmocka_unit_test_setup_teardown(test_bad_addresses, start, stop),
+      cmocka_unit_test_setup_teardown(test_good_addresses, start, stop),
+      cmocka_unit_test_setup_teardown(test_silent_connections_keep_nobody_out, start, stop),
+      cmocka_unit_test_setup_teardown(test_the_silent_make_room_first, start, stop),
+      cmocka_unit_test_setup_teardown(test_a_process_with_many_descriptors, start, stop),
   };
   curl_global_init(CURL_GLOBAL_ALL);
   return cmocka_run_group_tests(tests, NULL, NULL);

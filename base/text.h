@@ -1,0 +1,18 @@
+/* text.h - taking lines and lists of settings apart, in place. */
+#ifndef DARKROOM_BASE_TEXT_H
+#define DARKROOM_BASE_TEXT_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+/* text without the white space at its ends: the start moves, and a NUL is written at the end. */
+char *text_trim(char *text);
+
+/* Takes "a, b,c" apart: each item trimmed, pointing into list, which is written to. BAD_INPUT names
+ * the setting: an empty item (a typing error), or more than max of them; *count is then not
+ * written. An empty list is one empty item. */
+enum status text_split(const char *setting, char *list, size_t max, const char **item,
+                       size_t *count);
+
+#endif

@@ -1,0 +1,65 @@
+/* test_text.c - lines and lists taken apart. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#undef fail /* cmocka has a macro of this name */
+
+#include "base/text.h"
+
+enum { ITEMS = 3 };
+
+static void test_trim(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {{" a b\t\r\n", "a b"}, {"", ""},
+                                         {" \n", ""},           {"a", "a"},
+                                         {"\va\f", "a"},        {"\xc2\xa0", "\xc2\xa0"}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char text[16];
+    snprintf(text, sizeof text, "%s", cases[i][0]);
+    assert_string_equal(text_trim(text), cases[i][1]);
+  }
+}
+
+static void test_split(void **state) {
+  (void)state;
+  char list[] = " tcp://a:1 ,ipc:///with space/b,\tc";
+  const char *item[ITEMS];
+  size_t count = 0;
+  assert_int_equal(text_split("broker", list, ITEMS, item, &count), OK);
+  assert_int_equal(count, ITEMS);
+  assert_string_equal(item[0], "tcp://a:1");
+  assert_string_equal(item[1], "ipc:///with space/b");
+  assert_string_equal(item[2], "c");
+}
+
+static void test_what_is_refused(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"", "an empty entry"},   {",", "an empty entry"},    {"a,,b", "an empty entry"},
+      {"a,", "an empty entry"}, {" , a", "an empty entry"}, {"a,b,c,d", "more than 3 entries"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char list[16];
+    const char *item[ITEMS];
+    size_t count = 77;
+    snprintf(list, sizeof list, "%s", cases[i][0]);
+    assert_int_equal(text_split("broker", list, ITEMS, item, &count), BAD_INPUT);
+    assert_int_equal(count, 77);
+    assert_non_null(strstr(fail_reason(), cases[i][1]));
+    assert_string_equal(fail_field_name(), "broker");
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_trim),
+      cmocka_unit_test(test_split),
+      cmocka_unit_test(test_what_is_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
