@@ -142,6 +142,18 @@ def test_a_small_worker_behind_large_jobs_gets_what_fits_it(redis):
     assert not any(field.startswith(b"past:") for field in redis.client.hkeys("dk:worker:w")) or lines.claim(1) == []
 
 
+def test_what_goes_back_before_where_a_claim_ended_is_found(redis):
+    """A hand-back keeps its place, which a small worker may have passed among the large jobs by now."""
+    lines = Lines(redis)
+    lines.submit("t")
+    for i in range(150):
+        redis.script("submit", f"big-{i}", "d", "t", "m", 1, 512, 1, 0, 1, 20, 10 ** 6, "-", "j")
+    row = redis.script("claim", "w", lines.generation, "b", 1, "m", 1, 64)[1]
+    assert [lines.claim(1) for _ in range(2)] == [[], []], "two claims look at all of the line"
+    redis.script("release", "w", lines.generation, row[0], row[1])
+    assert ["t"] in [lines.claim(1) for _ in range(2)]
+
+
 def test_a_claim_gives_no_more_than_its_total_over_all_models(redis):
     lines = Lines(redis)
     for model in ("m", "n"):

@@ -5,83 +5,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
 
-#include "base/clock.h"
-#include "tests/unit/worker/played.h"
-#include "worker/claim.h"
-#include "worker/engine/pipe.pb-c.h"
-#include "worker/offers.h"
-#include "worker/orders.h"
+#include "tests/unit/worker/played_worker.h"
 
-enum {
-  SLOTS = 4,
-  GENERATION = 7,
-  ANSWER_MS = 2000, /* as in offer.c: an offer is said again after it */
-  BEAT_MS = 5000,
-  PROGRESS_MS = 250
-};
-
-static struct played broker;
-static struct pipe engine; /* its end of the pipe */
-static struct worker worker;
-static struct options options;
-static struct models_table table;
-
-static int setup(void **state) {
-  (void)state;
-  static const char *endpoints[1];
-  static const char *const devices[] = {"cpu"};
-  int pair[2];
-  played_open(&broker);
-  endpoints[0] = broker.endpoint;
-  clock_hold(100000, 100000);
-  options = (struct options){
-      .name = "w1", .spool_images = 8, .progress_ms = PROGRESS_MS, .drain_seconds = 12};
-  worker = (struct worker){.options = &options, .table = &table, .beat_ms = BEAT_MS};
-  children_open(&worker.children, devices, 1);
-  struct child *child = &worker.children.child[0];
-  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-  assert_int_equal(pipe_open(&child->pipe, pair[0]), OK);
-  assert_int_equal(pipe_open(&engine, pair[1]), OK);
-  child->state = CHILD_READY;
-  child->slots = SLOTS;
-  child->model_count = 1;
-  child->model[0] = (struct child_model){"m", "hash", "sd1", 128, 256};
-  assert_int_equal(link_open(&worker.link, endpoints, 1, 60000), OK);
-  return arena_open(NULL, PIPE_UNPACK_BYTES_MAX, &worker.scratch) == OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  struct held *held = NULL;
-  for (size_t at = 0; (held = held_next(&worker.held, &at)) != NULL;) {
-    held_drop(held);
-  }
-  pipe_close(&worker.children.child[0].pipe);
-  pipe_close(&engine);
-  link_close(&worker.link);
-  arena_close(&worker.scratch);
-  played_close(&broker);
-  clock_let_go();
-  return 0;
-}
+enum { ANSWER_MS = 2000 }; /* as in offer.c: an offer is said again after it */
 
 /* ---- a turn ---------------------------------------------------------------------------------- */
-
-static void say_all(void) { offers_tend(&worker, clock_ms()); }
-
-/* Takes what the broker has said so far, and answers. */
-static void hear_out(void) {
-  assert_true(played_wait(worker.link.socket, PLAYED_WAIT_MS));
-  assert_int_equal(orders_take_all(&worker), OK);
-  say_all();
-}
 
 /* The CLAIM that comes next: jobs of its only credit. */
 static uint32_t hear_claim(uint64_t *correlation) {
