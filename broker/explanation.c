@@ -187,6 +187,14 @@ static void (*const tellers[])(struct story *story) = {
     [DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED] = say_quarantined,
 };
 
+/* First, because a Redis that refuses something explains more than the state of any job. */
+static void say_redis(struct story *story) {
+  char line[256];
+  if (!redis_ready(story->turn->redis, line, sizeof line)) {
+    say(story, "%s", line);
+  }
+}
+
 enum status explanation_write(struct turn *turn, const redisReply *facts,
                               Darkroom__V1__Explanation *out) {
   struct story story = {turn, facts, out};
@@ -201,6 +209,9 @@ enum status explanation_write(struct turn *turn, const redisReply *facts,
   out->state = state;
   out->has_state = true;
   out->reason = reasons;
+  if (tellers[state] != say_ended) {
+    say_redis(&story);
+  }
   tellers[state](&story);
   return OK;
 }

@@ -44,7 +44,9 @@ static const struct setting table[] = {
      .field = FIELD(redis),
      .standard = "redis://127.0.0.1:6379/0",
      .secret = true,
-     .help = "the queue: unix:///path/to.sock[?db=N] or redis://[[user]:password@]host:port[/db]"},
+     .help =
+         "the queue: redis://[[user]:password@]host[:port][/db], or unix:///path/to.sock[?db=N], "
+         "every part percent-encoded where it must be"},
     {.name = "prefix",
      .type = SETTING_TEXT,
      .field = FIELD(prefix),
@@ -289,6 +291,13 @@ static enum status audit(struct redis *redis, size_t *mismatches) {
   const redisReply *reply = NULL;
   size_t call = queue_audit(redis);
   redis_flush(redis);
+  if (!redis_up(redis)) { /* a queue of about 50,000 jobs and more is not walked so fast */
+    return fail(
+        UNAVAILABLE,
+        "the audit did not end within %d s and found nothing out; Redis goes on with it and "
+        "answers nobody else meanwhile: do not repeat it while the queue is in use",
+        REDIS_WAIT_MS / 1000);
+  }
   TRY(queue_audit_reply(redis, call, &reply));
   for (size_t i = 0; i < reply->elements; i++) {
     printf("%s\n", reply_text(reply->element[i]));
