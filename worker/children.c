@@ -27,10 +27,13 @@ enum {
   BACKOFF_MAX_MS = 60000,
   LEAVING_MS = 3000,
   HEALTHY_MS = 60000,
-  WATCHDOG_TURNS = 10
+  LOOK_MS = 1000,                 /* how often an engine that works is looked at, at least */
+  UNSEEN_MS_MAX = 2 * LOOK_MS,    /* what one look may add to an engine's silence */
+  EXPECTED_MS_MAX = 24 * 3600000, /* of what an engine says about itself */
 };
 enum { ENVIRONMENT_MAX = 1024 };
 #define ENVIRONMENT_FD "DARKROOM_ENGINE_CHILD"
+#define ENVIRONMENT_PULSE "DARKROOM_ENGINE_PULSE"
 #define ENVIRONMENT_DEVICE "DARKROOM_ENGINE_DEVICE"
 
 void children_open(struct children *children, const char *const *devices, size_t count) {
@@ -46,7 +49,7 @@ void children_open(struct children *children, const char *const *devices, size_t
  * safe. */
 struct launch {
   char *environment[ENVIRONMENT_MAX];
-  char fd[64], device[128], spin_count[32];
+  char fd[64], pulse[64], device[128], spin_count[32];
   char *arguments[256];
   char command[32768];
 };
@@ -59,6 +62,7 @@ struct launch {
 static bool inherited(const char *variable) {
   return strncmp(variable, "AWS_", 4) != 0 &&
          strncmp(variable, ENVIRONMENT_FD, sizeof ENVIRONMENT_FD - 1) != 0 &&
+         strncmp(variable, ENVIRONMENT_PULSE, sizeof ENVIRONMENT_PULSE - 1) != 0 &&
          strncmp(variable, ENVIRONMENT_DEVICE, sizeof ENVIRONMENT_DEVICE - 1) != 0;
 }
 
@@ -80,17 +84,25 @@ static enum status read_arguments(struct launch *launch) {
              : fail(BROKEN, "cannot read our own arguments");
 }
 
-static enum status prepare(struct launch *launch, const char *device, int fd) {
+/* What an engine inherits: its end of the pipe, and the page where it counts its work. */
+struct inheritance {
+  int pipe, pulse;
+};
+
+static enum status prepare(struct launch *launch, const char *device,
+                           const struct inheritance *given) {
   size_t count = 0;
-  for (char **variable = environ; *variable != NULL && count < ENVIRONMENT_MAX - 4; variable++) {
+  for (char **variable = environ; *variable != NULL && count < ENVIRONMENT_MAX - 5; variable++) {
     if (inherited(*variable)) {
       launch->environment[count++] = *variable;
     }
   }
-  snprintf(launch->fd, sizeof launch->fd, ENVIRONMENT_FD "=%d", fd);
+  snprintf(launch->fd, sizeof launch->fd, ENVIRONMENT_FD "=%d", given->pipe);
+  snprintf(launch->pulse, sizeof launch->pulse, ENVIRONMENT_PULSE "=%d", given->pulse);
   snprintf(launch->device, sizeof launch->device, ENVIRONMENT_DEVICE "=%s", device);
   snprintf(launch->spin_count, sizeof launch->spin_count, SPIN_COUNT "=1000");
   launch->environment[count++] = launch->fd;
+  launch->environment[count++] = launch->pulse;
   launch->environment[count++] = launch->device;
   if (getenv(SPIN_COUNT) == NULL && getenv("OMP_WAIT_POLICY") == NULL) {
     launch->environment[count] = launch->spin_count;
@@ -99,39 +111,52 @@ static enum status prepare(struct launch *launch, const char *device, int fd) {
 }
 
 /* In the new process: nothing that could take a lock. */
-static void become(const struct launch *launch, int fd, pid_t parent) {
+static void become(const struct launch *launch, const struct inheritance *given, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   setpgid(0, 0);
-  fcntl(fd, F_SETFD, 0);
+  fcntl(given->pipe, F_SETFD, 0);
+  fcntl(given->pulse, F_SETFD, 0);
   if (getppid() == parent) { /* otherwise it died before the prctl */
     execve("/proc/self/exe", launch->arguments, launch->environment);
   }
   _Exit(EXIT_CODE_UNAVAILABLE);
 }
 
-static enum status launch_child(struct child *child) {
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-    return fail(UNAVAILABLE, "no socket pair: %s", strerror(errno));
-  }
+static enum status launch_with(struct child *child, const struct inheritance *given) {
   struct launch *launch = calloc(1, sizeof *launch);
   enum status status =
-      launch == NULL ? fail(EXHAUSTED, "no memory") : prepare(launch, child->device, pair[1]);
+      launch == NULL ? fail(EXHAUSTED, "no memory") : prepare(launch, child->device, given);
   pid_t parent = getpid();
   pid_t pid = status == OK ? fork() : -1;
   if (pid == 0) {
-    become(launch, pair[1], parent);
+    become(launch, given, parent);
   }
   free(launch);
-  close(pair[1]);
-  if (pid < 0) {
-    close(pair[0]);
-    return status != OK ? status : fail(UNAVAILABLE, "no process: %s", strerror(errno));
-  }
   child->pid = pid;
+  return status == OK && pid < 0 ? fail(UNAVAILABLE, "no process: %s", strerror(errno)) : status;
+}
+
+static enum status launch_child(struct child *child) {
+  int pair[2];
+  struct inheritance given = {.pulse = -1};
+  pulse_close(&child->pulse);
+  child->pulse_seen = 0;
+  TRY(pulse_open(&child->pulse, &given.pulse));
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    close(given.pulse);
+    return fail(UNAVAILABLE, "no socket pair: %s", strerror(errno));
+  }
+  given.pipe = pair[1];
+  enum status status = launch_with(child, &given);
+  close(given.pulse);
+  close(given.pipe);
+  if (status != OK) {
+    close(pair[0]);
+    return status;
+  }
   return pipe_open(&child->pipe, pair[0]);
 }
 
@@ -140,7 +165,7 @@ static void start(struct child *child, int64_t now_ms) {
   child->model_count = 0;
   child->turns = 0;
   child->started_ms = now_ms;
-  child->progress_ms = now_ms;
+  child_heard(child, now_ms);
   if (launch_child(child) == OK) {
     child->state = CHILD_LOADING;
     log_event("engine_started", log_text("device", child->device), log_number("pid", child->pid));
@@ -180,6 +205,7 @@ static void bury(struct child *child, int exit_status, int64_t now_ms) {
               log_number("code", code), log_number("signal", signal_number),
               log_text("watchdog", child->killed ? "yes" : "no"));
   pipe_close(&child->pipe);
+  pulse_close(&child->pulse);
   child->pid = -1;
   if (code == EXIT_CODE_REFUSED || code == EXIT_CODE_USAGE) { /* so would the next one */
     child->state = CHILD_REFUSED;
@@ -208,9 +234,9 @@ static void tend_one(struct children *children, size_t index, int64_t now_ms,
   struct child *child = &children->child[index];
   if (child->state == CHILD_AWAY && child->due_ms <= now_ms) {
     start(child, now_ms);
-  } else if (child->state == CHILD_LOADING && now_ms - child->started_ms > children->load_ms &&
+  } else if (child->state == CHILD_LOADING && child->silent_ms > children->load_ms &&
              !child->killed) {
-    log_error("engine_loads_too_long", log_text("device", child->device),
+    log_error("engine_hangs_loading", log_text("device", child->device),
               log_number("seconds", children->load_ms / 1000));
     child_kill(child);
   } else if (child->state == CHILD_LEAVING) {
@@ -226,6 +252,7 @@ static void tend_one(struct children *children, size_t index, int64_t now_ms,
 void children_tend(struct children *children, int64_t now_ms,
                    void (*ended)(void *context, size_t index), void *context) {
   for (size_t i = 0; i < children->count; i++) {
+    child_look(&children->child[i], now_ms);
     tend_one(children, i, now_ms, ended, context);
   }
 }
@@ -239,7 +266,7 @@ int64_t children_due_ms(const struct children *children) {
     if (child->state == CHILD_AWAY) {
       own = child->due_ms;
     } else if (child->state == CHILD_LOADING) {
-      own = child->started_ms + children->load_ms + 1;
+      own = child->looked_ms + LOOK_MS;
     } else if (child->state == CHILD_LEAVING) {
       own = clock_ms() + LEAVING_LOOK_MS;
     }
@@ -263,6 +290,7 @@ void children_close(struct children *children, int64_t grace_ms) {
       clock_sleep_ms(5);
     }
     child->pid = -1;
+    pulse_close(&child->pulse);
   }
 }
 
@@ -289,9 +317,33 @@ uint64_t child_turn_median_us(const struct child *child) {
   return sorted[count / 2];
 }
 
+void child_heard(struct child *child, int64_t now_ms) {
+  child->silent_ms = 0;
+  child->looked_ms = now_ms;
+}
+
+/* A look long after the one before tells nothing about the time between: we were stopped ourselves,
+ * or the whole machine was, and so was the engine. */
+void child_look(struct child *child, int64_t now_ms) {
+  uint64_t count =
+      child->pulse != NULL ? atomic_load_explicit(&child->pulse->count, memory_order_relaxed) : 0;
+  if (count != child->pulse_seen) {
+    child->pulse_seen = count;
+    child_heard(child, now_ms);
+    return;
+  }
+  int64_t since_ms = now_ms - child->looked_ms;
+  child->silent_ms += since_ms < UNSEEN_MS_MAX ? since_ms : UNSEEN_MS_MAX;
+  child->looked_ms = now_ms;
+}
+
 int64_t child_patience_ms(const struct children *children, const struct child *child) {
-  int64_t turns_ms = (int64_t)(WATCHDOG_TURNS * child_turn_median_us(child) / 1000);
-  return turns_ms > children->watchdog_ms ? turns_ms : children->watchdog_ms;
+  uint64_t expected_us =
+      child->pulse != NULL ? atomic_load_explicit(&child->pulse->expected_us, memory_order_relaxed)
+                           : 0;
+  uint64_t expected_ms = expected_us / 1000;
+  return children->watchdog_ms +
+         (int64_t)(expected_ms < EXPECTED_MS_MAX ? expected_ms : EXPECTED_MS_MAX);
 }
 
 const struct child_model *child_model(const struct child *child, const char *id) {

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "worker/engine/pipe.h"
+#include "worker/engine/pulse.h"
 #include "worker/media/digest.h"
 
 #define CHILD_TURNS_KEPT 32
@@ -39,9 +40,13 @@ struct child {
   enum child_state state;
   pid_t pid;
   struct pipe pipe;
-  bool killed; /* by the watchdog */
+  bool killed;         /* by the watchdog */
+  struct pulse *pulse; /* where it counts its work; NULL while it is not running */
+  uint64_t pulse_seen; /* what had been counted when we last looked */
   int64_t started_ms;
-  int64_t progress_ms; /* when it last showed that it computes */
+  int64_t looked_ms; /* when that was */
+  int64_t silent_ms; /* how long it has been seen to do nothing: time in which we did not look
+                        ourselves is no silence of its */
   int64_t due_ms;
   int failures; /* starts or lives that ended badly, one after another */
   uint32_t slots;
@@ -62,7 +67,8 @@ void children_open(struct children *children, const char *const *devices, size_t
 /* Closes all pipes, gives them grace_ms to leave, then kills and reaps. */
 void children_close(struct children *children, int64_t grace_ms);
 
-/* Starts those that are due, kills those that load or leave for too long, reaps the dead. Calls
+/* Looks at all, starts those that are due, kills those that load without progress or leave for too
+ * long, reaps the dead. Calls
  * ended(context, index) for each that has just died, after which it is AWAY or REFUSED. */
 void children_tend(struct children *children, int64_t now_ms,
                    void (*ended)(void *context, size_t index), void *context);
@@ -77,7 +83,12 @@ void child_kill(struct child *child);
 void child_note_turn(struct child *child, uint64_t microseconds);
 /* The median of the latest turns, 0 without any. */
 uint64_t child_turn_median_us(const struct child *child);
-/* How long it may show no progress while it holds jobs. */
+/* It has work as of now, or has said something: its silence counts from here. */
+void child_heard(struct child *child, int64_t now_ms);
+/* Looks whether it has counted work since the last look; adds to its silence if not. */
+void child_look(struct child *child, int64_t now_ms);
+/* How long it may show no progress while it holds jobs: the watchdog's time, and as long as its
+ * turn was expected to take, for a device that does a whole turn in one piece. */
 int64_t child_patience_ms(const struct children *children, const struct child *child);
 
 const struct child_model *child_model(const struct child *child, const char *id);

@@ -43,6 +43,7 @@ static int run_engine(const struct options *options, const struct models_table *
   }
   struct engine_main_settings settings = {
       .device = options->engine_device,
+      .pulse = (int)options->engine_pulse,
       .threads = (int)options->threads,
       .force_f32 = options->force_f32,
       .models = models,

@@ -36,7 +36,7 @@ struct options {
   int log_format, log_level;
   const char *print_hashes;
   /* set by the parent for its child, through the environment */
-  int64_t engine_child;
+  int64_t engine_child, engine_pulse;
   const char *engine_device;
   /* derived */
   struct options_list brokers, devices;

@@ -74,7 +74,7 @@ static void admit(struct worker *worker, struct held *held) {
 
 static void watch_from_now(struct child *child, const struct worker *worker, size_t index) {
   if (placement_free_slots(worker, index) >= (int)child->slots) {
-    child->progress_ms = clock_ms(); /* it was idle: its silence counts from here */
+    child_heard(child, clock_ms()); /* it was idle: its silence counts from here */
   }
 }
 

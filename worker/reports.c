@@ -155,8 +155,7 @@ static const struct {
 };
 
 static void act(struct worker *worker, size_t index, const ProtobufCMessage *message) {
-  worker->children.child[index].progress_ms =
-      clock_ms(); /* every report but Ready is of work done */
+  child_heard(&worker->children.child[index], clock_ms());
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     const void *field = NULL;
     memcpy(&field, (const char *)message + rows[i].field, sizeof field);
@@ -219,11 +218,15 @@ void reports_child_ended(void *context, size_t index) {
 void watchdog(struct worker *worker, int64_t now_ms) {
   for (size_t i = 0; i < worker->children.count; i++) {
     struct child *child = &worker->children.child[i];
-    int64_t silent_ms = now_ms - child->progress_ms;
-    if (child->state == CHILD_READY && !child->killed && placement_has_jobs(worker, i) &&
-        silent_ms > child_patience_ms(&worker->children, child)) {
+    if (child->state != CHILD_READY || child->killed) {
+      continue;
+    }
+    int64_t patience_ms = child_patience_ms(&worker->children, child);
+    if (!placement_has_jobs(worker, i)) {
+      child_heard(child, now_ms); /* with nothing to do, silence is in order */
+    } else if (child->silent_ms > patience_ms) {
       log_error("engine_hangs", log_text("device", child->device),
-                log_number("silent_ms", silent_ms));
+                log_number("silent_ms", child->silent_ms), log_number("patience_ms", patience_ms));
       child_kill(child);
     }
   }

@@ -16,6 +16,7 @@
 #include "worker/model/model.h"
 
 struct engine;
+struct pulse;
 
 /* A row of the model table for this device (worker/models_table.c reads the file). */
 struct engine_model {
@@ -25,6 +26,7 @@ struct engine_model {
 };
 struct engine_settings {
   struct device *device;
+  struct pulse *pulse; /* where each turn says how long it should take; NULL: nobody watches */
   const struct engine_model *models;
   size_t model_count;
   int slots;         /* samples held at once, 1..SAMPLES_MAX */

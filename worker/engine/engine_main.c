@@ -7,9 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/progress.h"
 #include "monitoring/log.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
+#include "worker/engine/pulse.h"
 #include "worker/engine/report.h"
 
 #define MESSAGE_BYTES_MAX ((size_t)UNPACK_BYTES_MAX)
@@ -27,7 +29,8 @@ struct child {
   struct arena *message;    /* one order or report at a time */
   struct engine *engine;
   struct device *device;
-  bool finishing; /* no more admissions will come */
+  struct pulse *pulse; /* NULL: nobody watches */
+  bool finishing;      /* no more admissions will come */
   int pending_count;
   struct pending pending[SAMPLES_MAX];
 };
@@ -180,11 +183,16 @@ static enum status loop(struct child *child) {
 
 static enum status start(struct child *child, int fd, const struct engine_main_settings *settings) {
   TRY(pipe_open(&child->pipe, fd));
+  if (settings->pulse > 0) {
+    TRY(pulse_attach(settings->pulse, &child->pulse));
+    progress_share(&child->pulse->count); /* the page stays as long as the process */
+  }
   TRY(arena_open(NULL, MESSAGE_BYTES_MAX, &child->message));
   struct device_settings device = {.threads = settings->threads, .force_f32 = settings->force_f32};
   TRY(device_open(settings->device, &device, &child->device));
   struct engine_settings engine = {
       .device = child->device,
+      .pulse = child->pulse,
       .models = settings->models,
       .model_count = settings->model_count,
       .slots = settings->slots != 0 ? settings->slots : ENGINE_SLOTS_STANDARD,

@@ -17,6 +17,8 @@
 
 struct engine_main_settings {
   const char *device;                /* "ref", "cpu", "cuda:0" */
+  int pulse;                         /* descriptor of the page to count work in (pulse.h), taken
+                                        over; 0: nobody watches */
   int threads;                       /* cpu: 0 = all cores this process may use */
   bool force_f32;                    /* cpu: activations in f32 even where bf16 is fast */
   const struct engine_model *models; /* those pinned to this device, 1..MODELS_MAX; borrowed */

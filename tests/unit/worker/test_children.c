@@ -22,6 +22,7 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "base/clock.h"
+#include "base/progress.h"
 #include "worker/engine/engine_main.h"
 #include "worker/engine/pipe.pb-c.h"
 
@@ -47,6 +48,17 @@ static int play_engine(int fd) {
     return EXIT_CODE_INTERNAL;
   }
   if (strcmp(play, "load") == 0) {
+    pause();
+  }
+  if (strcmp(play, "work") == 0) { /* counts one piece, and then for ever nothing */
+    struct pulse *pulse = NULL;
+    const char *descriptor = getenv("DARKROOM_ENGINE_PULSE");
+    if (descriptor == NULL || pulse_attach((int)strtol(descriptor, NULL, 10), &pulse) != OK) {
+      return EXIT_CODE_INTERNAL;
+    }
+    progress_share(&pulse->count);
+    progress_count();
+    pulse_expect(pulse, 7000000);
     pause();
   }
   Darkroom__Pipe__Report report = DARKROOM__PIPE__REPORT__INIT;
@@ -136,7 +148,7 @@ static void one_process_per_device(void **state) {
   for (size_t i = 0; i < children.count; i++) {
     struct child *child = &children.child[i];
     assert_int_equal(child->state, CHILD_LOADING);
-    assert_int_equal(child->progress_ms, 100);
+    assert_int_equal(child->silent_ms, 0);
     ProtobufCMessage *message = NULL;
     while (message == NULL) {
       wait_for_pipe(child);
@@ -199,7 +211,7 @@ static void one_that_refuses_is_not_started_again(void **state) {
   assert_int_equal(children.child[0].state, CHILD_REFUSED);
 }
 
-static void one_that_loads_for_too_long_is_killed(void **state) {
+static void one_that_hangs_while_it_loads_is_killed(void **state) {
   (void)state;
   setenv("PLAY", "load", 1);
   children.count = 1;
@@ -207,12 +219,73 @@ static void one_that_loads_for_too_long_is_killed(void **state) {
   tend(100);
   tend(100 + LOAD_MS);
   assert_false(child->killed);
-  assert_int_equal(children_due_ms(&children), 100 + LOAD_MS + 1);
   tend(100 + LOAD_MS + 1);
   assert_true(child->killed);
   lose(child, 2000);
   wait_for_end(child, 2000);
   assert_int_equal(child->failures, 1);
+}
+
+/* Loading may take as long as it likes while work is counted. */
+static void one_that_loads_slowly_is_waited_for(void **state) {
+  (void)state;
+  setenv("PLAY", "load", 1);
+  children.count = 1;
+  struct child *child = &children.child[0];
+  tend(100);
+  int64_t now_ms = 100;
+  for (int look = 0; look < 50; look++, now_ms += LOAD_MS) {
+    child->pulse->count++; /* the engine's part, played here so that the clock may be the test's */
+    tend(now_ms + LOAD_MS);
+    assert_false(child->killed);
+    assert_true(children_due_ms(&children) <= now_ms + 2 * LOAD_MS);
+  }
+  tend(now_ms + LOAD_MS + 1);
+  assert_true(child->killed); /* but not for ever */
+  lose(child, now_ms);
+  wait_for_end(child, now_ms);
+}
+
+/* What an engine counts is seen from here, through the page that it inherited; each life has its
+ * own. */
+static void work_is_seen_while_nothing_is_said(void **state) {
+  (void)state;
+  setenv("PLAY", "work", 1);
+  children.count = 1;
+  struct child *child = &children.child[0];
+  tend(100);
+  for (int waited = 0; waited < WAIT_MS && child->pulse->expected_us == 0; waited += 5) {
+    usleep(5000);
+  }
+  tend(1000);
+  assert_int_equal(child->pulse_seen, 1);
+  assert_int_equal(child->silent_ms, 0);
+  assert_int_equal(child_patience_ms(&children, child), 2000 + 7000);
+  tend(1500);
+  assert_int_equal(child->silent_ms, 500);
+  child_kill(child);
+  lose(child, 1500);
+  wait_for_end(child, 1500);
+  assert_null(child->pulse);
+  tend(child->due_ms);
+  assert_int_equal(child->pulse_seen, 0);
+}
+
+/* A worker that was stopped for an hour, or the machine it is on, does not blame its engines. */
+static void time_in_which_nobody_looked_is_no_silence(void **state) {
+  (void)state;
+  struct child *child = &children.child[0];
+  child_heard(child, 1000);
+  child_look(child, 1500);
+  assert_int_equal(child->silent_ms, 500);
+  child_look(child, 3600000);
+  assert_int_equal(child->silent_ms, 2500);
+  for (int64_t now_ms = 3601000; now_ms <= 3605000; now_ms += 1000) {
+    child_look(child, now_ms);
+  }
+  assert_int_equal(child->silent_ms, 7500); /* one that is still silent is found all the same */
+  child_heard(child, 3605000);
+  assert_int_equal(child->silent_ms, 0);
 }
 
 static void one_that_does_not_leave_is_killed(void **state) {
@@ -234,11 +307,24 @@ static void one_that_does_not_leave_is_killed(void **state) {
   /* the other is left to teardown, whose children_close has no patience */
 }
 
-static void its_pace_sets_its_patience(void **state) {
+static void its_turn_sets_its_patience(void **state) {
+  (void)state;
+  struct child *child = &children.child[0];
+  struct pulse pulse = {0};
+  assert_int_equal(child_patience_ms(&children, child), 2000); /* it is not running */
+  child->pulse = &pulse;
+  assert_int_equal(child_patience_ms(&children, child), 2000);
+  pulse_expect(&pulse, 100000000); /* a decode of a large picture on a slow machine */
+  assert_int_equal(child_patience_ms(&children, child), 102000);
+  pulse_expect(&pulse, UINT64_MAX); /* nobody is waited for for ever */
+  assert_int_equal(child_patience_ms(&children, child), 2000 + 24 * 3600000);
+  child->pulse = NULL;
+}
+
+static void its_pace_is_the_median_of_the_latest_turns(void **state) {
   (void)state;
   struct child *child = &children.child[0];
   assert_int_equal(child_turn_median_us(child), 0);
-  assert_int_equal(child_patience_ms(&children, child), 2000);
   for (uint64_t turn = 1; turn <= 9; turn++) {
     child_note_turn(child, turn == 9 ? 1000000000 : turn * 1000); /* one that hung for once */
   }
@@ -247,7 +333,6 @@ static void its_pace_sets_its_patience(void **state) {
     child_note_turn(child, 1000000);
   }
   assert_int_equal(child_turn_median_us(child), 1000000); /* only the latest count */
-  assert_int_equal(child_patience_ms(&children, child), 10000);
 }
 
 static void models_are_found_by_their_id(void **state) {
@@ -270,9 +355,13 @@ int main(void) {
       TEST(one_process_per_device),
       TEST(one_that_dies_is_started_again_ever_later),
       TEST(one_that_refuses_is_not_started_again),
-      TEST(one_that_loads_for_too_long_is_killed),
+      TEST(one_that_hangs_while_it_loads_is_killed),
+      TEST(one_that_loads_slowly_is_waited_for),
+      TEST(work_is_seen_while_nothing_is_said),
+      TEST(time_in_which_nobody_looked_is_no_silence),
       TEST(one_that_does_not_leave_is_killed),
-      TEST(its_pace_sets_its_patience),
+      TEST(its_turn_sets_its_patience),
+      TEST(its_pace_is_the_median_of_the_latest_turns),
       TEST(models_are_found_by_their_id),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
