@@ -39,11 +39,12 @@ static struct sample *next_mate(const struct sample *head, const struct sample *
   return next;
 }
 
-void batch_gather(struct sample *head, struct sample *samples, int count, struct batch *out) {
+void batch_gather(struct sample *head, struct sample *samples, int count, int rows_max,
+                  struct batch *out) {
   *out = (struct batch){0};
   for (struct sample *s = head; s != NULL; s = next_mate(head, s, samples, count)) {
     int rows = task_rows(s->task);
-    if (out->rows + rows <= head->task->rows_max) {
+    if (out->rows == 0 || out->rows + rows <= rows_max) {
       out->samples[out->count++] = s;
       out->rows += rows;
     }

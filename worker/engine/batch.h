@@ -12,9 +12,10 @@ struct batch {
 
 /* Whom the device serves next: who is due first, NULL when nobody is here. */
 struct sample *batch_head(struct sample *samples, int count);
-/* The head and all that can go along with it, first due first, as far as there is room. None has
- * ended. */
-void batch_gather(struct sample *head, struct sample *samples, int count, struct batch *out);
+/* The head and all that can go along with it, first due first, in rows_max rows: the head always
+ * goes. None has ended. */
+void batch_gather(struct sample *head, struct sample *samples, int count, int rows_max,
+                  struct batch *out);
 /* One row of every sample's plan, each at its own timestep: U-Net, guidance, sampler. Cursors move
  * on. */
 enum status batch_run(const struct batch *batch, struct device *device, struct arena *scratch,

@@ -176,7 +176,7 @@ enum status image_begin(struct engine *engine, struct task *task) {
       budget_give(&engine->budget, bytes);
       return status;
     }
-    sample->due = engine->now;
+    sample->due = task->due > engine->now ? task->due : engine->now;
     task->images_begun++;
     return OK;
   }

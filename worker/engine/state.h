@@ -5,6 +5,8 @@
 
 #include "worker/engine/batch.h"
 #include "worker/engine/engine.h"
+#include "worker/engine/pace.h"
+#include "worker/engine/pulse.h"
 
 struct engine {
   struct arena *memory; /* of the process: holds this struct too */
@@ -19,6 +21,7 @@ struct engine {
   uint8_t *rgb; /* where a finished picture reaches the host */
   double now;   /* virtual time: see due in sample.h */
   uint64_t admitted;
+  struct pace pace;
   struct task tasks[SAMPLES_MAX];
   struct sample samples[SAMPLES_MAX]; /* the slots; the first settings.slots are in use */
 };

@@ -25,6 +25,7 @@ struct task {
   int latent_width, latent_height; /* cells */
   int rows_max;  /* rows of one U-Net call of this shape that the scratch memory allows */
   double weight; /* its share of the device: see due in sample.h */
+  double due;    /* of the image that ended last, with its decode: its next one is not due before */
   uint64_t seed;
   uint32_t images, images_begun, images_done;
   uint32_t steps_done, steps_told; /* over all images */

@@ -9,6 +9,7 @@
 
 #define NS_PER_US 1000
 #define FINITE_CHECK_ROWS 8 /* how often latents are looked at */
+#define DECODE_ROWS 3       /* rows of a U-Net call that a decode is as much work as (SD 1.5) */
 
 /* ---- admitted images that wait for a slot ---- */
 
@@ -39,6 +40,24 @@ static void begin_waiting(struct engine *engine) {
                 DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, fail_reason());
     }
   }
+}
+
+/* ---- how long it takes ---- */
+
+static struct pace_work work_of(const struct task *task, enum pace_kind kind, int rows) {
+  return (struct pace_work){task->resident, kind, task_cells(task), rows};
+}
+
+/* From here to the end of the turn the parent knows how long we should be. Gives the time. */
+static int64_t expect(struct engine *engine, const struct pace_work *work) {
+  pulse_expect(engine->settings.pulse, pace_expect(&engine->pace, work));
+  return clock_ns();
+}
+
+static uint64_t took(struct engine *engine, const struct pace_work *work, int64_t began_ns) {
+  uint64_t us = (uint64_t)((clock_ns() - began_ns) / NS_PER_US);
+  pace_note(&engine->pace, work, us);
+  return us;
 }
 
 /* ---- a batch ---- */
@@ -86,7 +105,8 @@ static void tell_steps(struct engine *engine, const struct batch *batch) {
 
 /* Books the work and the time. */
 static void charge(struct engine *engine, const struct batch *batch, int64_t began_ns,
-                   int64_t ended_ns) {
+                   uint64_t took_us) {
+  int64_t ended_ns = began_ns + (int64_t)took_us * NS_PER_US;
   for (int i = 0; i < batch->count; i++) {
     struct sample *sample = batch->samples[i];
     struct task *task = sample->task;
@@ -95,13 +115,23 @@ static void charge(struct engine *engine, const struct batch *batch, int64_t beg
     task->denoise_ended_ns = ended_ns;
   }
   engine->listener.turn(engine->listener.context, (uint32_t)batch->rows, (uint32_t)batch->count,
-                        (uint64_t)((ended_ns - began_ns) / NS_PER_US));
+                        took_us);
+}
+
+/* As many as fit into a turn and into memory. Those left behind are due before those that went, so
+ * they go first next time. */
+static void gather(struct engine *engine, struct sample *head, struct batch *out) {
+  const struct task *task = head->task;
+  struct pace_work work = work_of(task, PACE_STEP, 0);
+  int rows = pace_rows(&engine->pace, &work, task_rows(task), task->rows_max);
+  batch_gather(head, engine->samples, engine->settings.slots, rows, out);
 }
 
 static enum status step_turn(struct engine *engine, struct sample *head) {
   struct batch batch;
-  batch_gather(head, engine->samples, engine->settings.slots, &batch);
-  int64_t began = clock_ns();
+  gather(engine, head, &batch);
+  struct pace_work work = work_of(head->task, PACE_STEP, batch.rows);
+  int64_t began = expect(engine, &work);
   enum status status = batch_run(&batch, engine->settings.device, engine->scratch, &engine->room);
   if (status == BROKEN) {
     return BROKEN;
@@ -110,7 +140,7 @@ static enum status step_turn(struct engine *engine, struct sample *head) {
     fail_batch(engine, &batch);
     return OK;
   }
-  charge(engine, &batch, began, clock_ns());
+  charge(engine, &batch, began, took(engine, &work, began));
   TRY(check_finite(engine, &batch));
   tell_steps(engine, &batch);
   return OK;
@@ -157,12 +187,14 @@ static void finish_task(struct engine *engine, struct task *task) {
 
 static enum status decode_turn(struct engine *engine, struct sample *sample) {
   struct task *task = sample->task;
-  int64_t began = clock_ns();
+  struct pace_work work = work_of(task, PACE_DECODE, 1);
+  int64_t began = expect(engine, &work);
   enum status status = decode(engine, sample);
   if (status == BROKEN) {
     return BROKEN;
   }
-  task->decode_us += (uint64_t)((clock_ns() - began) / NS_PER_US);
+  task->decode_us += took(engine, &work, began);
+  task->due = sample->due + (double)(DECODE_ROWS * task_cells(task)) / task->weight;
   bool numeric = status == BAD_INPUT || (status == OK && is_flat(engine->rgb, task));
   if (numeric) {
     task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
@@ -198,5 +230,7 @@ enum status engine_turn(struct engine *engine) {
     return OK;
   }
   engine->now = head->due;
-  return sample_ended(head) ? decode_turn(engine, head) : step_turn(engine, head);
+  enum status status = sample_ended(head) ? decode_turn(engine, head) : step_turn(engine, head);
+  pulse_expect(engine->settings.pulse, 0);
+  return status;
 }

@@ -32,7 +32,8 @@ struct entry {
 struct book {
   int jobs, ended, turns;
   uint32_t largest_rows;
-  bool backwards; /* a step was told that was not more than the one before */
+  uint64_t longest_us; /* of a batch */
+  bool backwards;      /* a step was told that was not more than the one before */
   struct entry entries[BOOK_JOBS_MAX];
 };
 
@@ -105,10 +106,11 @@ static inline void book_failed(void *context, const char *id, uint64_t fence,
 }
 static inline void book_turn(void *context, uint32_t rows, uint32_t samples,
                              uint64_t microseconds) {
-  (void)samples, (void)microseconds;
+  (void)samples;
   struct book *book = context;
   book->turns++;
   book->largest_rows = rows > book->largest_rows ? rows : book->largest_rows;
+  book->longest_us = microseconds > book->longest_us ? microseconds : book->longest_us;
 }
 
 static inline struct engine_listener book_listener(struct book *book) {

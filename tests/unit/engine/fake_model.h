@@ -1,12 +1,14 @@
-/* fake_model.h - worker/model/model.h by a few lines of arithmetic on "ref", with knobs for what
- * goes wrong. Defined in the test program itself, so that the real model is not linked. */
+/* fake_model.h - worker/model/model.h as a little arithmetic on "ref", with knobs for what goes
+ * wrong. Defined in the test program itself, so that the real model is not linked. */
 #ifndef DARKROOM_TESTS_UNIT_ENGINE_FAKE_MODEL_H
 #define DARKROOM_TESTS_UNIT_ENGINE_FAKE_MODEL_H
 
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
+#include "worker/engine/pulse.h"
 #include "worker/model/model.h"
 
 enum { FAKE_WIDTH = 4, FAKE_CALLS_MAX = 4096 };
@@ -26,6 +28,9 @@ static struct fake {
   enum status predict_status;          /* instead of OK */
   bool restless;                       /* the same input gives another output every time */
   size_t predict_bytes_of_row;         /* claimed scratch a row and cell */
+  int64_t row_ms, decode_ms;           /* how far a held clock moves for a row and a decode */
+  struct pulse *pulse;                 /* looked at in each decode */
+  uint64_t expected_us;                /* what was to be read there */
 } fake = {.predict_bytes_of_row = 64};
 
 /* A prompt as a number. "infinite" makes the latents infinite at the third call, "flat" the picture
@@ -89,13 +94,12 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   int rows = (int)predict->input.shape[0];
   int64_t cells = predict->input.shape[1] * predict->input.shape[2];
   int64_t count = tensor_count(&predict->input) / rows;
-  if (fake.predict_status != OK) {
-    return fail(fake.predict_status, "the fake model was told to fail");
-  }
+  TRY(fake.predict_status == OK ? OK : fail(fake.predict_status, "told to fail"));
   if (arena_take(turn, model_predict_bytes(model, rows, (int)predict->input.shape[1],
                                            (int)predict->input.shape[2])) == NULL) {
     return EXHAUSTED;
   }
+  clock_move(fake.row_ms * rows);
   fake.rows[fake.calls % FAKE_CALLS_MAX] = rows;
   fake.cells[fake.calls++ % FAKE_CALLS_MAX] = cells;
   for (int b = 0; b < rows; b++) {
@@ -126,6 +130,8 @@ enum status model_decode(struct model *model, struct arena *turn, const struct t
   (void)turn;
   int64_t width = latents->shape[1], factor = model->family.scale_factor;
   fake.decoded++;
+  clock_move(fake.decode_ms);
+  fake.expected_us = fake.pulse != NULL ? fake.pulse->expected_us : 0;
   for (int64_t i = 0; i < tensor_count(pixels); i++) {
     int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
     float value = ((const float *)latents->data)[(y * width + x) * 4 + i % 3];

@@ -58,7 +58,7 @@ static inline void workbench_end(struct task *task, struct sample *sample) {
 /* One row of the sample's plan, alone. */
 static inline void workbench_step(struct workbench *bench, struct sample *sample) {
   struct batch batch;
-  batch_gather(sample, sample, 1, &batch);
+  batch_gather(sample, sample, 1, BATCH_ROWS_MAX, &batch);
   assert_ok(batch_run(&batch, bench->device, bench->scratch, &bench->room));
 }
 
