@@ -37,7 +37,10 @@
 /* the queue */
 #define ATTEMPTS_MAX 5
 #define CRASHES_MAX 3
+#define LOSSES_MAX 10
 #define SCRIPT_LOOP_MAX 100
+#define WORKER_TOKEN_BYTES_MAX JOB_ID_BYTES_MAX
+#define WORKER_HOST_BYTES_MAX 64
 #define LIST_JOBS_MAX 1000
 
 /* the queue's Redis; sizes of texts with their ends */

@@ -34,6 +34,7 @@ static enum status tick_answer(struct turn *turn, struct request *request) {
   verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED, swept.cancelled);
   verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_EXPIRED, swept.expired);
   verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_QUARANTINED, swept.quarantined);
+  verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_FAILED, swept.failed);
   if (swept.lapsed > 0) {
     log_warning("leases_lapsed", log_count("jobs", swept.lapsed));
   }
@@ -125,16 +126,22 @@ static enum status offer_ask(struct turn *turn, struct request *request) {
         waiter->credit[i].max_side != 0 ? waiter->credit[i].max_side : JOB_SIDE_PIXELS_MAX;
     list[i] = &credits[i];
   }
-  struct claim claim = {waiter->name, waiter->generation, turn->name, waiter->fresh, waiter->jobs,
-                        list,         waiter->credits};
+  struct claim claim = {.worker = waiter->name,
+                        .generation = waiter->generation,
+                        .via = turn->name,
+                        .fresh = waiter->fresh,
+                        .jobs = waiter->jobs,
+                        .alone = waiter->alone,
+                        .credit = list,
+                        .count = waiter->credits};
   request->call = queue_claim(turn->redis, &claim);
   return OK;
 }
 
 /* Credits are counted down here and set anew by the next CLAIM: never more is pushed than was asked
- * for, whatever Redis would give. */
-static void use_credit(struct waiter *waiter, const char *model) {
-  waiter->jobs -= waiter->jobs > 0;
+ * for, whatever Redis would give. A job that runs alone uses up all of them. */
+static void use_credit(struct waiter *waiter, const char *model, bool alone) {
+  waiter->jobs = alone || waiter->jobs == 0 ? 0 : waiter->jobs - 1;
   for (size_t i = 0; i < waiter->credits; i++) {
     if (strcmp(waiter->credit[i].model, model) == 0 && waiter->credit[i].jobs > 0) {
       waiter->credit[i].jobs--;
@@ -157,7 +164,8 @@ static bool push(struct turn *turn, struct waiter *waiter, const struct assigned
   assign.fence = assigned->fence;
   assign.lease_ms = LEASE_ASSIGNED_MS;
   assign.queued_us = assigned->queued_us;
-  use_credit(waiter, assign.job->model);
+  assign.has_alone = assign.alone = assigned->alone;
+  use_credit(waiter, assign.job->model, assigned->alone);
   return turn_send(turn, &waiter->peer, WIRE_ASSIGN, &assign.base);
 }
 

@@ -62,10 +62,14 @@ static double seconds_since(const struct story *story, const char *name) {
 
 static void say_history(struct story *story) {
   uint64_t fails = number(story, "fails"), crashes = number(story, "crashes"),
-           handoffs = number(story, "handoffs");
-  if (fails + crashes + handoffs > 0) {
-    say(story, "earlier attempts: %llu failed, %llu lost with their worker, %llu handed back",
-        (unsigned long long)fails, (unsigned long long)crashes, (unsigned long long)handoffs);
+           handoffs = number(story, "handoffs"), losses = number(story, "losses");
+  if (fails + crashes + handoffs + losses > 0) {
+    say(story, "earlier attempts: %llu failed, %llu crashed alone, %llu lost, %llu handed back",
+        (unsigned long long)fails, (unsigned long long)crashes, (unsigned long long)losses,
+        (unsigned long long)handoffs);
+  }
+  if (losses > 0) {
+    say(story, "it has lost an attempt, perhaps through its own fault: so it runs alone");
   }
   if (number(story, "requeues") > 0) {
     say(story, "an operator has requeued it from quarantine (%llu so far)",
@@ -160,7 +164,7 @@ static void say_delayed(struct story *story) {
 }
 
 static void say_quarantined(struct story *story) {
-  say(story, "it has crashed its workers too often and is tried no more");
+  say(story, "it has crashed its workers too often while it ran alone, and is tried no more");
   say(story, "an operator can requeue or bury it for %.1f h; then it counts as failed",
       seconds_until(story, "quarantine") / 3600);
   say_history(story);

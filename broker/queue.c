@@ -1,6 +1,7 @@
 /* queue.c - the asking half: arguments in the order that the head of each script says. */
 #include "broker/queue.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -108,6 +109,12 @@ size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const 
     redis_text(redis, hello->model[i]->id);
     put_packed(redis, &hello->model[i]->base, arena);
   }
+  if (hello->token != NULL) {
+    char identity[WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX + 2];
+    snprintf(identity, sizeof identity, "%s %s", hello->token,
+             hello->host != NULL ? hello->host : "");
+    redis_text(redis, identity);
+  }
   return redis_end(redis);
 }
 
@@ -130,6 +137,9 @@ size_t queue_claim(struct redis *redis, const struct claim *claim) {
     redis_number(redis, claim->credit[i]->max_side);
   }
   redis_number(redis, claim->jobs);
+  if (claim->alone != ALONE_UNHEARD_OF) {
+    redis_number(redis, claim->alone == ALONE_WILLING ? 1 : 0);
+  }
   return redis_end(redis);
 }
 
@@ -159,6 +169,7 @@ size_t queue_fail(struct redis *redis, const struct lease *lease, const struct f
       [DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT] = "PERMANENT",
       [DARKROOM__V1__FAIL_KIND__FAIL_CRASH] = "CRASH",
       [DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED] = "CANCELLED",
+      [DARKROOM__V1__FAIL_KIND__FAIL_LOST] = "LOST",
   };
   begin_of_lease(redis, SCRIPT_FAIL, lease);
   redis_text(redis, kinds[failure->kind]);

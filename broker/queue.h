@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "broker/redis.h"
+#include "broker/waiting.h"
 #include "proto/darkroom.pb-c.h"
 
 /* The right to work on a job. */
@@ -84,7 +85,15 @@ enum status queue_explain_reply(const struct redis *redis, size_t call, const re
 /* via names this broker in calls that mark where the worker was heard last. */
 size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via,
                    struct arena *arena);
-enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation);
+/* Another daemon that lives under the name. */
+struct namesake {
+  const char *host;  /* "" when it did not say */
+  uint64_t since_us; /* wall time of its HELLO */
+  uint64_t heard_ms; /* ago */
+};
+/* *generation 0: the name is taken, *taken says by whom. */
+enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation,
+                              struct namesake *taken);
 
 /* The credits that a worker has said at a broker. */
 struct claim {
@@ -93,6 +102,7 @@ struct claim {
   const char *via;
   bool fresh;    /* said since the last claim: then they also prove that it listens */
   uint32_t jobs; /* in all */
+  enum claim_alone alone;
   const Darkroom__V1__Credit *const *credit;
   size_t count;
 };
@@ -104,6 +114,7 @@ struct assigned {
   uint64_t fence, queued_us;
   const uint8_t *job; /* packed */
   size_t job_bytes;
+  bool alone; /* it must run with nobody beside it */
 };
 /* jobs has room for SCRIPT_LOOP_MAX; there are some only when GIVEN. */
 enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim_outcome *outcome,

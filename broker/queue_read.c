@@ -135,9 +135,17 @@ enum status queue_explain_reply(const struct redis *redis, size_t call, const re
 
 /* ---- of workers ------------------------------------------------------------------------------ */
 
-enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation) {
+enum status queue_hello_reply(const struct redis *redis, size_t call, uint64_t *generation,
+                              struct namesake *taken) {
   const redisReply *reply = NULL;
   TRY(redis_answer(redis, call, &reply));
+  if (reply->type == REDIS_REPLY_ARRAY && strcmp(reply_text_at(reply, 0), "TAKEN") == 0) {
+    *generation = 0;
+    *taken = (struct namesake){.host = reply_text_at(reply, 1),
+                               .since_us = reply_number_at(reply, 2),
+                               .heard_ms = reply_number_at(reply, 3)};
+    return OK;
+  }
   uint64_t number = reply_number(reply);
   if (number == 0) {
     return odd("worker_hello");
@@ -154,14 +162,15 @@ enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim
   const char *word = reply_text_at(reply, 0);
   for (size_t i = 1; i < reply->elements && i <= SCRIPT_LOOP_MAX; i++) {
     const redisReply *row = reply->element[i];
-    if (row->type != REDIS_REPLY_ARRAY || row->elements != 4 || row->element[3]->str == NULL) {
+    if (row->type != REDIS_REPLY_ARRAY || row->elements != 5 || row->element[3]->str == NULL) {
       return odd("claim");
     }
     jobs[i - 1] = (struct assigned){.id = reply_text_at(row, 0),
                                     .fence = reply_number_at(row, 1),
                                     .queued_us = reply_number_at(row, 2),
                                     .job = (const uint8_t *)row->element[3]->str,
-                                    .job_bytes = row->element[3]->len};
+                                    .job_bytes = row->element[3]->len,
+                                    .alone = reply_number_at(row, 4) != 0};
     given = i;
   }
   *outcome = strcmp(word, "OK") == 0         ? CLAIM_GIVEN
@@ -225,14 +234,15 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
 
 enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swept *out) {
   const redisReply *reply = NULL;
-  TRY(take_array(redis, call, 5, &reply));
+  TRY(take_array(redis, call, 6, &reply));
   *out = (struct swept){0};
   out->more = reply_number_at(reply, 0) != 0;
   out->lapsed = reply_number_at(reply, 1);
   out->cancelled = reply_number_at(reply, 2);
   out->expired = reply_number_at(reply, 3);
   out->quarantined = reply_number_at(reply, 4);
-  for (size_t i = 5; i < reply->elements && out->models < SCRIPT_LOOP_MAX; i++) {
+  out->failed = reply_number_at(reply, 5);
+  for (size_t i = 6; i < reply->elements && out->models < SCRIPT_LOOP_MAX; i++) {
     out->model[out->models++] = reply_text_at(reply, i);
   }
   return OK;

@@ -78,6 +78,7 @@ NUMBER(uint32_t, steps)
 NUMBER(uint32_t, fails)
 NUMBER(uint32_t, crashes)
 NUMBER(uint32_t, handoffs)
+NUMBER(uint32_t, losses)
 NUMBER(uint64_t, fence)
 NUMBER(uint64_t, version)
 #undef NUMBER
@@ -111,11 +112,12 @@ static const struct {
     {"submitted_us", take_submitted_us},
     {"finished_us", take_finished_us},
     {"version", take_version},
+    {"losses", take_losses},
     {"started_us", take_started_us},
     {"job", take_job},
     {"result", take_result},
 };
-enum { FIELDS = sizeof fields / sizeof fields[0], LISTED = 13, LISTED_FROM = 2 };
+enum { FIELDS = sizeof fields / sizeof fields[0], LISTED = 14, LISTED_FROM = 2 };
 
 static enum status begin(struct draft *draft, struct arena *arena, bool with_job) {
   *draft = (struct draft){.arena = arena, .with_job = with_job};

@@ -16,8 +16,8 @@
 
 #define CLASSES 3               /* interactive, standard, bulk: levels 0, 1, 2 */
 #define AGEING_MS 60000         /* waiting this long moves a job up one level */
-#define CRASH_WORKERS_MAX 2     /* crashes on so many different workers quarantine a job */
-#define HANDOFFS_MAX 20         /* lapsed assignments after so many hand-backs are crashes */
+#define CRASH_WORKERS_MAX 2     /* crashes alone on so many different workers quarantine a job */
+#define HANDOFFS_MAX 20         /* after so many hand-backs each further one is a loss */
 #define QUARANTINE_MS 259200000 /* 72 h: how long an operator may requeue or bury; then FAILED */
 #define BACKOFF_MS 1000 /* the first retry after a fail, doubled by each further one, +-50% */
 

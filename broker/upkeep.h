@@ -16,7 +16,7 @@ size_t queue_tick(struct redis *redis);
 size_t queue_sweep(struct redis *redis, uint64_t retention_ms);
 struct swept {
   bool more;
-  uint64_t lapsed, cancelled, expired, quarantined;
+  uint64_t lapsed, cancelled, expired, quarantined, failed;
   const char *model[SCRIPT_LOOP_MAX]; /* with waiting jobs */
   size_t models;
 };

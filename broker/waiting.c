@@ -253,6 +253,9 @@ enum status waiting_claim(struct waiting *waiting, const Darkroom__V1__Claim *cl
     sum += credit->jobs;
   }
   waiter->jobs = claim->has_jobs && claim->jobs < sum ? claim->jobs : (uint32_t)sum;
+  waiter->alone = !claim->has_alone ? ALONE_UNHEARD_OF
+                  : claim->alone    ? ALONE_WILLING
+                                    : ALONE_NOT_NOW;
   waiter->woken = waiter->jobs > 0;
   return OK;
 }

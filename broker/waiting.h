@@ -18,6 +18,10 @@
 #define WATCH_IDS_MAX 64   /* of one WATCH message */
 #define WAITING_WORKERS_MAX 2048
 
+/* Whether a worker will run a job alone when it is told to. One that has never heard of it is given
+ * such a job only while it holds nothing, and nothing beside it. */
+enum claim_alone { ALONE_UNHEARD_OF, ALONE_NOT_NOW, ALONE_WILLING };
+
 /* A peer as the broker reaches it; fd is what the socket monitor will name when it goes. */
 struct peer {
   struct wire_address address;
@@ -57,6 +61,7 @@ struct waiter {
   struct credit credit[WORKER_CREDITS_MAX];
   size_t credits;
   uint32_t jobs; /* in all: no more is pushed, whatever the models' credits add up to */
+  enum claim_alone alone;
   bool woken;    /* to be offered work in this turn */
   bool fresh;    /* its CLAIM has not been used for a claim yet */
   bool withheld; /* its credits were dropped: it is to be told to say them again */

@@ -177,6 +177,12 @@ static void tell_started(struct turn *turn, struct watch *watch, const struct ne
   }
 }
 
+static void tell_cancelling(struct turn *turn, struct watch *watch, const struct news *news) {
+  Darkroom__V1__Event event = DARKROOM__V1__EVENT__INIT;
+  event.kind = DARKROOM__V1__EVENT_KIND__EVENT_CANCELLING;
+  tell_all(turn, watch, news, &event);
+}
+
 static void tell_step(struct turn *turn, struct watch *watch, const struct news *news) {
   char step[16], steps[16];
   const char *rest = news->rest, *end = news->rest + news->rest_bytes;
@@ -216,8 +222,13 @@ static const struct {
   const char *kind;
   void (*tell)(struct turn *turn, struct watch *watch, const struct news *news);
 } kinds[] = {
-    {"STEP", tell_step},  {"STARTED", tell_started}, {"IMAGE", tell_images},
-    {"QUEUED", make_due}, {"REQUEUED", make_due},    {"TERMINAL", make_due},
+    {"STEP", tell_step},
+    {"STARTED", tell_started},
+    {"IMAGE", tell_images},
+    {"QUEUED", make_due},
+    {"REQUEUED", make_due},
+    {"TERMINAL", make_due},
+    {"CANCELLING", tell_cancelling},
 };
 
 /* "origin model"; our own submits were offered in their own pipeline. hiredis ends every text with

@@ -2,6 +2,7 @@
  * fence decides, in Lua. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "broker/reply.h"
 #include "broker/terms.h"
@@ -27,6 +28,13 @@ static enum status check_model(struct request *request, const char *model) {
 
 /* ---- hello, bye ------------------------------------------------------------------------------ */
 
+static bool has_control(const char *text) {
+  while (*text != '\0' && (unsigned char)*text >= ' ' && *text != 127) {
+    text++;
+  }
+  return *text != '\0';
+}
+
 /* default_side is what a job without a size gets, so a model without one is refused here. */
 enum status hello_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
@@ -40,14 +48,47 @@ enum status hello_ask(struct turn *turn, struct request *request) {
       return missing(request, "default_side", "1 or more pixels");
     }
   }
+  if (hello->token != NULL) {
+    TRY(verb_check_id(request, "token", hello->token));
+  }
+  if (hello->host != NULL &&
+      (strlen(hello->host) > WORKER_HOST_BYTES_MAX || has_control(hello->host))) {
+    return missing(request, "host", "0..64 bytes without control characters");
+  }
   request->call = queue_hello(turn->redis, hello, turn->name, turn->arena);
   return OK;
+}
+
+/* Two daemons that take each other's jobs away by turns would bring every job of the fleet to its
+ * last attempt: so the one that came later is told who has the name, and waits until it is free. */
+static enum status refuse_namesake(struct request *request, const Darkroom__V1__Hello *hello,
+                                   const struct namesake *taken) {
+  enum { NAME_AGAIN_MS = 2000 };
+  time_t since = (time_t)(taken->since_us / 1000000);
+  struct tm utc;
+  char text[32] = "";
+  if (gmtime_r(&since, &utc) != NULL) {
+    (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  }
+  log_warning("name_taken", log_text("worker", hello->worker), log_text("by", taken->host),
+              log_text("since", text),
+              log_text("asked_by", hello->host != NULL ? hello->host : ""));
+  enum status status = refuse(
+      &request->why, DARKROOM__V1__ERROR_CODE__ERROR_CONFLICT, "worker", "one daemon a name",
+      "the name %s is taken by %s since %s (heard %.1f s ago)", hello->worker,
+      taken->host[0] != '\0' ? taken->host : "another daemon", text, (double)taken->heard_ms / 1e3);
+  request->why.retry_after_ms = NAME_AGAIN_MS;
+  return status;
 }
 
 enum status hello_answer(struct turn *turn, struct request *request) {
   const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
   Darkroom__V1__Welcome answer = DARKROOM__V1__WELCOME__INIT;
-  TRY(queue_hello_reply(turn->redis, request->call, &answer.generation));
+  struct namesake taken;
+  TRY(queue_hello_reply(turn->redis, request->call, &answer.generation, &taken));
+  if (answer.generation == 0) {
+    return refuse_namesake(request, hello, &taken);
+  }
   answer.has_generation = answer.has_beat_ms = answer.has_lease_ms = true;
   answer.beat_ms = BEAT_MS;
   answer.lease_ms = LEASE_RUNNING_MS;
@@ -231,9 +272,9 @@ enum status fail_ask(struct turn *turn, struct request *request) {
   struct lease lease = LEASE_OF(message);
   TRY(check_lease(request, &lease));
   bool known = message->kind >= DARKROOM__V1__FAIL_KIND__FAIL_RETRY &&
-               message->kind <= DARKROOM__V1__FAIL_KIND__FAIL_CANCELLED;
+               message->kind <= DARKROOM__V1__FAIL_KIND__FAIL_LOST;
   if (!message->has_kind || !known) {
-    return missing(request, "kind", "retry, permanent, crash or cancelled");
+    return missing(request, "kind", "retry, permanent, crash, cancelled or lost");
   }
   const Darkroom__V1__Error *error = message->error;
   struct failure failure = {.kind = message->kind,

@@ -72,9 +72,9 @@ void show_status(const Darkroom__V1__JobStatus *status) {
   line_text("worker", status->worker);
   line_time("submitted", status->has_submitted_ms, status->submitted_ms);
   line_time("finished", status->has_finished_ms, status->finished_ms);
-  if (status->fails + status->crashes + status->handoffs > 0) {
-    printf("%-12s %u failed, %u crashed, %u handed back\n", "attempts", status->fails,
-           status->crashes, status->handoffs);
+  if (status->fails + status->crashes + status->losses + status->handoffs > 0) {
+    printf("%-12s %u failed, %u crashed alone, %u lost, %u handed back\n", "attempts",
+           status->fails, status->crashes, status->losses, status->handoffs);
   }
   if (status->error != NULL) {
     show_error(status->error);

@@ -73,15 +73,36 @@ local function job_requeue(job, closing, ...)
   wake(job.model)
 end
 
--- Back to the front unharmed: nothing was lost, no attempt is used.
+-- An attempt was lost, and nobody knows through whose fault: a machine went, a lease lapsed, an
+-- engine died with several jobs in it, a watchdog was impatient. It counts as nobody's crash. The
+-- job goes back, and from now on it runs alone; but not for ever: it may be what makes every engine
+-- hang, and after LOSSES_MAX it ends without a verdict.
+local function job_lose(job, closing, text)
+  if job.cancel then return job_end(job, 'CANCELLED', closing) end
+  job.losses = digits(losses_of(job) + 1)
+  if losses_of(job) >= LOSSES_MAX then
+    return job_end(job, 'FAILED', closing, 'losses', job.losses, 'error_code', CODE_WORKER_LOST,
+      'error_text', text .. ' (given up: ' .. job.losses .. ' attempts lost, none of them proved its fault)')
+  end
+  job_requeue(job, closing, 'losses', job.losses, 'error_code', CODE_WORKER_LOST,
+    'error_text', text)
+end
+
+-- Back to the front unharmed: nothing was lost, no attempt is used. But a job that is handed back
+-- again and again may be what nobody can take: then each further time counts as a loss.
 local function job_hand_back(job, closing)
   if job.cancel then return job_end(job, 'CANCELLED', closing) end
+  if tonumber(job.handoffs) >= HANDOFFS_MAX then
+    return job_lose(job, closing, 'it was handed back ' .. job.handoffs .. ' times')
+  end
   line_refund(job)
   job_requeue(job, closing, 'handoffs', job.handoffs + 1)
 end
 
--- Its worker died while it ran. Two different workers, or CRASHES_MAX times: the job is to blame.
+-- Its engine died while it ran. Only if it ran alone that proves its fault; on two different
+-- workers, or CRASHES_MAX times, is proof enough.
 local function job_crash(job, closing, text)
+  if job.alone ~= '1' then return job_lose(job, closing, text) end
   if job.cancel then return job_end(job, 'CANCELLED', closing) end
   local crashes, workers = job.crashes + 1, {}
   for name in string.gmatch(job.crashers .. ' ' .. job.worker, '%S+') do workers[name] = true end
@@ -96,13 +117,11 @@ local function job_crash(job, closing, text)
   job_requeue(job, closing, unpack(fields))
 end
 
--- The lease is over without a word: never started is a handoff (but not for ever: it may be what
--- kills its workers), started is a crash.
+-- The lease is over without a word: never started is a hand-back, started is a loss. Never a crash:
+-- a worker that is frozen, cut off or started twice looks the same from here.
 local function job_lapse(job, closing, text)
-  if job.state == 'ASSIGNED' and tonumber(job.handoffs) < HANDOFFS_MAX then
-    return job_hand_back(job, closing)
-  end
-  job_crash(job, closing, text)
+  if job.state == 'ASSIGNED' then return job_hand_back(job, closing) end
+  job_lose(job, closing, text)
 end
 
 local function job_expire(job)

@@ -1,13 +1,13 @@
--- _ready: the lines of waiting jobs. Uses _record. A line holds the jobs of one tenant, model and
--- level (0 is served first); its score is the place, a number that only grows, so a job that comes
--- back goes in front of all that came after it. Between the tenants of a level stands start-time
--- fair queueing: a tenant's virtual start grows by the cost of each job it is given, the least is
--- served next, and one that was idle enters at the present virtual time. The scores in KEY_TENANTS
--- are lower bounds, mended when they are met.
-local function line_of(level, tenant, model)
-  return KEY_READY .. level .. ':' .. tenant .. ':' .. model
+-- _ready: the lines of waiting jobs. Uses _record. A line holds the jobs of one tenant, lane
+-- (lane_of) and level (0 is served first); its score is the place, a number that only grows, so a
+-- job that comes back goes in front of all that came after it. Between the tenants of a level
+-- stands start-time fair queueing: a tenant's virtual start grows by the cost of each job it is
+-- given, the least is served next, and one that was idle enters at the present virtual time. The
+-- scores in KEY_TENANTS are lower bounds, mended when they are met.
+local function line_of(level, tenant, lane)
+  return KEY_READY .. level .. ':' .. tenant .. ':' .. lane
 end
-local function tenants_of(level, model) return KEY_TENANTS .. level .. ':' .. model end
+local function tenants_of(level, lane) return KEY_TENANTS .. level .. ':' .. lane end
 
 local function virtual_start(level, tenant)
   return tonumber(redis.call('HGET', KEY_SERVICE, level .. ':' .. tenant) or '0')
@@ -21,12 +21,13 @@ end
 
 -- Puts the job into its line, and into the indexes of all that can happen to it while it waits.
 local function line_enter(job)
-  local line, tenants = line_of(job.level, job.tenant, job.model), tenants_of(job.level, job.model)
+  local lane = lane_of(job)
+  local line, tenants = line_of(job.level, job.tenant, lane), tenants_of(job.level, lane)
   local start = virtual_start(job.level, job.tenant)
   if redis.call('EXISTS', line) == 0 then
     start = math.max(start, tonumber(redis.call('HGET', KEY_SERVICE, job.level) or '0'))
     redis.call('HSET', KEY_SERVICE, job.level .. ':' .. job.tenant, digits(start))
-    redis.call('SADD', KEY_READY_MODELS, job.model)
+    redis.call('SADD', KEY_READY_MODELS, lane)
   end
   redis.call('ZADD', tenants, start, job.tenant)
   redis.call('ZADD', line, job.place, job.id)
@@ -36,7 +37,8 @@ local function line_enter(job)
 end
 
 local function line_leave(job)
-  local line, tenants = line_of(job.level, job.tenant, job.model), tenants_of(job.level, job.model)
+  local lane = lane_of(job)
+  local line, tenants = line_of(job.level, job.tenant, lane), tenants_of(job.level, lane)
   redis.call('ZREM', line, job.id)
   redis.call('ZREM', KEY_AGEING, job.id)
   redis.call('ZREM', KEY_DEADLINES, job.id)
@@ -44,9 +46,9 @@ local function line_leave(job)
   if redis.call('EXISTS', line) == 1 then return end
   redis.call('ZREM', tenants, job.tenant)
   for level = 0, CLASSES - 1 do
-    if redis.call('EXISTS', tenants_of(level, job.model)) == 1 then return end
+    if redis.call('EXISTS', tenants_of(level, lane)) == 1 then return end
   end
-  redis.call('SREM', KEY_READY_MODELS, job.model)
+  redis.call('SREM', KEY_READY_MODELS, lane)
 end
 
 -- The tenant of the job has been served: it pays, and the virtual time of the level moves on.

@@ -14,7 +14,7 @@ local function digits(number) return string.format('%.0f', number) end
 -- that only some have.
 local FIELDS = {'version', 'class', 'level', 'side', 'cost', 'born', 'place', 'fails', 'crashes',
   'handoffs', 'submitted_us', 'state', 'tenant', 'model', 'crashers', 'deadline', 'fence', 'worker',
-  'generation', 'cancel', 'closing'}
+  'generation', 'cancel', 'closing', 'losses', 'alone'}
 local NUMBERS, ALWAYS = 11, 15
 
 -- The record as texts (false when missing); nil when there is none. A record that is not whole (a
@@ -43,6 +43,15 @@ local function job_load(id)
   if lacks then error({err = 'RECORD job ' .. id .. ' lacks ' .. lacks}) end
   return job
 end
+
+-- A suspect has lost an attempt without proof of whose fault it was. From then on it is given out
+-- alone, to be proved; records of before that know no losses.
+local function losses_of(job) return tonumber(job.losses or '0') or 0 end
+
+-- The line that a job stands in is its model's, and the suspects of a model have one of their own:
+-- so that nobody who may not take them has to look past them. A model's name has no line end.
+local ALONE = '\nalone'
+local function lane_of(job) return losses_of(job) > 0 and job.model .. ALONE or job.model end
 
 -- Sets fields without a change of state.
 local function job_set(job, ...)

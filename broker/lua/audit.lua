@@ -41,7 +41,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEY_JOBS, 0, -1)) do
     for _, state in ipairs(STATES) do
       expect_row(KEY_STATE .. state, id, state == job.state and job.born)
     end
-    local line = KEY_READY .. job.level .. ':' .. job.tenant .. ':' .. job.model
+    local line = KEY_READY .. job.level .. ':' .. job.tenant .. ':' .. lane_of(job)
     expect_row(line, id, job.state == 'QUEUED' and job.place)
     expect_row(KEY_LEASES, id, is_held and more[1] or false)
     expect(is_held == (more[1] ~= false), id, 'has a lease and is', job.state)
@@ -64,8 +64,8 @@ for _, id in ipairs(redis.call('ZRANGE', KEY_JOBS, 0, -1)) do
     elseif job.state == 'QUEUED' then
       depth[tonumber(job.class)] = depth[tonumber(job.class)] + 1
       lines[line] = (lines[line] or 0) + 1
-      readable[job.model] = true
-      local tenants = KEY_TENANTS .. job.level .. ':' .. job.model
+      readable[lane_of(job)] = true
+      local tenants = KEY_TENANTS .. job.level .. ':' .. lane_of(job)
       expect(redis.call('ZSCORE', tenants, job.tenant), line, 'is not in', tenants)
     end
   end

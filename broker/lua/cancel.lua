@@ -8,7 +8,10 @@
 local job = job_load(ARGV[1])
 if not job or job.tenant ~= ARGV[2] then return {'NOT_FOUND'} end
 if is_held(job) then
-  if not job.cancel then job_set(job, 'cancel', 1) end
+  if not job.cancel then
+    job_set(job, 'cancel', 1)
+    tell('CANCELLING', job)
+  end
   return {'SIGNALLED', job.state}
 end
 if job.state == 'QUEUED' or job.state == 'DELAYED' then

@@ -21,7 +21,8 @@ local facts = {'clk', digits(clk), 'workers', live, 'slots', slots, 'held', held
   'class_depth', redis.call('HGET', KEY_COUNT, 'depth:' .. job.class) or '0',
   'quarantine', redis.call('ZSCORE', KEY_QUARANTINE, job.id) or '0'}
 for _, name in ipairs({'state', 'model', 'class', 'level', 'side', 'deadline', 'due', 'lease',
-  'worker', 'cancel', 'step', 'steps', 'fails', 'crashes', 'handoffs', 'requeues',
+  'worker', 'cancel', 'step', 'steps', 'fails', 'crashes', 'handoffs', 'losses',
+  'requeues', 'alone',
   'error_text', 'started_us'}) do
   local value = redis.call('HGET', KEY_JOB .. job.id, name)
   if value then

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- fail: the worker could not finish. RETRY -> DELAYED (doubling backoff) or, at ATTEMPTS_MAX,
--- FAILED; PERMANENT -> FAILED; CRASH -> QUEUED or QUARANTINED; CANCELLED -> CANCELLED, or QUEUED
--- if nobody asked for it.
+-- FAILED; PERMANENT -> FAILED; CRASH -> QUEUED, or QUARANTINED if it ran alone and has often
+-- enough; LOST -> QUEUED, or FAILED at LOSSES_MAX; CANCELLED -> CANCELLED, or QUEUED if nobody
+-- asked for it.
 -- KEYS prefix
 -- ARGV worker generation id fence kind code text jitter(0..1000)
 -- returns {OK state} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
@@ -26,6 +27,8 @@ elseif kind == 'CANCELLED' then
   job_hand_back(job, 'fail')
 elseif kind == 'CRASH' then
   job_crash(job, 'fail', text)
+elseif kind == 'LOST' then
+  job_lose(job, 'fail', text)
 elseif kind == 'RETRY' and job.fails + 1 < ATTEMPTS_MAX then
   job_delay(job.fails + 1)
 else

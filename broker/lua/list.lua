@@ -4,7 +4,7 @@
 -- ARGV state(empty: all) tenant from count(at most SCRIPT_LOOP_MAX)
 -- returns {{id born state step steps fails crashes handoffs worker fence error_code error_text
 --   submitted_us finished_us
---   version}...}; a job of another tenant is left out
+--   version losses}...}; a job of another tenant is left out
 -- uses:
 local index = ARGV[1] == '' and KEY_JOBS or KEY_STATE .. ARGV[1]
 local rows = {}
@@ -14,7 +14,7 @@ for _, id in ipairs(redis.call('ZREVRANGE', index, ARGV[3], last)) do
   if redis.call('HGET', key, 'tenant') == ARGV[2] then
     local row = redis.call('HMGET', key, 'born', 'state', 'step', 'steps', 'fails', 'crashes',
       'handoffs', 'worker', 'fence', 'error_code', 'error_text', 'submitted_us', 'finished_us',
-      'version')
+      'version', 'losses')
     rows[#rows + 1] = {id, unpack(row)}
   end
 end

@@ -10,5 +10,6 @@ if not job or job.tenant ~= ARGV[2] then return {'NOT_FOUND'} end
 if job.state ~= 'QUARANTINED' then return {'ALREADY', job.state} end
 if job.deadline and tonumber(job.deadline) < clk then return {'LATE', job.state} end
 redis.call('HINCRBY', KEY_JOB .. job.id, 'requeues', 1)
-job_requeue(job, 'requeue', 'fails', 0, 'crashes', 0, 'crashers', '', 'handoffs', 0)
+job.losses = '0' -- first: it decides in which line it stands
+job_requeue(job, 'requeue', 'fails', 0, 'crashes', 0, 'crashers', '', 'handoffs', 0, 'losses', 0)
 return {'OK', job.state}

@@ -22,7 +22,7 @@ local deadline = tonumber(ARGV[8]) > 0 and digits(clk + ARGV[8]) or false
 redis.call('HSET', KEY_JOB .. id, 'state', 'QUEUED', 'version', 1, 'digest', digest,
   'tenant', tenant, 'model', model, 'class', class, 'level', class, 'side', ARGV[6],
   'cost', ARGV[7], 'born', place, 'place', place, 'seed', ARGV[9], 'steps', ARGV[10],
-  'step', 0, 'fails', 0, 'crashes', 0, 'crashers', '', 'handoffs', 0,
+  'step', 0, 'fails', 0, 'crashes', 0, 'crashers', '', 'handoffs', 0, 'losses', 0,
   'submitted_us', digits(wall_us()), 'job', ARGV[13])
 if deadline then redis.call('HSET', KEY_JOB .. id, 'deadline', deadline) end
 redis.call('ZADD', KEY_JOBS, place, id)

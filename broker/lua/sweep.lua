@@ -3,9 +3,8 @@
 -- pressing first.
 -- KEYS prefix
 -- ARGV retention_ms
--- returns {more(1: call again) lapsed cancelled expired quarantined, model...}: how many, and
---   the models that have waiting
---   jobs, for workers whose wake was lost
+-- returns {more(1: call again) lapsed cancelled expired quarantined failed, model...}: how many,
+--   and the models that have waiting jobs, for workers whose wake was lost
 -- uses: record ready lease worker
 local left, lapsed = SCRIPT_LOOP_MAX, 0
 
@@ -58,5 +57,7 @@ each_due(KEY_ENDED, clk - ARGV[1], function(id)
   redis.call('ZREM', KEY_JOBS, id)
   redis.call('ZREM', KEY_ENDED, id)
 end)
+local models = redis.call('SRANDMEMBER', KEY_READY_MODELS, SCRIPT_LOOP_MAX)
+for i, lane in ipairs(models) do models[i] = string.match(lane, '[^\n]+') end
 return {left <= 0 and 1 or 0, lapsed, ended.CANCELLED, ended.EXPIRED, ended.QUARANTINED,
-  unpack(redis.call('SRANDMEMBER', KEY_READY_MODELS, SCRIPT_LOOP_MAX))}
+  ended.FAILED, unpack(models)}

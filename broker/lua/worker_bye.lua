@@ -13,6 +13,6 @@ for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   if job then job_hand_back(job, 'bye') end
 end
 worker_models_leave(name)
-redis.call('HSET', KEY_WORKER .. name, 'models', '')
+redis.call('HSET', KEY_WORKER .. name, 'models', '', 'token', '') -- the name is free
 worker_becomes(name, 'gone')
 return {'OK'}

@@ -1,11 +1,23 @@
 #!lua flags=allow-oom
 -- worker_hello: a worker daemon has started. It gets a generation; what an older one of the same
--- name held is closed.
+-- name held is closed. While another daemon lives under that name it is refused: the same one,
+-- started again, is known by its token. Daemons of before say none.
 -- KEYS prefix
--- ARGV worker via slots default_model hello(bytes) (model info(bytes))...
--- returns generation
+-- ARGV worker via slots default_model hello(bytes) (model info(bytes))... [token and host, a space
+--   between them]
+-- returns generation | {TAKEN host since_us heard_ms_ago}
 -- uses: record ready lease worker
 local name = ARGV[1]
+local identity = #ARGV % 2 == 0 and ARGV[#ARGV] or ''
+local token, host = string.match(identity, '^(%S*) ?(.*)$')
+
+-- A closed connection is waited for as long as its leases are: it may only have blinked.
+local was = redis.call('HMGET', KEY_WORKER .. name, 'token', 'state', 'seen', 'host', 'since')
+local heard_ago = clk - tonumber(was[3] or '0')
+local is_alive = heard_ago <= (was[2] == 'gone' and LEASE_GONE_MS or WORKER_SILENT_MS)
+if was[1] and was[1] ~= '' and was[1] ~= token and is_alive then
+  return {'TAKEN', was[4] or '', was[5] or '0', digits(heard_ago)}
+end
 for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
   if i > SCRIPT_LOOP_MAX then break end -- the rest lapses
   local job = held_job(name, id)
@@ -13,7 +25,7 @@ for i, id in ipairs(redis.call('SMEMBERS', KEY_HELD .. name)) do
 end
 worker_models_leave(name)
 local models = {}
-for i = 6, #ARGV, 2 do
+for i = 6, #ARGV - 1, 2 do
   models[#models + 1] = ARGV[i]
   redis.call('HSET', KEY_MODEL, ARGV[i], ARGV[i + 1])
   redis.call('SADD', KEY_WORKERS_OF .. ARGV[i], name)
@@ -21,7 +33,8 @@ end
 if ARGV[4] ~= '' then redis.call('SET', KEY_DEFAULT_MODEL, ARGV[4]) end
 local generation = digits(redis.call('INCR', KEY_GENERATION))
 redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3],
-  'models', table.concat(models, '\n'), 'hello', ARGV[5])
+  'models', table.concat(models, '\n'), 'hello', ARGV[5], 'token', token, 'host', host,
+  'since', digits(wall_us()))
 worker_heard(name, ARGV[2], 'ready')
 redis.call('PUBLISH', KEY_EVENTS, 'FLEET') -- also when it was ready before: its models may be others
 return generation

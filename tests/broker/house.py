@@ -272,9 +272,11 @@ def picture(index=0, seed=1):
 class Worker(Peer):
     """A worker that does nothing by itself."""
 
-    def __init__(self, context, endpoint, name="w1", models=("demo",), slots=4, max_side=256, hello=True):
+    def __init__(self, context, endpoint, name="w1", models=("demo",), slots=4, max_side=256, hello=True,
+                 token=None, host=None):
         super().__init__(context, endpoint)
         self.name, self.models, self.slots, self.max_side = name, models, slots, max_side
+        self.token, self.host = token, host
         self.generation = 0
         if hello:
             self.hello()
@@ -283,6 +285,7 @@ class Worker(Peer):
         infos = [pb.ModelInfo(id=model, sha256="0" * 64, family="sd1", default_side=128, max_side=self.max_side)
                  for model in self.models]
         welcome = self.ask("HELLO", pb.Hello(worker=self.name, device=["cpu"], model=infos, slots=self.slots, version="t",
+                                             token=self.token, host=self.host,
                                              default_model=self.models[0] if self.models else None))
         self.generation = welcome.generation
         return welcome
@@ -290,9 +293,10 @@ class Worker(Peer):
     def me(self, **fields):
         return dict(worker=self.name, generation=self.generation, **fields)
 
-    def claim(self, jobs=1, model=None, max_side=None):
+    def claim(self, jobs=1, model=None, max_side=None, alone=True):
+        """alone None: a worker of before, that has never heard of jobs that run alone."""
         credit = [pb.Credit(model=model or self.models[0], jobs=jobs, max_side=max_side or self.max_side)]
-        return self.send("CLAIM", pb.Claim(credit=credit, **self.me()))
+        return self.send("CLAIM", pb.Claim(credit=credit, alone=alone, **self.me()))
 
     def assigned(self, seconds=5.0):
         got = self.take(lambda verb, *_: verb == "ASSIGN", seconds)

@@ -22,15 +22,16 @@ def test_assigned_but_never_started_goes_back_for_free(redis, worker, client):
     assert worker.start(assign) == "STALE"
 
 
-def test_an_assignment_that_lapses_for_ever_is_poison(redis, worker, client):
+def test_an_assignment_that_lapses_for_ever_ends_without_a_verdict(redis, worker, client):
     job = client.submit().id
-    for _ in range(30):
+    for _ in range(40):
         if client.state(job) != "QUEUED":
             break
         worker.take_job()
         redis.pass_time(6000)
     status = client.get(job)
-    assert status.state == pb.JOB_STATE_QUARANTINED and (status.handoffs, status.crashes) == (20, 3)
+    assert status.state == pb.JOB_STATE_FAILED and (status.handoffs, status.losses, status.crashes) == (20, 10, 0)
+    assert status.error.code == pb.ERROR_WORKER_LOST and "none of them proved its fault" in status.error.message
 
 
 def test_a_silent_worker_loses_its_job_and_every_late_word_is_refused(redis, worker, peers, broker, client):
@@ -38,7 +39,7 @@ def test_a_silent_worker_loses_its_job_and_every_late_word_is_refused(redis, wor
     assert redis.pass_time(29000)["lapsed"] == 0
     assert redis.pass_time(2000)["lapsed"] == 1
     lost = client.event("REQUEUED", job)
-    assert lost.error.code == pb.ERROR_WORKER_LOST and client.get(job).crashes == 1
+    assert lost.error.code == pb.ERROR_WORKER_LOST and (client.get(job).losses, client.get(job).crashes) == (1, 0)
     assert worker.complete(old) == "STALE", "also while nobody else has it yet"
     second = peers(Worker, broker, "w2")
     new = second.take_job()
@@ -94,7 +95,7 @@ def test_a_new_generation_closes_the_old_ones_leases(redis, broker, peers, worke
     never_started = worker.take_job()
     reborn = peers(Worker, broker, worker.name)
     assert reborn.generation > worker.generation
-    assert client.state(running) == "QUEUED" and client.get(running).crashes == 1
+    assert client.state(running) == "QUEUED" and (client.get(running).losses, client.get(running).crashes) == (1, 0)
     assert client.state(assigned) == "QUEUED" and client.get(assigned).handoffs == 1
     assert worker.complete(old) == "STALE" and worker.start(never_started) == "STALE"
     assert worker.beat().hello_again
@@ -130,7 +131,7 @@ def test_a_closed_connection_without_return_frees_the_job_soon(redis, broker, co
     worker.close()
     until(lambda: float(redis.client.zscore(PREFIX + "leases", job)) < 10000, 5, "a cut lease")
     assert redis.pass_time(7000)["lapsed"] == 1
-    assert client.state(job) == "QUEUED" and client.get(job).crashes == 1
+    assert client.state(job) == "QUEUED" and (client.get(job).losses, client.get(job).crashes) == (1, 0)
 
 
 def test_a_worker_that_moved_to_another_broker_is_not_cut(redis, brokers, context):

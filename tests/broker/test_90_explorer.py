@@ -32,6 +32,7 @@ class Explorer:
         self.attempts = []      # every (worker, generation, id, fence) that was ever given out
         self.generation = {}
         self.results = {}       # id -> the result that was accepted
+        self.lone = {}          # worker -> the suspect it was given last
         self.script("boot", "run")
         self.script("tick")
         for worker in ("w1", "w2"):
@@ -59,12 +60,22 @@ class Explorer:
     def claim(self):
         worker, fresh = self.random.choice(["w1", "w2"]), self.random.randrange(2)
         state = self.worker_state(worker)
-        rows = self.script("claim", worker, self.generation[worker], "b", fresh, "m", self.random.randrange(1, 3),
-                           self.random.choice([64, 128]))
+        jobs = self.random.randrange(1, 3)
+        alone = self.random.choice([(), (jobs, 0), (jobs, 1), (1, 1)])
+        held = self.redis.client.smembers(f"{PREFIX}held:{worker}")
+        rows = self.script("claim", worker, self.generation[worker], "b", fresh, "m", jobs, self.random.choice([64, 128]), *alone)
         listens = state == "ready" or (fresh and state != "draining")
         word = "STALE" if state is None else "OK" if listens else "WITHHELD"
         assert rows[0].decode() == word, f"{state}, fresh {fresh}: {rows[0]}"
+        lone = [row for row in rows[1:] if row[4] == 1]
+        assert len(rows) - 1 <= (alone[0] if alone else jobs) and lone in ([], rows[-1:]), "a suspect is the last that is given"
+        assert not lone or alone[1:] == (1,) or (not alone and not held and len(rows) == 2), "and only to who will run it alone"
+        if not alone and self.lone.get(worker) in {job.decode() for job in held}:
+            assert len(rows) == 1, "nobody is put beside it"
+        if lone:
+            self.lone[worker] = lone[0][0].decode()
         for row in rows[1:]:
+            assert (row[4] == 1) == (int(self.redis.record(row[0].decode())["losses"]) > 0), "every suspect, and nobody else"
             fence = int(row[1])
             assert all(fence > int(old[3]) for old in self.attempts), "fences grow"
             self.attempts.append((worker, self.generation[worker], row[0].decode(), row[1].decode()))
@@ -110,7 +121,7 @@ class Explorer:
             reply = self.script("beat", attempt[0], attempt[1], "b", 0, attempt[2], attempt[3], self.random.randrange(21), 20, "")
             word = "STALE" if reply[0] == 0 else reply[1].decode()
         elif verb == "fail":
-            kind = self.random.choice(["RETRY", "RETRY", "PERMANENT", "CRASH", "CANCELLED"])
+            kind = self.random.choice(["RETRY", "RETRY", "PERMANENT", "CRASH", "LOST", "CANCELLED"])
             word = self.script("fail", *attempt, kind, 13, "text", self.random.randrange(1001))[0].decode()
         elif verb == "complete":
             result = f"result-{attempt[3]}"
@@ -170,9 +181,13 @@ class Explorer:
                 assert int(record["version"]) >= int(last["version"]), "versions grow"
                 assert record == last or int(record["version"]) > int(last["version"]) or self.quiet(last, record)
                 assert int(record.get("fence", 0)) >= int(last.get("fence", 0))
-            assert int(record["fails"]) <= 5 and int(record["crashes"]) <= 3
+            assert int(record["fails"]) <= 5 and int(record["crashes"]) <= 3 and int(record["losses"]) <= 10
+            same = last and last["born"] == record["born"]
+            if same and int(record["crashes"]) > int(last["crashes"]):
+                assert last.get("alone") == "1" and last["state"] in ("ASSIGNED", "RUNNING"), "only a death alone counts"
+            assert int(record["crashes"]) == 0 or int(record["losses"]) > 0, "who is blamed was a suspect"
             if record["state"] not in TERMINAL:
-                assert int(record["fails"]) < 5 and int(record["crashes"]) < 3
+                assert int(record["fails"]) < 5 and int(record["crashes"]) < 3 and int(record["losses"]) < 10
                 assert len(record["crashers"].split()) < 2, "crashed two workers and goes on"
             if record["state"] in ("ASSIGNED", "RUNNING"):
                 assert record["generation"] == self.generation[record["worker"]], "held by an older generation"

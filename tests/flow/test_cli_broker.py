@@ -141,15 +141,15 @@ def test_an_operator_requeues_and_buries(broker):
     worker = house.Worker(zmq.Context.instance(), broker.endpoint)
     job = run(broker, "submit", "x").stdout.decode().strip()
 
-    def crash_thrice():
-        for _ in range(3):
+    def into_quarantine():
+        for _ in range(4):
             worker.fail(worker.take_job(), kind="CRASH")
-    crash_thrice()
+    into_quarantine()
     assert run(broker, "list", "--state", "quarantined").stdout.count(job.encode()) == 1
     assert b"an operator can requeue or bury it" in run(broker, "explain", job).stdout
     assert run(broker, "requeue", job).stdout == f"{job}: it is back in the queue (queued)\n".encode()
     assert run(broker, "requeue", job).stdout == f"{job}: it is not in quarantine (queued)\n".encode()
-    crash_thrice()
+    into_quarantine()
     done = run(broker, "bury", job, "--json")
     assert json.loads(done.stdout) == {"id": job, "moved": True, "state": "failed"}
     assert run(broker, "bury", job).stdout == f"{job}: it is not in quarantine (failed)\n".encode()
