@@ -36,9 +36,10 @@ static void say_claim(struct worker *worker, const struct grant *grant) {
   }
   Darkroom__V1__Claim claim = DARKROOM__V1__CLAIM__INIT;
   claim.worker = (char *)worker->options->name;
-  claim.has_generation = claim.has_jobs = 1;
+  claim.has_generation = claim.has_jobs = claim.has_alone = 1;
   claim.generation = worker->generation;
   claim.jobs = grant->jobs;
+  claim.alone = grant->jobs > 0; /* whoever has a slot will empty the rest of the engine for it */
   claim.n_credit = grant->count;
   claim.credit = rows;
   worker->claim_correlation = link_tell(&worker->link, WIRE_CLAIM, &claim.base);
@@ -61,13 +62,13 @@ void claim_tend(struct worker *worker) {
 
 /* A push under an older CLAIM than our last means that the broker still thinks it has those of the
  * last: saying it again puts that right. */
-void claim_used(struct worker *worker, const char *model, uint64_t correlation) {
+void claim_used(struct worker *worker, const Darkroom__V1__Assign *assign, uint64_t correlation) {
   if (correlation != worker->claim_correlation) {
     worker->claim_stale = true;
   }
-  worker->said_jobs -= worker->said_jobs > 0;
+  worker->said_jobs = assign->alone || worker->said_jobs == 0 ? 0 : worker->said_jobs - 1;
   for (size_t i = 0; i < worker->said_count; i++) {
-    if (strcmp(worker->said[i].model, model) == 0 && worker->said[i].jobs > 0) {
+    if (strcmp(worker->said[i].model, assign->job->model) == 0 && worker->said[i].jobs > 0) {
       worker->said[i].jobs--;
     }
   }

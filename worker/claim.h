@@ -8,8 +8,9 @@
 
 /* Says CLAIM when what we would take has changed. */
 void claim_tend(struct worker *worker);
-/* A job of this model was pushed under the CLAIM of this number: one credit is used. */
-void claim_used(struct worker *worker, const char *model, uint64_t correlation);
+/* A job was pushed under the CLAIM of this number: one credit is used, and all of them by one that
+ * runs alone. */
+void claim_used(struct worker *worker, const Darkroom__V1__Assign *assign, uint64_t correlation);
 /* This broker took none of our credits: they are said again after a while. */
 void claim_refused(struct worker *worker);
 

@@ -19,9 +19,10 @@
 #define HELD_MAX SCRIPT_LOOP_MAX /* so that one BEAT names them all */
 #define HELD_TEXT_MAX 256
 
-/* ADMITTED -> RUNNING -> STORING -> ENDING -> (gone); LEAVING from anywhere. */
+/* WAITING -> ADMITTED -> RUNNING -> STORING -> ENDING -> (gone); LEAVING from anywhere. */
 enum held_state {
   HELD_FREE,
+  HELD_WAITING,  /* its engine is not free for it yet: see admission.h */
   HELD_ADMITTED, /* an engine has it and has not begun */
   HELD_RUNNING,
   HELD_STORING, /* the engine is through; not all pictures are stored */
@@ -54,6 +55,7 @@ struct held {
   struct bytes assign; /* packed, as media and spool want it */
   size_t child;        /* index; meaningless once the engine is through */
   bool leftover;       /* from an earlier life of this worker */
+  bool alone;          /* nobody else may be in its engine */
   bool news;           /* something a BEAT should tell soon */
   uint32_t step, steps;
   uint32_t images, received;

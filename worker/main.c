@@ -16,6 +16,7 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/engine_main.h"
+#include "worker/identity.h"
 #include "worker/leftovers.h"
 #include "worker/media/media.h"
 #include "worker/media/spool.h"
@@ -112,7 +113,7 @@ struct parent {
   int signals;
 };
 
-static enum exit_code open_parent(struct parent *parent, const struct options *options) {
+static enum exit_code open_parent(struct parent *parent, struct options *options) {
   struct worker *worker = &parent->worker;
   struct store_settings store = {
       .url = options->store,
@@ -122,11 +123,11 @@ static enum exit_code open_parent(struct parent *parent, const struct options *o
       models_table_check(worker->table) != OK) {
     return complain(EXIT_CODE_REFUSED);
   }
+  if (identity_take(options, &parent->spool_lock, &worker->identity) != OK) {
+    return complain(EXIT_CODE_UNAVAILABLE);
+  }
   if (check_store(&store, options->name, &worker->store) != OK) {
     return complain(EXIT_CODE_REFUSED);
-  }
-  if (spool_open(options->spool, &parent->spool_lock) != OK) {
-    return complain(EXIT_CODE_UNAVAILABLE);
   }
   struct health_options admin = {options->admin, DARKROOM_VERSION, readiness_get, &parent->ready};
   if (health_open(&admin, &parent->health) != OK) {
@@ -169,7 +170,7 @@ static void close_parent(struct parent *parent) {
   close(parent->signals);
 }
 
-static enum exit_code run_parent(const struct options *options, const struct models_table *table) {
+static enum exit_code run_parent(struct options *options, const struct models_table *table) {
   enum { BEAT_MS = 5000, WATCH_MS = 1000 };
   static struct parent parent; /* large, and zero at birth */
   parent.spool_lock = -1;
@@ -194,7 +195,7 @@ static enum exit_code run_parent(const struct options *options, const struct mod
   return code;
 }
 
-static int run(const struct options *options) {
+static int run(struct options *options) {
   if (options->print_hashes != NULL) {
     return models_print_row(options->print_hashes, stdout) == OK ? 0 : complain(EXIT_CODE_REFUSED);
   }

@@ -82,6 +82,10 @@ static void say_hello(struct worker *worker, int64_t now_ms) {
   hello.message.slots = slots;
   hello.message.device = hello.devices;
   hello.message.model = hello.infos;
+  if (worker->identity.token[0] != '\0') {
+    hello.message.token = (char *)worker->identity.token;
+    hello.message.host = (char *)worker->identity.host;
+  }
   offer_said(&worker->hello, link_ask(&worker->link, WIRE_HELLO, &hello.message.base), now_ms);
 }
 

@@ -54,13 +54,15 @@ static const struct setting table[] = {
      .field = FIELD(name),
      .min = 1,
      .max = 64,
-     .help = "stable name of this worker, 1-64 of [A-Za-z0-9._-] (the host's name)"},
+     .help = "stable name of this worker, 1-64 of [A-Za-z0-9._-] (the host's name and the "
+             "beginning of what only its spool knows)"},
     {.name = "spool",
      .type = SETTING_TEXT,
      .field = FIELD(spool),
      .min = 1,
      .max = 1000,
-     .help = "folder for finished pictures until they are stored (/var/tmp/darkroom-NAME)"},
+     .help = "folder for finished pictures until they are stored (/var/tmp/darkroom-NAME; without "
+             "--name /var/tmp/darkroom-HOST, .2 for a second worker, ...)"},
     {.name = "spool-images",
      .type = SETTING_INTEGER,
      .field = FIELD(spool_images),
@@ -234,34 +236,13 @@ static enum status each_once(const struct options_list *devices) {
   return OK;
 }
 
-/* The host's name with what a worker's name may not have replaced. */
-static void make_name(char name[65]) {
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
-  snprintf(name, 65, "%.64s", host[0] != '\0' ? host : "worker");
-  for (char *at = name; *at != '\0'; at++) {
-    if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *at) == NULL) {
-      *at = '-';
-    }
-  }
-}
-
 enum status options_complete(struct options *options) {
   TRY(split("broker", options->broker, BROKERS_MAX, &options->brokers));
   TRY(split("device", options->device, DEVICES_MAX, &options->devices));
   TRY(each_once(&options->devices));
-  if (options->name == NULL) {
-    make_name(options->name_made);
-    options->name = options->name_made;
-  }
-  if (!job_id_valid(options->name)) {
+  if (options->name != NULL && !job_id_valid(options->name)) {
     return fail_field(BAD_INPUT, "name",
                       "--name %s: 1-64 of [A-Za-z0-9._-], a letter or digit first", options->name);
-  }
-  if (options->spool == NULL) {
-    snprintf(options->spool_made, sizeof options->spool_made, "/var/tmp/darkroom-%s",
-             options->name);
-    options->spool = options->spool_made;
   }
   if (options->batch_rows == 1) {
     return fail_field(BAD_INPUT, "batch-rows", "--batch-rows 1: a guided image needs two rows");

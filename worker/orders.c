@@ -1,13 +1,13 @@
 /* orders.c - what the broker says: one row per verb. */
 #include "worker/orders.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "worker/admission.h"
 #include "worker/claim.h"
-#include "worker/engine/pipe.h"
-#include "worker/engine/pipe.pb-c.h"
 #include "worker/offers.h"
 #include "worker/outcome.h"
 #include "worker/placement.h"
@@ -28,6 +28,7 @@ static void on_welcome(struct worker *worker, const struct order *order) {
   }
   worker->generation = welcome->generation;
   worker->hello = (struct offer){0};
+  worker->unwelcome[0] = '\0';
   if (welcome->beat_ms >= BEAT_MS_MIN && welcome->beat_ms <= BEAT_MS_MAX) {
     worker->beat_ms = welcome->beat_ms;
   }
@@ -57,27 +58,6 @@ static void hello_again(struct worker *worker) {
 
 /* ASSIGN ------------------------------------------------------------------------------------ */
 
-static void admit(struct worker *worker, struct held *held) {
-  struct child *child = &worker->children.child[held->child];
-  Darkroom__Pipe__Order order = DARKROOM__PIPE__ORDER__INIT;
-  Darkroom__Pipe__Admit admission = DARKROOM__PIPE__ADMIT__INIT;
-  admission.job = held->job;
-  admission.has_fence = 1;
-  admission.fence = held->fence;
-  order.admit = &admission;
-  if (pipe_send(&child->pipe, &order.base) != OK) {
-    log_warning("engine_not_reached", log_text("device", child->device),
-                log_text("reason", fail_reason()));
-    job_release(worker, held);
-  }
-}
-
-static void watch_from_now(struct child *child, const struct worker *worker, size_t index) {
-  if (placement_free_slots(worker, index) >= (int)child->slots) {
-    child_heard(child, clock_ms()); /* it was idle: its silence counts from here */
-  }
-}
-
 /* No row holds it. From a full table it goes back at once, behind a CLAIM that takes no more: else
  * it would come straight back. What cannot be read is left to its lease, which lapses a bounded
  * number of times: handed back it would go round for ever. */
@@ -106,9 +86,6 @@ static void on_assign(struct worker *worker, const struct order *order) {
   }
   size_t child = 0;
   bool found = placement_child_for(worker, assign->job->model, &child);
-  if (found) {
-    watch_from_now(&worker->children.child[child], worker, child);
-  }
   struct held *held = held_take(&worker->held, order->wire->payload, order->wire->payload_bytes);
   if (held == NULL) {
     refuse_assignment(worker, assign);
@@ -120,15 +97,17 @@ static void on_assign(struct worker *worker, const struct order *order) {
   held->steps = held->job->steps * held->images;
   held->timings.has_queue_us = 1;
   held->timings.queue_us = assign->queued_us;
-  claim_used(worker, held->job->model, order->wire->correlation);
+  held->alone = assign->alone;
+  claim_used(worker, assign, order->wire->correlation);
   log_event("job_assigned", log_text("job", held->id), log_count("fence", held->fence),
-            log_text("model", held->job->model));
+            log_text("model", held->job->model), log_text("alone", held->alone ? "yes" : "no"));
   if (!found || worker->draining) {
     held->state = HELD_STORING; /* no engine has it */
     job_release(worker, held);
     return;
   }
-  admit(worker, held);
+  held->state = HELD_WAITING;
+  admission_tend(worker);
 }
 
 /* ORDERS ------------------------------------------------------------------------------------ */
@@ -224,6 +203,15 @@ static void offer_refused(struct worker *worker, struct held *held,
   job_leave(worker, held, !held->complete_said);
 }
 
+/* A name that another daemon has may fall free: this one goes on asking, and says on /readyz whom it
+ * waits for. */
+static void hello_refused(struct worker *worker, const Darkroom__V1__Error *error) {
+  snprintf(worker->unwelcome, sizeof worker->unwelcome, "%s",
+           error->message != NULL ? error->message : "a broker refuses our HELLO");
+  log_warning("hello_refused", log_number("code", (int)error->code),
+              log_text("message", worker->unwelcome));
+}
+
 static void on_error(struct worker *worker, const struct order *order) {
   const Darkroom__V1__Error *error = (const Darkroom__V1__Error *)order->message;
   uint64_t correlation = order->wire->correlation;
@@ -231,8 +219,7 @@ static void on_error(struct worker *worker, const struct order *order) {
   if (held != NULL) {
     offer_refused(worker, held, error);
   } else if (worker->generation == 0 && correlation == worker->hello.correlation) {
-    log_warning("hello_refused", log_number("code", error->code),
-                log_text("message", error->message != NULL ? error->message : ""));
+    hello_refused(worker, error);
     offer_again(&worker->hello, clock_ms(), error->retry_after_ms);
   } else if (worker->bye.verb != 0 && correlation == worker->bye.correlation) {
     offer_again(&worker->bye, clock_ms(), error->retry_after_ms);

@@ -4,16 +4,22 @@
 #include <string.h>
 
 enum {
-  HELD_SPARE = 8,        /* rows kept free for what was pushed before our last CLAIM was heard */
-  PREFETCH_US = 1500000, /* a job is fetched this long before a slot falls free */
+  HELD_SPARE = 8,          /* rows kept free for what was pushed before our last CLAIM was heard */
+  PREFETCH_US = 1500000,   /* a job is fetched this long before a slot falls free */
+  SLOTS_FAR_MAX = 1 << 20, /* more than any engine has */
 };
+
+/* Whether the job is this engine's, inside it or waiting before it. */
+static bool is_for(const struct held *held, size_t index) {
+  return held->child == index && (held_in_engine(held) || held->state == HELD_WAITING);
+}
 
 /* An image in the making takes a slot; images that have no slot yet wait in the engine. */
 int placement_free_slots(const struct worker *worker, size_t index) {
   int free_slots = (int)worker->children.child[index].slots;
   for (size_t i = 0; i < HELD_MAX; i++) {
     const struct held *held = &worker->held.row[i];
-    if (held_in_engine(held) && held->child == index) {
+    if (is_for(held, index)) {
       free_slots -= (int)(held->images - held->received);
     }
   }
@@ -29,6 +35,17 @@ bool placement_has_jobs(const struct worker *worker, size_t index) {
   return false;
 }
 
+/* Whether one of its jobs runs alone or is about to: then it takes nobody else. */
+static bool is_taken_alone(const struct worker *worker, size_t index) {
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    const struct held *held = &worker->held.row[i];
+    if (held->alone && is_for(held, index)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /* One that is overfull is still found: its slots fall free, and the job waits in it. */
 bool placement_child_for(const struct worker *worker, const char *model, size_t *out) {
   int best = INT32_MIN;
@@ -38,6 +55,8 @@ bool placement_child_for(const struct worker *worker, const char *model, size_t 
       continue;
     }
     int free_slots = placement_free_slots(worker, i);
+    free_slots -=
+        is_taken_alone(worker, i) ? SLOTS_FAR_MAX : 0; /* then only when there is no other */
     if (free_slots > best) {
       best = free_slots;
       *out = i;
@@ -66,7 +85,7 @@ static bool soon_free(const struct worker *worker, size_t index) {
 }
 
 static uint32_t child_grant(const struct worker *worker, size_t index) {
-  int free_slots = placement_free_slots(worker, index);
+  int free_slots = is_taken_alone(worker, index) ? -1 : placement_free_slots(worker, index);
   if (free_slots > 0) {
     return (uint32_t)free_slots;
   }

@@ -17,9 +17,10 @@ struct grant {
   size_t count;
 };
 
-/* The child for a job of this model: ready, with the most free slots. False: none has the model. */
+/* The child for a job of this model: ready, with the most free slots and no job that runs
+ * alone, if there is one without. False: none has the model. */
 bool placement_child_for(const struct worker *worker, const char *model, size_t *child);
-/* Images that the child could begin now; negative when some wait in it. */
+/* Images that the child could begin now; negative when some wait in it or before it. */
 int placement_free_slots(const struct worker *worker, size_t child);
 /* Whether any job is in its hands. */
 bool placement_has_jobs(const struct worker *worker, size_t child);

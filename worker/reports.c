@@ -194,22 +194,28 @@ void reports_take_all(struct worker *worker, size_t index) {
 
 /* silence and death ---------------------------------------------------------------------------- */
 
-/* A job whose pictures have all arrived goes on; one that was begun counts as a crash; one that was
- * not goes back. */
+/* A job whose pictures have all arrived goes on. Of the others nobody knows which was the cause, so
+ * the broker is told what happened and judges: a death counts only against a job that it gave out
+ * alone, and an end by the watchdog against none. What had not entered yet goes back whole. */
 void reports_child_ended(void *context, size_t index) {
   struct worker *worker = context;
+  bool killed = worker->children.child[index].killed;
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-    if (!held_in_engine(held) || held->child != index) {
+    bool waiting = held->state == HELD_WAITING;
+    if (held->child != index || !(waiting || held_in_engine(held))) {
       continue;
     }
-    if (held->received == held->images) {
-      engine_is_through(worker, held);
-    } else if (held->state == HELD_RUNNING) {
-      job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_CRASH,
-               DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST, "the engine process died while it ran");
-    } else {
+    if (waiting) {
       job_release(worker, held);
+    } else if (held->received == held->images) {
+      engine_is_through(worker, held);
+    } else {
+      job_fail(worker, held,
+               killed ? DARKROOM__V1__FAIL_KIND__FAIL_LOST : DARKROOM__V1__FAIL_KIND__FAIL_CRASH,
+               DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST,
+               killed ? "the engine fell silent while it ran, and was ended"
+                      : "the engine process died while it ran");
     }
   }
   worker->claim_stale = true;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "worker/admission.h"
 #include "worker/offers.h"
 #include "worker/orders.h"
 #include "worker/outcome.h"
@@ -65,8 +66,9 @@ static long wait_ms(struct worker *worker, int64_t now_ms) {
 static void hand_back(struct worker *worker, bool all) {
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-    bool unended = held_in_engine(held) || held->state == HELD_STORING;
-    if (unended && (all || held->state == HELD_ADMITTED)) {
+    bool unbegun = held->state == HELD_ADMITTED || held->state == HELD_WAITING;
+    bool unended = unbegun || held->state == HELD_RUNNING || held->state == HELD_STORING;
+    if (unbegun || (all && unended)) {
       job_release(worker, held);
     }
   }
@@ -122,7 +124,7 @@ static const char *not_ready_because(const struct worker *worker) {
     return "no engine is ready";
   }
   if (worker->generation == 0) {
-    return "no broker has welcomed this worker";
+    return worker->unwelcome[0] != '\0' ? worker->unwelcome : "no broker has welcomed this worker";
   }
   if (!link_alive(&worker->link)) {
     return "no broker answers";
@@ -160,6 +162,7 @@ static void decide(struct worker *worker) {
   int64_t now_ms = clock_ms();
   children_tend(&worker->children, now_ms, reports_child_ended, worker);
   watchdog(worker, now_ms);
+  admission_tend(worker);
   pictures_tend(worker, now_ms);
   if (link_tend(&worker->link, now_ms)) {
     offers_restart(worker);

@@ -3,7 +3,8 @@
  * One thread, one loop: gather what the broker, the engines and the media threads have said
  * (orders.h, reports.h, pictures.h), change the table of held jobs (held.h, outcome.h), then say
  * what follows from it (offers.h). Who may call whom: orders, reports -> pictures -> outcome ->
- * offer; offers -> beat, claim -> placement -> held, children. Nothing here is seen by another
+ * offer; orders -> admission -> outcome; offers -> beat, claim ->
+ * placement -> held, children. Nothing here is seen by another
  * thread but `ready`.
  */
 #ifndef DARKROOM_WORKER_WORKER_H
@@ -15,6 +16,7 @@
 
 #include "worker/children.h"
 #include "worker/held.h"
+#include "worker/identity.h"
 #include "worker/link.h"
 #include "worker/models_table.h"
 #include "worker/options.h"
@@ -42,6 +44,7 @@ struct worker {
   struct children children;
   struct media *media;
   struct link link;
+  struct identity identity;
   struct readiness *ready;
   struct held_table held;
   struct arena *scratch; /* of one message */
@@ -52,7 +55,8 @@ struct worker {
   bool resuming;
   int64_t resume_until_ms;
   struct offer hello;
-  int64_t beat_ms; /* the broker's wish */
+  char unwelcome[192]; /* why the last HELLO was refused; "" after a WELCOME */
+  int64_t beat_ms;     /* the broker's wish */
   int64_t last_beat_ms;
   bool claim_stale;     /* say CLAIM in this turn, whether or not it has changed */
   int64_t claim_due_ms; /* not before: the last CLAIM was refused */

@@ -89,7 +89,7 @@ def test_engine(fleet, moment):
     reach(fleet, job, moment)
     os.kill(worker.engines()[-1], signal.SIGKILL)
     record = ended_once(fleet, job, wanted)
-    assert (record["crashes"], record["fails"]) == (1, 0)
+    assert (record["losses"], record["crashes"], record["fails"]) == (1, 0, 0)
     assert len(worker.engines()) == 2
     assert worker.metric("engine_restarts_total") == 1
 
@@ -112,7 +112,7 @@ def test_a_hanging_engine_is_killed(fleet):
     os.kill(worker.engines()[-1], signal.SIGSTOP)
     worker.wait_for("event=engine_hangs")
     record = ended_once(fleet, job, wanted)
-    assert record["crashes"] == 1
+    assert (record["losses"], record["crashes"]) == (1, 0)
 
 
 @pytest.mark.parametrize("moment", MOMENTS[1:])
@@ -128,7 +128,7 @@ def test_worker_that_comes_back(fleet, moment):
           "\nState:\tZ" in open(f"/proc/{engine}/status").read(), 10, "the end of its engine")
     worker.start()
     record = ended_once(fleet, job, wanted)
-    assert (record["crashes"], record["fails"]) == (1, 0)
+    assert (record["losses"], record["crashes"], record["fails"]) == (1, 0, 0)
 
 
 def test_worker_that_stays_away(fleet):
@@ -141,7 +141,7 @@ def test_worker_that_stays_away(fleet):
     fleet.worker(name="heir")
     fleet.redis.pass_time(60000)
     record = ended_once(fleet, job, wanted)
-    assert record["worker"] == "heir" and record["crashes"] == 1
+    assert record["worker"] == "heir" and (record["losses"], record["crashes"]) == (1, 0)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -258,5 +258,5 @@ def test_a_spool_that_lost_a_picture_is_worth_nothing(fleet):
     broker.start()
     worker.start()
     record = fleet.wait(job)
-    assert record["crashes"] == 1 and len(record["images"]) == 2
+    assert (record["losses"], record["crashes"]) == (1, 0) and len(record["images"]) == 2
     assert "event=leftover_dropped" in worker.log()

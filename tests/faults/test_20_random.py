@@ -63,8 +63,8 @@ def test_kills_at_random(fleet, seed):
     for record, right in zip(records, wanted):
         if record["state"] == "succeeded":
             assert fleet.picture(record["images"][0]) == right
-        else:  # two different workers died under it: that is what quarantine is for
-            assert record["crashes"] >= 2
+        else:  # engines died under it on two workers while it ran alone: that is what quarantine is for
+            assert record["crashes"] >= 2 and record["losses"] >= 1
     assert sum(record["state"] == "succeeded" for record in records) >= JOBS // 2
     status = fleet.ask("status")
     assert status["succeeded"] == JOBS + sum(record["state"] == "succeeded" for record in records)

@@ -165,6 +165,39 @@ static void a_job_goes_where_the_most_slots_are_free(void **state) {
   assert_false(placement_child_for(&worker, "m", &child));
 }
 
+static void an_engine_that_is_taken_alone_takes_nobody_else(void **state) {
+  (void)state;
+  size_t child = 99;
+  has(engine(4), "m", 512);
+  has(engine(1), "m", 512);
+  struct held *suspect = job(0, 1, HELD_WAITING);
+  suspect->alone = true;
+  assert_int_equal(granted("m"), 1); /* the other engine's */
+  assert_true(placement_child_for(&worker, "m", &child));
+  assert_int_equal(child, 1);
+  job(1, 1, HELD_RUNNING);
+  assert_int_equal(granted("m"), 0);
+  assert_true(placement_child_for(&worker, "m", &child));
+  assert_int_equal(child, 1); /* overfull before alone */
+  suspect->state = HELD_RUNNING;
+  suspect->steps = 2;
+  suspect->step = 1;
+  child_note_turn(&worker.children.child[0], 1000);
+  assert_int_equal(granted("m"), 0); /* nobody is fetched ahead either */
+  suspect->state = HELD_STORING;
+  assert_int_equal(granted("m"), 4); /* the engine is through with it */
+}
+
+static void who_waits_before_an_engine_has_its_slots(void **state) {
+  (void)state;
+  has(engine(4), "m", 512);
+  job(0, 3, HELD_WAITING);
+  assert_int_equal(placement_free_slots(&worker, 0), 1);
+  assert_false(placement_has_jobs(&worker, 0));
+  job(0, 1, HELD_ADMITTED);
+  assert_true(placement_has_jobs(&worker, 0));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(a_slot_is_granted_once_whatever_the_models, setup),
@@ -173,6 +206,8 @@ int main(void) {
       cmocka_unit_test_setup(nothing_is_granted_while_nothing_can_be_taken, setup),
       cmocka_unit_test_setup(the_next_job_is_fetched_shortly_before_a_slot_falls_free, setup),
       cmocka_unit_test_setup(a_job_goes_where_the_most_slots_are_free, setup),
+      cmocka_unit_test_setup(an_engine_that_is_taken_alone_takes_nobody_else, setup),
+      cmocka_unit_test_setup(who_waits_before_an_engine_has_its_slots, setup),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
