@@ -1,8 +1,8 @@
 /* admission.c - the order in which jobs enter an engine.
  *
  * A job that runs alone (Assign.alone) waits here until its engine is empty, and while it is there
- * nobody else enters: so if the engine dies, everybody knows of what. Whoever was given first enters
- * first, also past an engine that could take somebody later: a suspect would else wait for ever
+ * nobody else enters: so if the engine dies, everybody knows of what. Whoever was given first
+ * enters first, also where somebody later could enter now: a suspect would else wait for ever
  * behind the small jobs that fill the gaps.
  */
 #include "worker/admission.h"
@@ -32,7 +32,7 @@ static bool may_enter(struct worker *worker, const struct held *held) {
   return true;
 }
 
-/* The pipe keeps the order: the engine has dropped what it was told to stop before it reads this. */
+/* The pipe keeps the order: what the engine was told to stop has left before it reads this. */
 static void enter(struct worker *worker, struct held *held) {
   struct child *child = &worker->children.child[held->child];
   if (!placement_has_jobs(worker, held->child)) {

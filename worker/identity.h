@@ -1,5 +1,4 @@
-/* identity.h - which daemon this is: its spool, its token and its name, the same over every restart.
- */
+/* identity.h - which daemon this is: spool, token and name, the same over every restart. */
 #ifndef DARKROOM_WORKER_IDENTITY_H
 #define DARKROOM_WORKER_IDENTITY_H
 

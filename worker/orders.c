@@ -203,8 +203,8 @@ static void offer_refused(struct worker *worker, struct held *held,
   job_leave(worker, held, !held->complete_said);
 }
 
-/* A name that another daemon has may fall free: this one goes on asking, and says on /readyz whom it
- * waits for. */
+/* A name that another daemon has may fall free: this one goes on asking, and says on /readyz whom
+ * it waits for. */
 static void hello_refused(struct worker *worker, const Darkroom__V1__Error *error) {
   snprintf(worker->unwelcome, sizeof worker->unwelcome, "%s",
            error->message != NULL ? error->message : "a broker refuses our HELLO");

@@ -118,15 +118,16 @@ def test_requeue_forgets_every_count(redis, worker, client):
     for _ in range(2):
         worker.take_job()
         redis.pass_time(6000)
-    for _ in range(3):
+    for _ in range(4):
         assign = worker.take_job()
         worker.start(assign)
         worker.fail(assign, "CRASH")
     before = client.get(job)
-    assert (before.state, before.fails, before.crashes, before.handoffs) == (pb.JOB_STATE_QUARANTINED, 1, 3, 2)
+    assert (before.state, before.fails, before.crashes) == (pb.JOB_STATE_QUARANTINED, 1, 3)
+    assert (before.handoffs, before.losses) == (2, 1)
     assert client.review("REQUEUE", job) == (True, "QUEUED")
     after = client.get(job)
-    assert (after.fails, after.crashes, after.handoffs) == (0, 0, 0) and redis.record(job)["crashers"] == ""
+    assert (after.fails, after.crashes, after.handoffs, after.losses) == (0, 0, 0, 0) and redis.record(job)["crashers"] == ""
 
 
 def test_bury_ends_a_quarantined_job(redis, broker, worker, client):

@@ -1,5 +1,5 @@
-/* test_admission.c - who enters an engine and when: the parent's table on one side, the engine's end
- * of its pipe on the other.
+/* test_admission.c - who enters an engine and when: the parent's table on one side, the engine's
+ * end of its pipe on the other.
  */
 #include <setjmp.h>
 #include <stdarg.h>
