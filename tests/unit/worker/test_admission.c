@@ -96,12 +96,12 @@ static void all_enter_at_once_who_may_share(void **state) {
   give("a", 1, 0, false);
   give("b", 2, 0, false);
   give("c", 3, 1, false);
-  worker.children.child[0].progress_ms = 5;
+  worker.children.child[0].silent_ms = 5;
   admission_tend(&worker);
   assert_string_equal(told(0), "+a");
   assert_string_equal(told(0), "+b");
   assert_string_equal(told(1), "+c");
-  assert_int_equal(worker.children.child[0].progress_ms, clock_ms()); /* it was idle until now */
+  assert_int_equal(worker.children.child[0].silent_ms, 0); /* it was idle until now */
 }
 
 static void a_suspect_waits_for_an_empty_engine_and_then_has_it_alone(void **state) {
