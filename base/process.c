@@ -8,12 +8,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum { STANDARD_DESCRIPTORS = 3 };
 
 static bool lacked[STANDARD_DESCRIPTORS];
+static char *const *arguments;
 
 /* open() gives the lowest number that is free: with the lower ones filled, the one that is missing.
  * In a root folder without /dev the folder itself serves: it can be neither read nor written. */
@@ -25,7 +27,8 @@ static bool fill(int descriptor) {
   return fd == descriptor;
 }
 
-enum status process_begin(void) {
+enum status process_begin(char **argv) {
+  arguments = argv;
   for (int i = 0; i < STANDARD_DESCRIPTORS; i++) {
     lacked[i] = fcntl(i, F_GETFD) < 0 && errno == EBADF;
     if (lacked[i] && !fill(i)) {
@@ -35,6 +38,15 @@ enum status process_begin(void) {
   }
   signal(SIGPIPE, SIG_IGN);
   return OK;
+}
+
+char *const *process_arguments(void) { return arguments; }
+
+/* The link is right even when the file has been replaced by a newer version since; what the kernel
+ * was told to execute is the next best. */
+const char *process_path(void) {
+  static const char link[] = "/proc/self/exe";
+  return access(link, X_OK) == 0 ? link : (const char *)getauxval(AT_EXECFN);
 }
 
 bool process_lacked(int descriptor) {

@@ -13,9 +13,14 @@
 
 /* Before anything else opens a descriptor. /dev/null takes the place of a standard descriptor that
  * is closed, so that no file, socket or pipe of ours can get its number and be written to by
- * mistake. SIGPIPE is ignored: a lost reader is an error of the write. EXHAUSTED: not even that can
- * be opened. */
-enum status process_begin(void);
+ * mistake. SIGPIPE is ignored: a lost reader is an error of the write. argv is kept. EXHAUSTED: not
+ * even that can be opened. */
+enum status process_begin(char **argv);
+
+/* What main() was given, and a path that executes this same program again, also where /proc is
+ * missing: for a parent that starts copies of itself. Borrowed, until exit. */
+char *const *process_arguments(void);
+const char *process_path(void);
 
 /* Whether 0, 1 or 2 was closed when the program was started. */
 bool process_lacked(int descriptor);

@@ -116,6 +116,7 @@ static const struct settings_program about = {
     .version = DARKROOM_VERSION,
     .summary = "Takes jobs from clients, keeps them in Redis, hands them to workers.",
     .usage = "[settings]",
+    .ending = "SIGTERM or Ctrl-C answers what was taken and leaves; SIGHUP is ignored.\n",
     .table = table,
     .count = sizeof table / sizeof table[0],
     .exits = exits,
@@ -384,7 +385,7 @@ static enum exit_code run(const struct broker_settings *settings) {
 int main(int argc, char **argv) {
   static struct broker_settings settings;
   struct settings_rest rest = {0};
-  if (process_begin() != OK || process_want_files(DESCRIPTORS_OF_DAEMON_MIN) != OK) {
+  if (process_begin(argv) != OK || process_want_files(DESCRIPTORS_OF_DAEMON_MIN) != OK) {
     fprintf(stderr, "darkroom-broker: %s\n", fail_reason());
     return EXIT_CODE_REFUSED;
   }

@@ -21,7 +21,7 @@ static void want_signals_as_first_process(void) {
 int main(int argc, char **argv) {
   want_signals_as_first_process();
   enum exit_code code = EXIT_CODE_REFUSED;
-  if (process_begin() == OK && process_want_files(DESCRIPTORS_OF_CLIENT_MIN) == OK) {
+  if (process_begin(argv) == OK && process_want_files(DESCRIPTORS_OF_CLIENT_MIN) == OK) {
     code = command_run(argc, argv);
   } else {
     fprintf(stderr, "darkroom: %s\n", fail_reason());

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/engine_main.h"
@@ -50,8 +51,7 @@ void children_open(struct children *children, const char *const *devices, size_t
 struct launch {
   char *environment[ENVIRONMENT_MAX];
   char fd[64], pulse[64], device[128], spin_count[32];
-  char *arguments[256];
-  char command[32768];
+  const char *path;
 };
 
 /* OpenMP threads that spin for long while they wait lose whole time slices to any other load:
@@ -66,31 +66,12 @@ static bool inherited(const char *variable) {
          strncmp(variable, ENVIRONMENT_DEVICE, sizeof ENVIRONMENT_DEVICE - 1) != 0;
 }
 
-static enum status read_arguments(struct launch *launch) {
-  FILE *file = fopen("/proc/self/cmdline", "rbe");
-  size_t bytes = file != NULL ? fread(launch->command, 1, sizeof launch->command - 1, file) : 0;
-  if (file != NULL) {
-    fclose(file);
-  }
-  size_t count = 0;
-  for (char *at = launch->command; at < launch->command + bytes; at += strlen(at) + 1) {
-    if (count + 1 == sizeof launch->arguments / sizeof launch->arguments[0]) {
-      break;
-    }
-    launch->arguments[count++] = at;
-  }
-  return count > 0 && bytes < sizeof launch->command - 1
-             ? OK
-             : fail(BROKEN, "cannot read our own arguments");
-}
-
 /* What an engine inherits: its end of the pipe, and the page where it counts its work. */
 struct inheritance {
   int pipe, pulse;
 };
 
-static enum status prepare(struct launch *launch, const char *device,
-                           const struct inheritance *given) {
+static void prepare(struct launch *launch, const char *device, const struct inheritance *given) {
   size_t count = 0;
   for (char **variable = environ; *variable != NULL && count < ENVIRONMENT_MAX - 5; variable++) {
     if (inherited(*variable)) {
@@ -107,7 +88,7 @@ static enum status prepare(struct launch *launch, const char *device,
   if (getenv(SPIN_COUNT) == NULL && getenv("OMP_WAIT_POLICY") == NULL) {
     launch->environment[count] = launch->spin_count;
   }
-  return read_arguments(launch);
+  launch->path = process_path();
 }
 
 /* In the new process: nothing that could take a lock. */
@@ -120,15 +101,17 @@ static void become(const struct launch *launch, const struct inheritance *given,
   fcntl(given->pipe, F_SETFD, 0);
   fcntl(given->pulse, F_SETFD, 0);
   if (getppid() == parent) { /* otherwise it died before the prctl */
-    execve("/proc/self/exe", launch->arguments, launch->environment);
+    execve(launch->path, process_arguments(), launch->environment);
   }
   _Exit(EXIT_CODE_UNAVAILABLE);
 }
 
 static enum status launch_with(struct child *child, const struct inheritance *given) {
   struct launch *launch = calloc(1, sizeof *launch);
-  enum status status =
-      launch == NULL ? fail(EXHAUSTED, "no memory") : prepare(launch, child->device, given);
+  enum status status = launch != NULL ? OK : fail(EXHAUSTED, "no memory");
+  if (launch != NULL) {
+    prepare(launch, child->device, given);
+  }
   pid_t parent = getpid();
   pid_t pid = status == OK ? fork() : -1;
   if (pid == 0) {

@@ -217,7 +217,7 @@ static int start(int argc, char **argv) {
   struct settings_rest rest = {0};
   /* prompts and keys must not end up in a core file */
   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-  if (process_begin() != OK || process_want_files(DESCRIPTORS_OF_DAEMON_MIN) != OK) {
+  if (process_begin(argv) != OK || process_want_files(DESCRIPTORS_OF_DAEMON_MIN) != OK) {
     return complain(EXIT_CODE_REFUSED);
   }
   if (settings_load(&options_program, argc, argv, &options, &rest) != OK) {

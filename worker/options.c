@@ -212,6 +212,7 @@ const struct settings_program options_program = {
     .summary = "makes the pictures: takes jobs from a broker, one engine process per device",
     .usage = "[settings]",
     .ending =
+        "SIGTERM or Ctrl-C drains, a second one hands back at once; SIGHUP is ignored.\n\n"
         "Example: darkroom-worker --models models.conf --device cpu --store "
         "file:///tmp/images\n",
     .table = table,

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -158,8 +159,30 @@ static enum status gather(struct worker *worker, int signals, long timeout_ms) {
   return orders_take_all(worker);
 }
 
+static bool is_engine(const struct worker *worker, pid_t pid) {
+  for (size_t i = 0; i < worker->children.count; i++) {
+    if (worker->children.child[i].pid == pid) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The first process of a container inherits the orphans of all others in it (of what an operator
+ * runs beside us), and none but we can let them go. Engines are not touched: they are reaped when
+ * their last reports have been read. */
+static void reap_orphans(const struct worker *worker) {
+  siginfo_t ended = {0};
+  while (getpid() == 1 && waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid > 0 && !is_engine(worker, ended.si_pid)) {
+    (void)waitpid(ended.si_pid, NULL, WNOHANG);
+    ended.si_pid = 0;
+  }
+}
+
 static void decide(struct worker *worker) {
   int64_t now_ms = clock_ms();
+  reap_orphans(worker);
   children_tend(&worker->children, now_ms, reports_child_ended, worker);
   watchdog(worker, now_ms);
   admission_tend(worker);

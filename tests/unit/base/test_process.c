@@ -41,7 +41,7 @@ static int begin_without(const void *with) {
       close(i);
     }
   }
-  if (process_begin() != OK) {
+  if (process_begin(NULL) != OK) {
     return NOT_BEGUN;
   }
   char byte = 0;
@@ -72,7 +72,7 @@ static int begin_with_nothing_to_open(const void *with) {
   (void)with;
   close(0);
   setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, 0});
-  return process_begin();
+  return process_begin(NULL);
 }
 
 static void test_nothing_can_be_opened(void **state) {
@@ -83,7 +83,7 @@ static void test_nothing_can_be_opened(void **state) {
 static int write_to_nobody(const void *with) {
   (void)with;
   int pair[2];
-  if (process_begin() != OK || pipe(pair) != 0) {
+  if (process_begin(NULL) != OK || pipe(pair) != 0) {
     return NOT_BEGUN;
   }
   close(pair[0]);
@@ -122,7 +122,7 @@ struct output {
 static int end_with(const void *with) {
   const struct output *output = with;
   dup2(output->open(), STDOUT_FILENO);
-  if (process_begin() != OK) {
+  if (process_begin(NULL) != OK) {
     return NOT_BEGUN;
   }
   for (size_t i = 0; i < output->times; i++) {

@@ -22,6 +22,7 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "base/progress.h"
 #include "worker/engine/engine_main.h"
 #include "worker/engine/pipe.pb-c.h"
@@ -345,8 +346,12 @@ static void models_are_found_by_their_id(void **state) {
   assert_null(child_model(child, "b"));
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argc;
   const char *fd = getenv("DARKROOM_ENGINE_CHILD");
+  if (process_begin(argv) != OK) {
+    return EXIT_CODE_INTERNAL;
+  }
   if (fd != NULL) {
     return play_engine((int)strtol(fd, NULL, 10));
   }
