@@ -18,6 +18,7 @@
 #define FRAME_BYTES_MAX (256 * 1024)
 #define UNPACK_BYTES_MAX (4 * 1024 * 1024)
 #define UNPACK_FACTOR_MAX 8
+#define CONTEXTS_ENDING_MAX 8 /* connections left that still wait for a name server */
 
 /* a job */
 #define JOB_ID_BYTES_MAX 64

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "proto/context.h"
 #include "proto/endpoint.h"
 
 #define ENDPOINTS_BYTES_MAX 2049
@@ -52,10 +53,6 @@ enum status link_open(const char *endpoints, struct link **out) {
   }
   link->arena = arena;
   enum status status = endpoints_read(link, endpoints);
-  link->context = status == OK ? zmq_ctx_new() : NULL;
-  if (status == OK && link->context == NULL) {
-    status = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
-  }
   if (status != OK) {
     arena_close(&arena);
     return status;
@@ -64,11 +61,12 @@ enum status link_open(const char *endpoints, struct link **out) {
   return OK;
 }
 
-static void disconnect(struct link *link) {
+static void disconnect(struct link *link, int64_t wait_ms) {
   if (link->socket != NULL) {
     zmq_close(link->socket);
     link->socket = NULL;
   }
+  context_close(&link->context, wait_ms);
 }
 
 /* The socket's linger lets a last CANCEL out, for at most a second. */
@@ -78,8 +76,7 @@ void link_close(struct link **pointer) {
   }
   struct link *link = *pointer;
   struct arena *arena = link->arena;
-  disconnect(link);
-  zmq_ctx_term(link->context);
+  disconnect(link, CONTEXT_CLOSE_MS);
   arena_close(&arena);
   *pointer = NULL;
 }
@@ -89,7 +86,7 @@ const char *link_endpoint(const struct link *link) { return link->endpoint[link-
 uint64_t link_correlation(struct link *link) { return ++link->correlation; }
 
 void link_next(struct link *link) {
-  disconnect(link);
+  disconnect(link, 0);
   link->at = (link->at + 1) % link->count;
 }
 
@@ -98,9 +95,12 @@ static enum status connect_socket(struct link *link) {
   if (link->socket != NULL) {
     return OK;
   }
+  TRY(context_open(&link->context));
   void *socket = zmq_socket(link->context, ZMQ_DEALER);
   if (socket == NULL) {
-    return fail(BROKEN, "zmq: %s", zmq_strerror(errno));
+    enum status failed = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
+    context_close(&link->context, 0);
+    return failed;
   }
   int immediate = 1;
   enum status status = wire_socket_options(socket, WIRE_ROLE_PEER);
@@ -115,6 +115,7 @@ static enum status connect_socket(struct link *link) {
   }
   if (status != OK) {
     zmq_close(socket);
+    context_close(&link->context, 0);
     return status;
   }
   link->socket = socket;

@@ -173,6 +173,9 @@ static void set_transport(const struct s3 *s3, CURL *curl) {
   /* "" also switches the environment's proxy off */
   curl_easy_setopt(curl, CURLOPT_PROXY, s3->proxy);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  /* names are resolved in a thread of libcurl's, which it would otherwise wait for at the end of a
+   * request that has met its limit: as long as the name server is deaf */
+  curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, s3->connect_ms);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, s3->transfer_ms);
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);

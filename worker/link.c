@@ -6,9 +6,13 @@
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "proto/context.h"
 #include "proto/endpoint.h"
 
+/* A context for each connection, so that a broker whose name is not resolved keeps nobody from the
+ * next one. */
 static enum status connect_socket(struct link *link) {
+  TRY(context_open(&link->context));
   link->socket = zmq_socket(link->context, ZMQ_DEALER);
   if (link->socket == NULL) {
     return fail(BROKEN, "no ZeroMQ socket: %s", zmq_strerror(errno));
@@ -23,42 +27,33 @@ static enum status connect_socket(struct link *link) {
   return OK;
 }
 
-static void close_socket(struct link *link) {
+static void close_socket(struct link *link, int64_t wait_ms) {
   if (link->socket != NULL) {
     zmq_close(link->socket);
     link->socket = NULL;
   }
+  context_close(&link->context, wait_ms);
 }
 
 enum status link_open(struct link *link, const char *const *endpoints, size_t count,
                       int64_t silence_ms) {
   *link = (struct link){.endpoints = endpoints, .count = count, .silence_ms = silence_ms};
-  link->context = zmq_ctx_new();
-  if (link->context == NULL) {
-    return fail(BROKEN, "no ZeroMQ context: %s", zmq_strerror(errno));
-  }
-  /* each is tried once, so that a typing error in the last one is known now and not in the night it
+  /* each is read once, so that a typing error in the last one is known now and not in the night it
    * is needed */
-  for (link->at = count; link->at-- > 0;) {
-    close_socket(link);
-    TRY(connect_socket(link));
-    if (link->at == 0) {
-      break;
-    }
+  for (size_t i = 0; i < count; i++) {
+    char endpoint[ENDPOINT_BYTES_MAX];
+    TRY(endpoint_read("broker", endpoints[i], endpoint));
   }
-  return OK;
+  return connect_socket(link);
 }
 
-void link_close(struct link *link) {
-  close_socket(link);
-  if (link->context != NULL) {
-    zmq_ctx_term(link->context);
-    link->context = NULL;
-  }
-}
+void link_close(struct link *link) { close_socket(link, CONTEXT_CLOSE_MS); }
 
 uint64_t link_tell(struct link *link, enum wire_verb verb, const ProtobufCMessage *message) {
   uint64_t correlation = ++link->correlation;
+  if (link->socket == NULL) {
+    return correlation; /* as good as a broker that is silent */
+  }
   if (wire_send(link->socket, NULL, verb, correlation, message) != OK) {
     log_debug("not_sent", log_number("verb", verb), log_text("reason", fail_reason()));
   }
@@ -73,6 +68,10 @@ uint64_t link_ask(struct link *link, enum wire_verb verb, const ProtobufCMessage
 }
 
 enum status link_receive(struct link *link, struct wire_message *message) {
+  if (link->socket == NULL) {
+    message->got = WIRE_NOTHING;
+    return OK;
+  }
   TRY(wire_receive(link->socket, message));
   if (message->got != WIRE_NOTHING) {
     link->heard = true;
@@ -90,8 +89,9 @@ bool link_tend(struct link *link, int64_t now_ms) {
   const char *left = link->endpoints[link->at];
   link->at = (link->at + 1) % link->count;
   log_warning("broker_silent", log_text("left", left), log_text("next", link->endpoints[link->at]));
-  close_socket(link);
+  close_socket(link, 0);
   if (connect_socket(link) != OK) {
+    close_socket(link, 0); /* the next silence tries again */
     log_error("broker_not_connected", log_text("reason", fail_reason()));
   }
   return true;

@@ -14,8 +14,8 @@
 #include "proto/wire.h"
 
 struct link {
-  void *context; /* ZeroMQ's */
-  void *socket;  /* DEALER */
+  void *context; /* ZeroMQ's, of this connection alone */
+  void *socket;  /* DEALER; NULL while there is none */
   const char *const *endpoints;
   size_t count, at;
   int64_t silence_ms;

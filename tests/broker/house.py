@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+import pytest
 import redis as redis_client
 import zmq
 
@@ -65,6 +66,21 @@ def until(truth, seconds=5.0, what="what was waited for"):
             return value
         assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
         time.sleep(0.005)
+
+
+def inside(script):
+    """Words that start a program in a mount and net namespace of its own, where the shell script has been run before."""
+    if subprocess.run(["unshare", "-mn", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs a mount and net namespace")
+    return ["unshare", "-mn", "sh", "-ec", f'ip link set lo up; {script}; exec "$@"', "sh"]
+
+
+def with_a_deaf_name_server(folder):
+    """The same where the name server never answers, and the system's resolver asks it for minutes."""
+    made = os.path.join(folder, "resolv.conf")
+    with open(made, "w", encoding="utf-8") as out:
+        out.write("nameserver 10.9.9.9\noptions timeout:30 attempts:5\n")
+    return inside(f"ip route add 10.9.9.9/32 dev lo; mount --bind {made} /etc/resolv.conf")
 
 
 class Redis:

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from house import BUILD, PREFIX, Broker, Client, Redis, Refused, Worker, pb, until
+from house import BUILD, PREFIX, Broker, Client, Redis, Refused, Worker, inside, until, with_a_deaf_name_server
 
 PROGRAM = str(BUILD / "darkroom-broker")
 
@@ -302,40 +302,28 @@ def test_a_record_that_is_not_whole_is_our_fault_and_nobody_elses(redis, broker,
 # ---- names and addresses ------------------------------------------------------------------------------------------------
 
 
-def inside(script):
-    """A way to start the broker with files of its own in /etc; skips where that is not allowed."""
-    if subprocess.run(["unshare", "-mn", "true"], capture_output=True).returncode != 0:
-        pytest.skip("needs a mount and net namespace")
-    return ["unshare", "-mn", "sh", "-c", f'ip link set lo up; {script}; exec "$@"', "sh"]
-
-
-def broker_inside(tmp_path, script, url):
+def broker_inside(folder, words, url):
+    """A broker started by those words, on an ipc socket, which is seen from outside."""
     broker = Broker.__new__(Broker)
-    broker.folder = str(tmp_path)
-    broker.endpoint = f"ipc://{tmp_path}/broker.sock"
-    broker.log_path = str(tmp_path / "log")
-    broker.command = [*inside(script), PROGRAM, "--listen", broker.endpoint, "--redis", url]
+    broker.folder = str(folder)
+    broker.endpoint = f"ipc://{folder}/broker.sock"
+    broker.log_path = str(folder / "log")
+    broker.command = [*words, PROGRAM, "--listen", broker.endpoint, "--redis", url]
     broker.start()
     return broker
 
 
 def test_a_deaf_name_server_costs_nobody_anything(tmp_path, context):
     """The system's resolver would ask for minutes; clients are answered, and SIGTERM is obeyed."""
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:5\n")
-    deaf = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); time.sleep(300)"
-    broker = broker_inside(tmp_path, f'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf; python3 -c "{deaf}" & echo $! >{tmp_path}/pid',
-                           "redis://redis.example:6379/0")
+    broker = broker_inside(tmp_path, with_a_deaf_name_server(tmp_path), "redis://redis.example:6379/0")
     client = Client(context, broker.endpoint)
-    try:
-        for _ in range(20):
-            with pytest.raises(Refused) as refused:
-                client.submit()
-            assert refused.value.code == "ERROR_UNAVAILABLE"
-        until(lambda: "no answer from the name server for redis.example" in broker.log())
-        assert broker.stop() == 0
-    finally:
-        client.close()
-        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    for _ in range(20):
+        with pytest.raises(Refused) as refused:
+            client.submit()
+        assert refused.value.code == "ERROR_UNAVAILABLE"
+    until(lambda: "no answer from the name server for redis.example" in broker.log())
+    client.close()
+    assert broker.stop() == 0
 
 
 def test_every_address_of_a_name_is_tried(redis, tmp_path, context):
@@ -347,7 +335,7 @@ def test_every_address_of_a_name_is_tried(redis, tmp_path, context):
     replica = f"redis-server --port {port} --bind 127.0.0.3 --save '' --dir {tmp_path} --replicaof 127.0.0.4 {port}"
     script = f"mount --bind {tmp_path}/hosts /etc/hosts; mount --bind {tmp_path}/nsswitch.conf /etc/nsswitch.conf; " + "".join(
         f"{command} >/dev/null 2>&1 & echo $! >>{tmp_path}/pids; " for command in (server, replica)) + "true"
-    broker = broker_inside(tmp_path, script, f"redis://redis.example:{port}/2")
+    broker = broker_inside(tmp_path, inside(script), f"redis://redis.example:{port}/2")
     try:
         until(lambda: "event=redis_up" in broker.log() and f"at=127.0.0.4:{port}" in broker.log(), 20)
         worker, client = Worker(context, broker.endpoint), Client(context, broker.endpoint)

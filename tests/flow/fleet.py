@@ -54,12 +54,12 @@ def model_row(folder):
 class Worker:
     """A real darkroom-worker. Settings are given as words: worker(device="ref", slots=2)."""
 
-    def __init__(self, folder, broker, environment=None, wait=True, **settings):
+    def __init__(self, folder, broker, environment=None, wait=True, inside=(), **settings):
         self.folder = folder
         self.name = settings["name"]
         self.log_path = folder / f"{self.name}.log"
         self.environment = {**os.environ, **SANITIZERS, **(environment or {})}
-        self.command = [str(WORKER), "--broker", broker]
+        self.command = [*inside, str(WORKER), "--broker", broker]
         for key, value in settings.items():
             self.command += [f"--{key.replace('_', '-')}", str(value)]
         self.mark = 0
@@ -149,9 +149,9 @@ class Fleet:
         self.workers.append(worker)
         return worker
 
-    def client(self, *words, broker=None, seconds=120, environment=None, text=True):
-        """Runs the client; gives the finished process."""
-        return subprocess.run([CLIENT, "--broker", broker or self.endpoints(), *map(str, words)], capture_output=True,
+    def client(self, *words, broker=None, seconds=120, environment=None, text=True, inside=()):
+        """Runs the client; gives the finished process. inside: words that start it (house.inside)."""
+        return subprocess.run([*inside, CLIENT, "--broker", broker or self.endpoints(), *map(str, words)], capture_output=True,
                               text=text, timeout=seconds, env={**os.environ, **SANITIZERS, **(environment or {})})
 
     def ask(self, *words, **options):
