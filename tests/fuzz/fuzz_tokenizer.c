@@ -24,7 +24,7 @@ static void encode(const struct tokenizer *tokenizer, const char *prompt) {
   assert(ids[TOKENS] == -7);
 }
 
-static struct tokenizer *make(const char *vocabulary, const char *merges) {
+static struct tokenizer *make(const char *vocabulary, const char *merges, enum prompt_rules rules) {
   struct tokenizer_texts texts = {.vocabulary = vocabulary,
                                   .vocabulary_bytes = strlen(vocabulary),
                                   .merges = merges,
@@ -33,12 +33,13 @@ static struct tokenizer *make(const char *vocabulary, const char *merges) {
                                   .pad = "<e>",
                                   .unknown = "<e>"};
   struct tokenizer *tokenizer = NULL;
-  enum status status = tokenizer_make(&texts, (struct tokenizer_shape){IDS, TOKENS}, &tokenizer);
+  enum status status =
+      tokenizer_make(&texts, (struct tokenizer_shape){IDS, TOKENS, rules}, &tokenizer);
   return status == OK ? tokenizer : NULL;
 }
 
 /* Printable ASCII inside and at the end of words, and a few merges. */
-static struct tokenizer *usual(void) {
+static struct tokenizer *usual(enum prompt_rules rules) {
   struct bytes vocabulary;
   bytes_open(&vocabulary, 65536);
   bytes_append_text(&vocabulary,
@@ -49,18 +50,18 @@ static struct tokenizer *usual(void) {
   }
   bytes_append_text(&vocabulary, "}");
   struct tokenizer *tokenizer =
-      make(bytes_text(&vocabulary), "#version: 0.2\na b\na b</w>\nab ab</w>\na a\n");
+      make(bytes_text(&vocabulary), "#version: 0.2\na b\na b</w>\nab ab</w>\na a\n", rules);
   bytes_close(&vocabulary);
   return tokenizer;
 }
 
 /* An odd first byte: the rest is a prompt. An even one: a vocabulary, merges and a prompt, NUL
- * between. */
+ * between. Its next bit chooses the rules. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static struct tokenizer *tokenizer;
-  if (tokenizer == NULL) {
-    tokenizer = usual();
-    assert(tokenizer != NULL);
+  static struct tokenizer *tokenizers[2]; /* by rules */
+  for (int i = 0; i < 2 && tokenizers[i] == NULL; i++) {
+    tokenizers[i] = usual(i == 0 ? PROMPT_PLAIN : PROMPT_FAST);
+    assert(tokenizers[i] != NULL);
   }
   char text[8192 + 3] = "";
   size_t length = size > sizeof text - 3 ? sizeof text - 3 : size;
@@ -69,12 +70,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   memcpy(text, data + 1, length - 1);
   if (data[0] % 2 == 1) {
-    encode(tokenizer, text);
+    encode(tokenizers[data[0] / 2 % 2], text);
     return 0;
   }
   const char *merges = text + strlen(text) + (strlen(text) < length - 1);
   const char *prompt = merges + strlen(merges) + (merges + strlen(merges) < text + length - 1);
-  struct tokenizer *made = make(text, merges);
+  struct tokenizer *made = make(text, merges, data[0] / 2 % 2 == 0 ? PROMPT_PLAIN : PROMPT_FAST);
   if (made != NULL) {
     encode(made, prompt);
   }

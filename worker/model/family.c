@@ -17,6 +17,9 @@
 
 /* The safety checker looks at finished pictures and does not make them; whether to run one is the
  * operator's decision and not part of the model here. */
+struct index {
+  int tokenizer; /* 0 or 1, in the order of `accepted` */
+};
 static const struct config_key index_keys[] = {
     {"_class_name", CONFIG_ONLY, .accepted = "'StableDiffusionPipeline'"},
     {"_diffusers_version", .kind = CONFIG_ANY},
@@ -27,8 +30,10 @@ static const struct config_key index_keys[] = {
     {"safety_checker", .kind = CONFIG_ANY},
     {"scheduler", .kind = CONFIG_ANY}, /* its own file says the class */
     {"text_encoder", CONFIG_ONLY, .accepted = "[\"transformers\",\"CLIPTextModel\"]"},
-    {"tokenizer", CONFIG_ONLY,
-     .accepted = "[\"transformers\",\"CLIPTokenizer\"]|[\"transformers\",\"CLIPTokenizerFast\"]"},
+    /* diffusers opens the class that is named here, whatever the tokenizer's own files say */
+    {"tokenizer", CONFIG_WORD, offsetof(struct index, tokenizer),
+     .accepted = "[\"transformers\",\"CLIPTokenizer\"]|[\"transformers\",\"CLIPTokenizerFast\"]",
+     .standard = "[\"transformers\",\"CLIPTokenizer\"]"},
     {"unet", CONFIG_ONLY, .accepted = "[\"diffusers\",\"UNet2DConditionModel\"]"},
     {"vae", CONFIG_ONLY, .accepted = "[\"diffusers\",\"AutoencoderKL\"]"},
     {.key = NULL},
@@ -372,8 +377,9 @@ static enum status check_together(const struct family *family) {
 
 enum status family_read(const char *folder, struct family *out) {
   struct family family = {.name = "sd1"};
-  char nothing = 0;
-  TRY(config_read(folder, "model_index.json", index_keys, &nothing));
+  struct index index = {0};
+  TRY(config_read(folder, "model_index.json", index_keys, &index));
+  family.prompt = index.tokenizer == 0 ? PROMPT_PLAIN : PROMPT_FAST;
   TRY(clip_read(folder, &family.clip));
   TRY(unet_read(folder, &family.unet));
   TRY(vae_read(folder, &family.vae));

@@ -9,6 +9,7 @@
 
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "worker/model/prompt.h"
 #include "worker/sampler/noise_levels.h"
 
 #define UNET_LEVELS_MAX 6
@@ -47,6 +48,7 @@ struct family {
   struct vae_facts vae;
   struct noise_facts noise;
   int scale_factor; /* pixels per latent cell: 2^(vae levels - 1) */
+  enum prompt_rules prompt;
 };
 
 /* Reads model_index.json and every config.json of a diffusers-layout folder. BAD_INPUT (field

@@ -113,7 +113,7 @@ static enum status open_networks(struct opening *opening) {
 /* The tokenizer goes with the text encoder's vocabulary. */
 static enum status open_tokenizer(const char *folder, const struct family *family,
                                   struct tokenizer **out) {
-  struct tokenizer_shape shape = {family->clip.vocabulary, family->clip.positions};
+  struct tokenizer_shape shape = {family->clip.vocabulary, family->clip.positions, family->prompt};
   return tokenizer_open(folder, shape, out);
 }
 

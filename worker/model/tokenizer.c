@@ -1,9 +1,15 @@
-/* tokenizer.c - words by one regular expression, then byte pairs joined within each word. */
+/* tokenizer.c - special tokens, words by one regular expression, byte pairs joined within each.
+ *
+ * Step by step what transformers' two classes do (tokenization_clip.py, and the tokenizers library
+ * as CLIPConverter sets it up), also where it is odd: models/tokenizer_fuzz.py compares.
+ */
 #include "worker/model/tokenizer.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include <stdbool.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/arena.h"
 #include "base/limits.h"
@@ -18,35 +24,75 @@
 #define CLEAN_BYTES_MAX ((size_t)JOB_PROMPT_BYTES_MAX * 4)
 #define CHECKED_TOKENS_MAX 3 /* start, end, and a word between them */
 
-/* The special tokens stand in text as themselves, as in transformers. */
-static const char words_regex[] =
-    "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^\\s\\p{L}\\p{N}"
-    "]+";
+/* CLIPTokenizer's pattern knows two tokens by name, and ignores case: "'ſ" is an 's. The fast
+ * class leaves special tokens to the splitting before it. The space stands for all white space, as
+ * it does in a clean text: PCRE2's own \s knows U+180E as well. */
+#define WORDS "'s|'t|'re|'ve|'m|'ll|'d|\\p{L}+|\\p{N}|[^ \\p{L}\\p{N}]+"
+#define START_TEXT "<|startoftext|>"
+#define END_TEXT "<|endoftext|>"
+static const struct pattern {
+  const char *text;
+  uint32_t options;
+} patterns[] = {
+    [PROMPT_PLAIN] = {"<\\|startoftext\\|>|<\\|endoftext\\|>|" WORDS, PCRE2_CASELESS},
+    [PROMPT_FAST] = {WORDS, 0},
+};
+
+#define SPECIALS 4
+
+/* A text that stands for one token wherever it is found. */
+struct special {
+  const char *text;
+  size_t length;
+  int32_t id;
+};
 
 struct tokenizer {
   struct arena *arena; /* holds this struct as well */
   struct tokenizer_shape shape;
   struct vocabulary vocabulary;
   pcre2_code *words;
-  int32_t start, end, pad, unknown;
+  struct special special[SPECIALS]; /* start, end, pad, unknown */
+  int32_t start_text, end_text;     /* of the two texts in the pattern */
 };
+enum { START, END, PAD, UNKNOWN };
 
 /* ---- opening ---- */
 
-static enum status find_special(const json_t *tokens, const char *text, int32_t *out) {
+static enum status find_special(struct arena *arena, const json_t *tokens, const char *text,
+                                struct special *out) {
   int32_t id = vocabulary_id(tokens, text);
-  if (id == SYMBOL_NONE) {
+  if (id == SYMBOL_NONE || text[0] == '\0') {
     return fail_field(BAD_INPUT, "config", "vocab.json: special token %s is missing", text);
   }
-  *out = id;
+  const char *copy = arena_copy_text(arena, text, strlen(text));
+  if (copy == NULL) {
+    return EXHAUSTED;
+  }
+  *out = (struct special){copy, strlen(copy), id};
   return OK;
 }
 
-static enum status compile_words(pcre2_code **out) {
+static enum status find_specials(struct tokenizer *tokenizer, const struct tokenizer_texts *texts,
+                                 const json_t *tokens) {
+  const char *const text[SPECIALS] = {texts->start, texts->end, texts->pad, texts->unknown};
+  for (int i = 0; i < SPECIALS; i++) {
+    TRY(find_special(tokenizer->arena, tokens, text[i], &tokenizer->special[i]));
+  }
+  int32_t start = vocabulary_id(tokens, START_TEXT), end = vocabulary_id(tokens, END_TEXT);
+  int32_t unknown = tokenizer->special[UNKNOWN].id;
+  tokenizer->start_text = start != SYMBOL_NONE ? start : unknown;
+  tokenizer->end_text = end != SYMBOL_NONE ? end : unknown;
+  return OK;
+}
+
+static enum status compile_words(enum prompt_rules rules, pcre2_code **out) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code *words = pcre2_compile((PCRE2_SPTR)words_regex, PCRE2_ZERO_TERMINATED,
-                                    PCRE2_UTF | PCRE2_UCP, &error, &offset, NULL);
+  const struct pattern *pattern = &patterns[rules];
+  pcre2_code *words =
+      pcre2_compile((PCRE2_SPTR)pattern->text, PCRE2_ZERO_TERMINATED,
+                    PCRE2_UTF | PCRE2_UCP | pattern->options, &error, &offset, NULL);
   if (words == NULL) {
     return fail(BROKEN, "libpcre2 does not accept the word pattern: error %d", error);
   }
@@ -58,11 +104,8 @@ static enum status fill(struct tokenizer *tokenizer, const struct tokenizer_text
                         const json_t *tokens) {
   TRY(vocabulary_make(tokenizer->arena, tokens, tokenizer->shape.vocabulary, texts->merges,
                       &tokenizer->vocabulary));
-  TRY(find_special(tokens, texts->start, &tokenizer->start));
-  TRY(find_special(tokens, texts->end, &tokenizer->end));
-  TRY(find_special(tokens, texts->pad, &tokenizer->pad));
-  TRY(find_special(tokens, texts->unknown, &tokenizer->unknown));
-  return compile_words(&tokenizer->words);
+  TRY(find_specials(tokenizer, texts, tokens));
+  return compile_words(tokenizer->shape.rules, &tokenizer->words);
 }
 
 static enum status make_in(struct arena *arena, const struct tokenizer_texts *texts,
@@ -136,27 +179,46 @@ static void symbols_start(const struct vocabulary *vocabulary, const uint8_t *wo
   }
 }
 
-/* Joins the first pair of the lowest rank again and again until no two neighbours join (Sennrich et
- * al. 2016). */
-static void symbols_join(const struct vocabulary *vocabulary, struct symbol *symbols) {
-  for (;;) {
-    int best = -1, before_best = -1, before = -1;
-    for (int at = 0; at >= 0; before = at, at = symbols[at].next) {
-      const struct merge *merge = symbols[at].merge;
-      if (merge != NULL && (best < 0 || merge->rank < symbols[best].merge->rank)) {
-        best = at;
-        before_best = before;
-      }
+/* The place before which the pair of the lowest rank begins; -1 when no two neighbours join. */
+static int lowest_pair(const struct symbol *symbols) {
+  int best = -1;
+  for (int at = 0; at >= 0; at = symbols[at].next) {
+    const struct merge *merge = symbols[at].merge;
+    if (merge != NULL && (best < 0 || merge->rank < symbols[best].merge->rank)) {
+      best = at;
     }
-    if (best < 0) {
+  }
+  return best;
+}
+
+/* Joins what has this merge: the first such pair, or all from left to right. */
+static void join_pairs(const struct vocabulary *vocabulary, struct symbol *symbols, int first,
+                       bool all) {
+  const struct merge *merge = symbols[first].merge;
+  for (int at = 0, before = -1; at >= 0; before = at, at = symbols[at].next) {
+    int next = symbols[at].next;
+    if (at < first || next < 0 || symbols[at].id != merge->left ||
+        symbols[next].id != merge->right) {
+      continue;
+    }
+    symbols[at].id = merge->result;
+    symbols[at].next = symbols[next].next;
+    find_merge(vocabulary, symbols, at);
+    if (before >= 0) {
+      find_merge(vocabulary, symbols, before);
+    }
+    if (!all) {
       return;
     }
-    symbols[best].id = symbols[best].merge->result;
-    symbols[best].next = symbols[symbols[best].next].next;
-    find_merge(vocabulary, symbols, best);
-    if (before_best >= 0) {
-      find_merge(vocabulary, symbols, before_best);
-    }
+  }
+}
+
+/* The pair of the lowest rank again and again (Sennrich et al. 2016). CLIPTokenizer joins it
+ * everywhere before it looks again; the fast class at its first place. They differ only for merges
+ * that are not in the order in which they were learnt. */
+static void symbols_join(const struct tokenizer *tokenizer, struct symbol *symbols) {
+  for (int best = lowest_pair(symbols); best >= 0; best = lowest_pair(symbols)) {
+    join_pairs(&tokenizer->vocabulary, symbols, best, tokenizer->shape.rules == PROMPT_PLAIN);
   }
 }
 
@@ -165,6 +227,11 @@ static void symbols_join(const struct vocabulary *vocabulary, struct symbol *sym
 struct output {
   int32_t *id;
   int count, max;
+};
+/* Bytes that need not end with a NUL. */
+struct text {
+  const char *at;
+  size_t length;
 };
 
 static void emit(struct output *output, int32_t id) {
@@ -179,73 +246,165 @@ static bool is_word(const char *word, size_t length, const char *text) {
 
 static void encode_word(const struct tokenizer *tokenizer, const char *word, size_t length,
                         struct symbol *symbols, struct output *output) {
-  if (is_word(word, length, "<|startoftext|>")) {
-    emit(output, tokenizer->start);
+  bool plain = tokenizer->shape.rules == PROMPT_PLAIN;
+  if (plain && is_word(word, length, START_TEXT)) {
+    emit(output, tokenizer->start_text);
     return;
   }
-  if (is_word(word, length, "<|endoftext|>")) {
-    emit(output, tokenizer->end);
+  if (plain && is_word(word, length, END_TEXT)) {
+    emit(output, tokenizer->end_text);
     return;
   }
   symbols_start(&tokenizer->vocabulary, (const uint8_t *)word, (int)length, symbols);
-  symbols_join(&tokenizer->vocabulary, symbols);
+  symbols_join(tokenizer, symbols);
   for (int at = 0; at >= 0; at = symbols[at].next) {
-    emit(output, symbols[at].id == SYMBOL_NONE ? tokenizer->unknown : symbols[at].id);
+    emit(output, symbols[at].id == SYMBOL_NONE ? tokenizer->special[UNKNOWN].id : symbols[at].id);
   }
 }
 
-static enum status encode_words(const struct tokenizer *tokenizer, const struct bytes *text,
-                                struct symbol *symbols, struct output *output) {
-  pcre2_match_data *match = pcre2_match_data_create_from_pattern(tokenizer->words, NULL);
-  if (match == NULL) {
-    return fail(EXHAUSTED, "no memory for a prompt");
-  }
+/* Once the output is full, what follows cannot change it. */
+static bool is_full(const struct output *output) { return output->count == output->max; }
+
+static enum status match_words(const struct tokenizer *tokenizer, struct text text,
+                               struct symbol *symbols, struct output *output,
+                               pcre2_match_data *match) {
   PCRE2_SIZE at = 0;
-  /* Once the output is full, what follows cannot change it. */
-  while (output->count < output->max) {
-    int found = pcre2_match(tokenizer->words, (PCRE2_SPTR)bytes_text(text), text->length, at, 0,
-                            match, NULL);
+  while (!is_full(output)) {
+    int found = pcre2_match(tokenizer->words, (PCRE2_SPTR)text.at, text.length, at, 0, match, NULL);
     if (found < 0) {
-      pcre2_match_data_free(match);
       return found == PCRE2_ERROR_NOMATCH
                  ? OK
                  : fail_field(BAD_INPUT, "prompt", "the prompt cannot be split: %d", found);
     }
     const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(match);
-    encode_word(tokenizer, bytes_text(text) + bounds[0], bounds[1] - bounds[0], symbols, output);
+    encode_word(tokenizer, text.at + bounds[0], bounds[1] - bounds[0], symbols, output);
     at = bounds[1];
   }
-  pcre2_match_data_free(match);
   return OK;
 }
 
-static enum status encode_text(const struct tokenizer *tokenizer, const struct bytes *text,
-                               struct output *output) {
-  struct arena *scratch = NULL;
-  TRY(arena_open(NULL, SCRATCH_BYTES_MAX, &scratch));
-  struct symbol *symbols = arena_take(scratch, (text->length + 1) * sizeof *symbols);
-  enum status status = symbols != NULL ? encode_words(tokenizer, text, symbols, output) : EXHAUSTED;
-  arena_close(&scratch);
+/* Text that is clean and has no special token in it. */
+static enum status encode_words(const struct tokenizer *tokenizer, struct text text,
+                                struct arena *scratch, struct output *output) {
+  struct arena_mark mark = arena_mark(scratch);
+  struct symbol *symbols = arena_take(scratch, (text.length + 1) * sizeof *symbols);
+  pcre2_match_data *match = pcre2_match_data_create_from_pattern(tokenizer->words, NULL);
+  enum status status = symbols != NULL && match != NULL
+                           ? match_words(tokenizer, text, symbols, output, match)
+                           : fail(EXHAUSTED, "no memory for a prompt");
+  pcre2_match_data_free(match);
+  arena_release(scratch, mark);
   return status;
 }
 
-enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *prompt, int32_t *ids) {
-  if (strlen(prompt) > JOB_PROMPT_BYTES_MAX) {
-    return fail_field(BAD_INPUT, "prompt", "the prompt has %zu bytes, at most %d are allowed",
-                      strlen(prompt), JOB_PROMPT_BYTES_MAX);
+/* Text without a special token in it. */
+static enum status encode_plain(const struct tokenizer *tokenizer, struct text text,
+                                struct arena *scratch, struct output *output) {
+  if (tokenizer->shape.rules == PROMPT_FAST) {
+    return encode_words(tokenizer, text, scratch, output); /* it is clean already */
   }
-  struct bytes text;
-  bytes_open(&text, CLEAN_BYTES_MAX);
-  struct output output = {ids, 0, tokenizer->shape.tokens - 1};
-  emit(&output, tokenizer->start);
-  enum status status = prompt_clean(prompt, &text);
+  struct bytes clean;
+  bytes_open(&clean, CLEAN_BYTES_MAX);
+  enum status status = prompt_clean(PROMPT_PLAIN, text.at, text.length, &clean);
   if (status == OK) {
-    status = encode_text(tokenizer, &text, &output);
+    struct text whole = {bytes_text(&clean), clean.length};
+    status = encode_words(tokenizer, whole, scratch, output);
   }
-  bytes_close(&text);
-  ids[output.count++] = tokenizer->end;
-  while (output.count < tokenizer->shape.tokens) {
-    ids[output.count++] = tokenizer->pad;
+  bytes_close(&clean);
+  return status;
+}
+
+/* The first special token in a text, of several at one place the longest; NULL for none. */
+static const struct special *find_first(const struct tokenizer *tokenizer, struct text text,
+                                        size_t *place) {
+  const struct special *first = NULL;
+  for (int i = 0; i < SPECIALS; i++) {
+    const struct special *special = &tokenizer->special[i];
+    const char *found = memmem(text.at, text.length, special->text, special->length);
+    size_t at = found != NULL ? (size_t)(found - text.at) : 0;
+    bool better = first == NULL || at < *place || (at == *place && special->length > first->length);
+    if (found != NULL && better) {
+      first = special;
+      *place = at;
+    }
   }
+  return first;
+}
+
+/* The special tokens stand in text as themselves, whatever they are glued to. */
+static enum status encode_text(const struct tokenizer *tokenizer, struct text text,
+                               struct arena *scratch, struct output *output) {
+  while (text.length > 0 && !is_full(output)) {
+    size_t place = text.length;
+    const struct special *special = find_first(tokenizer, text, &place);
+    TRY(encode_plain(tokenizer, (struct text){text.at, place}, scratch, output));
+    if (special != NULL) {
+      emit(output, special->id);
+      place += special->length;
+    }
+    text = (struct text){text.at + place, text.length - place};
+  }
+  return OK;
+}
+
+/* CLIPTokenizer looks for special tokens before it cleans, the fast class in the cleaned text. */
+static enum status encode_prompt(const struct tokenizer *tokenizer, struct text prompt,
+                                 struct arena *scratch, struct output *output) {
+  if (tokenizer->shape.rules == PROMPT_PLAIN) {
+    return encode_text(tokenizer, prompt, scratch, output);
+  }
+  struct bytes clean;
+  bytes_open(&clean, CLEAN_BYTES_MAX);
+  enum status status = prompt_clean(PROMPT_FAST, prompt.at, prompt.length, &clean);
+  if (status == OK) {
+    struct text whole = {bytes_text(&clean), clean.length};
+    status = encode_text(tokenizer, whole, scratch, output);
+  }
+  bytes_close(&clean);
+  return status;
+}
+
+/* A prompt is checked whole, also behind the place where the output is full. */
+static enum status check_prompt(struct text prompt) {
+  if (prompt.length > JOB_PROMPT_BYTES_MAX) {
+    return fail_field(BAD_INPUT, "prompt", "the prompt has %zu bytes, at most %d are allowed",
+                      prompt.length, JOB_PROMPT_BYTES_MAX);
+  }
+  for (size_t at = 0; at < prompt.length;) {
+    utf8proc_int32_t c = 0;
+    utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)prompt.at + at,
+                                              (utf8proc_ssize_t)(prompt.length - at), &c);
+    if (bytes <= 0) {
+      return fail_field(BAD_INPUT, "prompt", "the prompt is not UTF-8");
+    }
+    at += (size_t)bytes;
+  }
+  return OK;
+}
+
+static enum status encode(const struct tokenizer *tokenizer, struct text prompt,
+                          struct arena *scratch, int32_t *ids) {
+  int tokens = tokenizer->shape.tokens;
+  struct output output = {arena_take(scratch, (size_t)tokens * sizeof *ids), 0, tokens - 1};
+  if (output.id == NULL) {
+    return EXHAUSTED;
+  }
+  emit(&output, tokenizer->special[START].id);
+  TRY(encode_prompt(tokenizer, prompt, scratch, &output));
+  output.id[output.count++] = tokenizer->special[END].id;
+  while (output.count < tokens) {
+    output.id[output.count++] = tokenizer->special[PAD].id;
+  }
+  memcpy(ids, output.id, (size_t)tokens * sizeof *ids);
+  return OK;
+}
+
+enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *prompt, int32_t *ids) {
+  struct text text = {prompt, strlen(prompt)};
+  TRY(check_prompt(text));
+  struct arena *scratch = NULL;
+  TRY(arena_open(NULL, SCRATCH_BYTES_MAX, &scratch));
+  enum status status = encode(tokenizer, text, scratch, ids);
+  arena_close(&scratch);
   return status;
 }

@@ -1,7 +1,9 @@
 /* tokenizer.h - CLIP's byte-pair tokenizer: a prompt to a fixed number of token ids.
  *
- * Agrees with transformers' CLIPTokenizerFast: clean (prompt.h), split into words, join byte pairs,
- * begin and end marks, cut or padded to the text encoder's length.
+ * Agrees with transformers 4.57: its CLIPTokenizer without ftfy, or its CLIPTokenizerFast, as the
+ * index names it, since diffusers opens that class. Special tokens are taken out, the rest
+ * is cleaned (prompt.h) and split into words, byte pairs are joined; begin and end marks, cut or
+ * padded to the text encoder's length.
  */
 #ifndef DARKROOM_WORKER_MODEL_TOKENIZER_H
 #define DARKROOM_WORKER_MODEL_TOKENIZER_H
@@ -10,12 +12,14 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "worker/model/prompt.h"
 
 struct tokenizer;
 
-/* What the text encoder expects: ids below vocabulary, `tokens` of them. */
+/* What the text encoder expects: ids below vocabulary, `tokens` of them; and the class. */
 struct tokenizer_shape {
   int vocabulary, tokens;
+  enum prompt_rules rules;
 };
 /* The files' contents; the special tokens by their text. */
 struct tokenizer_texts {
@@ -35,8 +39,8 @@ enum status tokenizer_make(const struct tokenizer_texts *texts, struct tokenizer
                            struct tokenizer **out);
 void tokenizer_close(struct tokenizer **tokenizer);
 
-/* Fills ids[0..shape.tokens). A prompt that is too long loses its end. BAD_INPUT (field "prompt")
- * for more than JOB_PROMPT_BYTES_MAX bytes or text that is not UTF-8. */
+/* Fills ids[0..shape.tokens), or on failure none. A prompt that is too long loses its end.
+ * BAD_INPUT (field "prompt") for more than JOB_PROMPT_BYTES_MAX bytes or text that is not UTF-8. */
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *prompt, int32_t *ids);
 
 #endif

@@ -1,5 +1,5 @@
-/* test_tokenizer.c - ids against CLIPTokenizerFast (tests/model/goldens), and what a bad vocabulary
- * gets. */
+/* test_tokenizer.c - ids against transformers' two classes (tests/model/goldens), and what a bad
+ * vocabulary gets. */
 #include "worker/model/tokenizer.h"
 
 #include "base/limits.h"
@@ -10,16 +10,14 @@
 
 static const struct tokenizer_shape shape = {.vocabulary = 568, .tokens = TOKENS};
 
-static void same_ids_as_transformers(void **state) {
-  (void)state;
+/* Each row has a text and, below `key`, the ids that transformers gives it. */
+static void compare_rows(const json_t *rows, const char *key, enum prompt_rules rules) {
   struct tokenizer *tokenizer = NULL;
-  json_t *goldens = NULL;
-  assert_ok(tokenizer_open(tiny_folder("tiny-eps"), shape, &tokenizer));
-  assert_ok(config_json_file(TINY_GOLDENS, "goldens.json", CONFIG_BYTES_MAX, &goldens));
-  const json_t *rows = json_object_get(goldens, "tokens");
+  struct tokenizer_shape by_rules = {.vocabulary = 568, .tokens = TOKENS, .rules = rules};
+  assert_ok(tokenizer_open(tiny_folder("tiny-eps"), by_rules, &tokenizer));
   assert_true(json_array_size(rows) > 20);
   for (size_t i = 0; i < json_array_size(rows); i++) {
-    const json_t *row = json_array_get(rows, i), *want = json_object_get(row, "ids");
+    const json_t *row = json_array_get(rows, i), *want = json_object_get(row, key);
     const char *text = json_string_value(json_object_get(row, "text"));
     int32_t ids[TOKENS];
     assert_ok(tokenizer_encode(tokenizer, text, ids));
@@ -27,29 +25,51 @@ static void same_ids_as_transformers(void **state) {
     for (size_t k = 0; k < TOKENS; k++) {
       int expected = (int)json_number_value(json_array_get(want, k));
       if (ids[k] != expected) {
-        fail_msg("\"%s\": token %zu is %d, transformers says %d", text, k, ids[k], expected);
+        fail_msg("%s: \"%s\": token %zu is %d, transformers says %d", key, text, k, ids[k],
+                 expected);
       }
     }
   }
-  json_decref(goldens);
   tokenizer_close(&tokenizer);
 }
 
-static void clean(const char *prompt, const char *want) {
+static void same_ids_as_transformers(void **state) {
+  (void)state;
+  json_t *goldens = NULL;
+  assert_ok(config_json_file(TINY_GOLDENS, "goldens.json", CONFIG_BYTES_MAX, &goldens));
+  compare_rows(json_object_get(goldens, "tokens"), "ids", PROMPT_FAST);
+  json_decref(goldens);
+}
+
+/* What models/tokenizer_fuzz.py found, and one text of each kind that is easy to get wrong. */
+static void same_ids_as_both_classes_on_odd_texts(void **state) {
+  (void)state;
+  json_error_t error;
+  json_t *rows = json_load_file(TINY_GOLDENS "/tokens.json", JSON_REJECT_DUPLICATES, &error);
+  assert_non_null(rows);
+  compare_rows(rows, "plain", PROMPT_PLAIN);
+  compare_rows(rows, "fast", PROMPT_FAST);
+  json_decref(rows);
+}
+
+static void clean(enum prompt_rules rules, const char *prompt, const char *want) {
   struct bytes out;
   bytes_open(&out, 1024);
-  assert_ok(prompt_clean(prompt, &out));
+  assert_ok(prompt_clean(rules, prompt, strlen(prompt), &out));
   assert_string_equal(bytes_text(&out), want);
   bytes_close(&out);
 }
 
 static void text_is_composed_collapsed_and_lowered(void **state) {
   (void)state;
-  clean("", "");
-  clean("A  B\t\r\nC", "a b c");
-  clean("e\xcc\x81", "\xc3\xa9");
-  clean("\xc4\xb0", "i\xcc\x87");
-  clean("\xe3\x80\x80x\xc2\x85", " x ");
+  for (enum prompt_rules rules = PROMPT_PLAIN; rules <= PROMPT_FAST; rules++) {
+    clean(rules, "", "");
+    clean(rules, "A  B\t\r\nC", "a b c");
+    clean(rules, "e\xcc\x81", "\xc3\xa9");
+    clean(rules, "\xc4\xb0", "i\xcc\x87");
+  }
+  clean(PROMPT_FAST, "\xe3\x80\x80x\xc2\x85", " x ");
+  clean(PROMPT_PLAIN, "\xe3\x80\x80x\xc2\x85y", " xy"); /* a control character is dropped */
 }
 
 static void bad_prompts(void **state) {
@@ -81,7 +101,8 @@ static enum status make(const char *vocabulary, const char *merges, int32_t *ids
                                   .pad = "!",
                                   .unknown = "<u>"};
   struct tokenizer *tokenizer = NULL;
-  enum status status = tokenizer_make(&texts, (struct tokenizer_shape){16, 6}, &tokenizer);
+  enum status status =
+      tokenizer_make(&texts, (struct tokenizer_shape){16, 6, PROMPT_PLAIN}, &tokenizer);
   if (status == OK) {
     status = tokenizer_encode(tokenizer, prompt, ids);
     tokenizer_close(&tokenizer);
@@ -108,6 +129,28 @@ static void unknown_bytes(void **state) {
   int32_t ids[6];
   assert_ok(make("{" TOKENS_OF_AB "," SPECIALS "}", "#version: 0.2\n", ids, "axb"));
   assert_memory_equal(ids, ((int32_t[]){10, 0, 13, 3, 11, 12}), sizeof ids);
+}
+
+/* Whatever they are glued to, and also a padding token that is a common sign. */
+static void special_tokens_stand_apart(void **state) {
+  (void)state;
+  int32_t ids[6];
+  assert_ok(make("{" TOKENS_OF_AB "," SPECIALS "}", "#version: 0.2\n", ids, "a!b<e>"));
+  assert_memory_equal(ids, ((int32_t[]){10, 2, 12, 3, 11, 11}), sizeof ids);
+  assert_ok(make("{" TOKENS_OF_AB "," SPECIALS "}", "#version: 0.2\n", ids, "!!<e><s"));
+  assert_memory_equal(ids, ((int32_t[]){10, 12, 12, 11, 13, 11}), sizeof ids);
+}
+
+static void refused_prompts_leave_ids_alone(void **state) {
+  (void)state;
+  int32_t ids[6] = {1, 2, 3, 4, 5, 6};
+  assert_refused(make("{" TOKENS_OF_AB "," SPECIALS "}", "#version: 0.2\n", ids, "a b \xff"),
+                 "not UTF-8");
+  /* also far behind the last token that counts */
+  assert_refused(
+      make("{" TOKENS_OF_AB "," SPECIALS "}", "#version: 0.2\n", ids, "a b a b a b a b a b \xff"),
+      "not UTF-8");
+  assert_memory_equal(ids, ((int32_t[]){1, 2, 3, 4, 5, 6}), sizeof ids);
 }
 
 static void too_long_is_cut(void **state) {
@@ -146,6 +189,9 @@ static void bad_vocabularies(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(same_ids_as_transformers),
+      cmocka_unit_test(same_ids_as_both_classes_on_odd_texts),
+      cmocka_unit_test(special_tokens_stand_apart),
+      cmocka_unit_test(refused_prompts_leave_ids_alone),
       cmocka_unit_test(text_is_composed_collapsed_and_lowered),
       cmocka_unit_test(bad_prompts),
       cmocka_unit_test(lowest_rank_first),
