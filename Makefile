@@ -106,8 +106,9 @@ $(B)/darkroom: $(B)/cli/main.o $(call libs,cli)
 # unit tests: tests/unit/<room>/test_*.c, each its own cmocka program linked with its room -----------------------------
 UNIT := $(wildcard tests/unit/*/test_*.c)
 TESTS := $(UNIT:%.c=$(B)/%)
+WITH_kernels := $(B)/tests/cases/cases.o
 define unit_test
-$(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(call libs,$(1))
+$(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(WITH_$(1)) $(call libs,$(1))
 	$(CC) $(LDFLAGS) $$^ $$(LDLIBS) -lcmocka -o $$@
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/unit/$(1)/*.c)): | $(call headers,$(1))
 endef
@@ -180,9 +181,13 @@ mutants:
 	@deploy/install-packages build run check s3
 	@$(PYTHON) tests/mutants/run-mutants --sample "$(or $(N),0)" --seed "$(or $(SEED),1)" --only "$(ONLY)"
 
+# tools of tests/model: our side of comparisons with other implementations
+$(B)/tests/model/%: $(B)/tests/model/%.o $(call libs,model)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 # measurements: tests/bench/bench_<name>.c print `name value unit` --------------------------------------------------------
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
-$(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(call libs,worker) $(B)/libbroker.a
+$(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(WITH_kernels) $(call libs,worker) $(B)/libbroker.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/*.c)): | $(GENERATED_HEADERS)
 benches: $(BENCHES)

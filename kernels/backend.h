@@ -2,7 +2,7 @@
  * above includes it.
  *
  * A new op: a row in OPS here, its contract in ops.h, its check in ops.c, one function per backend,
- * cases in cases.def.
+ * cases in tests/cases.
  */
 #ifndef DARKROOM_KERNELS_BACKEND_H
 #define DARKROOM_KERNELS_BACKEND_H

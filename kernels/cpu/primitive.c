@@ -3,6 +3,8 @@
 #include "kernels/cpu/primitive.h"
 
 #include <assert.h>
+#include <stdbool.h>
+#include <string.h>
 
 static const dnnl_data_type_t types[ELEMENT_COUNT] = {
     [ELEMENT_F32] = dnnl_f32, [ELEMENT_BF16] = dnnl_bf16, [ELEMENT_F16] = dnnl_f16,
@@ -99,6 +101,33 @@ struct place {
   dnnl_primitive_attr_t attributes;
 };
 
+/* On AVX-512 oneDNN's first choice for f32 chooses where it cuts the sum over inputs by the number
+ * of threads, and so would the bits: the code after it cuts by shape alone (README.md). */
+static bool depends_on_threads(const struct problem *p, const_dnnl_primitive_desc_t description) {
+  return p->input == ELEMENT_F32 && strncmp(primitive_name(description), "brgconv", 7) == 0;
+}
+
+static enum status choose_conv(const struct place *place, const struct problem *p,
+                               const dnnl_convolution_desc_t *operation,
+                               dnnl_primitive_desc_t *out) {
+  dnnl_primitive_desc_iterator_t codes;
+  TRY(library_check(dnnl_primitive_desc_iterator_create(&codes, operation, place->attributes,
+                                                        place->engine, NULL),
+                    "a convolution"));
+  dnnl_primitive_desc_t description = dnnl_primitive_desc_iterator_fetch(codes);
+  while (description != NULL && depends_on_threads(p, description)) {
+    dnnl_primitive_desc_destroy(description);
+    bool more = dnnl_primitive_desc_iterator_next(codes) == dnnl_success;
+    description = more ? dnnl_primitive_desc_iterator_fetch(codes) : NULL;
+  }
+  dnnl_primitive_desc_iterator_destroy(codes);
+  if (description == NULL) {
+    return fail(BROKEN, "oneDNN has no code for a convolution");
+  }
+  *out = description;
+  return OK;
+}
+
 static enum status describe_conv(const struct place *place, const struct problem *p, int64_t batch,
                                  const dnnl_memory_desc_t *layout, dnnl_primitive_desc_t *out) {
   struct operands o;
@@ -110,9 +139,7 @@ static enum status describe_conv(const struct place *place, const struct problem
                         &operation, dnnl_forward_inference, dnnl_convolution_direct, &o.x, &o.w,
                         p->has_bias ? &o.bias : NULL, &o.y, strides, before, after),
                     "a convolution"));
-  return library_check(
-      dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL),
-      "a convolution");
+  return choose_conv(place, p, &operation, out);
 }
 
 static enum status describe_matmul(const struct place *place, const struct problem *p,

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cases.h"
+#include "tests/cases/cases.h"
 
 enum { OPERANDS = 4 };
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "kernels/cases.h"
+#include "tests/cases/cases.h"
 #include "tests/bench/bare_onednn.h"
 
 enum { RUNS_MAX = 1000, BATCH_MAX = 32 };

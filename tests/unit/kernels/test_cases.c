@@ -1,19 +1,6 @@
-/* test_cases.c - every row of kernels/cases.def: each backend against ref, and each row against
+/* test_cases.c - every row of tests/cases/cases.def: each backend against ref, and each row against
  * itself in other batches. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-#undef fail /* cmocka has a macro of this name */
-
-#include "kernels/backend.h"
-#include "kernels/cases.h"
-#include "tests/unit/kernels/wrong.h"
+#include "tests/unit/kernels/outputs.h"
 
 #define F32_ERROR 1e-10
 #define BF16_ERROR 1e-5 /* rounding the result alone gives 2.7e-6 */
@@ -27,48 +14,13 @@ static const struct subject {
     {"cpu", {0}},
     {"cpu", {.force_f32 = true}},
 };
-enum { SUBJECTS = sizeof subjects / sizeof subjects[0], BATCH_MAX = 16 };
-
-/* An output as it lies in the device's memory. */
-struct output {
-  struct tensor shape;
-  char *bytes;
-};
-
-static const char *label(const struct device *device, const struct op_case *c) {
-  static char text[128];
-  snprintf(text, sizeof text, "%s %s on %s %s, %d threads", c->op, c->name, device_name(device),
-           element_name(device_element(device)), device_threads(device));
-  return text;
-}
+enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
 
 static struct device *open_subject(const struct subject *subject) {
   struct device *device = NULL;
   enum status status = device_open(subject->device, &subject->settings, &device);
   assert_true(status == OK || status == UNAVAILABLE);
   return device;
-}
-
-static void must(enum status status, const struct device *device, const struct op_case *c) {
-  if (status != OK) {
-    WRONG("%s: %s", label(device, c), fail_reason());
-  }
-}
-
-/* The output of a case for these rows. The caller frees its bytes. */
-static struct output output_of(struct device *device, const struct op_case *c, int batch,
-                               const int *identities) {
-  struct case_run *run = NULL;
-  struct output output;
-  must(case_open(device, c, batch, identities, &run), device, c);
-  must(case_execute(run), device, c);
-  output.shape = *case_output(run);
-  size_t bytes = tensor_bytes(&output.shape);
-  output.bytes = malloc(bytes);
-  assert_non_null(output.bytes);
-  must(device_get(device, &output.shape, output.bytes, bytes), device, c);
-  case_close(&run);
-  return output;
 }
 
 static float value_of(const struct output *output, int64_t i) {
@@ -100,8 +52,6 @@ static double allowed(const struct device *device, const struct op_case *c) {
   }
   return c->bf16_error != 0 ? c->bf16_error : BF16_ERROR;
 }
-
-static const int in_order[BATCH_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 static void compare_with(const struct output *ref, struct device *device, const struct op_case *c) {
   struct output ours = output_of(device, c, c->batch, in_order);
@@ -176,29 +126,6 @@ static void test_a_row_does_not_depend_on_its_batch_mates(void **state) {
   }
 }
 
-/* Nor on how many threads worked on it. */
-static void test_bits_do_not_depend_on_threads(void **state) {
-  (void)state;
-  struct device *one = NULL, *many = NULL;
-  assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 1}, &one), OK);
-  assert_int_equal(device_open("cpu", &(struct device_settings){.threads = 3}, &many), OK);
-  for (int i = 0; i < op_case_count; i++) {
-    const struct op_case *c = &op_cases[i];
-    if (c->place != CASE_TEST) {
-      continue;
-    }
-    struct output by_one = output_of(one, c, c->batch, in_order);
-    struct output by_many = output_of(many, c, c->batch, in_order);
-    if (memcmp(by_one.bytes, by_many.bytes, tensor_bytes(&by_one.shape)) != 0) {
-      WRONG("%s: differs from one thread", label(many, c));
-    }
-    free(by_one.bytes);
-    free(by_many.bytes);
-  }
-  device_close(&one);
-  device_close(&many);
-}
-
 static void test_every_slot_has_cases(void **state) {
   (void)state;
   static const char *const slots[] = {
@@ -224,7 +151,6 @@ int main(int count, char **words) {
       cmocka_unit_test(test_every_slot_has_cases),
       cmocka_unit_test(test_every_case_agrees_with_ref),
       cmocka_unit_test(test_a_row_does_not_depend_on_its_batch_mates),
-      cmocka_unit_test(test_bits_do_not_depend_on_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

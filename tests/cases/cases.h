@@ -3,8 +3,8 @@
  * A row of a batch is filled by its identity, so the same row can be asked for alone and among
  * others. All values can be held in bf16, so every device starts from the same numbers.
  */
-#ifndef DARKROOM_KERNELS_CASES_H
-#define DARKROOM_KERNELS_CASES_H
+#ifndef DARKROOM_TESTS_CASES_CASES_H
+#define DARKROOM_TESTS_CASES_CASES_H
 
 #include "kernels/ops.h"
 

@@ -1,5 +1,5 @@
 /* cases.c - how a row of cases.def becomes tensors, and which op it calls. */
-#include "kernels/cases.h"
+#include "tests/cases/cases.h"
 
 #include <assert.h>
 #include <math.h>
@@ -10,7 +10,7 @@
 
 #define CASE(op, name, place, ...) {#op, #name, place, __VA_ARGS__},
 const struct op_case op_cases[] = {
-#include "kernels/cases.def"
+#include "tests/cases/cases.def"
 };
 #undef CASE
 const int op_case_count = sizeof op_cases / sizeof op_cases[0];
