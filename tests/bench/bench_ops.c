@@ -15,8 +15,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "tests/cases/cases.h"
 #include "tests/bench/bare_onednn.h"
+#include "tests/cases/cases.h"
 
 enum { RUNS_MAX = 1000, BATCH_MAX = 32 };
 

@@ -1,9 +1,9 @@
 /* tokenizer.h - CLIP's byte-pair tokenizer: a prompt to a fixed number of token ids.
  *
- * Agrees with transformers 4.57: its CLIPTokenizer without ftfy, or its CLIPTokenizerFast, as the
- * index names it, since diffusers opens that class. Special tokens are taken out, the rest
- * is cleaned (prompt.h) and split into words, byte pairs are joined; begin and end marks, cut or
- * padded to the text encoder's length.
+ * Agrees with transformers 4.57: its CLIPTokenizer without ftfy, or its CLIPTokenizerFast. Which
+ * one is said by the model's index, since diffusers opens the class named there. Special tokens
+ * are taken out, the rest is cleaned (prompt.h) and split into words, byte pairs are joined;
+ * begin and end marks, cut or padded to the text encoder's length.
  */
 #ifndef DARKROOM_WORKER_MODEL_TOKENIZER_H
 #define DARKROOM_WORKER_MODEL_TOKENIZER_H

@@ -11,9 +11,9 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "base/progress.h"
-#include "kernels/cases.h"
 #include "kernels/cpu/bands.h"
 #include "kernels/cpu/cpu.h"
+#include "tests/cases/cases.h"
 #include "tests/unit/kernels/wrong.h"
 
 #define F32_ERROR 1e-10
