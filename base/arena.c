@@ -165,6 +165,18 @@ void arena_release(struct arena *arena, struct arena_mark mark) {
 
 void arena_drop(struct arena *arena) { arena_release(arena, (struct arena_mark){0, 0, 0}); }
 
+/* The block being bumped and those before it are in use; all behind it wait for reuse. */
+void arena_trim(struct arena *arena, size_t keep) {
+  size_t first = arena->total == 0 ? 0 : arena->block + 1, held = 0;
+  while (first < arena->block_count && held + arena->blocks[first].bytes <= keep) {
+    held += arena->blocks[first++].bytes;
+  }
+  for (; arena->block_count > first; arena->block_count--) {
+    struct block *last = &arena->blocks[arena->block_count - 1];
+    arena->source.drop(arena->source.context, last->memory, last->bytes);
+  }
+}
+
 size_t arena_used(const struct arena *arena) { return arena->total; }
 
 size_t arena_peak(const struct arena *arena) { return arena->peak; }

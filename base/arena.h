@@ -54,6 +54,9 @@ void arena_release(struct arena *arena, struct arena_mark mark);
 /* Forgets everything taken; blocks stay for reuse. */
 void arena_drop(struct arena *arena);
 
+/* Gives back blocks, last first, until no more than keep bytes of unused ones are held. */
+void arena_trim(struct arena *arena, size_t keep);
+
 /* Bytes in use now, the most that were ever in use, and the maximum. */
 size_t arena_used(const struct arena *arena);
 size_t arena_peak(const struct arena *arena);

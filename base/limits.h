@@ -16,9 +16,21 @@
 
 /* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
 #define FRAME_BYTES_MAX (256 * 1024)
+#define FRAME_BYTES_TOLD_MAX (1024 * 1024) /* up to here a broker says that it is too large */
 #define UNPACK_BYTES_MAX (4 * 1024 * 1024)
 #define UNPACK_FACTOR_MAX 8
 #define CONTEXTS_ENDING_MAX 8 /* connections left that still wait for a name server */
+
+/* the broker's connections: what one may hold of it, and all together. Beyond half of a sum one may
+ * hold a frame: whoever holds little is never refused for those who hold much. */
+#define CALLERS_MAX 16384
+#define CALLER_UNREAD_BYTES_MAX (1024 * 1024) /* said to it and not read by it */
+#define UNREAD_BYTES_MAX (256 * 1024 * 1024)
+#define CALLER_UNSERVED_BYTES_MAX (4 * 1024 * 1024) /* asked by it and not taken up yet */
+#define UNSERVED_BYTES_MAX (128 * 1024 * 1024)
+#define CALLER_WATCHES_MAX 4096
+#define WATCHERS_MAX 65536
+#define WATCH_IDS_MAX 64 /* of one WATCH message */
 
 /* a job */
 #define JOB_ID_BYTES_MAX 64
@@ -78,6 +90,15 @@
 _Static_assert(JOB_PROMPT_BYTES_MAX * 8 < FRAME_BYTES_MAX,
                "a job with the longest prompts fits in a frame");
 _Static_assert(UNPACK_BYTES_MAX >= FRAME_BYTES_MAX, "any frame can be unpacked");
+_Static_assert(CALLER_UNREAD_BYTES_MAX >= 2 * FRAME_BYTES_MAX,
+               "an answer of any size fits beside another");
+_Static_assert(UNSERVED_BYTES_MAX >= 16 * CALLER_UNSERVED_BYTES_MAX &&
+                   CALLER_UNSERVED_BYTES_MAX >= 2 * FRAME_BYTES_MAX,
+               "the same for what waits to be served");
+_Static_assert(UNREAD_BYTES_MAX >= 16 * CALLER_UNREAD_BYTES_MAX,
+               "one connection cannot make the rest poor");
+_Static_assert(WATCHERS_MAX >= 16 * CALLER_WATCHES_MAX, "nor take the watches of all");
+_Static_assert(CALLER_WATCHES_MAX >= WATCH_IDS_MAX, "a WATCH can be granted");
 _Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
 _Static_assert(WORKER_CREDITS_MAX >= MODELS_MAX,
                "a worker that has said HELLO with its models can CLAIM work for each of them");

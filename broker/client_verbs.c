@@ -5,6 +5,7 @@
 
 #include "base/version.h"
 #include "broker/explanation.h"
+#include "broker/listing.h"
 #include "broker/reply.h"
 #include "broker/upkeep.h"
 #include "broker/verbs.h"
@@ -12,8 +13,7 @@
 #include "monitoring/metrics.h"
 #include "proto/job.h"
 
-/* The largest answer that is sure to fit into a frame. */
-enum { ANSWER_BYTES_MAX = FRAME_BYTES_MAX - 4096, LIST_DEFAULT = 100 };
+enum { LIST_DEFAULT = 100 };
 
 static enum status not_found(struct request *request, const char *id) {
   return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND, "id", NULL,
@@ -96,17 +96,7 @@ static size_t list_limit(const Darkroom__V1__List *list) {
   return list->has_limit ? list->limit : LIST_DEFAULT;
 }
 
-static void ask_pages(struct turn *turn, struct request *request, Darkroom__V1__JobState state,
-                      size_t limit) {
-  for (size_t from = 0; from < limit; from += SCRIPT_LOOP_MAX) {
-    size_t count = limit - from < SCRIPT_LOOP_MAX ? limit - from : SCRIPT_LOOP_MAX;
-    size_t call = queue_list(turn->redis, state, verb_tenant(request), from, count);
-    request->call = request->calls++ == 0 ? call : request->call;
-  }
-}
-
-/* A script call gives at most SCRIPT_LOOP_MAX rows of one state; the pages of all states asked for
- * are merged here. */
+/* One page of one state is answered in this turn; more is a listing, a page a turn. */
 enum status list_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__List *list = (const Darkroom__V1__List *)request->message;
   size_t limit = list_limit(list);
@@ -114,53 +104,35 @@ enum status list_ask(struct turn *turn, struct request *request) {
     return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "limit", "1..1000",
                   "limit is %zu", limit);
   }
-  if (list->n_state == 0) {
-    ask_pages(turn, request, 0, limit);
-  }
-  uint32_t asked = 0; /* a state named twice is listed once */
+  uint32_t states = 0; /* a state named twice is listed once */
   for (size_t i = 0; i < list->n_state; i++) {
-    Darkroom__V1__JobState state = list->state[i];
-    if (reply_state_word(state)[0] == '\0') {
+    if (reply_state_word(list->state[i])[0] == '\0') {
       return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "state", NULL,
-                    "%d is no state", (int)state);
+                    "%d is no state", (int)list->state[i]);
     }
-    if ((asked & 1U << state) == 0) {
-      asked |= 1U << state;
-      ask_pages(turn, request, state, limit);
-    }
+    states |= 1U << list->state[i];
   }
+  if (limit > SCRIPT_LOOP_MAX || (states & (states - 1)) != 0) {
+    return listing_add(turn, request, states, limit);
+  }
+  Darkroom__V1__JobState state = list->n_state > 0 ? list->state[0] : 0;
+  request->call = queue_list(turn->redis, state, verb_tenant(request), 0, limit);
+  request->calls = 1;
   return OK;
-}
-
-static int newest_first(const void *a, const void *b) {
-  uint64_t left = ((const struct listed *)a)->born, right = ((const struct listed *)b)->born;
-  return left < right ? 1 : left > right ? -1 : 0;
 }
 
 enum status list_answer(struct turn *turn, struct request *request) {
-  size_t limit = list_limit((const Darkroom__V1__List *)request->message), count = 0;
-  size_t max = request->calls * SCRIPT_LOOP_MAX;
-  struct listed *rows = arena_take(turn->arena, max * sizeof *rows);
-  Darkroom__V1__JobStatus **jobs = arena_take(turn->arena, limit * sizeof(void *));
-  if (rows == NULL || jobs == NULL) {
+  struct listed *rows = arena_take(turn->arena, SCRIPT_LOOP_MAX * sizeof *rows);
+  size_t count = 0;
+  if (request->calls == 0) {
+    return OK; /* a listing answers */
+  }
+  if (rows == NULL) {
     return EXHAUSTED;
   }
-  for (size_t i = 0; i < request->calls; i++) {
-    TRY(queue_list_reply(turn->redis, request->call + i, turn->arena, rows, max, &count));
-  }
-  qsort(rows, count, sizeof *rows, newest_first);
-  Darkroom__V1__JobList answer = DARKROOM__V1__JOB_LIST__INIT;
-  answer.job = jobs;
-  size_t bytes = 0;
-  for (size_t i = 0; i < count && answer.n_job < limit; i++) {
-    bytes += protobuf_c_message_get_packed_size(&rows[i].status->base) + 8;
-    if (bytes > ANSWER_BYTES_MAX) {
-      break;
-    }
-    jobs[answer.n_job++] = rows[i].status;
-  }
-  turn_send(turn, &request->peer, WIRE_JOB_LIST, &answer.base);
-  return OK;
+  TRY(queue_list_reply(turn->redis, request->call, turn->arena, rows, SCRIPT_LOOP_MAX, &count));
+  return listing_send(turn, &request->peer, rows, count,
+                      list_limit((const Darkroom__V1__List *)request->message));
 }
 
 /* ---- cancel ---------------------------------------------------------------------------------- */

@@ -166,7 +166,7 @@ static bool push(struct turn *turn, struct waiter *waiter, const struct assigned
   assign.queued_us = assigned->queued_us;
   assign.has_alone = assign.alone = assigned->alone;
   use_credit(waiter, assign.job->model, assigned->alone);
-  return turn_send(turn, &waiter->peer, WIRE_ASSIGN, &assign.base);
+  return turn_tell(turn, &waiter->peer, WIRE_ASSIGN, &assign.base) == DOOR_SENT;
 }
 
 /* The job never left: it goes back at once instead of waiting for its lease to lapse. */
@@ -184,8 +184,7 @@ static void give_back(struct turn *turn, const struct waiter *waiter,
 static void refuse_claim(struct turn *turn, struct request *request, struct waiter *waiter) {
   refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_STALE, "generation", NULL,
          "the generation is unknown: say HELLO");
-  (void)wire_send_refusal(turn->router, &waiter->peer.address, waiter->peer.correlation,
-                          &request->why);
+  turn_send_refusal(turn, &waiter->peer, &request->why);
   waiting_drop(turn->waiting, waiter);
 }
 

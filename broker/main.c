@@ -1,5 +1,6 @@
 /* main.c - darkroom-broker: settings, sockets, the loop, and leaving on SIGTERM. */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -8,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -21,9 +21,9 @@
 #include "monitoring/health.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
-#include "proto/wire.h"
 
-enum { WAIT_MS_MAX = 100, MONITOR_FD_ITEMS = 2 };
+enum { WAIT_MS_MAX = 100, TEND_MS = 1000, MONITOR_FD_ITEMS = 2 };
+enum { FREE_BYTES_KEPT = 8 * 1024 * 1024, MAPPED_BYTES_MIN = 128 * 1024 };
 
 struct broker_settings {
   const char *listen, *redis, *prefix, *admin;
@@ -171,66 +171,25 @@ static bool is_local(const char *endpoint) {
   return false;
 }
 
-static enum status bind_one(void *router, const char *endpoint, bool allow_plaintext) {
-  if (!is_local(endpoint) && !allow_plaintext) {
-    return fail_field(BAD_INPUT, "listen",
-                      "%s can be reached from other hosts, and there is no authentication yet: "
-                      "bind to 127.0.0.1 or ipc://, or say --allow-plaintext",
-                      endpoint);
-  }
-  if (zmq_bind(router, endpoint) != 0) {
-    return fail_field(errno == EADDRINUSE ? UNAVAILABLE : BAD_INPUT, "listen",
-                      "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
-  }
-  char bound[256] = "";
-  size_t size = sizeof bound;
-  zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, bound, &size);
-  log_event("listening", log_text("endpoint", bound));
-  return OK;
-}
-
-static enum status bind_all(void *router, const struct broker_settings *settings) {
+static enum status check_listen(const struct broker_settings *settings) {
   char *list = strdup(settings->listen);
   char *rest = list;
   enum status status = list != NULL ? OK : fail(EXHAUSTED, "no memory");
   for (char *one; status == OK && (one = strsep(&rest, ",")) != NULL;) {
-    status = bind_one(router, one, settings->allow_plaintext);
+    if (!is_local(one) && !settings->allow_plaintext) {
+      status = fail_field(BAD_INPUT, "listen",
+                          "%s can be reached from other hosts, and there is no authentication yet: "
+                          "bind to 127.0.0.1 or ipc://, or say --allow-plaintext",
+                          one);
+    }
   }
   free(list);
   return status;
 }
 
-struct sockets {
-  void *context, *router, *monitor;
-};
-
-/* The monitor is how the broker learns that a connection has closed: ROUTER itself does not say. It
- * must be connected before bind, or the first peers could come and go unseen. */
-static enum status sockets_open(const struct broker_settings *settings, struct sockets *out) {
-  *out = (struct sockets){.context = zmq_ctx_new()};
-  if (out->context == NULL || (out->router = zmq_socket(out->context, ZMQ_ROUTER)) == NULL) {
-    return fail(EXHAUSTED, "no memory for sockets");
-  }
-  TRY(wire_socket_options(out->router, WIRE_ROLE_BROKER));
-  out->monitor = zmq_socket(out->context, ZMQ_PAIR);
-  if (zmq_socket_monitor(out->router, "inproc://monitor", ZMQ_EVENT_DISCONNECTED) != 0 ||
-      out->monitor == NULL || zmq_connect(out->monitor, "inproc://monitor") != 0) {
-    return fail(UNAVAILABLE, "cannot watch the socket: %s", zmq_strerror(errno));
-  }
-  return bind_all(out->router, settings);
-}
-
-static void sockets_close(struct sockets *sockets) {
-  if (sockets->router != NULL) {
-    zmq_socket_monitor(sockets->router, NULL, 0);
-    zmq_close(sockets->router);
-  }
-  if (sockets->monitor != NULL) {
-    zmq_close(sockets->monitor);
-  }
-  if (sockets->context != NULL) {
-    zmq_ctx_term(sockets->context);
-  }
+static enum status open_door(const struct broker_settings *settings, struct door **out) {
+  TRY(check_listen(settings));
+  return door_open(settings->listen, out);
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -245,23 +204,35 @@ static void on_event(void *context, const char *text, size_t bytes) {
   }
 }
 
-/* Sleeps until a message, a reply or the clock wants something. */
-static void wait_for_work(const struct sockets *sockets, const struct redis *redis,
-                          int64_t wait_ms) {
-  struct pollfd redis_items[MONITOR_FD_ITEMS];
-  size_t count = redis_poll(redis, redis_items);
-  zmq_pollitem_t items[2 + MONITOR_FD_ITEMS] = {
-      {.socket = sockets->router, .events = ZMQ_POLLIN},
-      {.socket = sockets->monitor, .events = ZMQ_POLLIN},
-  };
-  for (size_t i = 0; i < count; i++) {
-    short events = (redis_items[i].events & POLLOUT) != 0 ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
-    items[2 + i] = (zmq_pollitem_t){.fd = redis_items[i].fd, .events = events};
+/* Redis may take seconds; peers go on sending, and what they send has its bounds at the door. */
+static void while_waiting(void *context) {
+  (void)context;
+  if (current_turn != NULL) {
+    door_gather(current_turn->door);
   }
-  (void)zmq_poll(items, (int)(2 + count), wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : (long)wait_ms);
 }
 
-static enum status serve(struct turn *turn, const struct sockets *sockets, struct redis *redis) {
+/* Sleeps until a peer, a reply or the clock wants something. */
+static void wait_for_work(struct door *door, const struct redis *redis, int64_t wait_ms) {
+  struct pollfd items[MONITOR_FD_ITEMS];
+  size_t count = redis_poll(redis, items);
+  door_wait(door, items, count, wait_ms > WAIT_MS_MAX ? WAIT_MS_MAX : wait_ms);
+}
+
+/* Once a second: what a burst has freed goes back to the system, and how many lines of the log were
+ * left out is told when the flood is over. */
+static void tend(void) {
+  static int64_t again_ms;
+  if (clock_ms() >= again_ms) {
+    again_ms = clock_ms() + TEND_MS;
+    log_tend();
+    if (mallinfo2().fordblks > FREE_BYTES_KEPT) {
+      malloc_trim(0);
+    }
+  }
+}
+
+static enum status serve(struct turn *turn, struct door *door, struct redis *redis) {
   bool reached = false; /* a Redis that is refused at the start ends the program, later it only
                            makes us unready */
   while (!leaving) {
@@ -271,8 +242,9 @@ static enum status serve(struct turn *turn, const struct sockets *sockets, struc
     if (!reached && redis_refused(redis)) {
       return fail(BAD_INPUT, "%s", redis_why(redis));
     }
-    TRY(turn_run(turn));
-    wait_for_work(sockets, redis, turn_wait_ms(turn));
+    turn_run(turn);
+    tend();
+    wait_for_work(door, redis, turn_wait_ms(turn));
   }
   note_readiness(redis);
   return OK;
@@ -310,25 +282,27 @@ static enum status audit(struct redis *redis, size_t *mismatches) {
 /* Listens before Redis is reached: until then every request is answered UNAVAILABLE, which a peer
  * can tell from a broker that is not there. */
 static enum status run_broker(const struct broker_settings *settings, struct redis *redis) {
-  struct sockets sockets = {0};
+  struct door *door = NULL;
   struct health *health = NULL;
+  /* a large buffer is a mapping of its own and goes back when it is freed; without this the library
+   * raises the bound with every one it frees */
+  mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
   struct health_options health_options = {settings->admin, DARKROOM_VERSION, is_ready, NULL};
-  enum status status = sockets_open(settings, &sockets);
+  enum status status = open_door(settings, &door);
   if (status == OK && settings->admin != NULL) {
     status = health_open(&health_options, &health);
   }
-  struct turn_options options = {sockets.router, sockets.monitor, redis,
-                                 (uint64_t)settings->queue_max,
+  struct turn_options options = {door, redis, (uint64_t)settings->queue_max,
                                  (uint64_t)settings->retention_s * 1000};
   status = status != OK ? status : turn_open(&options, &current_turn);
   if (status == OK) {
     log_event("broker_ready", log_text("version", DARKROOM_VERSION),
               log_number("admin", health != NULL ? health_port(health) : 0));
-    status = serve(current_turn, &sockets, redis);
+    status = serve(current_turn, door, redis);
   }
   turn_close(&current_turn);
   health_close(&health);
-  sockets_close(&sockets);
+  door_close(&door);
   return status;
 }
 
@@ -371,7 +345,7 @@ static enum exit_code run(const struct broker_settings *settings) {
   srandom((unsigned)(time(NULL) ^ getpid()));
   set_signals();
   struct redis_options options = {settings->redis, settings->prefix, settings->allow_unsafe_redis,
-                                  on_event, NULL};
+                                  on_event,        while_waiting,    NULL};
   enum status status = redis_open(&options, &redis);
   if (status == OK) {
     status = settings->audit ? audit(redis, &mismatches) : run_broker(settings, redis);

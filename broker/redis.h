@@ -29,6 +29,9 @@ struct redis_options {
   /* An event was published; text is NULL when some may have been missed. Called from redis_serve
    * only. */
   void (*on_event)(void *context, const char *text, size_t bytes);
+  /* Called every few milliseconds while redis_flush waits: what arrives meanwhile is taken in. It
+   * may not call anything of Redis. */
+  void (*while_waiting)(void *context);
   void *context;
 };
 

@@ -9,6 +9,8 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 
+enum { SLICE_MS = 5 }; /* between two looks at what arrives while Redis is waited for */
+
 /* Half of the calls and a quarter of the bytes: what one message may add at most, and the errands
  * that its answers make, fit into the rest. */
 bool redis_room(const struct redis *redis) {
@@ -100,7 +102,8 @@ static enum status read_replies(struct redis *redis, size_t from) {
         return fail(UNAVAILABLE, "Redis does not answer");
       }
       if (reply == NULL) {
-        TRY(connection_exchange(&redis->commands, left));
+        TRY(connection_exchange(&redis->commands, left < SLICE_MS ? left : SLICE_MS));
+        redis->options.while_waiting(redis->options.context);
       }
     }
     deadline = clock_ms() + REDIS_WAIT_MS;

@@ -29,17 +29,40 @@ struct request *turn_errand(struct turn *turn, const struct verb *verb, const vo
   return request;
 }
 
+static enum door_sent send_as(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+                              const ProtobufCMessage *message, enum door_kind kind) {
+  struct head head = {peer->delimiter, verb, peer->correlation};
+  return door_send(turn->door, peer->caller, &head, message, kind);
+}
+
+void turn_send_refusal(struct turn *turn, const struct peer *peer, const struct refusal *why) {
+  Darkroom__V1__Error error = refusal_error(why);
+  (void)send_as(turn, peer, WIRE_ERROR, &error.base, DOOR_REFUSAL);
+}
+
+/* An answer is never left out in silence: what finds no room, or is larger than a frame, is refused
+ * instead. */
 bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
                const ProtobufCMessage *message) {
-  enum status status = wire_send(turn->router, &peer->address, verb, peer->correlation, message);
-  if (status == BAD_INPUT) {
-    struct refusal why = {0};
+  struct refusal why = {0};
+  enum door_sent sent = send_as(turn, peer, verb, message, DOOR_ANSWER);
+  if (sent == DOOR_TOO_LARGE) {
     log_error("answer_too_large", log_text("verb", wire_verb(verb)->name),
               log_text("reason", fail_reason()));
     refuse(&why, DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, NULL, NULL, "the answer is too large");
-    (void)wire_send_refusal(turn->router, &peer->address, peer->correlation, &why);
+    turn_send_refusal(turn, peer, &why);
+  } else if (sent == DOOR_FULL) {
+    refuse(&why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, NULL, "1 MiB unread",
+           "no room for the answer: earlier ones have not been read");
+    why.retry_after_ms = RETRY_AFTER_MS;
+    turn_send_refusal(turn, peer, &why);
   }
-  return status == OK;
+  return sent == DOOR_SENT;
+}
+
+enum door_sent turn_tell(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+                         const ProtobufCMessage *message) {
+  return send_as(turn, peer, verb, message, DOOR_NEWS);
 }
 
 /* What the verb has not named itself is named by its status, so that no ERROR is ever without a
@@ -59,8 +82,7 @@ void turn_refuse(struct turn *turn, struct request *request, enum status status)
     bool passes = status == UNAVAILABLE || status == EXHAUSTED;
     request->why.retry_after_ms = passes ? RETRY_AFTER_MS : 0;
   }
-  (void)wire_send_refusal(turn->router, &request->peer.address, request->peer.correlation,
-                          &request->why);
+  turn_send_refusal(turn, &request->peer, &request->why);
   request->why = (struct refusal){0};
 }
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "broker/door.h"
 #include "proto/wire.h"
 
 struct peer;
@@ -28,6 +29,14 @@ struct request *turn_errand(struct turn *turn, const struct verb *verb, const vo
  * it is let go of, and false says so. */
 bool turn_send(struct turn *turn, const struct peer *peer, enum wire_verb verb,
                const ProtobufCMessage *message);
+
+/* The same for what nobody asked for just now: an event, a job. What finds no room is left out
+ * (DOOR_FULL), and turn.c makes the watches of that connection due when it has read. */
+enum door_sent turn_tell(struct turn *turn, const struct peer *peer, enum wire_verb verb,
+                         const ProtobufCMessage *message);
+
+/* ERROR with what the refusal says. */
+void turn_send_refusal(struct turn *turn, const struct peer *peer, const struct refusal *why);
 
 /* Tells the sender of a request that it failed: as request->why says, or what the status and the
  * reason of the failure say; request->why is empty afterwards. A request may be refused in part: it

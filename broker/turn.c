@@ -23,7 +23,7 @@ enum status turn_open(const struct turn_options *options, struct turn **out) {
     return fail(EXHAUSTED, "no memory for the broker");
   }
   turn->options = *options;
-  turn->router = options->router;
+  turn->door = options->door;
   turn->redis = options->redis;
   uint8_t random[NAME_RANDOM_BYTES];
   if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
@@ -46,6 +46,7 @@ enum status turn_open(const struct turn_options *options, struct turn **out) {
 void turn_close(struct turn **pointer) {
   if (*pointer != NULL) {
     waiting_close(&(*pointer)->waiting);
+    listing_close(&(*pointer)->listings);
     arena_close(&(*pointer)->arena);
     free(*pointer);
     *pointer = NULL;
@@ -54,7 +55,7 @@ void turn_close(struct turn **pointer) {
 
 /* ---- what is there --------------------------------------------------------------------------- */
 
-/* Its jobs are not lost yet: it may be back in a moment, under another routing id. */
+/* Its jobs are not lost yet: it may be back in a moment, over another connection. */
 static void worker_gone(void *context, const struct waiter *waiter) {
   struct turn *turn = context;
   struct lease *lease = arena_take_zeroed(turn->arena, sizeof *lease);
@@ -62,70 +63,60 @@ static void worker_gone(void *context, const struct waiter *waiter) {
     lease->worker = turn_text(turn, "%s", waiter->name);
     lease->generation = waiter->generation;
     turn_errand(turn, &errand_gone, lease);
-    log_event("worker_connection_closed", log_text("worker", waiter->name),
-              log_count("generation", waiter->generation));
+    log_warning("worker_connection_closed", log_text("worker", waiter->name),
+                log_count("generation", waiter->generation));
   }
 }
 
-/* The monitor's queue is read apart from the router's. A DISCONNECTED may overtake the last
- * messages of its connection: they are then answered into the void, which MANDATORY makes an error
- * that lets go of the peer. And a descriptor's number may be in use again already: the new
- * connection then loses its entries, and makes them again by asking again.
- *
- * Monitor events are two frames: event (u16) and value (u32; for DISCONNECTED the fd), then the
- * endpoint. */
+/* Before anything else of a turn: nothing is claimed for a worker that has gone. */
 static void take_closed(struct turn *turn) {
-  uint8_t event[6];
-  while (turn->options.monitor != NULL &&
-         zmq_recv(turn->options.monitor, event, sizeof event, ZMQ_DONTWAIT) >= 0) {
-    int more = 0;
-    size_t size = sizeof more;
-    zmq_getsockopt(turn->options.monitor, ZMQ_RCVMORE, &more, &size);
-    if (more != 0) {
-      char endpoint[8];
-      zmq_recv(turn->options.monitor, endpoint, sizeof endpoint, 0);
-    }
-    uint16_t kind;
-    int32_t fd;
-    memcpy(&kind, event, sizeof kind);
-    memcpy(&fd, event + sizeof kind, sizeof fd);
-    if (kind == ZMQ_EVENT_DISCONNECTED) {
-      waiting_closed(turn->waiting, fd, worker_gone, turn);
-    }
+  uint64_t caller;
+  while (door_closed(turn->door, &caller)) {
+    waiting_closed(turn->waiting, caller, worker_gone, turn);
+    listing_closed(turn, caller);
   }
 }
 
-static void refuse_unreadable(struct turn *turn, struct wire_message *message) {
+/* Who has read what it had left lying is told by snapshots what it missed. */
+static void take_drained(struct turn *turn) {
+  uint64_t caller;
+  while (door_drained(turn->door, &caller)) {
+    waiting_caller_due(turn->waiting, caller);
+  }
+}
+
+static void refuse_letter(struct turn *turn, const struct letter *letter) {
+  struct peer peer = {letter->caller, letter->delimiter, letter->correlation};
   metric_add(M_FRAMES_REFUSED, 1);
-  log_warning("frame_refused", log_text("code", refusal_code_name(message->why.code)),
-              log_text("reason", message->why.message));
-  (void)wire_send_refusal(turn->router, &message->from, message->correlation, &message->why);
+  log_warning("frame_refused", log_text("code", refusal_code_name(letter->why.code)),
+              log_text("reason", letter->why.message));
+  turn_send_refusal(turn, &peer, &letter->why);
+  door_settle(turn->door, letter->caller, letter->promised);
 }
 
-/* Makes a request of a message: its payload unpacked, its sender remembered. A message that cannot
- * be read costs its sender an ERROR and nobody else anything. */
-static void take_message(struct turn *turn, struct wire_message *message) {
-  const struct verb *verb = verb_find(message->verb);
+/* Makes a request of a letter: its payload unpacked, its sender remembered. A letter that cannot be
+ * read costs its sender an ERROR and nobody else anything. */
+static void take_letter(struct turn *turn, struct letter *letter) {
+  const struct verb *verb = letter->readable ? verb_find(letter->verb) : NULL;
   ProtobufCMessage *payload = NULL;
-  if (verb == NULL) {
-    refuse(&message->why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL,
-           "%s is for brokers to say", wire_verb(message->verb)->name);
-    refuse_unreadable(turn, message);
-    return;
+  if (letter->readable && verb == NULL) {
+    refuse(&letter->why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL,
+           "%s is for brokers to say", wire_verb(letter->verb)->name);
   }
-  if (wire_unpack(message->verb, message->payload, message->payload_bytes, turn->arena, &payload,
-                  &message->why) != OK) {
-    refuse_unreadable(turn, message);
+  if (verb == NULL || wire_unpack(letter->verb, letter->payload, letter->payload_bytes, turn->arena,
+                                  &payload, &letter->why) != OK) {
+    refuse_letter(turn, letter);
     return;
   }
   struct request *request = turn_request(turn, verb);
-  if (request == NULL) {
-    return; /* a full turn is a bug in the bounds: the peer asks again */
+  if (request == NULL) { /* a full turn is a bug in the bounds */
+    refuse(&letter->why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, NULL, NULL, "a full turn");
+    refuse_letter(turn, letter);
+    return;
   }
   request->message = payload;
-  request->peer.address = message->from;
-  request->peer.correlation = message->correlation;
-  request->peer.fd = message->frame_held ? zmq_msg_get(&message->frame, ZMQ_SRCFD) : -1;
+  request->peer = (struct peer){letter->caller, letter->delimiter, letter->correlation};
+  request->promised = letter->promised;
 }
 
 static void ask(struct turn *turn, struct request *request) {
@@ -135,26 +126,16 @@ static void ask(struct turn *turn, struct request *request) {
 
 /* Each message is asked as it comes, so that room for its calls is looked at before the next one is
  * taken: what does not fit stays in the socket, which is where back-pressure belongs. */
-static enum status take_burst(struct turn *turn) {
-  struct wire_message message = {0};
-  enum status status = OK;
-  for (int i = 0; i < TURN_BURST_MAX && redis_room(turn->redis); i++) {
-    status = wire_receive(turn->router, &message);
-    if (status != OK || message.got == WIRE_NOTHING) {
-      break;
-    }
-    if (message.got == WIRE_UNREADABLE) {
-      refuse_unreadable(turn, &message);
-      continue;
-    }
+static void take_burst(struct turn *turn) {
+  struct letter letter;
+  for (int i = 0; i < TURN_BURST_MAX && redis_room(turn->redis) && door_take(turn->door, &letter);
+       i++) {
     size_t before = turn->count;
-    take_message(turn, &message);
+    take_letter(turn, &letter);
     for (; before < turn->count; before++) {
       ask(turn, turn->requests[before]);
     }
   }
-  wire_message_close(&message);
-  return status;
 }
 
 /* The broker's own errands whose time has come. */
@@ -242,6 +223,8 @@ static void run_round(struct turn *turn) {
     if (i >= asked || request->again) {
       request->round += i < asked;
       turn->requests[kept++] = request;
+    } else {
+      door_settle(turn->door, request->peer.caller, request->promised);
     }
   }
   turn->count = kept;
@@ -263,16 +246,20 @@ static void ask_from(struct turn *turn, size_t from) {
  * lines, and what is to be remembered (watchers, credits, the fleet) has been copied. An errand
  * made in the last round is asked and never flushed; a job it would have handed back lapses
  * instead. */
-enum status turn_run(struct turn *turn) {
+void turn_run(struct turn *turn) {
   arena_drop(turn->arena);
+  arena_trim(turn->arena, TURN_BYTES_KEPT);
   redis_forget(turn->redis);
   turn->count = 0;
+  door_gather(turn->door);
   take_closed(turn);
+  take_drained(turn);
   take_errands(turn);
   take_snapshots(turn);
+  listing_ask(turn);
   ask_from(turn, 0);
-  enum status status = take_burst(turn);
-  for (int round = 0; round < TURN_ROUNDS_MAX && status == OK; round++) {
+  take_burst(turn);
+  for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
     size_t before = turn->count;
     take_offers(turn);
     ask_from(turn, before);
@@ -282,13 +269,18 @@ enum status turn_run(struct turn *turn) {
     run_round(turn);
     ask_from(turn, 0);
   }
-  return status;
+  for (size_t i = 0; i < turn->count; i++) { /* asked for once too often: no answer comes */
+    door_settle(turn->door, turn->requests[i]->peer.caller, turn->requests[i]->promised);
+  }
 }
 
 /* While Redis is away nothing is due and connecting goes on in small steps. */
 int64_t turn_wait_ms(const struct turn *turn) {
   if (!turn->was_up) {
     return AWAY_WAIT_MS;
+  }
+  if (listing_waits(&turn->listings)) {
+    return 0;
   }
   int64_t left = turn->tick_ms - clock_ms();
   return left < 0 ? 0 : left;

@@ -14,7 +14,9 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "broker/door.h"
 #include "broker/fleet.h"
+#include "broker/listing.h"
 #include "broker/queue.h"
 #include "broker/redis.h"
 #include "broker/waiting.h"
@@ -25,6 +27,7 @@
 #define TURN_REQUESTS_MAX 2048
 #define TURN_ROUNDS_MAX 4
 #define TURN_BYTES_MAX ((size_t)256 * 1024 * 1024)
+#define TURN_BYTES_KEPT ((size_t)8 * 1024 * 1024) /* from one turn to the next */
 #define RETRY_AFTER_MS 1000
 
 struct request;
@@ -43,6 +46,7 @@ struct verb {
 struct request {
   const struct verb *verb;
   struct peer peer; /* who asked; errands have none */
+  size_t promised;  /* room that the door keeps for the answer */
   bool errand;
   const ProtobufCMessage *message; /* of the verb's type; of an errand: NULL */
   const void *subject;             /* an errand's own */
@@ -54,17 +58,18 @@ struct request {
 };
 
 struct turn_options {
-  void *router, *monitor; /* bound; the monitor's PAIR socket */
-  struct redis *redis;    /* borrowed, as are the sockets */
-  uint64_t queue_max;     /* waiting jobs, above which submits are refused */
-  uint64_t retention_ms;  /* how long ended jobs are kept */
+  struct door *door;     /* listening; borrowed */
+  struct redis *redis;   /* borrowed */
+  uint64_t queue_max;    /* waiting jobs, above which submits are refused */
+  uint64_t retention_ms; /* how long ended jobs are kept */
 };
 
 struct turn {
   struct turn_options options;
-  void *router;
+  struct door *door;
   struct redis *redis;
   struct waiting *waiting;
+  struct listings listings;
   struct fleet fleet;
   struct arena *arena;
   char name[40]; /* of this broker, random: where workers were heard last */
@@ -78,8 +83,8 @@ struct turn {
 enum status turn_open(const struct turn_options *options, struct turn **out);
 void turn_close(struct turn **turn);
 
-/* Does all that is there now. Never waits but for Redis. BROKEN when the socket failed. */
-enum status turn_run(struct turn *turn);
+/* Does all that is there now. Never waits but for Redis. */
+void turn_run(struct turn *turn);
 
 /* Milliseconds until the clock's next errand. */
 int64_t turn_wait_ms(const struct turn *turn);

@@ -7,10 +7,21 @@
 
 #include "base/arena.h"
 
-enum { BUCKETS = 4096, WAITING_BYTES_MAX = 64 * 1024 * 1024 };
+enum { BUCKETS = 4096, WORKERS_BYTES_MAX = 32 * 1024 * 1024, KEPT_BYTES = 256 * 1024 };
+enum { WATCHES_BYTES_MAX = 64 * 1024 * 1024 };
+
+/* What a connection watches. A slot belongs to one connection at a time: its number is given anew
+ * only after waiting_closed(). */
+struct own {
+  struct watcher *first;
+  size_t count;
+};
 
 struct waiting {
-  struct arena *arena; /* watches and watchers; they come back through the free lists */
+  struct arena *arena;   /* this, and the rows of workers */
+  struct arena *watches; /* watches and watchers; they come back through the free lists, and all
+                            memory with the last of them */
+  struct own own[CALLERS_MAX];
   struct watch *bucket[BUCKETS];
   struct watch *all;
   struct watch *due, **due_end; /* a queue: nothing walks all watches in every turn */
@@ -24,9 +35,9 @@ struct waiting {
 
 enum status waiting_open(struct waiting **out) {
   struct arena *arena = NULL;
-  TRY(arena_open(NULL, WAITING_BYTES_MAX, &arena));
+  TRY(arena_open(NULL, WORKERS_BYTES_MAX, &arena));
   struct waiting *waiting = arena_take_zeroed(arena, sizeof *waiting);
-  if (waiting == NULL) {
+  if (waiting == NULL || arena_open(NULL, WATCHES_BYTES_MAX, &waiting->watches) != OK) {
     arena_close(&arena);
     return EXHAUSTED;
   }
@@ -39,6 +50,7 @@ enum status waiting_open(struct waiting **out) {
 void waiting_close(struct waiting **waiting) {
   if (*waiting != NULL) {
     struct arena *arena = (*waiting)->arena;
+    arena_close(&(*waiting)->watches);
     *waiting = NULL;
     arena_close(&arena);
   }
@@ -66,7 +78,7 @@ static struct watch *add_watch(struct waiting *waiting, const char *id) {
   struct watch *watch = waiting->free_watches;
   if (watch != NULL) {
     waiting->free_watches = watch->chain;
-  } else if ((watch = arena_take(waiting->arena, sizeof *watch)) == NULL) {
+  } else if ((watch = arena_take(waiting->watches, sizeof *watch)) == NULL) {
     return NULL;
   }
   struct watch **bucket = bucket_of(waiting, id);
@@ -127,23 +139,45 @@ static void remove_watch(struct waiting *waiting, struct watch *watch) {
 }
 
 static bool same_peer(const struct peer *a, const struct peer *b) {
-  return a->correlation == b->correlation && wire_address_equal(&a->address, &b->address);
+  return a->correlation == b->correlation && a->caller == b->caller;
+}
+
+static struct own *own_of(struct waiting *waiting, uint64_t caller) {
+  return &waiting->own[caller % CALLERS_MAX];
+}
+
+static enum status may_watch(struct waiting *waiting, const struct peer *peer) {
+  if (own_of(waiting, peer->caller)->count >= CALLER_WATCHES_MAX) {
+    return fail(EXHAUSTED, "more than %d watches of one connection", CALLER_WATCHES_MAX);
+  }
+  return waiting->watchers < WATCHERS_MAX
+             ? OK
+             : fail(EXHAUSTED, "more than %d watches at this broker", WATCHERS_MAX);
 }
 
 static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch,
                                    const struct peer *peer) {
   struct watcher *watcher = waiting->free_watchers;
-  if (waiting->watchers >= WATCHERS_MAX) {
-    fail(EXHAUSTED, "more than %d watchers at this broker", WATCHERS_MAX);
-    return NULL;
-  }
+  struct own *own = own_of(waiting, peer->caller);
   if (watcher != NULL) {
     waiting->free_watchers = watcher->next;
-  } else if ((watcher = arena_take(waiting->arena, sizeof *watcher)) == NULL) {
+  } else if ((watcher = arena_take(waiting->watches, sizeof *watcher)) == NULL) {
     return NULL;
   }
-  *watcher = (struct watcher){.peer = *peer, .next = watch->first};
-  watch->first = watcher;
+  *watcher = (struct watcher){.peer = *peer,
+                              .watch = watch,
+                              .next = watch->first,
+                              .back = &watch->first,
+                              .next_own = own->first,
+                              .back_own = &own->first};
+  if (watch->first != NULL) {
+    watch->first->back = &watcher->next;
+  }
+  if (own->first != NULL) {
+    own->first->back_own = &watcher->next_own;
+  }
+  watch->first = own->first = watcher;
+  own->count++;
   waiting->watchers++;
   return watcher;
 }
@@ -151,14 +185,15 @@ static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch,
 enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer,
                           struct watcher **out) {
   struct watch *watch = waiting_watch_of(waiting, id);
-  if (watch == NULL && (watch = add_watch(waiting, id)) == NULL) {
-    return EXHAUSTED;
-  }
-  for (struct watcher *watcher = watch->first; watcher != NULL; watcher = watcher->next) {
-    if (same_peer(&watcher->peer, peer)) {
-      *out = watcher;
+  for (struct watcher *at = watch != NULL ? watch->first : NULL; at != NULL; at = at->next) {
+    if (same_peer(&at->peer, peer)) {
+      *out = at;
       return OK;
     }
+  }
+  TRY(may_watch(waiting, peer));
+  if (watch == NULL && (watch = add_watch(waiting, id)) == NULL) {
+    return EXHAUSTED;
   }
   struct watcher *added = add_watcher(waiting, watch, peer);
   if (added == NULL && watch->first == NULL) {
@@ -171,24 +206,40 @@ enum status waiting_watch(struct waiting *waiting, const char *id, const struct 
   return OK;
 }
 
-void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watcher *watcher) {
-  struct watcher **link = &watch->first;
-  while (*link != watcher) {
-    link = &(*link)->next;
+/* A wave of watchers leaves no memory behind when it has gone. */
+static void give_back(struct waiting *waiting) {
+  if (waiting->watchers == 0 && arena_used(waiting->watches) > KEPT_BYTES) {
+    waiting->free_watches = NULL;
+    waiting->free_watchers = NULL;
+    arena_drop(waiting->watches);
+    arena_trim(waiting->watches, KEPT_BYTES);
   }
-  *link = watcher->next;
+}
+
+void waiting_unwatch(struct waiting *waiting, struct watcher *watcher) {
+  struct watch *watch = watcher->watch;
+  *watcher->back = watcher->next;
+  if (watcher->next != NULL) {
+    watcher->next->back = watcher->back;
+  }
+  *watcher->back_own = watcher->next_own;
+  if (watcher->next_own != NULL) {
+    watcher->next_own->back_own = watcher->back_own;
+  }
+  own_of(waiting, watcher->peer.caller)->count--;
   watcher->next = waiting->free_watchers;
   waiting->free_watchers = watcher;
   waiting->watchers--;
   if (watch->first == NULL) {
     remove_watch(waiting, watch);
   }
+  give_back(waiting);
 }
 
 void waiting_unwatch_all(struct waiting *waiting, struct watch *watch) {
   for (struct watcher *watcher = watch->first, *next; watcher != NULL; watcher = next) {
     next = watcher->next;
-    waiting_unwatch(waiting, watch, watcher);
+    waiting_unwatch(waiting, watcher);
   }
 }
 
@@ -197,6 +248,12 @@ void waiting_all_due(struct waiting *waiting, bool queued_only) {
     if (!queued_only || watch->queued) {
       waiting_make_due(waiting, watch);
     }
+  }
+}
+
+void waiting_caller_due(struct waiting *waiting, uint64_t caller) {
+  for (struct watcher *at = own_of(waiting, caller)->first; at != NULL; at = at->next_own) {
+    waiting_make_due(waiting, at->watch);
   }
 }
 
@@ -323,22 +380,15 @@ void waiting_drop(struct waiting *waiting, struct waiter *waiter) {
   assert(false);
 }
 
-/* By descriptor, through all watches: connections close rarely, and an index by descriptor would
- * have to be kept right on every watch. Each loop takes its next before the present one may be
- * freed. */
-void waiting_closed(struct waiting *waiting, int fd,
+/* Workers are looked through: they are few, and connections close rarely. */
+void waiting_closed(struct waiting *waiting, uint64_t caller,
                     void (*gone)(void *context, const struct waiter *waiter), void *context) {
-  for (struct watch *watch = waiting->all, *next; watch != NULL; watch = next) {
-    next = watch->next;
-    for (struct watcher *watcher = watch->first, *following; watcher != NULL; watcher = following) {
-      following = watcher->next;
-      if (watcher->peer.fd == fd) {
-        waiting_unwatch(waiting, watch, watcher);
-      }
-    }
+  struct own *own = own_of(waiting, caller);
+  while (own->first != NULL) {
+    waiting_unwatch(waiting, own->first);
   }
   for (size_t i = waiting->workers; i > 0; i--) {
-    if (waiting->worker[i - 1]->peer.fd == fd) {
+    if (waiting->worker[i - 1]->peer.caller == caller) {
       gone(context, waiting->worker[i - 1]);
       waiting_drop(waiting, waiting->worker[i - 1]);
     }

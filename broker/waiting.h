@@ -14,26 +14,27 @@
 #include "base/status.h"
 #include "proto/wire.h"
 
-#define WATCHERS_MAX 16384 /* of one broker */
-#define WATCH_IDS_MAX 64   /* of one WATCH message */
 #define WAITING_WORKERS_MAX 2048
 
 /* Whether a worker will run a job alone when it is told to. One that has never heard of it is given
  * such a job only while it holds nothing, and nothing beside it. */
 enum claim_alone { ALONE_UNHEARD_OF, ALONE_NOT_NOW, ALONE_WILLING };
 
-/* A peer as the broker reaches it; fd is what the socket monitor will name when it goes. */
+/* A peer as the broker reaches it, with the request that what is said to it belongs to. */
 struct peer {
-  struct wire_address address;
-  int fd;
-  uint64_t correlation; /* of the request that its pushes belong to */
+  uint64_t caller; /* the door's number of its connection */
+  bool delimiter;  /* it is a REQ: its empty frame goes back to it */
+  uint64_t correlation;
 };
 
+struct watch;
 struct watcher {
   struct peer peer;
   uint64_t version;  /* last told; 0: nothing yet */
   uint64_t position; /* last told */
-  struct watcher *next;
+  struct watch *watch;
+  struct watcher *next, **back;         /* of the job */
+  struct watcher *next_own, **back_own; /* of the connection */
 };
 
 /* A job somebody watches. */
@@ -74,13 +75,13 @@ void waiting_close(struct waiting **waiting);
 /* ---- clients --------------------------------------------------------------------------------- */
 
 /* The watch of a job with this peer in it (told nothing yet if it is new). EXHAUSTED: too many
- * watchers. */
+ * watches of this connection, or of all. */
 enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer,
                           struct watcher **out);
 /* NULL if nobody watches it. */
 struct watch *waiting_watch_of(struct waiting *waiting, const char *id);
 /* Takes one watcher out, or all of a job; the watch itself goes with the last one. */
-void waiting_unwatch(struct waiting *waiting, struct watch *watch, struct watcher *watcher);
+void waiting_unwatch(struct waiting *waiting, struct watcher *watcher);
 void waiting_unwatch_all(struct waiting *waiting, struct watch *watch);
 /* A snapshot of the job is to be told to its watchers; once, however often it is said. */
 void waiting_make_due(struct waiting *waiting, struct watch *watch);
@@ -109,9 +110,11 @@ struct waiter *waiting_woken(struct waiting *waiting);
 void waiting_withhold(struct waiting *waiting, struct waiter *waiter);
 void waiting_drop(struct waiting *waiting, struct waiter *waiter);
 
+/* What a connection watches becomes due: it had no room for news, and has it again. */
+void waiting_caller_due(struct waiting *waiting, uint64_t caller);
 /* A connection has closed: its watchers are dropped, and gone() is called for each of its workers
  * before it is. */
-void waiting_closed(struct waiting *waiting, int fd,
+void waiting_closed(struct waiting *waiting, uint64_t caller,
                     void (*gone)(void *context, const struct waiter *waiter), void *context);
 
 #endif

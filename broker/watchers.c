@@ -12,15 +12,16 @@
 #include "monitoring/log.h"
 #include "proto/job.h"
 
+/* True when it was told. One that does not read is told by a snapshot once it has read: it misses
+ * what lay between, and never the end. */
 static bool send_event(struct turn *turn, struct watch *watch, struct watcher *watcher,
                        Darkroom__V1__Event *event) {
   event->id = watch->id;
-  if (turn_send(turn, &watcher->peer, WIRE_EVENT, &event->base)) {
-    return true;
+  enum door_sent sent = turn_tell(turn, &watcher->peer, WIRE_EVENT, &event->base);
+  if (sent == DOOR_GONE || sent == DOOR_TOO_LARGE) {
+    waiting_unwatch(turn->waiting, watcher);
   }
-  waiting_unwatch(turn->waiting, watch,
-                  watcher); /* it has gone, or does not read: it will ask again */
-  return false;
+  return sent == DOOR_SENT;
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
@@ -61,10 +62,13 @@ void verb_tell_status(struct turn *turn, struct watch *watch, struct watcher *wa
   bool terminal = event.kind == DARKROOM__V1__EVENT_KIND__EVENT_TERMINAL;
   event.worker = watch->queued ? NULL : status->worker;
   event.status = terminal ? (Darkroom__V1__JobStatus *)status : NULL;
+  if (!send_event(turn, watch, watcher, &event)) {
+    return;
+  }
   watcher->version = status->version;
   watcher->position = status->position;
-  if (send_event(turn, watch, watcher, &event) && terminal) {
-    waiting_unwatch(turn->waiting, watch, watcher);
+  if (terminal) {
+    waiting_unwatch(turn->waiting, watcher);
   }
 }
 
@@ -158,8 +162,9 @@ static void tell_all(struct turn *turn, struct watch *watch, const struct news *
         event->kind ==
         DARKROOM__V1__EVENT_KIND__EVENT_IMAGE; /* told beside the step of the same version */
     if (watcher->version < news->version || (image && watcher->version == news->version)) {
-      watcher->version = news->version;
-      (void)send_event(turn, watch, watcher, event);
+      if (send_event(turn, watch, watcher, event)) {
+        watcher->version = news->version;
+      }
     }
   }
 }

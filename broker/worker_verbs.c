@@ -119,8 +119,10 @@ enum status bye_answer(struct turn *turn, struct request *request) {
     waiting_drop(turn->waiting, waiter);
   }
   answer.has_result = true;
-  log_event("worker_left", log_text("worker", bye->worker),
-            log_count("generation", bye->generation));
+  if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_OK) {
+    log_event("worker_left", log_text("worker", bye->worker),
+              log_count("generation", bye->generation));
+  }
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
 }
@@ -173,8 +175,8 @@ static enum status acknowledge(struct turn *turn, struct request *request,
   if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE ||
       answer.result == DARKROOM__V1__ACK_RESULT__ACK_GONE) {
     metric_add(M_STALE_REFUSED, 1);
-    log_event("stale_refused", log_text("verb", request->verb->name), log_text("job", lease->id),
-              log_text("worker", lease->worker), log_count("fence", lease->fence));
+    log_warning("stale_refused", log_text("verb", request->verb->name), log_text("job", lease->id),
+                log_text("worker", lease->worker), log_count("fence", lease->fence));
   }
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
@@ -350,10 +352,10 @@ enum status beat_answer(struct turn *turn, struct request *request) {
   const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
   Darkroom__V1__Orders answer;
   TRY(queue_beat_reply(turn->redis, request->call, beat, turn->arena, &answer));
-  /* The address matters: after a reconnect pushes to the old one would come back undelivered. */
+  /* The connection matters: after a reconnect pushes to the old one would come back undelivered. */
   const struct waiter *waiter = waiting_worker(turn->waiting, beat->worker);
   bool held_here = waiter != NULL && !waiter->withheld && waiter->generation == beat->generation &&
-                   wire_address_equal(&waiter->peer.address, &request->peer.address);
+                   waiter->peer.caller == request->peer.caller;
   answer.has_claim_again = answer.claim_again = !answer.hello_again && !held_here;
   turn_send(turn, &request->peer, WIRE_ORDERS, &answer.base);
   return OK;

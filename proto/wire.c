@@ -8,7 +8,13 @@
 #include "base/limits.h"
 
 enum { HANDSHAKE_MS = 2000, HEARTBEAT_MS = 5000, HEARTBEAT_TIMEOUT_MS = 15000 };
-enum { HIGH_WATER = 1000, LINGER_MS = 1000, BACKLOG = 256, TCP_MAX_RETRANSMIT_MS = 15000 };
+enum {
+  HIGH_WATER_BROKER = 4096,
+  HIGH_WATER = 1000,
+  LINGER_MS = 1000,
+  BACKLOG = 256,
+  TCP_MAX_RETRANSMIT_MS = 15000
+};
 enum { KEEPALIVE_IDLE_S = 10, KEEPALIVE_INTERVAL_S = 5, KEEPALIVE_COUNT = 3 };
 enum { RECONNECT_MS = 100, RECONNECT_MS_MAX = 3000 };
 
@@ -132,6 +138,7 @@ static enum status read_address(void *socket, struct wire_message *out, bool rou
     if (more(out)) {
       TRY(frame_read(socket, out, nothing));
     }
+    out->fd = zmq_msg_get(&out->frame, ZMQ_SRCFD);
   }
   if (zmq_msg_size(&out->frame) == 0 && more(out)) {
     out->from.delimiter = true;
@@ -149,6 +156,7 @@ static bool is_router(void *socket) {
 enum status wire_receive(void *socket, struct wire_message *message) {
   wire_message_close(message);
   message->from = (struct wire_address){0};
+  message->fd = -1;
   message->correlation = 0;
   bool nothing = false;
   TRY(read_address(socket, message, is_router(socket), &nothing));
@@ -164,8 +172,11 @@ enum status wire_receive(void *socket, struct wire_message *message) {
     return refuse_frames(socket, message, "the payload frame is missing");
   }
   TRY(frame_read(socket, message, &nothing));
-  if (more(message) || zmq_msg_size(&message->frame) > FRAME_BYTES_MAX) {
-    return refuse_frames(socket, message, "more frames than two, or a payload that is too large");
+  if (more(message)) {
+    return refuse_frames(socket, message, "more frames than two");
+  }
+  if (zmq_msg_size(&message->frame) > FRAME_BYTES_MAX) {
+    return refuse_frames(socket, message, "the payload is larger than 262144 bytes");
   }
   message->got = WIRE_MESSAGE;
   message->payload = zmq_msg_data(&message->frame);
@@ -189,12 +200,16 @@ static enum status frame_send(void *socket, const void *data, size_t bytes, int 
   return fail(away ? UNAVAILABLE : BROKEN, "send: %s", zmq_strerror(errno));
 }
 
+/* The first frame to a ROUTER finds out whether the peer is there (MANDATORY) and has room. */
 static enum status address_send(void *socket, const struct wire_address *to) {
   if (to == NULL) {
     return OK;
   }
   if (to->identity_bytes > 0) {
-    TRY(frame_send(socket, to->identity, to->identity_bytes, ZMQ_SNDMORE));
+    enum status status = frame_send(socket, to->identity, to->identity_bytes, ZMQ_SNDMORE);
+    if (status != OK) {
+      return status == UNAVAILABLE && zmq_errno() == EAGAIN ? EXHAUSTED : status;
+    }
   }
   return to->delimiter ? frame_send(socket, "", 0, ZMQ_SNDMORE) : OK;
 }
@@ -213,11 +228,19 @@ static enum status check_size(enum wire_verb verb, size_t bytes) {
                                          wire_verb(verb)->name, bytes, FRAME_BYTES_MAX);
 }
 
-enum status wire_send_packed(void *socket, const struct wire_address *to, enum wire_verb verb,
-                             uint64_t correlation, const uint8_t *payload, size_t payload_bytes) {
-  TRY(check_size(verb, payload_bytes));
-  TRY(head_send(socket, to, verb, correlation));
-  return frame_send(socket, payload, payload_bytes, 0);
+enum status wire_send_frame(void *socket, const struct wire_address *to, enum wire_verb verb,
+                            uint64_t correlation, zmq_msg_t *frame) {
+  enum status status = check_size(verb, zmq_msg_size(frame));
+  status = status == OK ? head_send(socket, to, verb, correlation) : status;
+  int sent = 0;
+  do {
+    sent = status == OK ? zmq_msg_send(frame, socket, ZMQ_DONTWAIT) : 0;
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0) {
+    status = fail(BROKEN, "send: %s", zmq_strerror(errno));
+  }
+  zmq_msg_close(frame);
+  return status;
 }
 
 /* Packs straight into the frame's memory. */
@@ -231,16 +254,7 @@ enum status wire_send(void *socket, const struct wire_address *to, enum wire_ver
     return fail(EXHAUSTED, "no memory for a frame of %zu bytes", bytes);
   }
   protobuf_c_message_pack(message, zmq_msg_data(&frame));
-  enum status status = head_send(socket, to, verb, correlation);
-  int sent = 0;
-  do {
-    sent = status == OK ? zmq_msg_send(&frame, socket, ZMQ_DONTWAIT) : 0;
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0) {
-    status = fail(BROKEN, "send: %s", zmq_strerror(errno));
-  }
-  zmq_msg_close(&frame);
-  return status;
+  return wire_send_frame(socket, to, verb, correlation, &frame);
 }
 
 enum status wire_send_refusal(void *socket, const struct wire_address *to, uint64_t correlation,
@@ -270,7 +284,8 @@ static const struct {
   unsigned roles;
 } options[] = {
     {ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS, ON_ALL},
-    {ZMQ_SNDHWM, HIGH_WATER, ON_ALL},
+    {ZMQ_SNDHWM, HIGH_WATER, ON_PEER},
+    {ZMQ_SNDHWM, HIGH_WATER_BROKER, ON_BROKER},
     {ZMQ_RCVHWM, 0, ON_ALL},
     {ZMQ_LINGER, LINGER_MS, ON_ALL},
     {ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS, ON_PEER},
@@ -283,7 +298,7 @@ static const struct {
     {ZMQ_IPV6, 1, ON_ALL},
     {ZMQ_BACKLOG, BACKLOG, ON_BROKER},
     {ZMQ_ROUTER_MANDATORY, 1, ON_BROKER}, /* a peer that is gone is an error, not a silence */
-    {ZMQ_ROUTER_HANDOVER, 0, ON_BROKER},  /* nobody takes over another's routing id */
+    {ZMQ_ROUTER_HANDOVER, 1, ON_BROKER},  /* see above */
     {ZMQ_RECONNECT_IVL, RECONNECT_MS, ON_PEER},
     {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX, ON_PEER},
 };
@@ -291,7 +306,7 @@ static const struct {
 /* MAXMSGSIZE comes first: it bounds what a stranger can make us hold before the handshake is over.
  */
 enum status wire_socket_options(void *socket, enum wire_role role) {
-  int64_t largest = FRAME_BYTES_MAX;
+  int64_t largest = role == WIRE_ROLE_BROKER ? FRAME_BYTES_TOLD_MAX : FRAME_BYTES_MAX;
   int failed = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &largest, sizeof largest);
   unsigned wanted = role == WIRE_ROLE_BROKER ? ON_BROKER : ON_PEER;
   for (size_t i = 0; i < sizeof options / sizeof options[0] && failed == 0; i++) {

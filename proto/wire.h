@@ -63,6 +63,7 @@ enum wire_got {
 struct wire_message {
   enum wire_got got;
   struct wire_address from;
+  int fd; /* of the connection, as a socket's monitor names it; -1: of a DEALER, or not known */
   enum wire_verb verb;
   uint64_t correlation;
   const uint8_t *payload; /* valid until close */
@@ -83,9 +84,10 @@ void wire_message_close(struct wire_message *message);
 enum status wire_send(void *socket, const struct wire_address *to, enum wire_verb verb,
                       uint64_t correlation, const ProtobufCMessage *message);
 
-/* The same with a payload that is already packed. */
-enum status wire_send_packed(void *socket, const struct wire_address *to, enum wire_verb verb,
-                             uint64_t correlation, const uint8_t *payload, size_t payload_bytes);
+/* The same with a payload that is packed already; the frame is taken, also on failure. EXHAUSTED:
+ * the peer's queue is full (of a ROUTER; UNAVAILABLE then means that it has gone). */
+enum status wire_send_frame(void *socket, const struct wire_address *to, enum wire_verb verb,
+                            uint64_t correlation, zmq_msg_t *frame);
 
 /* ERROR with what the refusal says. */
 enum status wire_send_refusal(void *socket, const struct wire_address *to, uint64_t correlation,

@@ -34,9 +34,18 @@ def test_unreadable_is_refused_by_name(client, frames, code, correlation):
     assert client.ask("STATUS").queued == 0, "and the connection goes on"
 
 
-def test_an_oversize_frame_ends_the_connection_and_nothing_else(broker, client, peers):
+def test_an_oversize_frame_is_said(broker, peers):
     big = peers(Client, broker)
-    send_raw(big, header(verb=1), b"x" * (256 * 1024 + 1))
+    for size in (256 * 1024 + 1, 1024 * 1024):
+        send_raw(big, header(verb=1, correlation=size), b"x" * size)
+        verb, correlation, error = big.receive()
+        assert (verb, correlation, error.code) == ("ERROR", size, pb.ERROR_MALFORMED) and "262144" in error.message
+    assert big.ask("STATUS").queued == 0
+
+
+def test_a_larger_one_ends_the_connection_and_nothing_else(broker, client, peers):
+    big = peers(Client, broker)
+    send_raw(big, header(verb=1), b"x" * (1024 * 1024 + 1))
     assert big.receive(0.5) is None
     assert client.ask("STATUS").queued == 0
     assert big.ask("STATUS").queued == 0, "it may connect again"

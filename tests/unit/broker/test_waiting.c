@@ -25,17 +25,14 @@ static int teardown(void **state) {
   return waiting == NULL ? 0 : -1;
 }
 
-static struct peer peer_of(uint8_t who, uint64_t correlation, int fd) {
-  struct peer peer = {.fd = fd, .correlation = correlation};
-  peer.address.identity[0] = who;
-  peer.address.identity_bytes = 1;
-  return peer;
+static struct peer peer_of(uint64_t caller, uint64_t correlation) {
+  return (struct peer){.caller = caller, .correlation = correlation};
 }
 
 static void test_a_peer_watches_once_per_correlation(void **state) {
   (void)state;
   struct watcher *first, *again, *other;
-  struct peer peer = peer_of(1, 5, 3), same_peer_later = peer_of(1, 6, 3);
+  struct peer peer = peer_of(1, 5), same_peer_later = peer_of(1, 6);
   assert_int_equal(waiting_watch(waiting, "job", &peer, &first), OK);
   first->version = 4;
   assert_int_equal(waiting_watch(waiting, "job", &peer, &again), OK);
@@ -45,9 +42,9 @@ static void test_a_peer_watches_once_per_correlation(void **state) {
   assert_int_equal(other->version, 0);
   assert_int_equal(waiting_watchers(waiting), 2);
   struct watch *watch = waiting_watch_of(waiting, "job");
-  waiting_unwatch(waiting, watch, first);
+  waiting_unwatch(waiting, first);
   assert_ptr_equal(waiting_watch_of(waiting, "job"), watch);
-  waiting_unwatch(waiting, watch, other);
+  waiting_unwatch(waiting, other);
   assert_null(waiting_watch_of(waiting, "job"));
   assert_int_equal(waiting_watchers(waiting), 0);
 }
@@ -58,11 +55,11 @@ static void test_many_watches_and_their_memory_comes_back(void **state) {
   char id[32];
   for (int round = 0; round < 3; round++) {
     for (int i = 0; i < WATCHERS_MAX; i++) {
-      struct peer peer = peer_of((uint8_t)i, (uint64_t)i, i % 7);
+      struct peer peer = peer_of((uint64_t)i % 16, (uint64_t)i);
       snprintf(id, sizeof id, "job-%d", i / 2);
       assert_int_equal(waiting_watch(waiting, id, &peer, &watcher), OK);
     }
-    struct peer late = peer_of(9, 1 << 20, 1);
+    struct peer late = peer_of(17, 1 << 20);
     assert_int_equal(waiting_watch(waiting, "one more", &late, &watcher), EXHAUSTED);
     assert_null(waiting_watch_of(waiting, "one more"));
     for (int i = 0; i < WATCHERS_MAX / 2; i++) {
@@ -76,10 +73,36 @@ static void test_many_watches_and_their_memory_comes_back(void **state) {
   }
 }
 
+/* One connection cannot take what is there for all. */
+static void test_a_connection_has_its_own_bound(void **state) {
+  (void)state;
+  struct watcher *watcher;
+  char id[32];
+  struct peer greedy = peer_of(CALLERS_MAX + 5, 1), other = peer_of(CALLERS_MAX + 6, 1);
+  for (int i = 0; i < CALLER_WATCHES_MAX; i++) {
+    snprintf(id, sizeof id, "job-%d", i);
+    assert_int_equal(waiting_watch(waiting, id, &greedy, &watcher), OK);
+  }
+  assert_int_equal(waiting_watch(waiting, "one more", &greedy, &watcher), EXHAUSTED);
+  assert_int_equal(waiting_watch(waiting, "job-7", &greedy, &watcher), OK); /* again: no new one */
+  assert_int_equal(waiting_watch(waiting, "one more", &other, &watcher), OK);
+  waiting_unwatch_all(waiting, waiting_watch_of(waiting, "job-9"));
+  assert_int_equal(waiting_watch(waiting, "one more", &greedy, &watcher), OK);
+  waiting_caller_due(waiting, greedy.caller);
+  int due = 0;
+  while (waiting_due(waiting) != NULL) {
+    due++;
+  }
+  assert_int_equal(due, CALLER_WATCHES_MAX);
+  waiting_closed(waiting, greedy.caller, NULL, NULL);
+  assert_int_equal(waiting_watchers(waiting), 1);
+  assert_string_equal(waiting_watch_of(waiting, "one more")->id, "one more");
+}
+
 static void test_due(void **state) {
   (void)state;
   struct watcher *watcher;
-  struct peer peer = peer_of(1, 1, 1);
+  struct peer peer = peer_of(1, 1);
   static const char *const ids[] = {"a", "b", "c"};
   for (size_t i = 0; i < 3; i++) {
     assert_int_equal(waiting_watch(waiting, ids[i], &peer, &watcher), OK);
@@ -102,7 +125,7 @@ static void test_due(void **state) {
 static void test_due_is_a_queue_that_loses_what_goes(void **state) {
   (void)state;
   struct watcher *watcher;
-  struct peer peer = peer_of(1, 1, 1);
+  struct peer peer = peer_of(1, 1);
   static const char *const ids[] = {"a", "b", "c", "d"};
   for (size_t i = 0; i < 4; i++) {
     assert_int_equal(waiting_watch(waiting, ids[i], &peer, &watcher), OK);
@@ -135,9 +158,9 @@ static enum status claim(const char *name, const char *model, uint32_t jobs, str
 
 static void test_workers_are_woken_in_turn(void **state) {
   (void)state;
-  assert_int_equal(claim("w1", "m", 1, peer_of(1, 1, 1)), OK);
-  assert_int_equal(claim("w2", "m", 1, peer_of(2, 1, 2)), OK);
-  assert_int_equal(claim("w3", "other", 1, peer_of(3, 1, 3)), OK);
+  assert_int_equal(claim("w1", "m", 1, peer_of(1, 1)), OK);
+  assert_int_equal(claim("w2", "m", 1, peer_of(2, 1)), OK);
+  assert_int_equal(claim("w3", "other", 1, peer_of(3, 1)), OK);
   int woken = 0;
   while (waiting_woken(waiting) != NULL) { /* a claim wakes its worker */
     woken++;
@@ -150,8 +173,8 @@ static void test_workers_are_woken_in_turn(void **state) {
   assert_true(waiting_wake(waiting, "m") && waiting_wake(waiting, "m"));
   assert_false(waiting_wake(waiting, "m"));
   assert_false(waiting_wake(waiting, "unknown"));
-  assert_int_equal(claim("w1", "m", 0, peer_of(1, 1, 1)), OK);
-  assert_int_equal(claim("w2", "m", 0, peer_of(2, 1, 2)), OK);
+  assert_int_equal(claim("w1", "m", 0, peer_of(1, 1)), OK);
+  assert_int_equal(claim("w2", "m", 0, peer_of(2, 1)), OK);
   assert_false(waiting_wake(waiting, "m"));
   waiting_wake_all(waiting);
   assert_string_equal(waiting_woken(waiting)->name, "w3");
@@ -161,8 +184,8 @@ static void test_workers_are_woken_in_turn(void **state) {
 /* The worker that does not listen gives its turn away, and stays known for when it is gone. */
 static void test_withheld_credits_go_to_others(void **state) {
   (void)state;
-  assert_int_equal(claim("deaf", "m", 3, peer_of(1, 1, 1)), OK);
-  assert_int_equal(claim("other", "m", 1, peer_of(2, 1, 2)), OK);
+  assert_int_equal(claim("deaf", "m", 3, peer_of(1, 1)), OK);
+  assert_int_equal(claim("other", "m", 1, peer_of(2, 1)), OK);
   while (waiting_woken(waiting) != NULL) {
   }
   struct waiter *deaf = waiting_worker(waiting, "deaf");
@@ -176,7 +199,7 @@ static void test_withheld_credits_go_to_others(void **state) {
   assert_string_equal(waiting_woken(waiting)->name, "other");
   assert_null(waiting_woken(waiting));
   assert_ptr_equal(waiting_worker(waiting, "deaf"), deaf);
-  assert_int_equal(claim("deaf", "m", 1, peer_of(1, 1, 1)), OK);
+  assert_int_equal(claim("deaf", "m", 1, peer_of(1, 1)), OK);
   assert_false(deaf->withheld);
   assert_ptr_equal(waiting_woken(waiting), deaf);
 }
@@ -191,14 +214,14 @@ static void count_gone(void *context, const struct waiter *waiter) {
 static void test_a_closed_connection_takes_its_own_along(void **state) {
   (void)state;
   struct watcher *watcher;
-  struct peer here = peer_of(1, 1, 8), there = peer_of(2, 1, 9);
+  struct peer here = peer_of(1, 1), there = peer_of(2, 1);
   assert_int_equal(waiting_watch(waiting, "both", &here, &watcher), OK);
   assert_int_equal(waiting_watch(waiting, "both", &there, &watcher), OK);
   assert_int_equal(waiting_watch(waiting, "one", &there, &watcher), OK);
   assert_int_equal(claim("w1", "m", 1, here), OK);
   assert_int_equal(claim("w2", "m", 1, there), OK);
   gone_count = 0;
-  waiting_closed(waiting, 9, count_gone, waiting);
+  waiting_closed(waiting, 2, count_gone, waiting);
   assert_int_equal(gone_count, 1);
   assert_null(waiting_watch_of(waiting, "one"));
   assert_ptr_equal(waiting_watch_of(waiting, "both")->first->peer.correlation, 1);
@@ -212,11 +235,11 @@ static void test_as_many_workers_as_fit(void **state) {
   char name[32];
   for (int i = 0; i < WAITING_WORKERS_MAX; i++) {
     snprintf(name, sizeof name, "w%d", i);
-    assert_int_equal(claim(name, "m", 1, peer_of(1, 1, i)), OK);
+    assert_int_equal(claim(name, "m", 1, peer_of(1, 1)), OK);
   }
-  assert_int_equal(claim("late", "m", 1, peer_of(1, 1, 1)), EXHAUSTED);
+  assert_int_equal(claim("late", "m", 1, peer_of(1, 1)), EXHAUSTED);
   waiting_drop(waiting, waiting_worker(waiting, "w0"));
-  assert_int_equal(claim("late", "m", 1, peer_of(1, 1, 1)), OK);
+  assert_int_equal(claim("late", "m", 1, peer_of(1, 1)), OK);
   assert_non_null(waiting_worker(waiting, "w2047"));
   assert_null(waiting_worker(waiting, "w0"));
 }
@@ -226,6 +249,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_peer_watches_once_per_correlation, setup, teardown),
       cmocka_unit_test_setup_teardown(test_many_watches_and_their_memory_comes_back, setup,
                                       teardown),
+      cmocka_unit_test_setup_teardown(test_a_connection_has_its_own_bound, setup, teardown),
       cmocka_unit_test_setup_teardown(test_due, setup, teardown),
       cmocka_unit_test_setup_teardown(test_due_is_a_queue_that_loses_what_goes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_workers_are_woken_in_turn, setup, teardown),
