@@ -11,7 +11,6 @@
 #include "proto/context.h"
 #include "proto/endpoint.h"
 
-#define ENDPOINTS_BYTES_MAX 2049
 #define LINK_BYTES_MAX ((size_t)16 * 1024)
 #define CONNECT_MS 1000  /* until a broker that does not take the connection is passed over */
 #define RETRY_MS_MIN 100 /* between two tries, also when a broker says 0 */
@@ -22,7 +21,7 @@ struct link {
   void *context;
   void *socket; /* NULL between brokers */
   char text[ENDPOINTS_BYTES_MAX];
-  const char *endpoint[LINK_ENDPOINTS_MAX];
+  const char *endpoint[ENDPOINTS_MAX];
   size_t count;
   size_t at;
   uint64_t correlation;
@@ -35,7 +34,7 @@ static enum status endpoints_read(struct link *link, const char *endpoints) {
                       sizeof link->text - 1);
   }
   snprintf(link->text, sizeof link->text, "%s", endpoints);
-  TRY(text_split("broker", link->text, LINK_ENDPOINTS_MAX, link->endpoint, &link->count));
+  TRY(text_split("broker", link->text, ENDPOINTS_MAX, link->endpoint, &link->count));
   for (size_t i = 0; i < link->count; i++) {
     char endpoint[ENDPOINT_BYTES_MAX];
     TRY(endpoint_read("broker", link->endpoint[i], endpoint));

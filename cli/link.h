@@ -13,7 +13,6 @@
 #include "proto/refusal.h"
 #include "proto/wire.h"
 
-#define LINK_ENDPOINTS_MAX 16
 #define LINK_ANSWER_MS 5000 /* a broker that takes longer is taken for silent */
 
 struct link;

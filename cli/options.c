@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "proto/endpoint.h"
 #include "proto/job.h"
 #include "s3/place.h"
 
@@ -16,13 +17,7 @@
 #define FIELD(name) offsetof(struct options, name)
 
 const struct setting options_table[] = {
-    {.name = "broker",
-     .type = SETTING_TEXT,
-     .field = FIELD(broker),
-     .standard = "tcp://127.0.0.1:7700",
-     .min = 1,
-     .max = 2048,
-     .help = "brokers to talk to, ENDPOINT[,ENDPOINT...]; another is taken when one is silent"},
+    ENDPOINTS_SETTING(struct options),
     {.name = "patience-ms",
      .type = SETTING_INTEGER,
      .field = FIELD(patience_ms),
@@ -50,20 +45,7 @@ const struct setting options_table[] = {
      .letter = 'o',
      .uses = OF_WATCHED,
      .help = "where the images go: a file, a folder (ID-INDEX.png), or - for stdout"},
-    {.name = "s3-addressing",
-     .type = SETTING_CHOICE,
-     .field = FIELD(s3_addressing),
-     .standard = "auto",
-     .choices = S3_ADDRESSINGS,
-     .uses = OF_WATCHED,
-     .help = "bucket in the path or in the host; auto: host only at Amazon"},
-    {.name = "s3-proxy",
-     .type = SETTING_TEXT,
-     .field = FIELD(s3_proxy),
-     .standard = "",
-     .max = 500,
-     .uses = OF_WATCHED,
-     .help = "proxy for S3 requests; none is taken from the environment"},
+    S3_SETTINGS(struct options, OF_WATCHED),
     {.name = "negative",
      .type = SETTING_TEXT,
      .field = FIELD(negative),

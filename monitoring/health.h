@@ -11,9 +11,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/settings.h"
 #include "base/status.h"
 
 #define HEALTH_REASON_BYTES_MAX 256
+
+/* The row of a daemon's settings, whose structure has const char *admin; standard_: NULL for no
+ * admin port unless it is asked for. */
+#define HEALTH_SETTING(structure, standard_)                                                   \
+  {                                                                                            \
+    .name = "admin", .type = SETTING_TEXT, .field = offsetof(structure, admin),                \
+    .standard = (standard_), .min = 1, .max = 256,                                             \
+    .help =                                                                                    \
+        "HOST:PORT, or :PORT for all addresses, of /metrics, /healthz, /readyz and /version; " \
+        "port 0: any free one"                                                                 \
+  }
 
 struct health;
 

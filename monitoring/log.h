@@ -17,15 +17,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/settings.h"
+
 #define LOG_VALUE_BYTES_MAX 1024
 #define LOG_LINE_BYTES_MAX 8192
 
 enum log_format { LOG_LOGFMT, LOG_JSON };
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
-/* The choices of the settings rows "log-format" and "log-level", in the order of the enums. */
-#define LOG_FORMATS "logfmt|json"
-#define LOG_LEVELS "debug|info|warning|error"
+/* The rows of a program's settings, whose structure has int log_format and int log_level: the
+ * choices are in the order of the enums. */
+#define LOG_SETTINGS(structure)                                                           \
+  {.name = "log-format",                                                                  \
+   .type = SETTING_CHOICE,                                                                \
+   .field = offsetof(structure, log_format),                                              \
+   .standard = "logfmt",                                                                  \
+   .choices = "logfmt|json",                                                              \
+   .help = "how lines are written to stderr, for people or machines"},                    \
+  {                                                                                       \
+    .name = "log-level", .type = SETTING_CHOICE, .field = offsetof(structure, log_level), \
+    .standard = "info", .choices = "debug|info|warning|error",                            \
+    .help = "the least important lines that are written"                                  \
+  }
 
 /* Call once, before threads; without it component is "darkroom", logfmt, info. component is
  * borrowed. */

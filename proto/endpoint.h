@@ -2,11 +2,26 @@
 #ifndef DARKROOM_PROTO_ENDPOINT_H
 #define DARKROOM_PROTO_ENDPOINT_H
 
+#include "base/settings.h"
 #include "base/status.h"
 
 #define ENDPOINT_TEXT_BYTES_MAX 500 /* as written */
 #define ENDPOINT_BYTES_MAX 512      /* as libzmq is given it, with its NUL */
 #define ENDPOINT_PATH_BYTES_MAX 107 /* of an ipc path: what the system has room for, less a NUL */
+
+/* The list of brokers that a program may be given, as text, with its NUL. */
+#define ENDPOINTS_BYTES_MAX 2048
+#define ENDPOINTS_MAX 16
+
+/* The row of a peer's settings, whose structure has const char *broker. */
+#define ENDPOINTS_SETTING(structure)                                                         \
+  {                                                                                          \
+    .name = "broker", .type = SETTING_TEXT, .field = offsetof(structure, broker),            \
+    .standard = "tcp://127.0.0.1:7700", .min = 1, .max = ENDPOINTS_BYTES_MAX - 1,            \
+    .help =                                                                                  \
+        "brokers, up to 16, separated by commas: tcp://HOST:PORT or ipc://PATH; another is " \
+        "taken when one is silent"                                                           \
+  }
 
 /* Checks "tcp://HOST:PORT" (HOST also [IPV6]) or "ipc://PATH" and writes what libzmq is to be
  * given: the same, with localhost as the loopback address that it is. BAD_INPUT names the setting

@@ -8,8 +8,10 @@
 #define DARKROOM_S3_PLACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/bytes.h"
+#include "base/settings.h"
 #include "base/status.h"
 #include "s3/answer.h"
 
@@ -20,7 +22,22 @@
 
 /* How buckets are named in requests: in the path or in the host. */
 enum s3_addressing { S3_ADDRESSING_AUTO, S3_ADDRESSING_PATH, S3_ADDRESSING_VIRTUAL };
-#define S3_ADDRESSINGS "auto|path|virtual"
+
+/* The rows of a program's settings, whose structure has int s3_addressing and const char *s3_proxy;
+ * uses_: of which verbs (settings.h), 0: all. */
+#define S3_SETTINGS(structure, uses_)                                                 \
+  {.name = "s3-addressing",                                                           \
+   .type = SETTING_CHOICE,                                                            \
+   .field = offsetof(structure, s3_addressing),                                       \
+   .standard = "auto",                                                                \
+   .choices = "auto|path|virtual",                                                    \
+   .uses = (uses_),                                                                   \
+   .help = "bucket in the path or in the host; auto: host only at Amazon"},           \
+  {                                                                                   \
+    .name = "s3-proxy", .type = SETTING_TEXT, .field = offsetof(structure, s3_proxy), \
+    .standard = "", .max = 500, .uses = (uses_),                                      \
+    .help = "proxy for S3 requests; none is taken from the environment"               \
+  }
 
 struct s3_place {
   char scheme[8];                 /* "http", "https" */

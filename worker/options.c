@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "base/version.h"
+#include "monitoring/health.h"
 #include "monitoring/log.h"
 #include "proto/job.h"
 #include "s3/place.h"
@@ -16,13 +17,7 @@
 #define FIELD(name) offsetof(struct options, name)
 
 static const struct setting table[] = {
-    {.name = "broker",
-     .type = SETTING_TEXT,
-     .field = FIELD(broker),
-     .standard = "tcp://127.0.0.1:7700",
-     .min = 1,
-     .max = OPTIONS_LIST_BYTES_MAX - 1,
-     .help = "brokers, ENDPOINT[,ENDPOINT...]; one at a time, the next when it falls silent"},
+    ENDPOINTS_SETTING(struct options),
     {.name = "models",
      .type = SETTING_TEXT,
      .field = FIELD(models),
@@ -42,13 +37,7 @@ static const struct setting table[] = {
      .min = 1,
      .max = 2048,
      .help = "where pictures go: file:///FOLDER or s3://BUCKET/PREFIX (keys: AWS_...)"},
-    {.name = "admin",
-     .type = SETTING_TEXT,
-     .field = FIELD(admin),
-     .standard = "127.0.0.1:7702",
-     .min = 1,
-     .max = 256,
-     .help = "HOST:PORT of /metrics /healthz /readyz /version; port 0: any free one"},
+    HEALTH_SETTING(struct options, "127.0.0.1:7702"),
     {.name = "name",
      .type = SETTING_TEXT,
      .field = FIELD(name),
@@ -70,18 +59,7 @@ static const struct setting table[] = {
      .min = 1,
      .max = 100000,
      .help = "pictures that may wait for the store before no more work is taken"},
-    {.name = "s3-addressing",
-     .type = SETTING_CHOICE,
-     .field = FIELD(s3_addressing),
-     .standard = "auto",
-     .choices = S3_ADDRESSINGS,
-     .help = "bucket in the path or in the host; auto: host only at Amazon"},
-    {.name = "s3-proxy",
-     .type = SETTING_TEXT,
-     .field = FIELD(s3_proxy),
-     .standard = "",
-     .max = 500,
-     .help = "proxy for S3 requests; none is taken from the environment"},
+    S3_SETTINGS(struct options, 0),
     {.name = "slots",
      .type = SETTING_INTEGER,
      .field = FIELD(slots),
@@ -159,18 +137,7 @@ static const struct setting table[] = {
      .min = 1,
      .max = 86400,
      .help = "an engine that loads its models without progress for this long is killed"},
-    {.name = "log-format",
-     .type = SETTING_CHOICE,
-     .field = FIELD(log_format),
-     .standard = "logfmt",
-     .choices = LOG_FORMATS,
-     .help = "one event a line on stderr, for people or machines"},
-    {.name = "log-level",
-     .type = SETTING_CHOICE,
-     .field = FIELD(log_level),
-     .standard = "info",
-     .choices = LOG_LEVELS,
-     .help = "what is worth a line"},
+    LOG_SETTINGS(struct options),
     {.name = "print-hashes",
      .type = SETTING_TEXT,
      .field = FIELD(print_hashes),
@@ -238,7 +205,7 @@ static enum status each_once(const struct options_list *devices) {
 }
 
 enum status options_complete(struct options *options) {
-  TRY(split("broker", options->broker, BROKERS_MAX, &options->brokers));
+  TRY(split("broker", options->broker, ENDPOINTS_MAX, &options->brokers));
   TRY(split("device", options->device, DEVICES_MAX, &options->devices));
   TRY(each_once(&options->devices));
   if (options->name != NULL && !job_id_valid(options->name)) {

@@ -9,12 +9,12 @@
 #include "base/limits.h"
 #include "base/settings.h"
 #include "base/status.h"
+#include "proto/endpoint.h"
 
-#define BROKERS_MAX 16
 #define OPTIONS_ITEMS_MAX 16
-_Static_assert(DEVICES_MAX <= OPTIONS_ITEMS_MAX && BROKERS_MAX <= OPTIONS_ITEMS_MAX,
+_Static_assert(DEVICES_MAX <= OPTIONS_ITEMS_MAX && ENDPOINTS_MAX <= OPTIONS_ITEMS_MAX,
                "every list of names fits");
-#define OPTIONS_LIST_BYTES_MAX 2048
+#define OPTIONS_LIST_BYTES_MAX ENDPOINTS_BYTES_MAX
 
 /* A comma-separated setting: texts point into memory of its own. */
 struct options_list {
