@@ -23,7 +23,7 @@ _Static_assert(ENDPOINT_TEXT_BYTES_MAX + sizeof "[127.0.0.1]" <= ENDPOINT_BYTES_
                "there is room for what localhost becomes");
 
 static enum status refuse_endpoint(const char *setting, const char *text, const char *why) {
-  return fail_field(BAD_INPUT, setting, "--%s \"%.200s\": %s", setting, text, why);
+  return fail_field(BAD_INPUT, setting, "--%s %.200s: %s", setting, text, why);
 }
 
 static enum status read_ipc(const char *setting, const char *text,
