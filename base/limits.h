@@ -100,6 +100,9 @@ _Static_assert(UNREAD_BYTES_MAX >= 16 * CALLER_UNREAD_BYTES_MAX,
 _Static_assert(WATCHERS_MAX >= 16 * CALLER_WATCHES_MAX, "nor take the watches of all");
 _Static_assert(CALLER_WATCHES_MAX >= WATCH_IDS_MAX, "a WATCH can be granted");
 _Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
+_Static_assert(LOSSES_MAX > CRASHES_MAX, "who is a suspect can still be proved guilty");
+_Static_assert(WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX < 1024,
+               "a worker's identity is a small text, also beside 64 models");
 _Static_assert(WORKER_CREDITS_MAX >= MODELS_MAX,
                "a worker that has said HELLO with its models can CLAIM work for each of them");
 _Static_assert(WORKER_CREDITS_MAX *(JOB_MODEL_BYTES_MAX + 32) < FRAME_BYTES_MAX,

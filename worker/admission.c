@@ -53,6 +53,13 @@ static void enter(struct worker *worker, struct held *held) {
   held->state = HELD_ADMITTED;
 }
 
+/* Whoever waits before a busy engine goes to one that has fallen empty meanwhile. */
+static bool may_enter_some(struct worker *worker, struct held *held) {
+  return may_enter(worker, held) ||
+         (placement_empty_child_for(worker, held->job->model, &held->child) &&
+          may_enter(worker, held));
+}
+
 /* Rows are in no order: one that enters may be what another one waited for. */
 void admission_tend(struct worker *worker) {
   bool again = true;
@@ -60,7 +67,7 @@ void admission_tend(struct worker *worker) {
     struct held *held = NULL;
     again = false;
     for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-      if (held->state == HELD_WAITING && may_enter(worker, held)) {
+      if (held->state == HELD_WAITING && may_enter_some(worker, held)) {
         enter(worker, held);
         again = true;
       }

@@ -65,6 +65,21 @@ bool placement_child_for(const struct worker *worker, const char *model, size_t 
   return best != INT32_MIN;
 }
 
+bool placement_empty_child_for(const struct worker *worker, const char *model, size_t *out) {
+  for (size_t i = 0; i < worker->children.count; i++) {
+    const struct child *child = &worker->children.child[i];
+    bool empty = child->state == CHILD_READY && child_model(child, model) != NULL;
+    for (size_t row = 0; empty && row < HELD_MAX; row++) {
+      empty = !is_for(&worker->held.row[row], i);
+    }
+    if (empty) {
+      *out = i;
+      return true;
+    }
+  }
+  return false;
+}
+
 static bool taking(const struct worker *worker) {
   return worker->generation != 0 && !worker->draining && !worker->store.refused &&
          held_unstored_total(&worker->held) < (size_t)worker->options->spool_images &&

@@ -35,6 +35,8 @@ static int setup(void **state) {
     assert_int_equal(pipe_open(&engine[i], pair[1]), OK);
     worker.children.child[i].state = CHILD_READY;
     worker.children.child[i].slots = 4;
+    worker.children.child[i].model_count = 1;
+    snprintf(worker.children.child[i].model[0].id, JOB_MODEL_BYTES_MAX, "m");
   }
   return arena_open(NULL, PIPE_UNPACK_BYTES_MAX, &arena) == OK ? 0 : -1;
 }
@@ -60,6 +62,7 @@ static struct held *give(const char *id, uint64_t fence, size_t child, bool alon
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   uint8_t packed[256];
   job.id = (char *)id;
+  job.model = (char *)"m";
   job.has_images = 1;
   job.images = 1;
   assign.job = &job;
@@ -107,15 +110,15 @@ static void all_enter_at_once_who_may_share(void **state) {
 static void a_suspect_waits_for_an_empty_engine_and_then_has_it_alone(void **state) {
   (void)state;
   struct held *first = give("first", 1, 0, false);
+  give("elsewhere", 2, 1, false);
   admission_tend(&worker);
   assert_string_equal(told(0), "+first");
-  struct held *suspect = give("suspect", 2, 0, true);
-  give("later", 3, 0, false);
-  give("elsewhere", 4, 1, false);
+  assert_string_equal(told(1), "+elsewhere");
+  struct held *suspect = give("suspect", 3, 0, true);
+  give("later", 4, 0, false);
   admission_tend(&worker);
   assert_string_equal(told(0), ""); /* nor does the later one overtake it */
-  assert_string_equal(told(1), "+elsewhere");
-  first->state = HELD_STORING; /* the engine is through with it */
+  first->state = HELD_STORING;      /* the engine is through with it */
   admission_tend(&worker);
   assert_string_equal(told(0), "+suspect");
   assert_string_equal(told(0), "");
@@ -127,8 +130,29 @@ static void a_suspect_waits_for_an_empty_engine_and_then_has_it_alone(void **sta
   assert_string_equal(told(0), "+later");
 }
 
+static void who_waits_goes_to_an_engine_that_falls_empty(void **state) {
+  (void)state;
+  struct held *here = give("here", 1, 0, false), *there = give("there", 2, 1, false);
+  admission_tend(&worker);
+  assert_string_equal(told(0), "+here");
+  assert_string_equal(told(1), "+there");
+  struct held *suspect = give("suspect", 3, 0, true);
+  admission_tend(&worker);
+  assert_int_equal(suspect->state, HELD_WAITING);
+  there->state = HELD_STORING;
+  worker.children.child[1].model_count = 0; /* it has not the model */
+  admission_tend(&worker);
+  assert_int_equal(suspect->state, HELD_WAITING);
+  worker.children.child[1].model_count = 1;
+  admission_tend(&worker);
+  assert_string_equal(told(1), "+suspect");
+  assert_int_equal(suspect->child, 1);
+  assert_int_equal(here->state, HELD_ADMITTED);
+}
+
 static void suspects_run_one_after_another(void **state) {
   (void)state;
+  give("busy", 1, 1, false);
   struct held *second = give("second", 8, 0, true); /* its row comes first */
   struct held *first = give("first", 7, 0, true);
   admission_tend(&worker);
@@ -142,6 +166,7 @@ static void suspects_run_one_after_another(void **state) {
 
 static void who_is_stopped_has_left_before_a_suspect_enters(void **state) {
   (void)state;
+  give("busy", 9, 1, false);
   struct held *cancelled = give("cancelled", 1, 0, false);
   admission_tend(&worker);
   assert_string_equal(told(0), "+cancelled");
@@ -155,6 +180,8 @@ static void who_is_stopped_has_left_before_a_suspect_enters(void **state) {
 
 static void nobody_enters_an_engine_that_has_gone(void **state) {
   (void)state;
+  give("busy", 2, 1, false);
+  admission_tend(&worker);
   struct held *held = give("a", 1, 0, false);
   worker.children.child[0].state = CHILD_LEAVING;
   admission_tend(&worker);
@@ -168,8 +195,8 @@ static void the_dead_engine(bool killed, Darkroom__V1__FailKind kind) {
   struct held *admitted = give("admitted", 2, 0, false);
   struct held *drawn = give("drawn", 3, 0, false);
   admission_tend(&worker);
-  struct held *waiting = give("waiting", 4, 0, true);
   struct held *elsewhere = give("elsewhere", 5, 1, false);
+  struct held *waiting = give("waiting", 4, 0, true);
   running->state = HELD_RUNNING;
   drawn->received = 1;
   drawn->sealed = true; /* in the spool already */
@@ -202,6 +229,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(all_enter_at_once_who_may_share),
       TEST(a_suspect_waits_for_an_empty_engine_and_then_has_it_alone),
+      TEST(who_waits_goes_to_an_engine_that_falls_empty),
       TEST(suspects_run_one_after_another),
       TEST(who_is_stopped_has_left_before_a_suspect_enters),
       TEST(nobody_enters_an_engine_that_has_gone),
