@@ -277,6 +277,8 @@ enum status status_answer(struct turn *turn, struct request *request) {
   TRY(queue_fleet_reply(turn->redis, request->call + 1, &fleet));
   TRY(fleet_workers(fleet, turn->arena, &answer.worker, &answer.n_worker));
   add_credits(turn, &answer);
+  char trouble[256];
+  answer.trouble = redis_ready(turn->redis, trouble, sizeof trouble) ? NULL : trouble;
   answer.version = (char *)DARKROOM_VERSION;
   answer.has_queued = answer.has_running = answer.has_delayed = answer.has_succeeded =
       answer.has_failed = true;

@@ -12,12 +12,14 @@ const char *standing_name(size_t index) {
                                   : scripts[index].name;
 }
 
-/* The trial has shown that everything is permitted and that writes are taken: a refusal that has
- * not come again for a while was of a moment that is over. */
+/* The trial has shown that everything is permitted and that writes are taken: a refusal of another
+ * script for such a reason is over. What is our own fault it cannot show; that is over when it has
+ * not come again for a while. */
 static void forget_old(struct standing *standing) {
   int64_t now = clock_ms();
   for (size_t i = 0; i < SCRIPTS_COUNT; i++) {
-    if (now - standing->row[i].last_ms > STANDING_FORGET_MS) {
+    bool shown = standing->row[i].class != REDIS_OURS;
+    if (shown || now - standing->row[i].last_ms > STANDING_FORGET_MS) {
       standing->row[i] = (struct standing_row){0};
     }
   }

@@ -1,7 +1,8 @@
 /* standing.h - which calls to Redis work, and which do not: since when, and with what words.
  *
- * A script that was refused stays named until a call of it works again. One that is rarely called
- * is forgotten when its refusal is old and everything was tried again since (trial.lua).
+ * A script that was refused stays named until a call of it works again, or everything has been
+ * tried again since (trial.lua) and works. What failed by a fault of ours the trial cannot show:
+ * that is forgotten when it has not failed again for STANDING_FORGET_MS.
  */
 #ifndef DARKROOM_BROKER_STANDING_H
 #define DARKROOM_BROKER_STANDING_H

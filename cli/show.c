@@ -147,6 +147,9 @@ static void show_worker(const Darkroom__V1__WorkerInfo *worker) {
 
 void show_fleet(const Darkroom__V1__FleetStatus *fleet) {
   line_text("broker", fleet->version);
+  if (fleet->trouble != NULL) {
+    line_text("trouble", fleet->trouble);
+  }
   line_number("queued", fleet->queued);
   line_number("running", fleet->running);
   line_number("delayed", fleet->delayed);

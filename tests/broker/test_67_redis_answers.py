@@ -1,4 +1,5 @@
 """What Redis answers is understood: what to wait for, what to leave for, what to tell whom."""
+import contextlib
 import os
 import re
 import shutil
@@ -44,10 +45,10 @@ INFO = ("redis_version:{version}\r\nredis_mode:{mode}\r\nrun_id:0123\r\nloading:
 class FakeRedis:
     """Says what it is told to: facts of INFO, and an error for a command instead of its answer."""
 
-    def __init__(self, greeting=None, errors=(), **facts):
+    def __init__(self, greeting=None, errors=(), silent=None, **facts):
         self.folder = tempfile.mkdtemp(prefix="darkroom-fake-")
         self.url = f"unix://{self.folder}/s"
-        self.greeting, self.errors = greeting, dict(errors)
+        self.greeting, self.errors, self.silent = greeting, dict(errors), silent
         self.facts = {"version": "7.0.15", "mode": "standalone", "loading": "0", "role": "master", **facts}
         self.connections = 0
         self.listener = socket.socket(socket.AF_UNIX)
@@ -84,6 +85,8 @@ class FakeRedis:
         command = words[0].decode().upper()
         if command == "EVAL":
             command = "TRIAL" if len(words) == 4 else "BOOT"
+        if command == self.silent:
+            return b""
         if command in self.errors:
             return f"-{self.errors[command]}\r\n".encode()
         info = INFO.format(**self.facts).encode()
@@ -178,6 +181,13 @@ def test_a_log_that_is_not_synced_while_it_is_rewritten(redis):
     assert result.returncode == 78 and "no-appendfsync-on-rewrite" in result.stderr.splitlines()[-1]
 
 
+def test_an_audit_that_takes_too_long_says_what_happens():
+    server = FakeRedis(silent="EVALSHA")
+    result = subprocess.run([PROGRAM, "--audit", "--redis", server.url], capture_output=True, text=True, timeout=20)
+    server.close()
+    assert result.returncode == 69 and "did not end within 2 s" in result.stderr and "answers nobody else" in result.stderr
+
+
 @pytest.fixture
 def other():
     server = Redis()
@@ -255,9 +265,12 @@ def test_not_ready_while_writes_are_refused(redis, brokers, peers, words, told):
         client.submit(id="ill")
     assert refused.value.code == told[0] and told[1] in refused.value.error.message
     assert refused.value.error.retry_after_ms > 0
+    with contextlib.suppress(Refused):
+        assert words in client.ask("STATUS").trouble
     assert broker.process.poll() is None
     redis.client.execute_command(*cure)
     until(lambda: ready(broker) == "ready", 15)
+    assert not client.ask("STATUS").trouble
     assert client.submit(id="ill").id and worker.take_job().job.id == "before"
 
 
@@ -267,7 +280,7 @@ def test_a_full_redis_still_works_off_what_it_has(redis, brokers, peers):
     job = client.submit(watch=True).id
     redis.client.config_set("maxmemory", 1)
     until(lambda: "(full): OOM" in ready(broker))
-    assert any("(full)" in line for line in client.explain(job))
+    assert "(full): OOM" in client.explain(job)[0] and "(full): OOM" in client.ask("STATUS").trouble
     assign = worker.take_job()
     worker.start(assign), worker.complete(assign)
     assert client.event("TERMINAL", job)
