@@ -10,12 +10,30 @@
 
 #define METADATA_KEY "__metadata__"
 
+/* All that the reference knows: a file may hold tensors that nobody here asks for. */
 static const struct safetensors_type types[] = {
-    {"F32", 4, ELEMENT_F32}, {"F16", 2, ELEMENT_F16}, {"BF16", 2, ELEMENT_BF16},
-    {"BOOL", 1, -1},         {"U8", 1, -1},           {"I8", 1, -1},
-    {"F8_E5M2", 1, -1},      {"F8_E4M3", 1, -1},      {"I16", 2, -1},
-    {"U16", 2, -1},          {"I32", 4, -1},          {"U32", 4, -1},
-    {"F64", 8, -1},          {"I64", 8, -1},          {"U64", 8, -1},
+    {"F32", 32, ELEMENT_F32},
+    {"F16", 16, ELEMENT_F16},
+    {"BF16", 16, ELEMENT_BF16},
+    {"BOOL", 8, -1},
+    {"U8", 8, -1},
+    {"I8", 8, -1},
+    {"F4", 4, -1},
+    {"F6_E2M3", 6, -1},
+    {"F6_E3M2", 6, -1},
+    {"F8_E5M2", 8, -1},
+    {"F8_E4M3", 8, -1},
+    {"F8_E8M0", 8, -1},
+    {"F8_E5M2FNUZ", 8, -1},
+    {"F8_E4M3FNUZ", 8, -1},
+    {"I16", 16, -1},
+    {"U16", 16, -1},
+    {"I32", 32, -1},
+    {"U32", 32, -1},
+    {"F64", 64, -1},
+    {"I64", 64, -1},
+    {"U64", 64, -1},
+    {"C64", 64, -1},
 };
 
 #define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
@@ -69,10 +87,11 @@ static enum status header_length(const char *name, const uint8_t *file, size_t b
   return OK;
 }
 
-/* Only spaces may pad the header: tabs and newlines are JSON, but the format forbids them and so do
- * we. */
+/* Writers pad the header with spaces. The format's page forbids other white space, but readers take
+ * what JSON takes, so there are files that have it. */
 static size_t without_padding(const uint8_t *header, size_t length) {
-  while (length > 0 && header[length - 1] == ' ') {
+  while (length > 0 && header[length - 1] != '\0' &&
+         strchr(" \t\r\n", header[length - 1]) != NULL) {
     length--;
   }
   return length;
@@ -84,7 +103,7 @@ static enum status parse_header(const char *name, const uint8_t *header, size_t 
                                 json_t **out) {
   length = without_padding(header, length);
   if (length == 0 || header[length - 1] != '}') {
-    return REFUSE("%s: the header does not end with '}' and spaces", name);
+    return REFUSE("%s: the header does not end with '}' and white space", name);
   }
   enum status status = config_json(name, (const char *)header, length, rules, out);
   return status == BAD_INPUT ? REFUSE("%s", fail_reason()) : status;
@@ -110,18 +129,22 @@ static enum status read_shape(const char *name, const json_t *shape,
                   SAFETENSORS_RANK_MAX);
   }
   entry->rank = (int)json_array_size(shape);
-  *bytes = entry->type->bytes;
+  uint64_t bits = (uint64_t)entry->type->bits;
   for (int i = 0; i < entry->rank; i++) {
     const json_t *side = json_array_get(shape, (size_t)i);
-    if (!json_is_integer(side) || json_integer_value(side) <= 0) {
-      return REFUSE("%s: shape of \"%s\" has an entry that is not a positive integer", name,
+    if (!json_is_integer(side) || json_integer_value(side) < 0) {
+      return REFUSE("%s: shape of \"%s\" has an entry that is not a natural number", name,
                     entry->name);
     }
     entry->shape[i] = json_integer_value(side);
-    if (__builtin_mul_overflow(*bytes, (uint64_t)entry->shape[i], bytes)) {
+    if (__builtin_mul_overflow(bits, (uint64_t)entry->shape[i], &bits)) {
       return REFUSE("%s: shape of \"%s\" overflows", name, entry->name);
     }
   }
+  if (bits % 8 != 0) {
+    return REFUSE("%s: \"%s\" does not end at a whole byte", name, entry->name);
+  }
+  *bytes = bits / 8;
   return OK;
 }
 
@@ -140,9 +163,8 @@ static enum status read_offsets(const char *name, const json_t *offsets,
 
 static enum status read_entry(const char *name, const json_t *value,
                               struct safetensors_entry *entry) {
-  if (!json_is_object(value) || json_object_size(value) != 3) {
-    return REFUSE("%s: \"%s\" must have dtype, shape and data_offsets and nothing else", name,
-                  entry->name);
+  if (!json_is_object(value)) {
+    return REFUSE("%s: \"%s\" must have dtype, shape and data_offsets", name, entry->name);
   }
   const char *type = json_string_value(json_object_get(value, "dtype"));
   entry->type = find_type(type);
@@ -164,6 +186,9 @@ static enum status read_entry(const char *name, const json_t *value,
 static enum status check_metadata(const char *name, json_t *metadata) {
   const char *key = NULL;
   json_t *value = NULL;
+  if (json_is_null(metadata)) {
+    return OK;
+  }
   if (!json_is_object(metadata)) {
     return REFUSE("%s: __metadata__ is not an object", name);
   }
@@ -185,8 +210,8 @@ static enum status read_entries(const char *name, json_t *root, struct arena *ar
       continue;
     }
     size_t length = strlen(key);
-    if (length == 0 || length > SAFETENSORS_NAME_BYTES_MAX) {
-      return REFUSE("%s: a tensor's name has %zu bytes, 1 to %d are allowed", name, length,
+    if (length > SAFETENSORS_NAME_BYTES_MAX) {
+      return REFUSE("%s: a tensor's name has %zu bytes, at most %d are allowed", name, length,
                     SAFETENSORS_NAME_BYTES_MAX);
     }
     struct safetensors_entry *entry = &out->entry[out->count];
@@ -202,9 +227,11 @@ static enum status read_entries(const char *name, json_t *root, struct arena *ar
 
 /* ---- all entries ---- */
 
+/* A tensor of no elements begins and ends where the next one begins: it comes before that one. */
 static int by_offset(const void *a, const void *b) {
   const struct safetensors_entry *x = a, *y = b;
-  return x->begin < y->begin ? -1 : x->begin > y->begin;
+  return x->begin != y->begin ? (x->begin < y->begin ? -1 : 1)
+                              : (x->end > y->end) - (x->end < y->end);
 }
 
 static int by_name(const void *a, const void *b) {
@@ -212,8 +239,6 @@ static int by_name(const void *a, const void *b) {
   return strcmp(x->name, y->name);
 }
 
-/* Empty tensors are refused by their shape, so no two entries can begin at the same place without
- * overlapping. */
 static enum status check_tiling(const char *name, const struct safetensors *table) {
   uint64_t at = 0;
   for (size_t i = 0; i < table->count; i++) {

@@ -2,8 +2,10 @@
  * is believed.
  *
  * A file is: header length (u64, little endian), header (JSON), data. Nothing else may follow, and
- * the tensors must tile the data exactly: no hole, no overlap, no rest:
- * what stands in a gap, or behind the end, could be a second file that another reader believes.
+ * the tensors must tile the data exactly, no hole, no overlap, no rest: what stands in a gap, or
+ * behind the end, could be a second file that another reader believes. What the reference
+ * implementation (safetensors 0.8) takes is taken, within limits.h, but for names that stand there
+ * twice and a few oddities that models/safetensors_compare.py lists and compares.
  */
 #ifndef DARKROOM_WORKER_MODEL_SAFETENSORS_H
 #define DARKROOM_WORKER_MODEL_SAFETENSORS_H
@@ -19,8 +21,8 @@
 /* An element type as the file names it; only those that we compute with have an `element`. */
 struct safetensors_type {
   const char *name; /* "F32" */
-  size_t bytes;
-  int element; /* enum element, or -1 */
+  int bits;         /* of one element: a few kinds have less than a byte */
+  int element;      /* enum element, or -1 */
 };
 
 struct safetensors_entry {

@@ -10,6 +10,8 @@
 #define SETTINGS_FILE "tokenizer/tokenizer_config.json"
 #define SPECIALS_FILE "tokenizer/special_tokens_map.json"
 #define ADDED_FILE "tokenizer/added_tokens.json"
+#define VOCABULARY_FILE "tokenizer/vocab.json"
+#define WHOLE_FILE "tokenizer/tokenizer.json"
 #define SPECIAL_BYTES_MAX 64
 /* Python's "no maximum" is 1e30. */
 #define NO_MAXIMUM 1e9
@@ -89,6 +91,21 @@ static enum status read_special(const json_t *root, const char *key, char *text)
   return OK;
 }
 
+/* A token may ask to take the blanks beside it along, or to stand alone: then text is cut in
+ * another way. */
+static enum status check_flags(const char *id, const json_t *token) {
+  static const char *const flags[] = {"lstrip", "rstrip", "single_word"};
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+    const json_t *flag = json_object_get(token, flags[i]);
+    if (flag != NULL && !json_is_false(flag)) {
+      return fail_field(BAD_INPUT, "config",
+                        SETTINGS_FILE ": added token %s: only false is implemented for %s", id,
+                        flags[i]);
+    }
+  }
+  return OK;
+}
+
 /* Textual inversions add tokens, which is not implemented: an added token must be one of the
  * special ones. */
 static enum status check_added(const json_t *root, const struct files *files) {
@@ -107,6 +124,7 @@ static enum status check_added(const json_t *root, const struct files *files) {
                         "implemented",
                         id);
     }
+    TRY(check_flags(id, token));
   }
   return OK;
 }
@@ -157,7 +175,12 @@ static enum status read_files(const char *folder, int tokens, struct files *file
   if (config_file_exists(folder, SPECIALS_FILE)) {
     TRY(read_specials(folder, SPECIALS_FILE, specials_keys, files));
   }
-  TRY(config_file(folder, "tokenizer/vocab.json", &files->vocabulary));
+  if (!config_file_exists(folder, VOCABULARY_FILE) && config_file_exists(folder, WHOLE_FILE)) {
+    return fail_field(BAD_INPUT, "config",
+                      WHOLE_FILE " alone is not implemented: " VOCABULARY_FILE
+                                 " and tokenizer/merges.txt are needed beside it");
+  }
+  TRY(config_file(folder, VOCABULARY_FILE, &files->vocabulary));
   return config_file(folder, "tokenizer/merges.txt", &files->merges);
 }
 

@@ -9,6 +9,7 @@
 #define MERGES_MAX (49152 - 256 - 2)
 #define TOKEN_BYTES_MAX 1024
 #define WORD_END "</w>"
+#define BLANKS " \t\r\n"
 
 #define REFUSE(...) fail_field(BAD_INPUT, "config", __VA_ARGS__)
 
@@ -88,19 +89,27 @@ static void copy_text(char *to, const char *from, size_t length) {
   to[length] = '\0';
 }
 
-/* One line "left right" of length bytes. */
-static enum status add_merge(const json_t *tokens, const char *line, size_t length, int rank,
+/* The next run of anything but blanks and line ends, as Python's split() gives them. */
+static const char *next_symbol(const char *at, size_t *length) {
+  at += strspn(at, " \t");
+  *length = strcspn(at, BLANKS);
+  return at;
+}
+
+/* One line "left right"; tools that rewrite the file leave blanks at its end, or two between. */
+static enum status add_merge(const json_t *tokens, const char *line, int rank,
                              struct vocabulary *out) {
   char left[TOKEN_BYTES_MAX], result[TOKEN_BYTES_MAX];
-  const char *space = memchr(line, ' ', length);
-  size_t left_length = space != NULL ? (size_t)(space - line) : 0;
-  size_t right_length = length - left_length - 1;
-  if (space == NULL || length >= TOKEN_BYTES_MAX || memchr(space + 1, ' ', right_length) != NULL) {
+  size_t left_length = 0, right_length = 0, more = 0;
+  const char *first = next_symbol(line, &left_length);
+  const char *second = next_symbol(first + left_length, &right_length);
+  next_symbol(second + right_length, &more);
+  if (right_length == 0 || more > 0 || left_length + right_length >= TOKEN_BYTES_MAX) {
     return REFUSE("merges.txt: line %d is not two symbols", rank + 2);
   }
-  copy_text(left, line, left_length);
-  copy_text(result, line, left_length);
-  copy_text(result + left_length, space + 1, right_length);
+  copy_text(left, first, left_length);
+  copy_text(result, first, left_length);
+  copy_text(result + left_length, second, right_length);
   struct merge merge = {.left = vocabulary_id(tokens, left),
                         .right = vocabulary_id(tokens, result + left_length),
                         .rank = rank,
@@ -142,17 +151,18 @@ static enum status open_table(struct arena *arena, size_t merges, struct vocabul
 
 static enum status read_merges(struct arena *arena, const json_t *tokens, const char *text,
                                struct vocabulary *out) {
+  /* transformers drops the first line whatever it is, tokenizers only one with #version: without
+   * it, the first merge is there for one and not for the other, so nobody knows what is meant. */
   if (strncmp(text, "#version", 8) != 0) {
-    return REFUSE("merges.txt must begin with a line #version");
+    return REFUSE("merges.txt must begin with a line #version (put \"#version: 0.2\" in front)");
   }
   TRY(open_table(arena, count_lines(text), out));
   int rank = 0;
   for (const char *line = strchr(text, '\n'); line != NULL && rank < MERGES_MAX;
        line = strchr(line, '\n')) {
     line++;
-    size_t length = strcspn(line, "\r\n");
-    if (length > 0) {
-      TRY(add_merge(tokens, line, length, rank++, out));
+    if (strchr("\r\n", line[strspn(line, " \t")]) == NULL) { /* no empty line, nor the end */
+      TRY(add_merge(tokens, line, rank++, out));
     }
   }
   return OK;

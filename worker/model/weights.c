@@ -172,7 +172,7 @@ static enum status refuse_shape(const struct weights *weights,
 static enum status aligned(struct weights *weights, const struct safetensors_entry *entry,
                            void **out) {
   const uint8_t *data = weights->table.data + entry->begin;
-  if ((uintptr_t)data % entry->type->bytes == 0) {
+  if ((uintptr_t)data % ((size_t)entry->type->bits / 8) == 0) {
     *out = weights->file + (data - weights->file);
     return OK;
   }

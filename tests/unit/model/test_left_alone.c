@@ -18,6 +18,12 @@ static const struct fault {
   const char *command, *reason;
 } tokenizer_faults[] = {
     {"rm " TOKENS, "vocab.json"},
+    {"mv " TOKENS " tokenizer/tokenizer.json", "tokenizer.json alone"},
+    {"iconv -f UTF-8 -t UTF-16 " TOKENS " >x && mv x " TOKENS, "UTF-16"},
+    {"printf 'a\\0b' >>" MERGES, "zero byte"},
+    {"sed -i 's/^{/{\"added_tokens_decoder\": {\"567\": {\"content\": \"<|endoftext|>\", "
+     "\"lstrip\": true}},/' tokenizer/tokenizer_config.json",
+     "lstrip"},
     {"rm " MERGES, "merges.txt"},
     {"sed -i 's/^{/{{/' " TOKENS, "vocab.json"},
     {"sed -i 's/^{/[/;s/}$/]/' " TOKENS, "vocab.json"},

@@ -11,10 +11,11 @@
 static const struct tokenizer_shape shape = {.vocabulary = 568, .tokens = TOKENS};
 
 /* Each row has a text and, below `key`, the ids that transformers gives it. */
-static void compare_rows(const json_t *rows, const char *key, enum prompt_rules rules) {
+static void compare_rows_in(const char *folder, const json_t *rows, const char *key,
+                            enum prompt_rules rules) {
   struct tokenizer *tokenizer = NULL;
   struct tokenizer_shape by_rules = {.vocabulary = 568, .tokens = TOKENS, .rules = rules};
-  assert_ok(tokenizer_open(tiny_folder("tiny-eps"), by_rules, &tokenizer));
+  assert_ok(tokenizer_open(folder, by_rules, &tokenizer));
   assert_true(json_array_size(rows) > 20);
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i), *want = json_object_get(row, key);
@@ -31,6 +32,10 @@ static void compare_rows(const json_t *rows, const char *key, enum prompt_rules 
     }
   }
   tokenizer_close(&tokenizer);
+}
+
+static void compare_rows(const json_t *rows, const char *key, enum prompt_rules rules) {
+  compare_rows_in(tiny_folder("tiny-eps"), rows, key, rules);
 }
 
 static void same_ids_as_transformers(void **state) {
@@ -50,6 +55,31 @@ static void same_ids_as_both_classes_on_odd_texts(void **state) {
   compare_rows(rows, "plain", PROMPT_PLAIN);
   compare_rows(rows, "fast", PROMPT_FAST);
   json_decref(rows);
+}
+
+/* What other tools make of the same files: another order, escapes, a mark, line ends, blanks. */
+static void rewritten_files_give_the_same_ids(void **state) {
+  (void)state;
+  static const char rewrite[] =
+      "import json, pathlib, sys\n"
+      "folder = pathlib.Path(sys.argv[1]) / 'tokenizer'\n"
+      "for file in folder.glob('*.json'):\n"
+      "    text = json.dumps(json.loads(file.read_text()), sort_keys=True, indent=1)\n"
+      "    file.write_bytes(b'\\xef\\xbb\\xbf' + text.replace('\\n', '\\r\\n').encode())\n"
+      "merges = (folder / 'merges.txt').read_text().split('\\n')\n"
+      "text = '\\r\\n'.join(line.replace(' ', '  ') + '\\t ' for line in merges)\n"
+      "(folder / 'merges.txt').write_bytes(b'\\xef\\xbb\\xbf' + text.encode() + b'\\r\\n\\r\\n')\n";
+  char folder[] = "/tmp/darkroom-rewritten-XXXXXX", command[2048];
+  assert_non_null(mkdtemp(folder));
+  snprintf(command, sizeof command, "cp -r %s/. %s && python3 - %s <<'END'\n%sEND",
+           tiny_folder("tiny-eps"), folder, folder, rewrite);
+  tiny_shell(command);
+  json_error_t error;
+  json_t *rows = json_load_file(TINY_GOLDENS "/tokens.json", JSON_REJECT_DUPLICATES, &error);
+  compare_rows_in(folder, rows, "plain", PROMPT_PLAIN);
+  json_decref(rows);
+  snprintf(command, sizeof command, "rm -rf %s", folder);
+  tiny_shell(command);
 }
 
 static void clean(enum prompt_rules rules, const char *prompt, const char *want) {
@@ -191,6 +221,7 @@ int main(void) {
       cmocka_unit_test(same_ids_as_transformers),
       cmocka_unit_test(same_ids_as_both_classes_on_odd_texts),
       cmocka_unit_test(special_tokens_stand_apart),
+      cmocka_unit_test(rewritten_files_give_the_same_ids),
       cmocka_unit_test(refused_prompts_leave_ids_alone),
       cmocka_unit_test(text_is_composed_collapsed_and_lowered),
       cmocka_unit_test(bad_prompts),

@@ -55,7 +55,7 @@ static void bad_headers(void **state) {
   memset(file.bytes, 0xff, 8);
   assert_refused(weights_check(file.bytes, file.length), "at most 16777216");
   assert_refused(check(" " GOOD, 32), "start with '{'");
-  assert_refused(check(GOOD "\n", 32), "end with '}'");
+  assert_refused(check(GOOD "\f", 32), "end with '}'");
   assert_refused(check(GOOD "}", 32), "file");
   assert_refused(check("{\"a\":\"\xff\"}", 0), "unable to decode byte");
   assert_refused(check("{\"a\":[[[[[1]]]]]}", 0), "nested deeper than 4");
@@ -71,23 +71,50 @@ static void bad_headers(void **state) {
 static void bad_entries(void **state) {
   (void)state;
   assert_refused(check("{\"a\":1}", 0), "dtype, shape and data_offsets");
-  assert_refused(check("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 0),
-                 "dtype, shape and data_offsets");
-  assert_refused(check("{" ENTRY("a", "F4", "[1]", 0, 1) "}", 1), "dtype F4");
+  assert_refused(check("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 0), "data_offsets of");
+  assert_refused(check("{" ENTRY("a", "F5", "[1]", 0, 1) "}", 1), "dtype F5");
+  assert_refused(check("{" ENTRY("a", "F4", "[1]", 0, 1) "}", 1), "whole byte");
   assert_refused(check("{" ENTRY("a", "U8", "1", 0, 1) "}", 1), "must be a list");
   assert_refused(check("{" ENTRY("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) "}", 1), "at most 8");
-  assert_refused(check("{" ENTRY("a", "U8", "[-1]", 0, 1) "}", 1), "positive integer");
-  assert_refused(check("{" ENTRY("a", "U8", "[1.0]", 0, 1) "}", 1), "positive integer");
+  assert_refused(check("{" ENTRY("a", "U8", "[-1]", 0, 1) "}", 1), "natural number");
+  assert_refused(check("{" ENTRY("a", "U8", "[1.0]", 0, 1) "}", 1), "natural number");
   assert_refused(check("{" ENTRY("a", "U8", "[99999999999999999999]", 0, 1) "}", 1), "too big");
   assert_refused(check("{" ENTRY("a", "F32", "[4294967296,4294967296]", 0, 0) "}", 0), "overflows");
   assert_refused(check("{" ENTRY("a", "F64", "[2305843009213693952]", 0, 0) "}", 0), "overflows");
   assert_refused(check("{" ENTRY("a", "U8", "[1]", 1, 0) "}", 1), "in order");
   assert_refused(check("{" ENTRY("a", "U8", "[1]", -1, 0) "}", 1), "in order");
   assert_refused(check("{" ENTRY("a", "U8", "[3]", 0, 2) "}", 2), "needs 3 bytes");
-  assert_refused(check("{" ENTRY("", "U8", "[1]", 0, 1) "}", 1), "0 bytes");
-  /* an empty tensor would share its offset with its neighbour */
-  assert_refused(check("{" ENTRY("a", "U8", "[0]", 0, 0) "," ENTRY("b", "U8", "[1]", 0, 1) "}", 1),
-                 "positive integer");
+}
+
+/* What the reference implementation takes and what it does not, file by file
+ * (models/safetensors_compare.py wrote them). */
+static void odd_files_as_the_reference_takes_them(void **state) {
+  (void)state;
+  json_error_t error;
+  size_t at = 0, taken = 0;
+  json_t *row = NULL;
+  json_t *rows = json_load_file(TINY_GOLDENS "/safetensors.json", JSON_REJECT_DUPLICATES, &error);
+  assert_true(json_array_size(rows) > 100);
+  json_array_foreach(rows, at, row) {
+    const char *hex = json_string_value(json_object_get(row, "file"));
+    uint8_t bytes[FILE_MAX];
+    size_t length = strlen(hex) / 2;
+    assert_true(length <= sizeof bytes);
+    for (size_t i = 0; i < length; i++) {
+      unsigned byte = 0;
+      assert_int_equal(sscanf(hex + 2 * i, "%2x", &byte), 1);
+      bytes[i] = (uint8_t)byte;
+    }
+    bool wanted = json_is_true(json_object_get(row, "taken"));
+    enum status status = weights_check(bytes, length);
+    if (status != (wanted ? OK : BAD_INPUT)) {
+      fail_msg("%s: %s: %s", json_string_value(json_object_get(row, "name")), status_name(status),
+               status == OK ? "" : fail_reason());
+    }
+    taken += wanted;
+  }
+  assert_in_range(taken, 30, json_array_size(rows) - 30);
+  json_decref(rows);
 }
 
 static void bad_tilings(void **state) {
@@ -185,13 +212,10 @@ static void hashes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(good_files),
-      cmocka_unit_test(bad_headers),
-      cmocka_unit_test(bad_entries),
-      cmocka_unit_test(bad_tilings),
-      cmocka_unit_test(pickles),
-      cmocka_unit_test(taking),
-      cmocka_unit_test(types_that_we_do_not_compute_in),
+      cmocka_unit_test(good_files),  cmocka_unit_test(bad_headers),
+      cmocka_unit_test(bad_entries), cmocka_unit_test(odd_files_as_the_reference_takes_them),
+      cmocka_unit_test(bad_tilings), cmocka_unit_test(pickles),
+      cmocka_unit_test(taking),      cmocka_unit_test(types_that_we_do_not_compute_in),
       cmocka_unit_test(hashes),
   };
   return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
