@@ -53,6 +53,7 @@ static int run_engine(const struct options *options, const struct models_table *
       .batch_rows = (int)options->batch_rows,
       .max_side = (int)options->max_side,
       .memory_max = (size_t)options->memory_mib * 1024 * 1024,
+      .neighbours = options->devices.count - 1,
   };
   return engine_main((int)options->engine_child, &settings);
 }

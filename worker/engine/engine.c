@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "worker/engine/known_answer.h"
+#include "worker/engine/memory.h"
 #include "worker/engine/state.h"
 
 #define PROCESS_BYTES_MAX ((size_t)512 * 1024 * 1024)
-#define ALIGNMENT 64 /* the arena's */
 
 /* ---- opening ---- */
 
@@ -31,17 +31,18 @@ static enum status check_settings(const struct engine_settings *settings) {
 
 /* The host's buffers are as large as the largest picture of any model, taken once. */
 static enum status take_room(struct engine *engine) {
-  size_t values = 0;
-  size_t side = (size_t)engine->settings.max_side;
+  size_t values = 0, pixels = 0;
   for (size_t i = 0; i < engine->residence.count; i++) {
-    const struct family *family = engine->residence.rows[i].family;
-    size_t cells = side / (size_t)family->scale_factor;
-    size_t wanted = cells * cells * (size_t)family->vae.latent_channels;
+    const struct resident *resident = &engine->residence.rows[i];
+    size_t side = (size_t)resident->max_side;
+    size_t cells = side / (size_t)resident->family->scale_factor;
+    size_t wanted = cells * cells * (size_t)resident->family->vae.latent_channels;
     values = wanted > values ? wanted : values;
+    pixels = side * side > pixels ? side * side : pixels;
   }
   engine->room.values = arena_take(engine->memory, values * sizeof(float));
   engine->room.scratch = arena_take(engine->memory, values * sizeof(float));
-  engine->rgb = arena_take(engine->memory, side * side * 3);
+  engine->rgb = arena_take(engine->memory, pixels * 3);
   return engine->room.values != NULL && engine->room.scratch != NULL && engine->rgb != NULL
              ? OK
              : EXHAUSTED;
@@ -52,12 +53,12 @@ static enum status fill(struct engine *engine) {
   TRY(check_settings(settings));
   TRY(residence_open(engine->memory, settings->device, settings->models, settings->model_count,
                      &engine->residence));
+  TRY(memory_share(engine));
   TRY(take_room(engine));
   TRY(conditionings_open(engine->memory, settings->device, &engine->budget,
                          &engine->conditionings));
   for (size_t i = 0; i < engine->residence.count; i++) {
-    TRY(known_answer_check(engine, &engine->listener, &engine->residence.rows[i],
-                           settings->max_side));
+    TRY(known_answer_check(engine, &engine->listener, &engine->residence.rows[i]));
   }
   return OK;
 }
@@ -74,7 +75,6 @@ enum status engine_open(const struct engine_settings *settings,
   engine->memory = memory;
   engine->settings = *settings;
   engine->listener = *listener;
-  engine->budget.max = settings->memory_max;
   enum status status = fill(engine);
   if (status != OK) {
     engine_close(&engine);
@@ -111,55 +111,7 @@ void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__
   out->family = (char *)resident->family->name;
   out->has_default_side = out->has_max_side = 1;
   out->default_side = (uint32_t)resident_side(resident);
-  out->max_side = (uint32_t)engine->settings.max_side;
-}
-
-/* ---- memory, promised at admission ---- */
-
-static void scratch_close(struct engine *engine) {
-  arena_close(&engine->scratch);
-  budget_give(&engine->budget, engine->scratch_bytes);
-  engine->scratch_bytes = 0;
-}
-
-/* What one turn for this task may take: a U-Net call of so many rows, or a decode. */
-static size_t turn_bytes(const struct engine *engine, const struct task *task, int rows) {
-  size_t step = batch_bytes(task, engine->settings.device, rows);
-  size_t decode =
-      budget_sum(model_decode_bytes(task->resident->model, task->latent_height, task->latent_width),
-                 (size_t)task->width * (size_t)task->height * 3 + ALIGNMENT);
-  return step > decode ? step : decode;
-}
-
-/* Makes sure that no turn for this task can run out of scratch memory: batches of large pictures
- * get fewer rows, and the arena gets its memory now, in one block. */
-static enum status scratch_reserve(struct engine *engine, struct task *task) {
-  int least = task_rows(task);
-  task->rows_max = engine->settings.batch_rows;
-  while (task->rows_max > least &&
-         turn_bytes(engine, task, task->rows_max) > engine->budget.max / 2) {
-    task->rows_max = task->rows_max / 2 < least ? least : task->rows_max / 2;
-  }
-  size_t bytes = turn_bytes(engine, task, task->rows_max);
-  if (bytes <= engine->scratch_bytes) {
-    return OK;
-  }
-  TRY(conditionings_make_room(engine->conditionings, bytes - engine->scratch_bytes));
-  struct arena *larger = NULL; /* beside the old one, which others need if this fails */
-  enum status status = device_arena(engine->settings.device, engine->budget.max, &larger);
-  if (status == OK && arena_take(larger, bytes) == NULL) {
-    status = EXHAUSTED;
-  }
-  if (status != OK) {
-    arena_close(&larger);
-    budget_give(&engine->budget, bytes - engine->scratch_bytes);
-    return status;
-  }
-  arena_drop(larger);
-  arena_close(&engine->scratch);
-  engine->scratch = larger;
-  engine->scratch_bytes = bytes;
-  return OK;
+  out->max_side = (uint32_t)resident->max_side;
 }
 
 enum status image_begin(struct engine *engine, struct task *task) {
@@ -284,9 +236,8 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
     return fail(EXHAUSTED, "all %d slots are taken or promised", engine->settings.slots);
   }
   struct refusal why = {0};
-  struct task_limits limits = {&engine->residence, engine->settings.max_side};
   bool alone = !engine_busy(engine);
-  enum status status = task_open(&limits, job, &why, task);
+  enum status status = task_open(&engine->residence, job, &why, task);
   if (status == BAD_INPUT) {
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);
   }

@@ -32,7 +32,8 @@ struct engine_settings {
   int slots;         /* samples held at once, 1..SAMPLES_MAX */
   int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX */
   int max_side;      /* pixels */
-  size_t memory_max; /* bytes for samples, conditionings and scratch */
+  size_t memory_max; /* bytes for samples, conditionings and scratch; 0: what memory_total leaves */
+  size_t memory_total; /* bytes of this device that are ours, for the weights and all else */
 };
 
 /* A finished picture: image `index` of its job, height x width x 3 bytes. */
@@ -56,7 +57,8 @@ struct engine_listener {
   void (*turn)(void *context, uint32_t rows, uint32_t samples, uint64_t microseconds);
 };
 
-/* Loads all models and runs a known-answer image on each. Fails as model_open does. */
+/* Loads all models, finds out how large a picture of each may be, and runs a known-answer image on
+ * each. Fails as model_open does; EXHAUSTED also when no picture at all would fit. */
 enum status engine_open(const struct engine_settings *settings,
                         const struct engine_listener *listener, struct engine **out);
 void engine_close(struct engine **engine);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/progress.h"
 #include "monitoring/log.h"
 #include "worker/engine/pipe.h"
@@ -82,18 +83,17 @@ static Darkroom__V1__Job *unpack_pending(struct child *child, const struct pendi
 }
 
 static enum status retry_pending(struct child *child) {
-  for (int i = 0; i < child->pending_count;) {
+  while (child->pending_count > 0) {
     arena_drop(child->message);
-    const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[i]);
-    enum status status = job != NULL ? admit(child, job, child->pending[i].fence) : OK;
+    const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[0]);
+    enum status status = job != NULL ? admit(child, job, child->pending[0].fence) : OK;
     if (status == BROKEN) {
       return BROKEN;
     }
     if (status == EXHAUSTED) {
-      i++;
-      continue;
+      return OK; /* nobody overtakes: a large one would wait for ever while small ones come */
     }
-    forget_pending(child, i);
+    forget_pending(child, 0);
   }
   return OK;
 }
@@ -181,6 +181,39 @@ static enum status loop(struct child *child) {
 
 /* ---- the start ---- */
 
+/* What is left for the rest: the parent with pictures on their way, and our own code, tables and
+ * pictures. A control group is ours alone, on the machine others want something too. */
+#define REST_BYTES ((uint64_t)160 * 1024 * 1024)
+#define MACHINE_PART_OF_OTHERS 8
+/* Where neither is known. */
+#define MEMORY_UNKNOWN_BYTES ((uint64_t)4 * 1024 * 1024 * 1024)
+
+/* Bytes for all that this engine takes of the device, weights and all. */
+static size_t standard_memory(size_t neighbours) {
+  struct memory there;
+  memory_look("", &there);
+  uint64_t machine = there.machine - there.machine / MACHINE_PART_OF_OTHERS;
+  uint64_t least = there.group < machine ? there.group : machine;
+  if (there.machine == MEMORY_UNLIMITED && there.group == MEMORY_UNLIMITED) {
+    least = MEMORY_UNKNOWN_BYTES;
+  }
+  uint64_t total = (least > REST_BYTES ? least - REST_BYTES : 0) / (neighbours + 1);
+  log_event("engine_memory", log_count("bytes", total),
+            log_text("limited_by", there.group < machine ? there.group_path : "machine"));
+  return total;
+}
+
+/* The device holds the engine to its share: should a sum be wrong somewhere, a job fails by name
+ * and nobody is killed. One byte where there is nothing, for 0 means no limit. */
+static enum status open_device(struct child *child, const struct engine_main_settings *settings,
+                               size_t total) {
+  struct device_settings device = {.threads = settings->threads, .force_f32 = settings->force_f32};
+  if (settings->memory_max == 0) {
+    device.memory_max = total > 0 ? total : 1;
+  }
+  return device_open(settings->device, &device, &child->device);
+}
+
 static enum status start(struct child *child, int fd, const struct engine_main_settings *settings) {
   TRY(pipe_open(&child->pipe, fd));
   if (settings->pulse > 0) {
@@ -188,8 +221,8 @@ static enum status start(struct child *child, int fd, const struct engine_main_s
     progress_share(&child->pulse->count); /* the page stays as long as the process */
   }
   TRY(arena_open(NULL, MESSAGE_BYTES_MAX, &child->message));
-  struct device_settings device = {.threads = settings->threads, .force_f32 = settings->force_f32};
-  TRY(device_open(settings->device, &device, &child->device));
+  size_t total = settings->memory_max == 0 ? standard_memory(settings->neighbours) : 0;
+  TRY(open_device(child, settings, total));
   struct engine_settings engine = {
       .device = child->device,
       .pulse = child->pulse,
@@ -198,7 +231,8 @@ static enum status start(struct child *child, int fd, const struct engine_main_s
       .slots = settings->slots != 0 ? settings->slots : ENGINE_SLOTS_STANDARD,
       .batch_rows = settings->batch_rows != 0 ? settings->batch_rows : ENGINE_BATCH_ROWS_STANDARD,
       .max_side = settings->max_side != 0 ? settings->max_side : JOB_SIDE_PIXELS_MAX,
-      .memory_max = settings->memory_max != 0 ? settings->memory_max : ENGINE_MEMORY_STANDARD,
+      .memory_max = settings->memory_max,
+      .memory_total = total,
   };
   const struct engine_listener listener = report_listener(&child->reporter);
   TRY(engine_open(&engine, &listener, &child->engine));

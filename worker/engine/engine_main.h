@@ -27,12 +27,12 @@ struct engine_main_settings {
   int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX; 0:
                         ENGINE_BATCH_ROWS_STANDARD */
   int max_side;      /* pixels, 0: JOB_SIDE_PIXELS_MAX; larger jobs are refused */
-  size_t memory_max; /* bytes for samples, conditionings and scratch, beside the weights; 0:
-                        ENGINE_MEMORY_STANDARD */
+  size_t memory_max; /* bytes for samples, conditionings and scratch, beside the weights; 0: what
+                        control group and machine leave */
+  size_t neighbours; /* other engines that share the host's memory with this one, evenly */
 };
 #define ENGINE_SLOTS_STANDARD 16
 #define ENGINE_BATCH_ROWS_STANDARD 16
-#define ENGINE_MEMORY_STANDARD ((size_t)4 * 1024 * 1024 * 1024)
 
 /* Runs until ordered to finish or the parent is gone. Returns what to exit with, for the parent:
  * EXIT_CODE_OK ordered to finish, or the parent closed its end; EXIT_CODE_REFUSED settings or a

@@ -50,11 +50,10 @@ static void on_failed(void *context, const char *id, uint64_t fence, Darkroom__V
   snprintf(answer->reason, sizeof answer->reason, "%s", error->message);
 }
 
-static enum status run(struct engine *engine, const struct resident *resident, int max_side,
-                       uint32_t images) {
+static enum status run(struct engine *engine, const struct resident *resident, uint32_t images) {
   int side = CELLS * resident->family->scale_factor;
   int multiple = resident_multiple(resident);
-  side = side > max_side ? max_side : side;
+  side = side > resident->max_side ? resident->max_side : side;
   side = side / multiple * multiple;
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   job.id = (char *)"known-answer";
@@ -86,14 +85,14 @@ static enum status judge(const struct resident *resident, const struct answer *a
 }
 
 enum status known_answer_check(struct engine *engine, struct engine_listener *listener,
-                               const struct resident *resident, int max_side) {
+                               const struct resident *resident) {
   struct answer answer = {.reason = "no picture came out"};
   struct engine_listener before = *listener;
   *listener = (struct engine_listener){&answer,     on_started, on_step, on_pixels,
                                        on_finished, on_failed,  on_turn};
   int64_t began = clock_ms();
-  enum status status = run(engine, resident, max_side, 1);
-  status = status == OK ? run(engine, resident, max_side, 2) : status;
+  enum status status = run(engine, resident, 1);
+  status = status == OK ? run(engine, resident, 2) : status;
   *listener = before;
   TRY(status);
   TRY(judge(resident, &answer));

@@ -9,6 +9,6 @@
  * replaced meanwhile: the picture must be finite, not flat, and both times the same. BROKEN
  * otherwise. No picture is stored: it would differ between processors. */
 enum status known_answer_check(struct engine *engine, struct engine_listener *listener,
-                               const struct resident *resident, int max_side);
+                               const struct resident *resident);
 
 #endif

@@ -22,6 +22,7 @@ static enum status resident_open(struct arena *memory, struct device *device,
   }
   TRY(model_open(device, &source->source, &out->model));
   out->family = model_family(out->model);
+  out->max_side = JOB_SIDE_PIXELS_MAX; /* memory.c knows better */
   return noise_levels_make(&out->family->noise, out->levels);
 }
 

@@ -13,6 +13,7 @@ struct resident {
   struct model *model;
   const struct family *family;
   struct noise_levels *levels;
+  int max_side; /* pixels: the largest side of a picture that there is memory for */
 };
 
 struct residence {

@@ -25,13 +25,13 @@ static double weight_of(Darkroom__V1__Priority priority) {
   }
 }
 
-static enum status check_side(const struct task_limits *limits, const struct resident *resident,
-                              const char *field, uint32_t side, struct refusal *why) {
+static enum status check_side(const struct resident *resident, const char *field, uint32_t side,
+                              struct refusal *why) {
   int multiple = resident_multiple(resident);
-  if (side < (uint32_t)multiple || side > (uint32_t)limits->max_side ||
+  if (side < (uint32_t)multiple || side > (uint32_t)resident->max_side ||
       side % (uint32_t)multiple != 0) {
     char limit[64];
-    snprintf(limit, sizeof limit, "multiple of %d, %d..%d", multiple, multiple, limits->max_side);
+    snprintf(limit, sizeof limit, "multiple of %d, %d..%d", multiple, multiple, resident->max_side);
     return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, limit,
                   "%s %u does not go with model %s here", field, side, resident->id);
   }
@@ -80,13 +80,12 @@ static enum status fill_plan(const Darkroom__V1__Job *job, struct refusal *why, 
   return status;
 }
 
-static enum status fill_shape(const struct task_limits *limits, const Darkroom__V1__Job *job,
-                              struct refusal *why, struct task *out) {
+static enum status fill_shape(const Darkroom__V1__Job *job, struct refusal *why, struct task *out) {
   uint32_t side = (uint32_t)resident_side(out->resident);
   uint32_t width = job->has_width ? job->width : side;
   uint32_t height = job->has_height ? job->height : side;
-  TRY(check_side(limits, out->resident, "width", width, why));
-  TRY(check_side(limits, out->resident, "height", height, why));
+  TRY(check_side(out->resident, "width", width, why));
+  TRY(check_side(out->resident, "height", height, why));
   out->width = (int)width;
   out->height = (int)height;
   out->latent_width = out->width / out->resident->family->scale_factor;
@@ -94,15 +93,15 @@ static enum status fill_shape(const struct task_limits *limits, const Darkroom__
   return OK;
 }
 
-static enum status fill(const struct task_limits *limits, const Darkroom__V1__Job *job,
+static enum status fill(const struct residence *residence, const Darkroom__V1__Job *job,
                         struct refusal *why, struct task *out) {
   TRY(check_job(job, why));
-  out->resident = residence_find(limits->residence, job->model != NULL ? job->model : "");
+  out->resident = residence_find(residence, job->model != NULL ? job->model : "");
   if (out->resident == NULL) {
     return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, "model", NULL,
                   "model %.64s is not on this device", job->model != NULL ? job->model : "\"\"");
   }
-  TRY(fill_shape(limits, job, why, out));
+  TRY(fill_shape(job, why, out));
   TRY(arena_open(NULL, PLAN_BYTES_MAX, &out->memory));
   TRY(fill_plan(job, why, out));
   snprintf(out->id, sizeof out->id, "%s", job->id);
@@ -115,12 +114,12 @@ static enum status fill(const struct task_limits *limits, const Darkroom__V1__Jo
   return OK;
 }
 
-enum status task_open(const struct task_limits *limits, const Darkroom__V1__Job *job,
+enum status task_open(const struct residence *residence, const Darkroom__V1__Job *job,
                       struct refusal *why, struct task *out) {
   Darkroom__V1__Job whole = *job;
   job_defaults(&whole);
   struct task task = {.taken = true};
-  enum status status = fill(limits, &whole, why, &task);
+  enum status status = fill(residence, &whole, why, &task);
   if (status != OK) {
     task_close(&task);
     return status;

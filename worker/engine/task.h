@@ -33,15 +33,10 @@ struct task {
   int64_t denoise_began_ns, denoise_ended_ns;
 };
 
-struct task_limits {
-  const struct residence *residence;
-  int max_side;
-};
-
 /* Checks a job against what the model can do and fills the task with everything but its
  * conditionings. BAD_INPUT with *why when it can never be done here; EXHAUSTED without memory.
  * After a failure nothing is held. */
-enum status task_open(const struct task_limits *limits, const Darkroom__V1__Job *job,
+enum status task_open(const struct residence *residence, const Darkroom__V1__Job *job,
                       struct refusal *why, struct task *out);
 /* Turns its prompts into conditionings, those that it does not hold yet. */
 enum status task_condition(struct task *task, struct conditionings *conditionings,

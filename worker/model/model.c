@@ -194,6 +194,23 @@ const struct family *model_family(const struct model *model) { return &model->fa
 
 size_t model_bytes(const struct model *model) { return model->bytes; }
 
+/* ---- scratch, known beforehand ---- */
+
+/* Runs one of the passes dry and gives the most it took. SIZE_MAX when even that fails, so that
+ * nothing is admitted. */
+static size_t dry_bytes(const struct model *model, const struct tensor *input,
+                        enum status (*run)(const struct pass *pass, const struct model *model,
+                                           const struct tensor *input)) {
+  struct arena *arena = NULL;
+  if (pass_dry_arena(&arena) != OK) {
+    return SIZE_MAX;
+  }
+  struct pass pass = {.device = model->device, .arena = arena, .dry = true};
+  size_t bytes = run(&pass, model, input) == OK ? arena_peak(arena) : SIZE_MAX;
+  arena_close(&arena);
+  return bytes;
+}
+
 /* ---- conditioning ---- */
 
 static enum status take_conditioning(const struct model *model, struct arena *keep,
@@ -239,6 +256,19 @@ size_t model_condition_bytes(const struct model *model) {
          bytes_taken(positions * (size_t)model->unet.context_columns * value);
 }
 
+static enum status condition_dry(const struct pass *pass, const struct model *model,
+                                 const struct tensor *embedding) {
+  return clip_run(pass, &model->clip, NULL, embedding);
+}
+
+size_t model_condition_scratch_bytes(const struct model *model) {
+  const struct clip_facts *facts = &model->family.clip;
+  struct tensor embedding = {.element = device_element(model->device),
+                             .rank = 2,
+                             .shape = {facts->positions, facts->width, 1, 1}};
+  return dry_bytes(model, &embedding, condition_dry);
+}
+
 /* ---- predicting ---- */
 
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
@@ -250,21 +280,6 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   enum status status = unet_run(&pass, &model->unet, predict);
   arena_release(turn, mark);
   return status;
-}
-
-/* Runs one of the passes dry and gives the most it took. SIZE_MAX when even that fails, so that
- * nothing is admitted. */
-static size_t dry_bytes(const struct model *model, const struct tensor *input,
-                        enum status (*run)(const struct pass *pass, const struct model *model,
-                                           const struct tensor *input)) {
-  struct arena *arena = NULL;
-  if (pass_dry_arena(&arena) != OK) {
-    return SIZE_MAX;
-  }
-  struct pass pass = {.device = model->device, .arena = arena, .dry = true};
-  size_t bytes = run(&pass, model, input) == OK ? arena_peak(arena) : SIZE_MAX;
-  arena_close(&arena);
-  return bytes;
 }
 
 static enum status predict_dry(const struct pass *pass, const struct model *model,

@@ -55,6 +55,8 @@ enum status model_condition(struct model *model, struct arena *keep, struct aren
                             const char *prompt, struct conditioning *out);
 /* Bytes one conditioning takes of its arena, at most: for admission. */
 size_t model_condition_bytes(const struct model *model);
+/* Scratch bytes that model_condition needs, at most. */
+size_t model_condition_scratch_bytes(const struct model *model);
 
 /* One U-Net call. input [B, H, W, in channels] activations (already scaled), a timestep and a
  * conditioning per row; prediction f32 [B, H, W, out channels]. All scratch comes from turn and is

@@ -35,10 +35,10 @@ static struct fake {
 
 /* A prompt as a number. "infinite" makes the latents infinite at the third call, "flat" the picture
  * one colour. */
-static inline float fake_number(const char *prompt) {
+static inline float fake_number(const char *c) {
   float number = 0.1f;
-  for (const char *c = prompt; *c != '\0'; c++) {
-    number = fmodf(number * 1.7f + (float)(unsigned char)*c * 0.01f, 1.0f);
+  while (*c != '\0') {
+    number = fmodf(number * 1.7f + (float)(unsigned char)*c++ * 0.01f, 1.0f);
   }
   return number;
 }
@@ -54,11 +54,9 @@ enum status model_open(struct device *device, const struct model_source *source,
   model->family = (struct family){.name = "fake", .scale_factor = 8};
   model->family.unet = (struct unet_facts){.in_channels = 4, .out_channels = 4, .sample_side = 8};
   model->family.vae = (struct vae_facts){.latent_channels = 4};
-  model->family.noise = (struct noise_facts){.train_timesteps = 1000,
-                                             .beta_start = 0.00085,
-                                             .beta_end = 0.012,
-                                             .beta_schedule = BETAS_SCALED_LINEAR,
-                                             .set_alpha_to_one = true};
+  model->family.noise = (struct noise_facts){
+      .train_timesteps = 1000, .beta_start = 0.00085, .beta_end = 0.012, .set_alpha_to_one = true};
+  model->family.noise.beta_schedule = BETAS_SCALED_LINEAR;
   *out = model;
   return OK;
 }
@@ -71,6 +69,9 @@ size_t model_condition_bytes(const struct model *model) {
   return 64;
 }
 
+size_t model_condition_scratch_bytes(const struct model *model) {
+  return model_condition_bytes(model) * 16;
+}
 enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
                             const char *prompt, struct conditioning *out) {
   (void)model;

@@ -45,7 +45,7 @@ static inline void workbench_close(struct workbench *bench) {
 static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__Job *job,
                                    struct task *task, struct sample *sample) {
   struct refusal why = {0};
-  assert_ok(task_open(&(struct task_limits){&bench->residence, 1024}, job, &why, task));
+  assert_ok(task_open(&bench->residence, job, &why, task));
   assert_ok(task_condition(task, bench->conditionings, bench->scratch));
   task->rows_max = BATCH_ROWS_MAX;
   assert_ok(sample_open(sample, bench->device, task, 0, &bench->room));

@@ -1,0 +1,18 @@
+/* memory.h - what may be promised: scratch for the largest turn, and the largest picture that there
+ * is memory for. Private to this folder. */
+#ifndef DARKROOM_WORKER_ENGINE_MEMORY_H
+#define DARKROOM_WORKER_ENGINE_MEMORY_H
+
+#include "worker/engine/state.h"
+
+/* Once the models are at home: sets the budget, and how large a picture of each model may be
+ * (resident.max_side). EXHAUSTED when there is not enough for the smallest picture of one. */
+enum status memory_share(struct engine *engine);
+
+/* Makes sure that no turn for this task can run out of scratch memory: batches of large pictures
+ * get fewer rows, and the arena gets its memory now, in one block. EXHAUSTED when there is no room:
+ * nothing happened. BROKEN when not even what was there could be had again. */
+enum status scratch_reserve(struct engine *engine, struct task *task);
+void scratch_close(struct engine *engine);
+
+#endif
