@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "broker/callers.h"
+#include "broker/listen.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 
@@ -320,29 +321,6 @@ void door_wait(struct door *door, const struct pollfd *others, size_t count, int
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
-static enum status bind_one(struct door *door, const char *endpoint) {
-  if (zmq_bind(door->router, endpoint) != 0) {
-    return fail_field(errno == EADDRINUSE ? UNAVAILABLE : BAD_INPUT, "listen",
-                      "cannot listen on %s: %s", endpoint, zmq_strerror(errno));
-  }
-  char bound[256] = "";
-  size_t size = sizeof bound;
-  zmq_getsockopt(door->router, ZMQ_LAST_ENDPOINT, bound, &size);
-  log_event("listening", log_text("endpoint", bound));
-  return OK;
-}
-
-static enum status bind_all(struct door *door, const char *endpoints) {
-  char *list = strdup(endpoints);
-  char *rest = list;
-  enum status status = list != NULL ? OK : fail(EXHAUSTED, "no memory");
-  for (char *one; status == OK && (one = strsep(&rest, ",")) != NULL;) {
-    status = bind_one(door, one);
-  }
-  free(list);
-  return status;
-}
-
 /* The monitor is connected before bind, or the first peers could come and go unseen. Its queue has
  * no bound: libzmq's I/O thread would wait for room in it, and every connection with it. */
 static enum status open_sockets(struct door *door) {
@@ -372,7 +350,7 @@ enum status door_open(const char *endpoints, struct door **out) {
     heads[i]->next = heads[i]->back = heads[i];
   }
   enum status status = open_sockets(door);
-  status = status == OK ? bind_all(door, endpoints) : status;
+  status = status == OK ? listen_all(door->router, endpoints) : status;
   if (status != OK) {
     door_close(&door);
     return status;

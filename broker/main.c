@@ -1,5 +1,4 @@
 /* main.c - darkroom-broker: settings, sockets, the loop, and leaving on SIGTERM. */
-#include <errno.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -15,12 +14,14 @@
 #include "base/process.h"
 #include "base/settings.h"
 #include "base/version.h"
+#include "broker/listen.h"
 #include "broker/reply.h"
 #include "broker/turn.h"
 #include "broker/upkeep.h"
 #include "monitoring/health.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
+#include "proto/endpoint.h"
 
 enum { WAIT_MS_MAX = 100, TEND_MS = 1000, MONITOR_FD_ITEMS = 2 };
 enum { FREE_BYTES_KEPT = 8 * 1024 * 1024, MAPPED_BYTES_MIN = 128 * 1024 };
@@ -38,7 +39,9 @@ static const struct setting table[] = {
      .type = SETTING_TEXT,
      .field = FIELD(listen),
      .standard = "tcp://127.0.0.1:7700",
-     .help = "ZeroMQ endpoints to listen on, separated by commas: tcp://HOST:PORT, ipc:///PATH"},
+     .min = 1,
+     .max = ENDPOINTS_BYTES_MAX - 1,
+     .help = "endpoints to listen on, up to 16, separated by commas: tcp://HOST:PORT, ipc://PATH"},
     {.name = "redis",
      .type = SETTING_TEXT,
      .field = FIELD(redis),
@@ -143,41 +146,6 @@ static void note_readiness(const struct redis *redis) {
   pthread_mutex_unlock(&readiness.lock);
 }
 
-/* ---- sockets --------------------------------------------------------------------------------- */
-
-/* Until there are keys, whoever reaches the socket may do everything. */
-static bool is_local(const char *endpoint) {
-  static const char *const local[] = {"ipc://", "inproc://", "tcp://127.",
-                                      "tcp://localhost:", "tcp://[::1]:"};
-  for (size_t i = 0; i < sizeof local / sizeof local[0]; i++) {
-    if (strncmp(endpoint, local[i], strlen(local[i])) == 0) {
-      return true;
-    }
-  }
-  return false;
-}
-
-static enum status check_listen(const struct broker_settings *settings) {
-  char *list = strdup(settings->listen);
-  char *rest = list;
-  enum status status = list != NULL ? OK : fail(EXHAUSTED, "no memory");
-  for (char *one; status == OK && (one = strsep(&rest, ",")) != NULL;) {
-    if (!is_local(one) && !settings->allow_plaintext) {
-      status = fail_field(BAD_INPUT, "listen",
-                          "%s can be reached from other hosts, and there is no authentication yet: "
-                          "bind to 127.0.0.1 or ipc://, or say --allow-plaintext",
-                          one);
-    }
-  }
-  free(list);
-  return status;
-}
-
-static enum status open_door(const struct broker_settings *settings, struct door **out) {
-  TRY(check_listen(settings));
-  return door_open(settings->listen, out);
-}
-
 /* ---- the loop -------------------------------------------------------------------------------- */
 
 /* Redis's callback, which exists before the turn does. */
@@ -274,7 +242,7 @@ static enum status run_broker(const struct broker_settings *settings, struct red
    * raises the bound with every one it frees */
   mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
   struct health_options health_options = {settings->admin, DARKROOM_VERSION, is_ready, NULL};
-  enum status status = open_door(settings, &door);
+  enum status status = door_open(settings->listen, &door);
   if (status == OK && settings->admin != NULL) {
     status = health_open(&health_options, &health);
   }
@@ -310,7 +278,10 @@ static enum exit_code exit_code(enum status status, const struct redis *redis) {
 static enum status read_settings(int argc, char **argv, struct broker_settings *settings,
                                  struct settings_rest *rest) {
   TRY(settings_load(&about, argc, argv, settings, rest));
-  return rest->count == 0 ? OK : fail(BAD_INPUT, "unexpected argument: %s", rest->argument[0]);
+  if (rest->count > 0) {
+    return fail(BAD_INPUT, "unexpected argument: %s", rest->argument[0]);
+  }
+  return rest->leave ? OK : listen_check(settings->listen, settings->allow_plaintext);
 }
 
 /* SIGHUP: there is nothing to read again, and a lost terminal is no reason to leave. SIGCHLD: as

@@ -216,6 +216,22 @@ def in_namespace(script):
 NO_NAMES = "mount --bind /dev/null /etc/hosts; mount --bind /dev/null /etc/resolv.conf"
 
 
+def test_localhost_where_nobody_knows_it(fleet, daemons):
+    """A container without /etc/hosts and without a name server."""
+    wrap = in_namespace(NO_NAMES)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [BUILD / "darkroom-broker", "--listen", f"tcp://localhost:{port}", "--redis", fleet.redis.url]
+    broker = daemons(words, wrap=wrap.replace('"$@"\'', '"${@/127.0.0.1:/localhost:}"\''))
+    broker.wait_ready()
+    worker = daemons(worker_words(fleet, broker=f"tcp://localhost:{port}"), wrap=wrap)
+    worker.wait_ready()
+    done = subprocess.run(["bash", "-c", wrap, "bash", CLIENT, "--broker", f"tcp://localhost:{port}", "generate", "x", "--steps",
+                           "2", "-o", str(fleet.folder / "x.png")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def has_ipv6():
     try:
         with socket.socket(socket.AF_INET6) as probe:
@@ -312,3 +328,59 @@ def test_as_few_open_files_as_they_ask_for_are_enough(fleet, daemons):
     worker.wait_ready()
     done = fleet.client("generate", "x", "--steps", 2, "-o", fleet.folder / "x.png", broker=f"ipc://{fleet.folder}/odd")
     assert done.returncode == 0, done.stderr
+
+
+# ---- where a broker listens ------------------------------------------------------------------------------------------
+
+def refused(program, *words):
+    done = run(program, *words)
+    lines = [line for line in done.stderr.splitlines() if line.startswith(f"{program}: ")]
+    assert len(lines) == 1 and done.stdout == "", done.stderr
+    return done.returncode, lines[0]
+
+
+def test_a_second_broker_at_one_address(fleet):
+    """Both kinds of address: the second is refused by name, and the first goes on as if nothing had been."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for endpoint in (f"tcp://127.0.0.1:{port}", f"ipc://{fleet.folder}/both"):
+        fleet.broker(listen=endpoint)
+        code, line = refused("darkroom-broker", "--listen", endpoint, "--redis", fleet.redis.url)
+        assert code == 69 and endpoint in line and "in use" in line.lower()
+        assert fleet.client("status", broker=endpoint).returncode == 0
+
+
+def test_the_socket_of_a_broker_that_was_killed_is_taken_over(fleet):
+    broker = fleet.broker(listen=f"ipc://{fleet.folder}/a folder's socket")
+    broker.kill()
+    assert (fleet.folder / "a folder's socket").exists()
+    broker.start()
+    until(lambda: fleet.client("status", "--patience-ms", 1000).returncode == 0, 20, "a broker that answers")
+
+
+def test_what_is_no_socket_is_not_removed(fleet):
+    precious = fleet.folder / "precious"
+    precious.write_text("mine")
+    code, line = refused("darkroom-broker", "--listen", f"ipc://{precious}", "--redis", fleet.redis.url)
+    assert code == 64 and str(precious) in line and precious.read_text() == "mine"
+
+
+@pytest.mark.parametrize("program,flag", [("darkroom-broker", "--listen"), ("darkroom", "--broker"),
+                                          ("darkroom-worker", "--broker")])
+def test_a_path_too_long_for_a_socket_names_the_limit(fleet, program, flag):
+    words = {"darkroom": ["status"], "darkroom-broker": ["--redis", fleet.redis.url],
+             "darkroom-worker": worker_words(fleet, broker="ipc:///x")[3:] + ["--admin", "127.0.0.1:0"]}[program]
+    code, line = refused(program, *words, flag, "ipc:///" + "x" * 107)
+    assert code == 64 and "107 bytes" in line
+
+
+def test_an_admin_address_that_is_taken_is_one_line(fleet):
+    fleet.broker()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        for program, words in (("darkroom-broker", broker_words(fleet)[1:]), ("darkroom-worker", worker_words(fleet)[1:])):
+            code, line = refused(program, *words, "--admin", address)
+            assert code == 69 and address in line and "in use" in line
