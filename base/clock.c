@@ -47,10 +47,11 @@ void clock_move(int64_t ms) {
 void clock_let_go(void) { held = false; }
 
 void clock_text(int64_t wall_ms, char *text) {
-  time_t seconds = (time_t)(wall_ms / 1000);
-  struct tm parts;
-  gmtime_r(&seconds, &parts);
-  char day[24];
+  int64_t ms = (wall_ms % 1000 + 1000) % 1000; /* also of a clock that stands before 1970 */
+  time_t seconds = (time_t)(wall_ms / 1000 - (wall_ms % 1000 < 0));
+  struct tm parts = {.tm_mday = 1};
+  gmtime_r(&seconds, &parts); /* refuses what no year has; then it is 1900 */
+  char day[40] = "";
   strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &parts);
-  snprintf(text, CLOCK_TEXT_MAX, "%s.%03dZ", day, (int)(wall_ms % 1000));
+  snprintf(text, CLOCK_TEXT_MAX, "%s.%03dZ", day, (int)ms);
 }

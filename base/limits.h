@@ -14,6 +14,14 @@
 #define HEALTH_CONNECTIONS_KEPT 32
 #define HEALTH_CONNECTIONS_MAX 96
 
+/* where a broker is: one endpoint as written and as libzmq is given it (with its NUL), the path of
+ * a unix socket (what the system has room for, less a NUL), and a list of them with its NUL */
+#define ENDPOINT_TEXT_BYTES_MAX 500
+#define ENDPOINT_BYTES_MAX 512
+#define ENDPOINT_PATH_BYTES_MAX 107
+#define ENDPOINTS_BYTES_MAX 2048
+#define ENDPOINTS_MAX 16
+
 /* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
 #define FRAME_BYTES_MAX (256 * 1024)
 #define FRAME_BYTES_TOLD_MAX (1024 * 1024) /* up to here a broker says that it is too large */
@@ -112,5 +120,11 @@ _Static_assert(HEALTH_CONNECTIONS_MAX >= HEALTH_CONNECTIONS_KEPT + 2 * 10,
                "a round of newcomers fits before those who make room for it are closed");
 _Static_assert(DESCRIPTORS_OF_DAEMON_MIN > HEALTH_CONNECTIONS_MAX,
                "the admin port leaves descriptors for the daemon's own work");
+_Static_assert(ENDPOINT_PATH_BYTES_MAX + 6 <= ENDPOINT_TEXT_BYTES_MAX,
+               "ipc:// and the longest path are an endpoint");
+_Static_assert(ENDPOINT_TEXT_BYTES_MAX + 11 < ENDPOINT_BYTES_MAX,
+               "there is room for what localhost becomes");
+_Static_assert(ENDPOINTS_BYTES_MAX > 4 * ENDPOINT_TEXT_BYTES_MAX && ENDPOINTS_MAX >= 4,
+               "a list has room for four of the longest endpoints");
 
 #endif

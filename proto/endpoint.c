@@ -17,10 +17,6 @@
 
 _Static_assert(ENDPOINT_PATH_BYTES_MAX == sizeof((struct sockaddr_un *)0)->sun_path - 1,
                "the path of a unix socket and its NUL");
-_Static_assert(sizeof IPC + ENDPOINT_PATH_BYTES_MAX <= ENDPOINT_TEXT_BYTES_MAX,
-               "the longest path is an endpoint");
-_Static_assert(ENDPOINT_TEXT_BYTES_MAX + sizeof "[127.0.0.1]" <= ENDPOINT_BYTES_MAX,
-               "there is room for what localhost becomes");
 
 static enum status refuse_endpoint(const char *setting, const char *text, const char *why) {
   return fail_field(BAD_INPUT, setting, "--%s %.200s: %s", setting, text, why);

@@ -2,16 +2,11 @@
 #ifndef DARKROOM_PROTO_ENDPOINT_H
 #define DARKROOM_PROTO_ENDPOINT_H
 
+#include <stddef.h>
+
+#include "base/limits.h"
 #include "base/settings.h"
 #include "base/status.h"
-
-#define ENDPOINT_TEXT_BYTES_MAX 500 /* as written */
-#define ENDPOINT_BYTES_MAX 512      /* as libzmq is given it, with its NUL */
-#define ENDPOINT_PATH_BYTES_MAX 107 /* of an ipc path: what the system has room for, less a NUL */
-
-/* The list of brokers that a program may be given, as text, with its NUL. */
-#define ENDPOINTS_BYTES_MAX 2048
-#define ENDPOINTS_MAX 16
 
 /* The row of a peer's settings, whose structure has const char *broker. */
 #define ENDPOINTS_SETTING(structure)                                                         \

@@ -35,6 +35,7 @@ MAY_INCLUDE = {
 BANNED = {
     r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|atoi|atol|atof|tmpnam|mktemp|rand|srand|system|alloca)\s*\(":
         "banned call",
+    r"\bsetlocale\s*\(": "numbers are read and written as C does; banned call",
     r"\bTODO\b|\bFIXME\b|\bXXX\b": "unfinished business",
 }
 EXIT_FILES = re.compile(r"(^|/)main\.c$")

@@ -330,6 +330,26 @@ def test_as_few_open_files_as_they_ask_for_are_enough(fleet, daemons):
     assert done.returncode == 0, done.stderr
 
 
+def test_more_connections_than_open_files(fleet, daemons):
+    """Newcomers wait while there is no descriptor left; who is connected is served, and nobody is lost for good."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [BUILD / "darkroom-broker", "--listen", f"tcp://127.0.0.1:{port}", "--redis", fleet.redis.url]
+    broker = daemons(words, wrap='ulimit -n 128; exec "$@"')
+    broker.wait_ready()
+    worker = daemons(worker_words(fleet, broker=f"tcp://127.0.0.1:{port}"))
+    worker.wait_ready()
+    crowd = [socket.create_connection(("127.0.0.1", port)) for _ in range(200)]
+    # all but a few have been taken by now, and every descriptor is in use
+    until(lambda: len(descriptors_of(broker.process.pid)) == 128, 20, "a broker without a descriptor left")
+    assert broker.process.poll() is None and worker.admin("/readyz") == 200
+    for one in crowd:
+        one.close()
+    done = fleet.client("generate", "x", "--steps", 2, "-o", fleet.folder / "x.png", broker=f"tcp://127.0.0.1:{port}")
+    assert done.returncode == 0, done.stderr
+
+
 # ---- where a broker listens ------------------------------------------------------------------------------------------
 
 def refused(program, *words):

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
@@ -33,10 +34,36 @@ static void test_text(void **state) {
   assert_string_equal(text, "1970-01-01T00:00:00.000Z");
 }
 
+/* A battery that is empty, a register of a wrong size. */
+static void test_text_of_a_clock_that_is_wrong(void **state) {
+  (void)state;
+  static const struct {
+    int64_t wall_ms;
+    const char *text;
+  } cases[] = {
+      {-1, "1969-12-31T23:59:59.999Z"},
+      {-1000, "1969-12-31T23:59:59.000Z"},
+      {-62135596800000, "1-01-01T00:00:00.000Z"},
+      {253402300799999, "9999-12-31T23:59:59.999Z"},
+      {253402300800000, "10000-01-01T00:00:00.000Z"},
+  };
+  char text[CLOCK_TEXT_MAX];
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    clock_text(cases[i].wall_ms, text);
+    assert_string_equal(text, cases[i].text);
+  }
+  static const int64_t ends[] = {INT64_MIN, INT64_MAX};
+  for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+    clock_text(ends[i], text);
+    assert_in_range(strlen(text), 20, CLOCK_TEXT_MAX - 1);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_held_clock),
       cmocka_unit_test(test_text),
+      cmocka_unit_test(test_text_of_a_clock_that_is_wrong),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
