@@ -9,7 +9,7 @@
 #include "broker/serving.h"
 #include "proto/job.h"
 
-enum { REASONS_MAX = 8 };
+enum { REASONS_MAX = 9 };
 
 struct story {
   struct turn *turn;
@@ -38,7 +38,7 @@ static const char *text(const struct story *story, const char *name) {
 
 static void say(struct story *story, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct story *story, const char *format, ...) {
-  char line[512];
+  char line[640];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(line, sizeof line, format, arguments);
@@ -120,6 +120,23 @@ static void say_workers(struct story *story) {
   }
 }
 
+/* Workers whose pictures cannot reach their store take no more than their spool holds. */
+static void say_troubled(struct story *story) {
+  uint64_t troubled = number(story, "troubled");
+  if (troubled > 0) {
+    say(story, "%llu of them cannot deliver and soon take nothing; worker %s says: %s",
+        (unsigned long long)troubled, text(story, "trouble_of"), text(story, "trouble"));
+  }
+}
+
+/* Of the worker that has the job. */
+static void say_trouble(struct story *story) {
+  if (text(story, "trouble")[0] != '\0') {
+    say(story, "its pictures wait in the spool of worker %s: %s", text(story, "trouble_of"),
+        text(story, "trouble"));
+  }
+}
+
 static void say_queued(struct story *story) {
   uint64_t class = number(story, "class"), level = number(story, "level");
   say(story, "queued: %llu jobs for the same model are ahead; %llu of class %s wait in all",
@@ -133,6 +150,7 @@ static void say_queued(struct story *story) {
             (Darkroom__V1__Priority)(level + DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE)));
   }
   say_workers(story);
+  say_troubled(story);
   say_deadline(story);
   say_history(story);
 }
@@ -148,6 +166,7 @@ static void say_running(struct story *story) {
   say(story, "running on worker %s for %.1f s, step %llu of %llu", text(story, "worker"),
       seconds_since(story, "started_us"), (unsigned long long)number(story, "step"),
       (unsigned long long)number(story, "steps"));
+  say_trouble(story);
   if (fact(story, "lease") != NULL) {
     say(story, "its lease lasts %.1f s more unless the worker is heard",
         seconds_until(story, "lease"));
@@ -159,6 +178,7 @@ static void say_running(struct story *story) {
 static void say_delayed(struct story *story) {
   say(story, "delayed: it is tried again in %.1f s", seconds_until(story, "due"));
   say_workers(story);
+  say_troubled(story);
   say_deadline(story);
   say_history(story);
 }

@@ -9,7 +9,7 @@
 
 /* One row of the reply's workers. */
 struct row {
-  const char *name, *state;
+  const char *name, *state, *trouble;
   uint64_t generation, held;
   const Darkroom__V1__Hello *hello;
 };
@@ -24,7 +24,7 @@ static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescrip
 }
 
 static enum status read_row(const redisReply *element, struct arena *arena, struct row *out) {
-  if (element->type != REDIS_REPLY_ARRAY || element->elements != 5) {
+  if (element->type != REDIS_REPLY_ARRAY || element->elements != 6) {
     fail(BROKEN, "the script fleet returned something else");
     return BROKEN;
   }
@@ -34,7 +34,8 @@ static enum status read_row(const redisReply *element, struct arena *arena, stru
                       .generation = reply_number(element->element[1]),
                       .state = reply_text(element->element[2]),
                       .held = reply_number(element->element[3]),
-                      .hello = (const Darkroom__V1__Hello *)hello};
+                      .hello = (const Darkroom__V1__Hello *)hello,
+                      .trouble = reply_text(element->element[5])};
   return OK;
 }
 
@@ -152,6 +153,7 @@ static enum status describe(const struct row *row, struct arena *arena,
   info->model = models;
   info->n_model = row->hello->n_model;
   info->version = row->hello->version;
+  info->trouble = row->trouble[0] != '\0' ? (char *)row->trouble : NULL;
   *out = info;
   return OK;
 }

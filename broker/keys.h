@@ -10,7 +10,7 @@
 /* truth */
 #define KEY_JOB "job:"       /* <id>  hash: the record of a job */
 #define KEY_WORKER "worker:" /* <name> hash: generation, state, seen, via, slots, models, hello, */
-                             /* token, host, since; lone, past:<line> (claim.lua) */
+                             /* token, host, since, trouble; lone, past:<line> (claim.lua) */
 #define KEY_MODEL "models"   /* hash: model -> packed ModelInfo, kept after its workers have left */
 #define KEY_DEFAULT_MODEL "default_model" /* text */
 

@@ -210,6 +210,7 @@ size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const cha
   begin_of_worker(redis, SCRIPT_BEAT, beat->worker, beat->generation);
   redis_text(redis, via);
   redis_number(redis, beat->has_draining && beat->draining ? 1 : 0);
+  redis_text(redis, beat->trouble != NULL ? beat->trouble : "");
   for (size_t i = 0; i < beat->n_progress; i++) {
     const Darkroom__V1__Progress *progress = beat->progress[i];
     redis_text(redis, progress->id);

@@ -338,6 +338,9 @@ enum status release_answer(struct turn *turn, struct request *request) {
 enum status beat_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
   TRY(verb_check_id(request, "worker", beat->worker));
+  if (beat->trouble != NULL && strlen(beat->trouble) > ERROR_TEXT_BYTES_MAX) {
+    return missing(request, "trouble", "0..500 bytes");
+  }
   if (beat->n_progress > SCRIPT_LOOP_MAX) {
     return missing(request, "progress", "0..100 jobs");
   }

@@ -143,6 +143,9 @@ static void show_worker(const Darkroom__V1__WorkerInfo *worker) {
     printf("%s%s", i == 0 ? " " : ",", show_safe(worker->model[i], copy));
   }
   printf("\n");
+  if (worker->trouble != NULL && worker->trouble[0] != '\0') {
+    printf("  %s\n", show_safe(worker->trouble, copy));
+  }
 }
 
 void show_fleet(const Darkroom__V1__FleetStatus *fleet) {

@@ -14,7 +14,7 @@
 #include "base/settings.h"
 #include "base/status.h"
 
-#define HEALTH_REASON_BYTES_MAX 256
+#define HEALTH_REASON_BYTES_MAX 512
 
 /* The row of a daemon's settings, whose structure has const char *admin; standard_: NULL for no
  * admin port unless it is asked for. */

@@ -70,6 +70,9 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
   beat->message.generation = generation;
   beat->message.progress = beat->rows;
   beat->message.has_draining = beat->message.draining = worker->draining;
+  char trouble[TROUBLE_BYTES_MAX];
+  trouble_write(&worker->store, &worker->spool_watch, trouble);
+  beat->message.trouble = trouble[0] != '\0' ? trouble : NULL;
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     if (held->state != HELD_LEAVING && held->generation == generation) {

@@ -126,18 +126,42 @@ bool held_all_stored(const struct held *held) {
   return true;
 }
 
-static uint32_t unstored(const struct held *held) {
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < held->images; i++) {
-    count += held->picture[i].state == PICTURE_BUSY || held->picture[i].state == PICTURE_WAITING;
-  }
-  return count;
+/* A job that is handed in or given up needs the spool no more. */
+static bool uses_spool(const struct held *held) {
+  return held_in_engine(held) || held->state == HELD_STORING;
 }
 
-size_t held_unstored_total(const struct held_table *table) {
-  size_t count = 0;
-  for (size_t i = 0; i < HELD_MAX; i++) {
-    count += table->row[i].state != HELD_FREE ? unstored(&table->row[i]) : 0;
+static bool made(const struct picture *picture) {
+  return picture->state == PICTURE_MAKING || picture->state == PICTURE_WAITING ||
+         picture->state == PICTURE_STORING;
+}
+
+static void add_use(const struct held *held, bool to_come, struct spool_use *use) {
+  const Darkroom__V1__Job *job = held->job;
+  uint64_t pixels_bytes = job != NULL ? (uint64_t)job->width * job->height * 3 : 0;
+  for (uint32_t i = 0; held->picture != NULL && i < held->images; i++) {
+    const struct picture *picture = &held->picture[i];
+    if (made(picture) || (to_come && picture->state == PICTURE_MISSING)) {
+      use->pictures++;
+      use->bytes += picture->bytes > 0 ? picture->bytes : pixels_bytes;
+    }
   }
-  return count;
+}
+
+static struct spool_use total(const struct held_table *table, bool to_come) {
+  struct spool_use use = {0};
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    if (uses_spool(&table->row[i])) {
+      add_use(&table->row[i], to_come, &use);
+    }
+  }
+  return use;
+}
+
+struct spool_use held_unstored_total(const struct held_table *table) {
+  return total(table, false);
+}
+
+struct spool_use held_expected_total(const struct held_table *table) {
+  return total(table, true);
 }

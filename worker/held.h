@@ -32,17 +32,21 @@ enum held_state {
 
 enum picture_state {
   PICTURE_MISSING,
-  PICTURE_BUSY, /* a task is out */
-  PICTURE_WAITING,
+  PICTURE_MAKING,  /* being encoded and spooled */
+  PICTURE_WAITING, /* for the store */
+  PICTURE_STORING, /* a task is out */
   PICTURE_STORED,
 };
 struct picture {
   enum picture_state state;
   bool told;        /* in a BEAT */
+  bool spooled;     /* it would outlive this process */
+  int tries;        /* of storing it, failed */
+  int64_t due_ms;   /* the next one: one picture that is refused must not be all that is asked */
   struct bytes png; /* only while the spool has no room for it */
   char *url;
-  char *sha256;
-  uint64_t bytes;
+  char *sha256;   /* of the PNG, once it is made */
+  uint64_t bytes; /* the same */
 };
 
 struct held {
@@ -62,7 +66,8 @@ struct held {
   struct picture *picture; /* images of them */
   uint32_t media_out;      /* tasks with media */
   bool finished;           /* the engine said so, or the spool */
-  bool sealed;             /* and the spool has been told */
+  bool sealing;            /* the spool is being told */
+  bool sealed;             /* and knows */
   Darkroom__V1__Timings timings;
   int64_t last_pixels_ms;
   struct offer offer;
@@ -95,7 +100,12 @@ size_t held_count(const struct held_table *table);
 
 bool held_in_engine(const struct held *held);
 bool held_all_stored(const struct held *held);
-/* Pictures made and not yet stored, of all jobs. */
-size_t held_unstored_total(const struct held_table *table);
+/* Pictures made and not yet stored, of all jobs, and their bytes. */
+struct spool_use {
+  uint64_t pictures, bytes;
+};
+struct spool_use held_unstored_total(const struct held_table *table);
+/* The same with those still to be made, each counted as large as its pixels. */
+struct spool_use held_expected_total(const struct held_table *table);
 
 #endif

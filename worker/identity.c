@@ -30,20 +30,31 @@ static void host_name(char *text, size_t room) {
 
 /* ---- the spool ------------------------------------------------------------------------------- */
 
+/* The place in the folder becomes the setting. A name is only needed in a folder that is not this
+ * user's alone; the host's serves where the worker's is to follow from the spool. */
+static enum status open_in(struct options *options, const char *folder, int *lock) {
+  char host[HOST_LETTERS_IN_NAME + 1];
+  char place[SPOOL_FOLDER_BYTES_MAX];
+  host_name(host, sizeof host);
+  TRY(spool_open(folder, options->name != NULL ? options->name : host, place, lock));
+  snprintf(options->spool_made, sizeof options->spool_made, "%s", place);
+  options->spool = options->spool_made;
+  return OK;
+}
+
 /* Two workers of one host that name neither spool nor themselves take a folder each, the first that
  * is free: started in the same order they have the same ones again. */
 static enum status open_any(struct options *options, int *lock) {
   char host[HOST_LETTERS_IN_NAME + 1];
   host_name(host, sizeof host);
-  options->spool = options->spool_made;
   for (int instance = 1;; instance++) {
+    char folder[SPOOL_FOLDER_BYTES_MAX];
     char number[16] = "";
     if (instance > 1) {
       snprintf(number, sizeof number, ".%d", instance);
     }
-    snprintf(options->spool_made, sizeof options->spool_made, "/var/tmp/darkroom-%s%s", host,
-             number);
-    enum status status = spool_open(options->spool, lock);
+    snprintf(folder, sizeof folder, "/var/tmp/darkroom-%s%s", host, number);
+    enum status status = open_in(options, folder, lock);
     if (status == OK || instance == IDENTITY_INSTANCES_MAX) {
       return status;
     }
@@ -52,14 +63,14 @@ static enum status open_any(struct options *options, int *lock) {
 
 static enum status open_spool(struct options *options, int *lock) {
   if (options->spool != NULL) {
-    return spool_open(options->spool, lock);
+    return open_in(options, options->spool, lock);
   }
   if (options->name == NULL) {
     return open_any(options, lock);
   }
-  snprintf(options->spool_made, sizeof options->spool_made, "/var/tmp/darkroom-%s", options->name);
-  options->spool = options->spool_made;
-  return spool_open(options->spool, lock);
+  char folder[SPOOL_FOLDER_BYTES_MAX];
+  snprintf(folder, sizeof folder, "/var/tmp/darkroom-%s", options->name);
+  return open_in(options, folder, lock);
 }
 
 /* ---- the token ------------------------------------------------------------------------------- */

@@ -13,8 +13,6 @@
 #include "monitoring/log.h"
 #include "worker/media/spool.h"
 
-enum { RESUME_MS = 20000 };
-
 static enum status read_complete(struct held *held, const struct spool_leftover *leftover) {
   ProtobufCMessage *message = NULL;
   TRY(wire_unpack_type(&darkroom__v1__complete__descriptor, leftover->complete.data,
@@ -23,6 +21,13 @@ static enum status read_complete(struct held *held, const struct spool_leftover 
   if (complete->id == NULL || strcmp(complete->id, held->id) != 0 ||
       complete->fence != held->fence) {
     return fail(BAD_INPUT, "assign and complete are of different attempts");
+  }
+  for (size_t i = 0; i < complete->n_image; i++) {
+    const Darkroom__V1__Image *image = complete->image[i];
+    if (image->index < held->images) {
+      held->picture[image->index].sha256 = image->sha256; /* in the same arena */
+      held->picture[image->index].bytes = image->bytes;
+    }
   }
   held->generation = complete->generation;
   if (complete->timings != NULL) {
@@ -69,6 +74,7 @@ static void each(void *context, const struct spool_leftover *leftover) {
   held->step = held->steps = held->job->steps * held->images;
   for (uint32_t i = 0; i < held->images; i++) {
     held->picture[i].state = PICTURE_WAITING;
+    held->picture[i].spooled = true;
   }
   if (held->generation > worker->leftover_generation) {
     worker->leftover_generation = held->generation;

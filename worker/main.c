@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/process.h"
 #include "base/version.h"
@@ -75,8 +76,8 @@ static enum status every_device_has_a_model(const struct options *options,
   return OK;
 }
 
-/* A store that does not know us is known before the first job. One that is away, or says no today,
- * is asked again: its state is kept, with its words. */
+/* Whether the store takes a picture is known before the first job. Its state is kept, with its
+ * words: one that is away, or says no today, is asked again. */
 static enum status check_store(const struct store_settings *settings, const char *name,
                                struct store_watch *watch) {
   enum { CHECK_MS = 5000 }; /* jobs of an earlier life may be waiting, and their leases are short */
@@ -86,12 +87,12 @@ static enum status check_store(const struct store_settings *settings, const char
   TRY(store_open(&quick, &store));
   enum status status = store_check(store, name);
   store_close(&store);
-  watch->away = status != OK;
-  watch->refused = status == EXHAUSTED;
-  if (watch->away) {
-    log_warning(watch->refused ? "store_refuses" : "store_away", log_text("reason", fail_reason()));
+  if (status == OK) {
+    store_answered(watch);
+  } else {
+    store_failed(watch, status, fail_reason(), 0, clock_ms());
   }
-  return status == BAD_INPUT ? BAD_INPUT : OK;
+  return status;
 }
 
 static int block_signals(void) {
@@ -127,7 +128,12 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
   if (identity_take(options, &parent->spool_lock, &worker->identity) != OK) {
     return complain(EXIT_CODE_UNAVAILABLE);
   }
-  if (check_store(&store, options->name, &worker->store) != OK) {
+  if (leftovers_read(worker) != OK) {
+    return complain(EXIT_CODE_UNAVAILABLE);
+  }
+  /* settings that the store does not know are a person's to mend first, unless pictures wait */
+  if (check_store(&store, options->name, &worker->store) == BAD_INPUT &&
+      held_count(&worker->held) == 0) {
     return complain(EXIT_CODE_REFUSED);
   }
   struct health_options admin = {options->admin, DARKROOM_VERSION, readiness_get, &parent->ready};
@@ -141,15 +147,18 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
       .worker = options->name,
       .version = DARKROOM_VERSION,
   };
-  if (media_open(&media, &worker->media) != OK ||
-      arena_open(NULL, 2 * PIPE_UNPACK_BYTES_MAX, &worker->scratch) != OK) {
+  enum status opened = media_open(&media, &worker->media);
+  if (opened != OK) {
+    return complain(opened == BAD_INPUT ? EXIT_CODE_REFUSED : EXIT_CODE_INTERNAL);
+  }
+  if (arena_open(NULL, 2 * PIPE_UNPACK_BYTES_MAX, &worker->scratch) != OK) {
     return complain(EXIT_CODE_INTERNAL);
   }
   if (link_open(&worker->link, options->brokers.item, options->brokers.count,
                 options->silence_ms) != OK) {
     return complain(EXIT_CODE_USAGE);
   }
-  return leftovers_read(worker) == OK ? EXIT_CODE_OK : complain(EXIT_CODE_UNAVAILABLE);
+  return EXIT_CODE_OK;
 }
 
 static void close_parent(struct parent *parent) {

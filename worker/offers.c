@@ -175,6 +175,10 @@ static void resume_tend(struct worker *worker, int64_t now_ms) {
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     any = any || (held->leftover && held->state != HELD_LEAVING);
   }
+  if (worker->store.away) { /* they are waited for as long as the store is: HELLO would have them
+                               made again */
+    worker->resume_until_ms = now_ms + RESUME_MS;
+  }
   if (!any || now_ms >= worker->resume_until_ms) {
     worker->resuming = false;
   }

@@ -30,7 +30,7 @@ struct options {
   int s3_addressing;
   int64_t slots, batch_rows, threads, max_side, memory_mib;
   bool force_f32;
-  int64_t media_threads, spool_images;
+  int64_t media_threads, spool_images, spool_mib;
   int64_t drain_seconds, progress_ms, silence_ms;
   int64_t watchdog_seconds, load_seconds;
   int log_format, log_level;

@@ -1,7 +1,12 @@
-/* pictures.c - pictures on their way to the store: each has one task out or waits for its next try.
+/* pictures.c - pictures on their way to the store: made and spooled, then stored; each has one task
+ * out or waits for its next try.
+ *
+ * A picture that is refused waits, whatever the reason: the store's state is no job's fault. While
+ * the store is away one picture asks for all, in turn, or a check when none waits.
  */
 #include "worker/pictures.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/backoff.h"
@@ -11,7 +16,7 @@
 #include "worker/engine/pipe.h"
 #include "worker/outcome.h"
 
-enum { STORE_FIRST_MS = 200, STORE_MAX_MS = 15000 };
+enum { PICTURE_FIRST_MS = 200, PICTURE_MAX_MS = 15000 };
 
 /* sending -------------------------------------------------------------------------------------- */
 
@@ -62,26 +67,48 @@ void picture_received(struct worker *worker, struct held *held, uint32_t index, 
   }
   task->width = width;
   task->height = height;
-  task->store_away = worker->store.away;
-  held->picture[index].state = PICTURE_BUSY;
+  held->picture[index].state = PICTURE_MAKING;
   send(worker, held, task);
 }
+
+/* sealing -------------------------------------------------------------------------------------- */
 
 /* A seal that was there before the last picture would vouch for one that is not. */
 static bool may_seal(const struct held *held) {
   bool going_well = held->state == HELD_STORING || held->offer.verb == WIRE_COMPLETE;
-  bool ready = held->finished && !held->sealed && going_well;
+  bool ready = held->finished && !held->sealing && !held->sealed && going_well;
   for (uint32_t i = 0; i < held->images; i++) {
-    ready = ready && held->picture[i].state != PICTURE_BUSY;
+    ready = ready && held->picture[i].spooled;
   }
   return ready;
+}
+
+/* The seal says of each picture what it must hash to: a next life holds the spool's copies to it.
+ */
+static size_t list_sums(struct worker *worker, const struct held *held,
+                        Darkroom__V1__Image ***out) {
+  arena_drop(worker->scratch);
+  Darkroom__V1__Image **list = arena_take(worker->scratch, held->images * sizeof *list);
+  Darkroom__V1__Image *image = arena_take(worker->scratch, held->images * sizeof *image);
+  if (list == NULL || image == NULL) {
+    return 0;
+  }
+  for (uint32_t i = 0; i < held->images; i++) {
+    darkroom__v1__image__init(&image[i]);
+    image[i].has_index = image[i].has_bytes = 1;
+    image[i].index = i;
+    image[i].bytes = held->picture[i].bytes;
+    image[i].sha256 = held->picture[i].sha256;
+    list[i] = &image[i];
+  }
+  *out = list;
+  return held->images;
 }
 
 void picture_seal(struct worker *worker, struct held *held) {
   if (!may_seal(held)) {
     return;
   }
-  held->sealed = true;
   Darkroom__V1__Complete message = DARKROOM__V1__COMPLETE__INIT;
   message.worker = (char *)worker->options->name;
   message.has_generation = message.has_fence = 1;
@@ -89,6 +116,7 @@ void picture_seal(struct worker *worker, struct held *held) {
   message.fence = held->fence;
   message.id = held->id;
   message.timings = &held->timings;
+  message.n_image = list_sums(worker, held, &message.image);
   struct media_task *task = media_task(MEDIA_SEAL, held->id, held->fence);
   uint8_t *room = NULL;
   size_t bytes = darkroom__v1__complete__get_packed_size(&message);
@@ -97,141 +125,185 @@ void picture_seal(struct worker *worker, struct held *held) {
     return; /* only a restart of this worker would have needed it */
   }
   task->payload.length += darkroom__v1__complete__pack(&message, room);
+  held->sealing = true;
   send(worker, held, task);
 }
 
-static void send_again(struct worker *worker, struct held *held, uint32_t index) {
+static void on_seal(struct held *held, const struct media_task *task) {
+  held->sealing = false;
+  held->sealed = task->status == OK;
+  if (task->status != OK) {
+    log_warning("not_sealed", log_text("job", task->id), log_text("reason", task->reason));
+  }
+}
+
+/* storing -------------------------------------------------------------------------------------- */
+
+/* The message's memory goes with it, either way. */
+static void swap_png(struct bytes *a, struct bytes *b) {
+  struct bytes kept = *a;
+  *a = *b;
+  *b = kept;
+}
+
+static void send_to_store(struct worker *worker, struct held *held, uint32_t index) {
   struct picture *picture = &held->picture[index];
   struct media_task *task = task_for(worker, held, MEDIA_STORE, index);
   if (task == NULL) {
     fail_for_memory(worker, held);
     return;
   }
-  struct bytes empty = task->png;
-  task->png = picture->png; /* the message's memory goes with it */
-  picture->png = empty;
-  picture->state = PICTURE_BUSY;
+  snprintf(task->sha256, sizeof task->sha256, "%s", picture->sha256 != NULL ? picture->sha256 : "");
+  swap_png(&task->png, &picture->png);
+  task->spooled = picture->spooled;
+  picture->state = PICTURE_STORING;
   send(worker, held, task);
-}
-
-/* the store's health --------------------------------------------------------------------------- */
-
-static void store_failed(struct store_watch *store, int64_t now_ms) {
-  store->tries++;
-  store->away = true;
-  store->asking = false;
-  store->due_ms =
-      now_ms + backoff_jitter_ms(backoff_ms(STORE_FIRST_MS, STORE_MAX_MS, store->tries));
-}
-
-static void store_answered(struct store_watch *store) {
-  if (store->away || store->refused) {
-    log_event("store_back", log_number("tries", store->tries));
-  }
-  *store = (struct store_watch){0};
 }
 
 /* receiving ------------------------------------------------------------------------------------ */
 
+/* A job that is ending is past caring. */
+static bool wanted(const struct held *held) {
+  return held->state == HELD_RUNNING || held->state == HELD_STORING;
+}
+
+static bool keep_sums(struct held *held, const struct media_task *task) {
+  struct picture *picture = &held->picture[task->index];
+  picture->bytes = task->png_bytes;
+  if (picture->sha256 == NULL) {
+    picture->sha256 = arena_copy_text(held->arena, task->sha256, strlen(task->sha256));
+  }
+  return picture->sha256 != NULL;
+}
+
+static void on_made(struct worker *worker, struct held *held, struct media_task *task) {
+  struct picture *picture = &held->picture[task->index];
+  picture->state = PICTURE_WAITING;
+  picture->spooled = task->spooled;
+  swap_png(&picture->png, &task->png);
+  if (task->encoded) {
+    spool_watch_told(&worker->spool_watch, task->spooled, task->reason);
+  }
+  if (!wanted(held)) {
+    return;
+  }
+  if (task->status != OK) {
+    job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
+             DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL, task->reason);
+  } else if (!keep_sums(held, task)) {
+    fail_for_memory(worker, held);
+  } else {
+    held->timings.has_store_us = 1;
+    held->timings.store_us += task->encode_us;
+  }
+}
+
 static void stored(struct worker *worker, struct held *held, struct media_task *task) {
   struct picture *picture = &held->picture[task->index];
-  picture->state = PICTURE_STORED;
-  picture->bytes = task->png_bytes;
   picture->url = arena_copy_text(held->arena, task->url, strlen(task->url));
-  picture->sha256 = arena_copy_text(held->arena, task->sha256, strlen(task->sha256));
-  if (picture->url == NULL || picture->sha256 == NULL) {
+  if (picture->url == NULL || !keep_sums(held, task)) {
     fail_for_memory(worker, held);
     return;
   }
   held->news = true;
   held->timings.has_store_us = 1;
-  held->timings.store_us += task->encode_us + task->store_us;
+  held->timings.store_us += task->store_us;
   metric_observe_labelled(M_STAGE_DURATION, "upload", (double)task->store_us / 1e6);
   job_complete_if_whole(held);
 }
 
-static void not_stored(struct held *held, struct media_task *task) {
-  struct picture *picture = &held->picture[task->index];
-  picture->state = PICTURE_WAITING;
-  if (task->png.length > 0) {
-    struct bytes empty = picture->png;
-    picture->png = task->png;
-    task->png = empty;
-  }
-  if (!task->store_away) {
-    log_warning("not_stored", log_text("job", held->id), log_count("index", task->index),
-                log_text("status", status_name(task->status)), log_text("reason", task->reason));
-  }
+/* The one case in which a finished picture is made again: this machine's disk has lost it. No
+ * attempt is used for it. */
+static void spool_lost(struct worker *worker, struct held *held, const struct media_task *task) {
+  log_error("spool_lost", log_text("job", held->id), log_count("index", task->index),
+            log_text("reason", task->reason));
+  job_release(worker, held);
 }
 
-static void picture_failed(struct worker *worker, struct held *held,
-                           const struct media_task *task) {
-  bool store = task->encoded;
-  job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
-           store ? DARKROOM__V1__ERROR_CODE__ERROR_STORE : DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
-           task->reason);
+static void not_stored(struct picture *picture, const struct held *held,
+                       const struct media_task *task) {
+  int64_t wait_ms = backoff_ms(PICTURE_FIRST_MS, PICTURE_MAX_MS, ++picture->tries);
+  picture->due_ms = clock_ms() + wait_ms;
+  log_debug("not_stored", log_text("job", held->id), log_count("index", task->index),
+            log_text("status", status_name(task->status)), log_text("reason", task->reason));
 }
 
-/* A job that is ending is past caring; its picture still tells how the store is. */
-static void on_picture(struct worker *worker, struct held *held, struct media_task *task) {
-  bool wanted = held->state == HELD_RUNNING || held->state == HELD_STORING;
-  bool refused = task->encoded && task->status == BAD_INPUT;
-  if (task->status == OK) {
-    store_answered(&worker->store);
-  } else if (task->encoded && !task->store_away) {
-    if (strncmp(worker->options->store, "s3:", 3) == 0) {
-      metric_add(M_S3_RETRIES, 1);
+/* Pictures that failed while it was away are due at once: it was not they. */
+static void store_is_well(struct worker *worker) {
+  bool was_away = worker->store.away;
+  store_answered(&worker->store);
+  struct held *held = NULL;
+  for (size_t at = 0; was_away && (held = held_next(&worker->held, &at)) != NULL;) {
+    for (uint32_t i = 0; i < held->images; i++) {
+      held->picture[i].due_ms = 0;
     }
-    store_failed(&worker->store, clock_ms());
-    worker->store.refused = worker->store.refused || refused;
-  } else if (task->kind == MEDIA_STORE) {
-    worker->store.asking = false; /* it could not even be read: the store has not been asked */
   }
-  if (!wanted) {
-    held->picture[task->index].state = task->status == OK ? PICTURE_STORED : PICTURE_WAITING;
-  } else if (task->status == OK) {
-    stored(worker, held, task);
-  } else if (refused || !task->encoded) {
-    held->picture[task->index].state = PICTURE_WAITING;
-    picture_failed(worker, held, task);
+}
+
+static void on_stored(struct worker *worker, struct held *held, struct media_task *task) {
+  struct picture *picture = &held->picture[task->index];
+  picture->state = task->status == OK ? PICTURE_STORED : PICTURE_WAITING;
+  if (task->spooled && !picture->spooled) {
+    spool_watch_told(&worker->spool_watch, true, "");
+  }
+  picture->spooled = task->spooled;
+  swap_png(&picture->png, &task->png);
+  if (task->status == OK) {
+    store_is_well(worker);
+  } else if (task->lost) {
+    worker->store.asking = false; /* it has not been asked */
   } else {
-    not_stored(held, task);
+    metric_add(M_S3_RETRIES, strncmp(worker->options->store, "s3:", 3) == 0 ? 1 : 0);
+    store_failed(&worker->store, task->status, task->reason, task->retry_after_ms, clock_ms());
+    not_stored(picture, held, task);
+  }
+  if (wanted(held) && task->status == OK) {
+    stored(worker, held, task);
+  } else if (wanted(held) && task->lost) {
+    spool_lost(worker, held, task);
   }
 }
 
 static void on_check(struct worker *worker, const struct media_task *task) {
   if (task->status == OK) {
-    store_answered(&worker->store);
-    return;
+    store_is_well(worker);
+  } else {
+    store_failed(&worker->store, task->status, task->reason, task->retry_after_ms, clock_ms());
   }
-  store_failed(&worker->store, clock_ms());
-  log_warning("store_check", log_text("status", status_name(task->status)),
-              log_text("reason", task->reason));
+}
+
+static void on_dropped(const struct media_task *task) {
+  if (task->status != OK) {
+    log_warning("not_dropped", log_text("job", task->id), log_text("reason", task->reason));
+  }
+}
+
+static void on_task_of(struct worker *worker, struct held *held, struct media_task *task) {
+  held->media_out--;
+  if (task->kind == MEDIA_SEAL) {
+    on_seal(held, task);
+  } else if (task->kind == MEDIA_FINISH) {
+    on_made(worker, held, task);
+  } else {
+    on_stored(worker, held, task);
+  }
+  if (task->kind != MEDIA_SEAL) {
+    picture_seal(worker, held);
+  }
+  job_settle(worker, held);
 }
 
 static void on_task(struct worker *worker, struct media_task *task) {
   if (task->kind == MEDIA_CHECK) {
     on_check(worker, task);
-    return;
-  }
-  if (task->kind == MEDIA_DROP) {
-    if (task->status != OK) {
-      log_warning("not_dropped", log_text("job", task->id), log_text("reason", task->reason));
+  } else if (task->kind == MEDIA_DROP) {
+    on_dropped(task);
+  } else {
+    struct held *held = held_find(&worker->held, task->id, task->fence);
+    if (held != NULL) { /* rows wait for their tasks, so it is there; nothing depends on it */
+      on_task_of(worker, held, task);
     }
-    return;
   }
-  struct held *held = held_find(&worker->held, task->id, task->fence);
-  if (held == NULL) {
-    return; /* rows wait for their tasks, so this cannot be; nothing depends on it */
-  }
-  held->media_out--;
-  if (task->kind == MEDIA_SEAL && task->status != OK) {
-    log_warning("not_sealed", log_text("job", task->id), log_text("reason", task->reason));
-  } else if (task->kind != MEDIA_SEAL) {
-    on_picture(worker, held, task);
-    picture_seal(worker, held);
-  }
-  job_settle(worker, held);
 }
 
 void pictures_take_all(struct worker *worker) {
@@ -240,7 +312,10 @@ void pictures_take_all(struct worker *worker) {
     on_task(worker, task);
     media_task_close(&task);
   }
-  metric_set(M_SPOOL_IMAGES, (double)held_unstored_total(&worker->held));
+  struct spool_use use = held_unstored_total(&worker->held);
+  metric_set(M_SPOOL_IMAGES, (double)use.pictures);
+  metric_set(M_SPOOL_BYTES, (double)use.bytes);
+  metric_set(M_STORE_AWAY, worker->store.away ? 1 : 0);
 }
 
 /* trying again --------------------------------------------------------------------------------- */
@@ -253,36 +328,67 @@ static void ask_store(struct worker *worker) {
   }
 }
 
-/* While the store is away one picture (or a check) asks for all; once it answers, all go at once.
- */
-void pictures_tend(struct worker *worker, int64_t now_ms) {
-  struct store_watch *store = &worker->store;
-  if (store->away && (store->asking || now_ms < store->due_ms)) {
-    return;
-  }
-  if (store->refused) {
-    ask_store(worker);
-    return;
-  }
-  struct held *held = NULL;
-  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-    bool wanted = held->state == HELD_RUNNING || held->state == HELD_STORING;
-    for (uint32_t i = 0; wanted && i < held->images; i++) {
-      if (held->picture[i].state != PICTURE_WAITING) {
-        continue;
-      }
-      send_again(worker, held, i);
-      if (store->away) {
-        store->asking = true;
-        return;
-      }
+/* Sends the pictures of one job that wait and are due; only one when one is asked for. True when
+ * that was sent. */
+static bool send_waiting(struct worker *worker, struct held *held, bool only_one, int64_t now_ms) {
+  for (uint32_t i = 0; wanted(held) && i < held->images; i++) {
+    if (held->picture[i].state != PICTURE_WAITING || held->picture[i].due_ms > now_ms) {
+      continue;
+    }
+    send_to_store(worker, held, i);
+    if (only_one) {
+      return true;
     }
   }
-  if (store->away) {
-    ask_store(worker);
+  return false;
+}
+
+/* One picture asks for all: from another job each time, so that one that is refused for itself does
+ * not stand before the others. */
+static bool send_one(struct worker *worker, int64_t now_ms) {
+  for (size_t k = 0; k < HELD_MAX; k++) {
+    size_t row = (worker->next_asker + k) % HELD_MAX;
+    if (send_waiting(worker, &worker->held.row[row], true, now_ms)) {
+      worker->next_asker = row + 1;
+      return true;
+    }
+  }
+  return false;
+}
+
+void pictures_tend(struct worker *worker, int64_t now_ms) {
+  struct store_watch *store = &worker->store;
+  if (!store->away) {
+    struct held *held = NULL;
+    for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+      (void)send_waiting(worker, held, false, now_ms);
+    }
+  } else if (!store->asking && now_ms >= store->due_ms) {
+    if (send_one(worker, now_ms)) {
+      store->asking = true;
+    } else {
+      ask_store(worker);
+    }
   }
 }
 
+static int64_t waiting_due_ms(const struct held *held) {
+  int64_t due_ms = INT64_MAX;
+  for (uint32_t i = 0; wanted(held) && i < held->images; i++) {
+    bool waits = held->picture[i].state == PICTURE_WAITING;
+    due_ms = waits && held->picture[i].due_ms < due_ms ? held->picture[i].due_ms : due_ms;
+  }
+  return due_ms;
+}
+
 int64_t pictures_due_ms(const struct worker *worker) {
-  return worker->store.away && !worker->store.asking ? worker->store.due_ms : INT64_MAX;
+  if (worker->store.away) {
+    return worker->store.asking ? INT64_MAX : worker->store.due_ms;
+  }
+  int64_t due_ms = INT64_MAX;
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    int64_t due = waiting_due_ms(&worker->held.row[i]);
+    due_ms = due < due_ms ? due : due_ms;
+  }
+  return due_ms;
 }

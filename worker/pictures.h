@@ -10,7 +10,7 @@
 
 /* Takes what the media threads have done. */
 void pictures_take_all(struct worker *worker);
-/* Tries waiting pictures again, and a store that refused. */
+/* Sends what waits to the store, and asks a store that is away. */
 void pictures_tend(struct worker *worker, int64_t now_ms);
 int64_t pictures_due_ms(const struct worker *worker);
 /* A finished picture goes to the media threads. */

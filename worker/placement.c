@@ -80,10 +80,30 @@ bool placement_empty_child_for(const struct worker *worker, const char *model, s
   return false;
 }
 
+/* How many more pictures the spool may get. While the store is away those count that are still to
+ * be made: they will lie there, too. */
+static uint64_t spool_room(const struct worker *worker) {
+  struct spool_use use =
+      worker->store.away ? held_expected_total(&worker->held) : held_unstored_total(&worker->held);
+  uint64_t images = (uint64_t)worker->options->spool_images;
+  uint64_t bytes = (uint64_t)worker->options->spool_mib << 20;
+  return use.pictures < images && use.bytes < bytes ? images - use.pictures : 0;
+}
+
+/* A store that has refused ever since the worker was started may have the wrong keys: jobs are
+ * better off with another worker. */
 static bool taking(const struct worker *worker) {
-  return worker->generation != 0 && !worker->draining && !worker->store.refused &&
-         held_unstored_total(&worker->held) < (size_t)worker->options->spool_images &&
-         held_count(&worker->held) < HELD_MAX - HELD_SPARE;
+  bool hopeless = worker->store.refused && !worker->store.proven;
+  return worker->generation != 0 && !worker->draining && !hopeless && !worker->spool_watch.full &&
+         spool_room(worker) > 0 && held_count(&worker->held) < HELD_MAX - HELD_SPARE;
+}
+
+/* While the store is away no more jobs than the spool has room for, each having as many images as a
+ * job may; one at least, else none would ever be taken where the limit is small. */
+static uint32_t at_most(const struct worker *worker, uint32_t jobs) {
+  uint64_t most = spool_room(worker) / JOB_IMAGES_MAX;
+  most = most > 0 ? most : 1;
+  return worker->store.away && jobs > most ? (uint32_t)most : jobs;
 }
 
 /* A job of this engine ends within PREFETCH_US: the next one may be on its way already. */
@@ -151,5 +171,8 @@ void placement_grant(const struct worker *worker, struct grant *out) {
       add_credit(out, &child->model[m], jobs);
     }
   }
-  out->jobs = total(out, sum);
+  out->jobs = at_most(worker, total(out, sum));
+  for (size_t i = 0; i < out->count; i++) {
+    out->credit[i].jobs = at_most(worker, out->credit[i].jobs);
+  }
 }

@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "monitoring/health.h"
+
 struct readiness {
   pthread_mutex_t lock;
   bool ready;
-  char reason[128];
+  char reason[HEALTH_REASON_BYTES_MAX];
 };
 
 void readiness_open(struct readiness *readiness);

@@ -64,13 +64,19 @@ static long wait_ms(struct worker *worker, int64_t now_ms) {
 
 /* draining ------------------------------------------------------------------------------------- */
 
+/* What the spool has whole and sealed is left to the next life, which hands it in; it would have to
+ * be made again if it were handed back. If there is none, its lease lapses. */
+static bool left_in_spool(const struct held *held) {
+  return held->state == HELD_STORING && held->sealed;
+}
+
 /* Jobs that no engine has begun, and in the end all that an engine still has, go back at once. */
 static void hand_back(struct worker *worker, bool all) {
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     bool unbegun = held->state == HELD_ADMITTED || held->state == HELD_WAITING;
-    bool unended = unbegun || held->state == HELD_RUNNING || held->state == HELD_STORING;
-    if (unbegun || (all && unended)) {
+    bool storing = held->state == HELD_STORING && !left_in_spool(held);
+    if (unbegun || (all && (held->state == HELD_RUNNING || storing))) {
       job_release(worker, held);
     }
   }
@@ -87,8 +93,18 @@ static void drain(struct worker *worker, int64_t now_ms) {
   hand_back(worker, again);
 }
 
+static size_t count_left_in_spool(struct worker *worker) {
+  size_t count = 0;
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    count += left_in_spool(held);
+  }
+  return count;
+}
+
 /* Ends when nothing is held and the broker has said goodbye, or a little after the deadline: a
- * worker that no broker answers keeps its pictures in the spool for its next life. */
+ * worker that no broker answers, or whose store is away, keeps its pictures in the spool for its
+ * next life. It says no BYE then: that would close the leases of what it keeps. */
 static void drain_tend(struct worker *worker, int64_t now_ms) {
   if (!worker->draining) {
     return;
@@ -96,11 +112,14 @@ static void drain_tend(struct worker *worker, int64_t now_ms) {
   if (now_ms >= worker->drain_until_ms) {
     hand_back(worker, true);
   }
+  size_t left = now_ms >= worker->drain_until_ms ? count_left_in_spool(worker) : 0;
   bool empty = held_count(&worker->held) == 0;
   bool late = now_ms >= worker->drain_until_ms + AFTER_DRAIN_MS;
   bool unheard = worker->bye.tries >= BYES && now_ms >= worker->bye.due_ms;
-  if (late || (empty && (worker->generation == 0 || unheard))) {
+  if (late || (empty && (worker->generation == 0 || unheard)) ||
+      (left > 0 && left == held_count(&worker->held))) {
     worker->gone = true;
+    log_event("left_in_spool", log_count("jobs", left));
   } else if (empty && worker->bye.verb == 0) {
     offer_open(&worker->bye, WIRE_BYE);
   }
@@ -118,7 +137,7 @@ static void on_signals(struct worker *worker, int signals) {
 
 /* readiness ------------------------------------------------------------------------------------ */
 
-static const char *not_ready_because(const struct worker *worker) {
+static const char *not_ready_because(const struct worker *worker, char trouble[TROUBLE_BYTES_MAX]) {
   if (worker->draining) {
     return "draining";
   }
@@ -131,10 +150,8 @@ static const char *not_ready_because(const struct worker *worker) {
   if (!link_alive(&worker->link)) {
     return "no broker answers";
   }
-  if (worker->store.away) {
-    return worker->store.refused ? "the store refuses" : "the store is away";
-  }
-  return NULL;
+  trouble_write(&worker->store, &worker->spool_watch, trouble);
+  return trouble[0] != '\0' ? trouble : NULL;
 }
 
 /* the turn ------------------------------------------------------------------------------------- */
@@ -193,7 +210,8 @@ static void decide(struct worker *worker) {
   }
   drain_tend(worker, now_ms);
   offers_tend(worker, now_ms);
-  readiness_set(worker->ready, not_ready_because(worker));
+  char trouble[TROUBLE_BYTES_MAX];
+  readiness_set(worker->ready, not_ready_because(worker, trouble));
   if (children_all_refused(&worker->children) && held_count(&worker->held) == 0) {
     log_error("models_refused", log_count("devices", worker->children.count));
     worker->exit_code = EXIT_CODE_REFUSED;

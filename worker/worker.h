@@ -21,6 +21,7 @@
 #include "worker/models_table.h"
 #include "worker/options.h"
 #include "worker/readiness.h"
+#include "worker/trouble.h"
 
 /* What we have told the brokers that we would take, by model. */
 struct credit {
@@ -29,14 +30,7 @@ struct credit {
   uint32_t max_side;
 };
 
-/* A store that did not answer is asked by one picture at a time, at growing intervals. */
-struct store_watch {
-  bool away;
-  bool refused; /* it answers, and says no: nothing is taken until a check has passed */
-  bool asking;  /* a check or the one picture is out */
-  int tries;
-  int64_t due_ms;
-};
+enum { RESUME_MS = 20000 }; /* HELLO waits for jobs of an earlier life this long */
 
 struct worker {
   const struct options *options;
@@ -66,6 +60,8 @@ struct worker {
   size_t said_count;
 
   struct store_watch store;
+  struct spool_watch spool_watch;
+  size_t next_asker; /* where the search for a picture that asks the store goes on */
 
   /* leaving */
   bool draining;

@@ -11,6 +11,13 @@ local function worker_becomes(name, state)
   redis.call('PUBLISH', KEY_EVENTS, 'FLEET')
 end
 
+-- What keeps its pictures from their store, in its own words; empty: nothing does.
+local function worker_troubled(name, trouble)
+  if (redis.call('HGET', KEY_WORKER .. name, 'trouble') or '') ~= trouble then
+    redis.call('HSET', KEY_WORKER .. name, 'trouble', trouble)
+  end
+end
+
 -- It was heard by the broker `via`: alive until WORKER_SILENT_MS from now.
 local function worker_heard(name, via, state)
   redis.call('ZADD', KEY_WORKERS, clk, name)

@@ -3,16 +3,17 @@
 -- are its orders. A beat for an ASSIGNED job proves that it was received, so that lease is renewed
 -- too.
 -- KEYS prefix
--- ARGV worker generation via draining(0|1) (id fence step steps images(bytes or empty))..., at most
---   SCRIPT_LOOP_MAX
+-- ARGV worker generation via draining(0|1) trouble(text or empty) (id fence step steps
+--   images(bytes or empty))..., at most SCRIPT_LOOP_MAX
 -- returns {0} when the generation is not the live one | {1, verdict...}: OK, CANCEL or STALE, in
 --   the order asked
 -- uses: record ready lease worker
 local worker, generation = ARGV[1], ARGV[2]
 if not worker_live(worker, generation) then return {0} end
 worker_heard(worker, ARGV[3], ARGV[4] == '1' and 'draining' or 'ready')
+worker_troubled(worker, ARGV[5])
 local answer = {1}
-for i = 5, #ARGV, 5 do
+for i = 6, #ARGV, 5 do
   local job = attempt(ARGV[i], worker, generation, ARGV[i + 1])
   if job then
     lease_give(job, LEASE_RUNNING_MS)

@@ -3,12 +3,13 @@
 -- KEYS prefix
 -- ARGV -
 -- returns {default_model, {model info(bytes)...}, {{name generation state held
---   hello(bytes)}...}}; the SCRIPT_LOOP_MAX
+--   hello(bytes) trouble}...}}; the SCRIPT_LOOP_MAX
 --   workers heard last
 -- uses:
 local workers = {}
 for _, name in ipairs(redis.call('ZREVRANGE', KEY_WORKERS, 0, SCRIPT_LOOP_MAX - 1)) do
-  local row = redis.call('HMGET', KEY_WORKER .. name, 'generation', 'state', 'hello')
-  workers[#workers + 1] = {name, row[1], row[2], redis.call('SCARD', KEY_HELD .. name), row[3]}
+  local row = redis.call('HMGET', KEY_WORKER .. name, 'generation', 'state', 'hello', 'trouble')
+  workers[#workers + 1] = {name, row[1], row[2], redis.call('SCARD', KEY_HELD .. name), row[3],
+    row[4] or ''}
 end
 return {redis.call('GET', KEY_DEFAULT_MODEL) or '', redis.call('HGETALL', KEY_MODEL), workers}

@@ -36,5 +36,6 @@ redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3
   'models', table.concat(models, '\n'), 'hello', ARGV[5], 'token', token, 'host', host,
   'since', digits(wall_us()))
 worker_heard(name, ARGV[2], 'ready')
+worker_troubled(name, '')
 redis.call('PUBLISH', KEY_EVENTS, 'FLEET') -- also when it was ready before: its models may be others
 return generation

@@ -1,5 +1,6 @@
 """The path of one job, and every read verb along it."""
-from house import Client, Worker, pb, picture
+import pytest
+from house import Client, Refused, Worker, pb, picture
 
 
 def test_submit_claim_start_beat_complete(redis, broker, peers):
@@ -58,3 +59,24 @@ def test_models_status_list_explain(redis, worker, client):
     assert "given to worker w1" in client.explain(second)[0]
     worker.start(assign)
     assert "running on worker w1" in client.explain(second)[0]
+
+
+def test_what_keeps_pictures_from_the_store_is_told(redis, worker, client):
+    """A worker's trouble is shown by EXPLAIN of what it holds and of what waits for it, and by STATUS; a beat without it ends it."""
+    held = client.submit().id
+    assign = worker.take_job()
+    worker.start(assign)
+    waits = client.submit().id
+    words = "the store refuses: HTTP 403 QuotaExceeded"
+    worker.beat((assign, 20), trouble=words)
+    assert f"its pictures wait in the spool of worker {worker.name}: {words}" in client.explain(held)
+    assert f"1 of them cannot deliver and soon take nothing; worker {worker.name} says: {words}" in client.explain(waits)
+    assert [info.trouble for info in client.ask("STATUS", pb.Status()).worker] == [words]
+    with pytest.raises(Refused) as refused:
+        worker.beat((assign, 20), trouble="x" * 501)
+    assert refused.value.error.field == "trouble"
+    worker.beat((assign, 20))
+    assert not any(words in line for job in (held, waits) for line in client.explain(job))
+    worker.beat((assign, 20), trouble=words)
+    worker.hello()
+    assert not any(words in line for line in client.explain(waits)), "a new life begins well"

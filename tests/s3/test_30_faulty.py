@@ -1,4 +1,6 @@
 """An S3 server that misbehaves: a job is only complete when its objects are surely there, and is rendered once."""
+import hashlib
+import threading
 import time
 
 import pytest
@@ -130,14 +132,60 @@ def test_every_request_is_signed_with_the_session(fleet, server_with_faults, sta
 
 
 def test_a_server_that_hangs_does_not_hold_up_a_drain(fleet, server_with_faults, start):
+    """What the spool holds is left to the next life: it would be rendered again if it were handed back."""
     worker = start(drain_seconds=1)
+    over = threading.Event()
 
     def hang(request):
-        time.sleep(60)
+        over.wait(60)
         return request.hang_up()
     server_with_faults.fault = first(100, hang)
     job = fleet.submit(steps=2, seed=1)
-    until(lambda: any(method == "PUT" for method, *_ in server_with_faults.requests), 30, "a first PUT")
+    until(lambda: any(method == "PUT" and "check" not in path for method, path, _ in server_with_faults.requests), 30, "a PUT")
+    until(lambda: list((fleet.folder / f"spool-{worker.name}").glob("*/complete")), 30, "a sealed job")
     assert worker.stop(seconds=20) == 0
-    assert fleet.state(job) == "queued"
-    fleet.ask("cancel", job)
+    over.set()
+    assert fleet.state(job) == "running" and "event=left_in_spool" in worker.log()
+    server_with_faults.fault = lambda request: False
+    worker.start(wait=False)
+    record = fleet.wait(job)
+    assert (record["fails"], record["crashes"], record["handoffs"]) == (0, 0, 0)
+    worker.wait_for("event=welcomed")
+    assert worker.metric("images_generated_total") == 0, "it was rendered again"
+
+
+def test_a_slow_store_keeps_no_picture_from_the_spool(fleet, server_with_faults, start):
+    """All threads of the store are held up; what is rendered meanwhile reaches the disk, and the limit holds."""
+    worker = start(media_threads=1, slots=1, spool_images=3)
+    over = threading.Event()
+
+    def hang(request):
+        over.wait(60)
+        return False
+    server_with_faults.fault = first(100, hang)
+    jobs = [fleet.submit(steps=2, seed=seed) for seed in range(5)]
+    spool = fleet.folder / f"spool-{worker.name}"
+    until(lambda: len(list(spool.glob("*/complete"))) >= 3, 60, "three pictures on disk")
+    over.set()
+    for job in jobs:
+        fleet.wait(job)
+    assert worker.metric("images_generated_total") == 5
+
+
+def test_what_the_disk_has_lost_is_made_again_and_uses_no_attempt(fleet, server_with_faults, start):
+    worker = start()
+    server_with_faults.fault = first(100, lambda request: request.refuse(403, "QuotaExceeded"))
+    jobs = [fleet.submit(steps=2, seed=seed) for seed in range(2)]
+    spool = fleet.folder / f"spool-{worker.name}"
+    until(lambda: len(list(spool.glob("*/complete"))) == 2, 60, "two sealed jobs")
+    next(spool.glob(f"{jobs[0]}.*/0.png")).unlink()
+    damaged = next(spool.glob(f"{jobs[1]}.*/0.png"))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    worker.wait_for("event=spool_lost")
+    server_with_faults.fault = lambda request: False
+    for job in jobs:
+        record = fleet.wait(job)
+        assert (record["fails"], record["crashes"], record["handoffs"]) == (0, 0, 1)
+        path = "/" + record["images"][0]["url"].removeprefix("s3://")
+        assert hashlib.sha256(server_with_faults.pictures()[path]).hexdigest() == record["images"][0]["sha256"]
+    assert worker.metric("images_generated_total") == 4

@@ -1,8 +1,10 @@
 /* finish.c - from pixels to an object that is surely there; each kind of task is a row.
  *
  * A picture is spooled before it is stored. When the spool cannot take it, it stays in the task's
- * memory and is stored from there: a full disk loses nothing, it only stops the worker from asking
- * for more.
+ * memory and is stored from there, or spooled when there is room again: a full disk loses nothing,
+ * it only stops the worker from asking for more. What comes back from the spool is held to the
+ * digest that was taken when the picture was made: a disk that has forgotten it must not publish
+ * something else.
  */
 #include "worker/media/finish.h"
 
@@ -97,10 +99,30 @@ static void spool(const struct finish *finish, struct media_task *task) {
                                  task->png.length);
   }
   task->spooled = status == OK;
-  if (status != OK) {
+  if (status == OK) {
+    bytes_close(&task->png);
+  } else {
+    snprintf(task->reason, sizeof task->reason, "%s", fail_reason());
     log_warning("spool_full", log_text("job", task->id), log_count("index", task->index),
-                log_text("reason", fail_reason()));
+                log_text("reason", task->reason));
   }
+}
+
+static uint64_t since_us(int64_t begun_ns) { return (uint64_t)(clock_ns() - begun_ns) / 1000; }
+
+static enum status encode_and_spool(const struct finish *finish, struct media_task *task,
+                                    const struct assigned *assigned) {
+  struct caption caption = caption_of(finish, task, assigned);
+  int64_t begun = clock_ns();
+  TRY(encode(&caption, task));
+  TRY(digest_sha256_text(task->png.data, task->png.length, task->sha256));
+  task->png_bytes = task->png.length;
+  task->encoded = true;
+  bytes_close(&task->pixels);
+  spool(finish, task);
+  task->encode_us = since_us(begun);
+  metric_observe_labelled(M_STAGE_DURATION, "encode", (double)task->encode_us / US_PER_SECOND);
+  return OK;
 }
 
 /* storing -------------------------------------------------------------------------------------- */
@@ -137,12 +159,10 @@ static enum status put_sidecar(const struct finish *finish, const struct media_t
   return status;
 }
 
-static enum status store_picture(const struct finish *finish, struct media_task *task,
-                                 const struct caption *caption, const struct bytes *png) {
+static enum status put_both(const struct finish *finish, struct media_task *task,
+                            const struct caption *caption, const struct bytes *png) {
   char key[STORE_KEY_BYTES_MAX + 1];
   TRY(key_of(task, caption->job->tenant, task->index, "png", key));
-  TRY(digest_sha256_text(png->data, png->length, task->sha256));
-  task->png_bytes = png->length;
   struct bytes url;
   bytes_open(&url, sizeof task->url - 1);
   enum status status = store_locate(finish->store, key, &url);
@@ -153,45 +173,46 @@ static enum status store_picture(const struct finish *finish, struct media_task 
   return put_sidecar(finish, task, caption, png);
 }
 
-static uint64_t since_us(int64_t begun_ns) { return (uint64_t)(clock_ns() - begun_ns) / 1000; }
-
-static enum status finish_and_store(const struct finish *finish, struct media_task *task,
-                                    const struct assigned *assigned) {
-  struct caption caption = caption_of(finish, task, assigned);
-  int64_t begun = clock_ns();
-  TRY(encode(&caption, task));
-  task->encoded = true;
-  bytes_close(&task->pixels);
-  task->encode_us = since_us(begun);
-  metric_observe_labelled(M_STAGE_DURATION, "encode", (double)task->encode_us / US_PER_SECOND);
-  begun = clock_ns();
-  spool(finish, task);
-  enum status status = task->store_away ? fail(UNAVAILABLE, "the store is away")
-                                        : store_picture(finish, task, &caption, &task->png);
-  task->store_us = since_us(begun);
-  if (task->spooled || status == OK) {
-    bytes_close(&task->png);
-  }
-  return status;
+static enum status lost(struct media_task *task, const char *why) {
+  task->lost = true;
+  return fail(BAD_INPUT, "picture %u of the spool %s", task->index, why);
 }
 
-static enum status store_again(const struct finish *finish, struct media_task *task,
-                               const struct assigned *assigned) {
+/* The picture, from the task's memory or the spool, is what was made. */
+static enum status take_png(const struct finish *finish, struct media_task *task,
+                            struct bytes *png) {
+  char sha256[SHA256_TEXT_MAX];
+  if (png->length == 0) {
+    bytes_open(png, IMAGE_FILE_BYTES_MAX);
+    enum status read = spool_read_picture(finish->spool, attempt_of(task), task->index, png);
+    if (read == BAD_INPUT) {
+      return lost(task, "is gone");
+    }
+    TRY(read);
+  }
+  TRY(digest_sha256_text(png->data, png->length, sha256));
+  if (task->sha256[0] != '\0' && strcmp(sha256, task->sha256) != 0) {
+    return lost(task, "is damaged");
+  }
+  memcpy(task->sha256, sha256, sizeof sha256);
+  task->png_bytes = png->length;
+  return OK;
+}
+
+/* What is only in memory is spooled first, if there is room by now: the store may be away. */
+static enum status store_picture(const struct finish *finish, struct media_task *task,
+                                 const struct assigned *assigned) {
   struct caption caption = caption_of(finish, task, assigned);
   int64_t begun = clock_ns();
-  struct bytes png = task->png; /* in memory only when the spool had no room */
-  bool from_memory = png.length > 0;
-  if (!from_memory) {
-    bytes_open(&png, IMAGE_FILE_BYTES_MAX);
-    enum status read = spool_read_picture(finish->spool, attempt_of(task), task->index, &png);
-    if (read != OK) {
-      bytes_close(&png);
-      return read;
-    }
+  if (task->png.length > 0) {
+    spool(finish, task);
   }
-  task->encoded = true;
-  enum status status = store_picture(finish, task, &caption, &png);
+  bool from_memory = task->png.length > 0;
+  struct bytes png = task->png;
+  enum status status = take_png(finish, task, &png);
+  status = status == OK ? put_both(finish, task, &caption, &png) : status;
   task->store_us += since_us(begun);
+  task->retry_after_ms = status != OK ? store_retry_after_ms(finish->store) : 0;
   if (!from_memory) {
     bytes_close(&png);
   } else if (status == OK) {
@@ -214,11 +235,11 @@ static enum status with_assigned(const struct finish *finish, struct media_task 
 }
 
 static enum status do_finish(const struct finish *finish, struct media_task *task) {
-  return with_assigned(finish, task, finish_and_store);
+  return with_assigned(finish, task, encode_and_spool);
 }
 
 static enum status do_store(const struct finish *finish, struct media_task *task) {
-  return with_assigned(finish, task, store_again);
+  return with_assigned(finish, task, store_picture);
 }
 
 static enum status do_seal(const struct finish *finish, struct media_task *task) {
@@ -247,8 +268,9 @@ static enum status do_drop(const struct finish *finish, struct media_task *task)
 }
 
 static enum status do_check(const struct finish *finish, struct media_task *task) {
-  (void)task;
-  return store_check(finish->store, finish->worker);
+  enum status status = store_check(finish->store, finish->worker);
+  task->retry_after_ms = status != OK ? store_retry_after_ms(finish->store) : 0;
+  return status;
 }
 
 static enum status (*const kinds[])(const struct finish *finish, struct media_task *task) = {
@@ -258,5 +280,7 @@ static enum status (*const kinds[])(const struct finish *finish, struct media_ta
 
 void finish_task(const struct finish *finish, struct media_task *task) {
   task->status = kinds[task->kind](finish, task);
-  snprintf(task->reason, sizeof task->reason, "%s", task->status == OK ? "" : fail_reason());
+  if (task->status != OK) {
+    snprintf(task->reason, sizeof task->reason, "%s", fail_reason());
+  }
 }

@@ -5,7 +5,7 @@
 #include "worker/media/media.h"
 
 struct finish {
-  struct store *store; /* this thread's own */
+  struct store *store; /* this thread's own; NULL for one that only serves the disk */
   const char *spool;
   const char *worker;
   const char *version;

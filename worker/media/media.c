@@ -1,5 +1,5 @@
-/* media.c - two lists under one lock: what waits to be done, what is done; an eventfd rings for the
- * second. */
+/* media.c - lists under one lock: what waits to be done by the disk's threads and by the store's,
+ * and what is done; an eventfd rings for the last. */
 #include "worker/media/media.h"
 
 #include <assert.h>
@@ -18,19 +18,35 @@ struct list {
   struct media_task *first, **last;
 };
 
+/* Who does a task. */
+enum lane { LANE_DISK, LANE_STORE, LANES };
+
+struct media;
+
+struct thread {
+  struct media *media;
+  enum lane lane;
+  struct store *store; /* of the lane that needs one */
+  pthread_t id;
+};
+
 struct media {
   struct media_settings settings;
   pthread_mutex_t lock;
-  pthread_cond_t more;
-  struct list waiting, done;
+  pthread_cond_t more[LANES];
+  struct list waiting[LANES];
+  struct list done;
   bool ending;
   atomic_bool leaving; /* the same for libcurl, which asks without the lock */
   int bell;            /* eventfd */
-  int threads;
-  pthread_t thread[MEDIA_THREADS_MAX];
-  struct store *store[MEDIA_THREADS_MAX];
-  int next_store; /* which one the next thread to start takes */
+  int threads;         /* started */
+  struct thread thread[LANES * MEDIA_THREADS_MAX];
 };
+
+static enum lane lane_of(const struct media_task *task) {
+  bool store = task->kind == MEDIA_STORE || task->kind == MEDIA_CHECK || task->image_count > 0;
+  return store ? LANE_STORE : LANE_DISK;
+}
 
 static void list_open(struct list *list) { *list = (struct list){NULL, &list->first}; }
 
@@ -91,12 +107,12 @@ void media_task_close(struct media_task **pointer) {
 /* a thread ------------------------------------------------------------------------------------- */
 
 /* The next task, NULL when the pool ends. */
-static struct media_task *wait_for_task(struct media *media) {
+static struct media_task *wait_for_task(struct media *media, enum lane lane) {
   pthread_mutex_lock(&media->lock);
-  while (media->waiting.first == NULL && !media->ending) {
-    pthread_cond_wait(&media->more, &media->lock);
+  while (media->waiting[lane].first == NULL && !media->ending) {
+    pthread_cond_wait(&media->more[lane], &media->lock);
   }
-  struct media_task *task = media->ending ? NULL : list_take(&media->waiting);
+  struct media_task *task = media->ending ? NULL : list_take(&media->waiting[lane]);
   pthread_mutex_unlock(&media->lock);
   return task;
 }
@@ -111,38 +127,46 @@ static void hand_back(struct media *media, struct media_task *task) {
 }
 
 static void *run(void *context) {
-  struct media *media = context;
-  pthread_mutex_lock(&media->lock);
-  struct store *store = media->store[media->next_store++];
-  pthread_mutex_unlock(&media->lock);
+  struct thread *thread = context;
+  struct media *media = thread->media;
   struct finish finish = {
-      .store = store,
+      .store = thread->store,
       .spool = media->settings.spool,
       .worker = media->settings.worker,
       .version = media->settings.version,
   };
-  for (struct media_task *task = wait_for_task(media); task != NULL; task = wait_for_task(media)) {
+  for (struct media_task *task = wait_for_task(media, thread->lane); task != NULL;
+       task = wait_for_task(media, thread->lane)) {
     finish_task(&finish, task);
     hand_back(media, task);
   }
   return NULL;
 }
 
-/* the pool ------------------------------------------------------------------------------------- */
+/* the pool ---------------------------------------------------------------------------------- */
+
+static enum status start_thread(struct media *media, enum lane lane) {
+  struct thread *thread = &media->thread[media->threads];
+  *thread = (struct thread){.media = media, .lane = lane};
+  if (lane == LANE_STORE) {
+    TRY(store_open(&media->settings.store, &thread->store));
+  }
+  int error = pthread_create(&thread->id, NULL, run, thread);
+  if (error != 0) {
+    store_close(&thread->store);
+    return fail(EXHAUSTED, "no media thread: %s", strerror(error));
+  }
+  media->threads++;
+  return OK;
+}
 
 static enum status start(struct media *media) {
   media->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (media->bell < 0) {
     return fail(EXHAUSTED, "no eventfd: %s", strerror(errno));
   }
-  for (int i = 0; i < media->settings.threads; i++) {
-    TRY(store_open(&media->settings.store, &media->store[i]));
-  }
-  for (; media->threads < media->settings.threads; media->threads++) {
-    int error = pthread_create(&media->thread[media->threads], NULL, run, media);
-    if (error != 0) {
-      return fail(EXHAUSTED, "no media thread: %s", strerror(error));
-    }
+  for (int i = 0; i < LANES * media->settings.threads; i++) {
+    TRY(start_thread(media, (enum lane)(i % LANES)));
   }
   return OK;
 }
@@ -156,8 +180,10 @@ enum status media_open(const struct media_settings *settings, struct media **out
   media->settings = *settings;
   media->settings.store.s3.leaving = &media->leaving;
   pthread_mutex_init(&media->lock, NULL);
-  pthread_cond_init(&media->more, NULL);
-  list_open(&media->waiting);
+  for (int lane = 0; lane < LANES; lane++) {
+    pthread_cond_init(&media->more[lane], NULL);
+    list_open(&media->waiting[lane]);
+  }
   list_open(&media->done);
   enum status status = start(media);
   if (status != OK) {
@@ -176,29 +202,31 @@ void media_close(struct media **pointer) {
   pthread_mutex_lock(&media->lock);
   media->ending = true;
   atomic_store(&media->leaving, true);
-  pthread_cond_broadcast(&media->more);
+  for (int lane = 0; lane < LANES; lane++) {
+    pthread_cond_broadcast(&media->more[lane]);
+  }
   pthread_mutex_unlock(&media->lock);
   for (int i = 0; i < media->threads; i++) {
-    pthread_join(media->thread[i], NULL);
+    pthread_join(media->thread[i].id, NULL);
+    store_close(&media->thread[i].store);
   }
-  for (int i = 0; i < media->settings.threads; i++) {
-    store_close(&media->store[i]);
+  for (int lane = 0; lane < LANES; lane++) {
+    list_close(&media->waiting[lane]);
+    pthread_cond_destroy(&media->more[lane]);
   }
-  list_close(&media->waiting);
   list_close(&media->done);
   if (media->bell >= 0) {
     close(media->bell);
   }
   pthread_mutex_destroy(&media->lock);
-  pthread_cond_destroy(&media->more);
   free(media);
   *pointer = NULL;
 }
 
 void media_send(struct media *media, struct media_task *task) {
   pthread_mutex_lock(&media->lock);
-  list_put(&media->waiting, task);
-  pthread_cond_signal(&media->more);
+  list_put(&media->waiting[lane_of(task)], task);
+  pthread_cond_signal(&media->more[lane_of(task)]);
   pthread_mutex_unlock(&media->lock);
 }
 

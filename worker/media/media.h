@@ -1,8 +1,9 @@
-/* media.h - a pool of threads in the parent, so that a finished picture outlives an engine crash.
+/* media.h - two pools of threads in the parent, so that a finished picture outlives an engine.
  *
  * A task goes in, is tried once, and comes back with its outcome; nothing is shared, the task's
  * memory travels with it. Whoever sent it decides whether and when to send it again, so no thread
- * of the pool ever sleeps on a store that is away.
+ * ever sleeps on a store that is away. What needs the store has threads of its own: one that is
+ * only slow must not keep a picture from being encoded and spooled, where a crash cannot take it.
  */
 #ifndef DARKROOM_WORKER_MEDIA_MEDIA_H
 #define DARKROOM_WORKER_MEDIA_MEDIA_H
@@ -20,12 +21,12 @@
 #define MEDIA_URL_BYTES_MAX 1024
 
 enum media_kind {
-  MEDIA_FINISH, /* pixels: encode, spool, store */
-  MEDIA_STORE,  /* store again, from the spool or from png */
+  MEDIA_FINISH, /* pixels: encode and spool */
+  MEDIA_STORE,  /* store a picture, from the spool or from png */
   MEDIA_SEAL,   /* write the attempt's "complete" (in payload) into the spool */
-  /* remove the attempt from the spool, and its first image_count objects from the store */
-  MEDIA_DROP,
-  MEDIA_CHECK, /* ask whether the store would take an object */
+  MEDIA_DROP,   /* remove the attempt from the spool, and its first image_count objects from the
+                   store */
+  MEDIA_CHECK,  /* find out whether the store takes an object */
 };
 
 struct media_task {
@@ -38,23 +39,25 @@ struct media_task {
   struct bytes assign;  /* FINISH, STORE, DROP: the packed Assign */
   struct bytes payload; /* SEAL: the packed Complete */
   char model_sha256[SHA256_TEXT_MAX];
-  uint32_t width, height; /* FINISH */
-  bool store_away;        /* FINISH: the store is known to be away, only encode and spool */
-  struct bytes pixels;    /* FINISH: freed once they are encoded */
-  struct bytes png;       /* the encoded picture, kept only while it could not be spooled */
+  uint32_t width, height;       /* FINISH */
+  struct bytes pixels;          /* FINISH: freed once they are encoded */
+  struct bytes png;             /* the encoded picture, kept only while it could not be spooled */
+  char sha256[SHA256_TEXT_MAX]; /* of the encoded picture: FINISH tells it, STORE holds the spool's
+                                   copy to it (unless it is "") and tells it */
+  uint64_t png_bytes;           /* the same */
   /* what came of it */
   enum status status;
   char reason[FAIL_REASON_MAX];
-  bool encoded,
-      spooled; /* FINISH and STORE; encoded is false when the pixels could not become a file */
+  bool encoded;           /* FINISH: the pixels became a file */
+  bool spooled;           /* FINISH, STORE: the spool has it */
+  bool lost;              /* STORE: the spool's copy is gone or damaged; the store was not asked */
+  int64_t retry_after_ms; /* STORE, CHECK: how long the store wishes to be left alone, or 0 */
   char url[MEDIA_URL_BYTES_MAX];
-  char sha256[SHA256_TEXT_MAX];
-  uint64_t png_bytes;
   uint64_t encode_us, store_us;
 };
 
 struct media_settings {
-  int threads; /* 1..MEDIA_THREADS_MAX */
+  int threads; /* of each pool, 1..MEDIA_THREADS_MAX */
   struct store_settings store;
   const char *spool; /* opened by the caller */
   const char *worker;
@@ -63,8 +66,8 @@ struct media_settings {
 
 struct media;
 
-/* Opens a store per thread and starts them. The texts of settings are borrowed until close.
- * Outcomes of store_open. */
+/* Opens a store per thread that needs one and starts them. The texts of settings are borrowed until
+ * close. Outcomes of store_open. */
 enum status media_open(const struct media_settings *settings, struct media **out);
 /* Lets running tasks end, forgets waiting ones (their pictures are in the spool), joins the
  * threads. */

@@ -20,38 +20,105 @@
 
 #define MESSAGE_BYTES_MAX ((size_t)FRAME_BYTES_MAX)
 
-/* The pictures of a private person must not lie open in a shared folder. */
-static enum status make_private(const char *folder) {
-  TRY(file_make_folders(folder));
-  if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-    return fail_field(BAD_INPUT, "spool", "spool: cannot make %s: %s", folder, strerror(errno));
+/* finding the place ------------------------------------------------------------------------- */
+
+/* What is guarded against: pictures of a private person that lie open to others, and a stranger on
+ * this machine who made the folder first, to read them or to hand in pictures of his own. So the
+ * place is this user's alone. What stands above it must only be known not to be a stranger's: root
+ * made it, or it is a mount, which takes root, whoever its owner is. */
+
+static enum status refused(const char *folder, const char *why) {
+  return fail_field(BAD_INPUT, "spool", "spool: %s %s", folder, why);
+}
+
+static bool ours_alone(const struct stat *facts) {
+  return S_ISDIR(facts->st_mode) && facts->st_uid == geteuid() && (facts->st_mode & 077) == 0;
+}
+
+static bool is_mount(const char *folder, const struct stat *facts) {
+  char above[FILE_PATH_MAX];
+  struct stat parent;
+  return file_join(above, folder, "..") == OK && stat(above, &parent) == 0 &&
+         parent.st_dev != facts->st_dev;
+}
+
+/* Of the folder and, where it is a link, of the link. */
+static enum status not_a_strangers(const char *folder, struct stat *facts) {
+  struct stat link;
+  if (lstat(folder, &link) != 0 || stat(folder, facts) != 0) {
+    return refused(folder, strerror(errno));
   }
+  if (!S_ISDIR(facts->st_mode)) {
+    return refused(folder, "is not a folder");
+  }
+  bool trusted_link = !S_ISLNK(link.st_mode) || link.st_uid == geteuid() || link.st_uid == 0;
+  bool trusted = facts->st_uid == geteuid() || facts->st_uid == 0 || is_mount(folder, facts);
+  return trusted && trusted_link ? OK : refused(folder, "belongs to another user and is no mount");
+}
+
+static enum status make_private(const char *path) {
   struct stat facts;
-  if (lstat(folder, &facts) != 0 || !S_ISDIR(facts.st_mode) || facts.st_uid != geteuid()) {
-    return fail_field(BAD_INPUT, "spool", "spool: %s is not a folder of this user", folder);
+  if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    return fail_field(BAD_INPUT, "spool", "spool: cannot make %s: %s", path, strerror(errno));
+  }
+  if (lstat(path, &facts) != 0 || !ours_alone(&facts)) {
+    return refused(path, "is not a folder of this user alone (mode 0700)");
   }
   return OK;
 }
 
-enum status spool_open(const char *folder, int *lock) {
-  if (strlen(folder) >= SPOOL_FOLDER_BYTES_MAX) {
-    return fail_field(BAD_INPUT, "spool", "spool: the path is longer than %d bytes",
-                      SPOOL_FOLDER_BYTES_MAX - 1);
+static enum status copy_path(char *to, const char *folder, const char *ending, const char *name) {
+  int length = snprintf(to, SPOOL_FOLDER_BYTES_MAX, "%s%s%s", folder, ending, name);
+  return length < SPOOL_FOLDER_BYTES_MAX
+             ? OK
+             : fail_field(BAD_INPUT, "spool", "spool: the path is longer than %d bytes",
+                          SPOOL_FOLDER_BYTES_MAX - 1);
+}
+
+static enum status find_place(const char *folder, const char *name, char *path) {
+  struct stat facts;
+  TRY(copy_path(path, folder, "", ""));
+  if (lstat(folder, &facts) != 0) {
+    TRY(file_make_folders(folder));
+    return make_private(folder);
   }
-  TRY(make_private(folder));
+  TRY(not_a_strangers(folder, &facts));
+  if (ours_alone(&facts)) {
+    return OK;
+  }
+  TRY(copy_path(path, folder, "/darkroom-", name));
+  return make_private(path);
+}
+
+/* Some network and FUSE file systems have no locks: there a worker's name keeps others away. */
+static enum status lock_place(const char *folder, int *lock) {
   char path[FILE_PATH_MAX];
   TRY(file_join(path, folder, "lock"));
-  *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (*lock < 0) {
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) {
     return fail_field(BAD_INPUT, "spool", "spool: cannot write %s: %s", path, strerror(errno));
   }
-  if (flock(*lock, LOCK_EX | LOCK_NB) != 0) {
-    close(*lock);
-    *lock = -1;
-    return fail_field(BAD_INPUT, "spool", "spool: another worker uses %s", folder);
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      close(fd);
+      return fail_field(BAD_INPUT, "spool", "spool: another worker uses %s", folder);
+    }
+    log_warning("spool_not_locked", log_text("folder", folder),
+                log_text("reason", strerror(errno)));
   }
+  *lock = fd;
   return OK;
 }
+
+enum status spool_open(const char *folder, const char *name, char *path, int *lock) {
+  char place[SPOOL_FOLDER_BYTES_MAX];
+  TRY(find_place(folder, name, place));
+  TRY(lock_place(place, lock));
+  memcpy(path, place, sizeof place);
+  return OK;
+}
+
+/* an attempt's files ------------------------------------------------------------------------ */
 
 static enum status attempt_folder(const char *folder, struct attempt attempt, char *path) {
   if (!job_id_valid(attempt.id)) {
@@ -105,13 +172,25 @@ enum status spool_write_picture(const char *folder, struct attempt attempt, uint
   return write_file(folder, attempt, name, view(data, bytes));
 }
 
+/* A file that cannot be opened for want of something of ours may be there all the same. */
+static bool for_want_of_something(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR;
+}
+
 enum status spool_read_picture(const char *folder, struct attempt attempt, uint32_t index,
                                struct bytes *out) {
   char name[32];
   picture_name(index, name);
   char path[FILE_PATH_MAX];
   TRY(attempt_file(folder, attempt, name, path));
-  return bytes_read_file(out, path);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return fail(for_want_of_something(errno) ? UNAVAILABLE : BAD_INPUT, "cannot open %s: %s", path,
+                strerror(errno));
+  }
+  close(fd);
+  enum status status = bytes_read_file(out, path);
+  return status == OK || status == EXHAUSTED ? status : BAD_INPUT;
 }
 
 bool spool_has_picture(const char *folder, struct attempt attempt, uint32_t index) {

@@ -25,14 +25,20 @@ struct attempt {
   uint64_t fence;
 };
 
-/* Makes the folder (mode 0700) and locks it for this process; the lock lives as long as *lock is
- * open. BAD_INPUT when it belongs to someone else, cannot be written or another worker uses it. */
-enum status spool_open(const char *folder, int *lock);
+/* Finds the place of this worker's spool and locks it for this process; the lock lives as long as
+ * *lock is open. A folder that is this user's alone, or not there yet, is the place itself (made
+ * with mode 0700). In any other that it may write, a volume mounted for it say, the place is a
+ * folder "darkroom-NAME" of mode 0700. *path: SPOOL_FOLDER_BYTES_MAX bytes, the place. BAD_INPUT,
+ * with field "spool": somebody else's folder that is no mount, one that cannot be written, or
+ * another worker uses it. */
+enum status spool_open(const char *folder, const char *name, char *path, int *lock);
 
 enum status spool_write_assign(const char *folder, struct attempt attempt, const void *data,
                                size_t bytes);
 enum status spool_write_picture(const char *folder, struct attempt attempt, uint32_t index,
                                 const void *data, size_t bytes);
+/* BAD_INPUT: it is not there or cannot be read any more; UNAVAILABLE: this process cannot read now
+ * (memory, descriptors). */
 enum status spool_read_picture(const char *folder, struct attempt attempt, uint32_t index,
                                struct bytes *out);
 bool spool_has_picture(const char *folder, struct attempt attempt, uint32_t index);

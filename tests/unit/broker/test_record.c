@@ -116,13 +116,14 @@ static redisReply *worker_row(const char *name, const char *state, uint32_t max_
   hello.worker = (char *)name;
   hello.model = infos;
   hello.n_model = 1;
-  redisReply **row = arena_take(arena, 5 * sizeof(void *));
+  redisReply **row = arena_take(arena, 6 * sizeof(void *));
   row[0] = word(name);
   row[1] = word("7");
   row[2] = word(state);
   row[3] = integer(2);
   row[4] = packed(&hello.base);
-  return array(5, row);
+  row[5] = word(strcmp(state, "gone") == 0 ? "the store refuses: 403" : "");
+  return array(6, row);
 }
 
 static void test_fleet(void **state) {
@@ -151,6 +152,8 @@ static void test_fleet(void **state) {
   assert_int_equal(fleet_workers(array(3, whole), arena, &infos, &count), OK);
   assert_int_equal(count, 3);
   assert_string_equal(infos[2]->state, "gone");
+  assert_string_equal(infos[2]->trouble, "the store refuses: 403");
+  assert_null(infos[0]->trouble);
   assert_true(infos[0]->running == 2 && infos[0]->generation == 7);
 }
 

@@ -111,58 +111,105 @@ static bool there(const char *folder, const char *name) {
   return file_exists(path);
 }
 
-static void a_picture_is_spooled_and_stored(void **state) {
-  struct place *place = *state;
-  struct media_task *task = run(place, make(MEDIA_FINISH, 1));
+static struct media_task *finished(struct place *place, uint32_t index) {
+  struct media_task *task = run(place, make(MEDIA_FINISH, index));
   assert_int_equal(task->status, OK);
-  assert_true(task->encoded && task->spooled);
-  assert_int_equal(task->png.length, 0);
+  assert_true(task->encoded);
   assert_int_equal(task->pixels.length, 0);
-  assert_true(there(place->spool, "job1.5/assign") && there(place->spool, "job1.5/1.png"));
-  assert_true(there(place->store, "default/job1/5/1.png") &&
-              there(place->store, "default/job1/5/1.json"));
   assert_int_equal(strlen(task->sha256), 64);
   assert_true(task->png_bytes > 0);
-  media_task_close(&task);
+  return task;
 }
 
-static void a_store_that_is_away_is_not_asked(void **state) {
+static void a_picture_is_spooled_and_then_stored(void **state) {
   struct place *place = *state;
-  struct media_task *task = make(MEDIA_FINISH, 0);
-  task->store_away = true;
+  struct media_task *task = finished(place, 1);
+  assert_true(task->spooled);
+  assert_int_equal(task->png.length, 0);
+  assert_true(there(place->spool, "job1.5/assign") && there(place->spool, "job1.5/1.png"));
+  assert_false(there(place->store, "default/job1/5/1.png"));
+  task->kind = MEDIA_STORE;
   task = run(place, task);
-  assert_int_equal(task->status, UNAVAILABLE);
-  assert_true(task->encoded && task->spooled);
-  assert_false(there(place->store, "default/job1/5/0.png"));
-  media_task_close(&task);
-  task = run(place, make(MEDIA_STORE, 0));
   assert_int_equal(task->status, OK);
-  assert_true(there(place->store, "default/job1/5/0.png"));
+  assert_true(there(place->store, "default/job1/5/1.png") &&
+              there(place->store, "default/job1/5/1.json"));
+  assert_false(task->lost);
   media_task_close(&task);
 }
 
+static void a_store_that_refuses_leaves_it_in_the_spool(void **state) {
+  struct place *place = *state;
+  assert_int_equal(file_write(place->store, "", 0), OK); /* a file where the folder should be */
+  struct media_task *task = finished(place, 0);
+  task->kind = MEDIA_STORE;
+  task = run(place, task);
+  assert_int_equal(task->status, BAD_INPUT);
+  assert_non_null(strstr(task->reason, "Not a directory"));
+  assert_false(task->lost);
+  assert_true(there(place->spool, "job1.5/0.png"));
+  assert_int_equal(file_remove(place->store), OK);
+  task = run(place, task);
+  assert_int_equal(task->status, OK);
+  media_task_close(&task);
+}
+
+/* A picture that could not be spooled is stored from memory; while the store is away it is spooled
+ * as soon as there is room. */
 static void without_a_spool_the_picture_stays_in_memory(void **state) {
   struct place *place = *state;
   assert_int_equal(rmdir(place->spool), 0);
   assert_int_equal(file_write(place->spool, "", 0), OK); /* a file where the folder was */
-  struct media_task *task = make(MEDIA_FINISH, 0);
-  task->store_away = true;
-  task = run(place, task);
-  assert_int_equal(task->status, UNAVAILABLE);
-  assert_true(task->encoded);
+  struct media_task *task = finished(place, 0);
   assert_false(task->spooled);
+  assert_non_null(strstr(task->reason, "Not a directory"));
   assert_true(task->png.length > 0);
   task->kind = MEDIA_STORE;
   task = run(place, task);
   assert_int_equal(task->status, OK);
   assert_int_equal(task->png.length, 0);
   media_task_close(&task);
+  task = finished(place, 1);
+  assert_int_equal(file_remove(place->spool), OK); /* room again, and no store */
+  assert_int_equal(mkdir(place->spool, 0700), 0);
+  char moved[96];
+  snprintf(moved, sizeof moved, "%s.away", place->store);
+  assert_int_equal(rename(place->store, moved), 0);
+  assert_int_equal(file_write(place->store, "", 0), OK);
+  task->kind = MEDIA_STORE;
+  task = run(place, task);
+  assert_int_equal(task->status, BAD_INPUT);
+  assert_true(task->spooled && task->png.length == 0);
+  assert_true(there(place->spool, "job1.5/1.png"));
+  media_task_close(&task);
+}
+
+/* What the spool gives back is what was made, or it is said to be lost; the store is not asked. */
+static void a_damaged_or_missing_copy_is_not_stored(void **state) {
+  struct place *place = *state;
+  struct media_task *task = finished(place, 0);
+  char path[128];
+  snprintf(path, sizeof path, "%s/job1.5/0.png", place->spool);
+  assert_int_equal(file_write(path, "something else", 14), OK);
+  task->kind = MEDIA_STORE;
+  task = run(place, task);
+  assert_int_equal(task->status, BAD_INPUT);
+  assert_true(task->lost);
+  assert_non_null(strstr(task->reason, "damaged"));
+  assert_int_equal(file_remove(path), OK);
+  task->lost = false;
+  task = run(place, task);
+  assert_true(task->lost);
+  assert_non_null(strstr(task->reason, "gone"));
+  assert_false(there(place->store, "default/job1/5/0.png"));
+  media_task_close(&task);
 }
 
 static void dropping_forgets_the_spool_and_if_asked_the_store(void **state) {
   struct place *place = *state;
   for (uint32_t i = 0; i < 2; i++) {
-    struct media_task *task = run(place, make(MEDIA_FINISH, i));
+    struct media_task *task = finished(place, i);
+    task->kind = MEDIA_STORE;
+    task = run(place, task);
     media_task_close(&task);
   }
   struct media_task *task = run(place, make(MEDIA_DROP, 0));
@@ -197,7 +244,8 @@ static void nonsense_is_an_outcome(void **state) {
   assert_false(task->encoded);
   media_task_close(&task);
   task = run(place, make(MEDIA_STORE, 7)); /* never spooled */
-  assert_int_equal(task->status, UNAVAILABLE);
+  assert_int_equal(task->status, BAD_INPUT);
+  assert_true(task->lost);
   media_task_close(&task);
 }
 
@@ -210,8 +258,12 @@ static void what_waits_at_the_end_is_forgotten(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(a_picture_is_spooled_and_stored, open_place, close_place),
-      cmocka_unit_test_setup_teardown(a_store_that_is_away_is_not_asked, open_place, close_place),
+      cmocka_unit_test_setup_teardown(a_picture_is_spooled_and_then_stored, open_place,
+                                      close_place),
+      cmocka_unit_test_setup_teardown(a_store_that_refuses_leaves_it_in_the_spool, open_place,
+                                      close_place),
+      cmocka_unit_test_setup_teardown(a_damaged_or_missing_copy_is_not_stored, open_place,
+                                      close_place),
       cmocka_unit_test_setup_teardown(without_a_spool_the_picture_stays_in_memory, open_place,
                                       close_place),
       cmocka_unit_test_setup_teardown(dropping_forgets_the_spool_and_if_asked_the_store, open_place,

@@ -124,7 +124,7 @@ static inline void report_finished(const char *id, uint64_t fence) {
 
 /* ---- media ---- */
 
-/* Hands the first task of this kind back as done: a picture is in spool and store. */
+/* Hands the first task of this kind back as done. */
 static inline void done(enum media_kind kind) {
   struct media_task *task = sent_take(kind);
   assert_non_null(task);
@@ -135,6 +135,13 @@ static inline void done(enum media_kind kind) {
   snprintf(task->sha256, sizeof task->sha256, "%064u", (unsigned)task->index);
   handed_back = task;
   pictures_take_all(&worker);
+}
+
+/* The next picture that is out becomes a file in the spool, and then an object in the store. */
+static inline void picture_done(void) {
+  done(MEDIA_FINISH);
+  pictures_tend(&worker, clock_ms());
+  done(MEDIA_STORE);
 }
 
 #endif

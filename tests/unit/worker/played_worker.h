@@ -88,8 +88,11 @@ static inline int setup(void **state) {
   played_open(&broker);
   endpoints[0] = broker.endpoint;
   clock_hold(100000, 100000);
-  options = (struct options){
-      .name = "w1", .spool_images = 8, .progress_ms = PROGRESS_MS, .drain_seconds = 12};
+  options = (struct options){.name = "w1",
+                             .spool_images = 8,
+                             .spool_mib = 64,
+                             .progress_ms = PROGRESS_MS,
+                             .drain_seconds = 12};
   options.store = "file:/nowhere";
   worker = (struct worker){.options = &options, .table = &table, .beat_ms = BEAT_MS};
   children_open(&worker.children, devices, 1);

@@ -61,9 +61,10 @@ static void pictures_are_counted(void **state) {
   struct held *held = take("a", 1, 3);
   assert_false(held_all_stored(held));
   held->picture[0].state = PICTURE_STORED;
-  held->picture[1].state = PICTURE_BUSY;
+  held->picture[1].state = PICTURE_MAKING;
   held->picture[2].state = PICTURE_WAITING;
-  assert_int_equal(held_unstored_total(&table), 2);
+  held->state = HELD_STORING;
+  assert_int_equal(held_unstored_total(&table).pictures, 2);
   assert_int_equal(bytes_append_text(&held->picture[2].png, "kept"), OK);
   held->picture[1].state = held->picture[2].state = PICTURE_STORED;
   assert_true(held_all_stored(held));

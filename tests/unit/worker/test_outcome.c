@@ -31,7 +31,7 @@ static struct held *handed_in(void) {
   struct held *held = running();
   for (uint32_t i = 0; i < 2; i++) {
     report_pixels("a", 5, i, SIDE);
-    done(MEDIA_FINISH);
+    picture_done();
   }
   report_finished("a", 5);
   const Darkroom__V1__Complete *complete = (const Darkroom__V1__Complete *)hear(WIRE_COMPLETE);
@@ -126,7 +126,7 @@ static void a_late_ack_of_start_takes_nothing_in(void **state) {
   uint64_t start = broker.message.correlation;
   report_pixels("a", 5, 0, SIDE);
   report_finished("a", 5);
-  done(MEDIA_FINISH);
+  picture_done();
   hear(WIRE_COMPLETE);
   uint64_t complete = broker.message.correlation;
   done(MEDIA_SEAL);
@@ -227,8 +227,8 @@ static void a_death_after_the_last_picture_harms_nothing(void **state) {
   report_pixels("a", 5, 1, SIDE);
   reports_child_ended(&worker, 0);
   assert_int_equal(held->state, HELD_STORING);
-  done(MEDIA_FINISH);
-  done(MEDIA_FINISH);
+  picture_done();
+  picture_done();
   hear(WIRE_COMPLETE);
 }
 

@@ -19,7 +19,7 @@ static struct grant grant;
 
 static int setup(void **state) {
   (void)state;
-  options = (struct options){.spool_images = 8};
+  options = (struct options){.spool_images = 8, .spool_mib = 64};
   worker = (struct worker){.options = &options, .generation = 1};
   return 0;
 }
@@ -111,7 +111,7 @@ static void engines_that_are_alike_add_up(void **state) {
 static void nothing_is_granted_while_nothing_can_be_taken(void **state) {
   (void)state;
   has(engine(4), "m", 512);
-  struct held *held = job(0, 1, HELD_ENDING);
+  struct held *held = job(0, 1, HELD_STORING);
   assert_int_equal(granted("m"), 4);
   worker.draining = true;
   assert_int_equal(granted("m"), 0);
@@ -128,9 +128,43 @@ static void nothing_is_granted_while_nothing_can_be_taken(void **state) {
   held->picture = waiting;
   for (int i = 0; i < 8; i++) {
     assert_int_equal(granted("m"), 4);
-    waiting[i].state = i % 2 == 0 ? PICTURE_WAITING : PICTURE_BUSY;
+    waiting[i].state = i % 2 == 0 ? PICTURE_WAITING : PICTURE_STORING;
   }
   assert_int_equal(granted("m"), 0);
+}
+
+/* While the store is away what is still to be made counts, too, and no more jobs are granted than
+ * the spool surely has room for: one, where the limit is small. */
+static void a_store_that_is_away_is_rendered_for_up_to_the_spool(void **state) {
+  (void)state;
+  has(engine(16), "m", 512);
+  options.spool_images = 3 * JOB_IMAGES_MAX;
+  worker.store.proven = worker.store.away = worker.store.refused = true;
+  assert_int_equal(granted("m"), 3);
+  assert_int_equal(grant.jobs, 3);
+  struct held *held = job(0, 2, HELD_RUNNING);
+  struct picture pictures[2] = {0};
+  held->picture = pictures;
+  assert_int_equal(granted("m"), 2);
+  options.spool_images = 3;
+  assert_int_equal(granted("m"), 1);
+  options.spool_images = 2; /* both are under way */
+  assert_int_equal(granted("m"), 0);
+  worker.store.away = false;
+  assert_int_equal(granted("m"), 14);
+  pictures[0].state = PICTURE_WAITING;
+  pictures[0].bytes = 64 << 20;
+  options.spool_images = 100;
+  assert_int_equal(granted("m"), 0); /* the limit in bytes */
+  pictures[0].bytes--;
+  assert_int_equal(granted("m"), 14);
+  worker.spool_watch.full = true; /* and its disk's own */
+  assert_int_equal(granted("m"), 0);
+  worker.spool_watch.full = false;
+  worker.store.proven = false; /* it has refused ever since the start: these keys may be wrong */
+  assert_int_equal(granted("m"), 0);
+  worker.store.refused = false;
+  assert_int_equal(granted("m"), 14);
 }
 
 static void the_next_job_is_fetched_shortly_before_a_slot_falls_free(void **state) {
@@ -204,6 +238,7 @@ int main(void) {
       cmocka_unit_test_setup(engines_that_differ_are_never_granted_twice, setup),
       cmocka_unit_test_setup(engines_that_are_alike_add_up, setup),
       cmocka_unit_test_setup(nothing_is_granted_while_nothing_can_be_taken, setup),
+      cmocka_unit_test_setup(a_store_that_is_away_is_rendered_for_up_to_the_spool, setup),
       cmocka_unit_test_setup(the_next_job_is_fetched_shortly_before_a_slot_falls_free, setup),
       cmocka_unit_test_setup(a_job_goes_where_the_most_slots_are_free, setup),
       cmocka_unit_test_setup(an_engine_that_is_taken_alone_takes_nobody_else, setup),
