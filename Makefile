@@ -170,7 +170,7 @@ check: packages-check
 tsan:
 	@$(MAKE) -s -j$(JOBS) VARIANT=tsan $(TSAN_TESTS:%=build/tsan/%)
 	@TSAN_OPTIONS="suppressions=tests/tsan.supp $$TSAN_OPTIONS" tests/run-unit $(TSAN_TESTS:%=build/tsan/%)
-TSAN_TESTS := $(patsubst %.c,%,$(wildcard tests/unit/monitoring/test_*.c tests/unit/media/test_*.c tests/unit/worker/test_*.c))
+TSAN_TESTS := $(patsubst %.c,%,$(wildcard tests/unit/monitoring/test_*.c tests/unit/broker/test_resolver.c tests/unit/proto/test_context.c tests/unit/media/test_*.c tests/unit/worker/test_*.c))
 demo:
 	@deploy/install-packages build run
 	@$(MAKE) -s -j$(JOBS) all

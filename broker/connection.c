@@ -150,6 +150,20 @@ static enum status lost(struct connection *connection) {
   return status;
 }
 
+/* A server that takes no more clients says so and closes: what we write then fails, and the reason
+ * is still to be read. The next exchange, with nothing left to read, says that it is lost. */
+static enum status hear_last_words(struct connection *connection) {
+  redisContext *context = connection->context;
+  char why[sizeof context->errstr];
+  snprintf(why, sizeof why, "%s", context->errstr);
+  context->err = 0;
+  if (redisBufferRead(context) == REDIS_OK && context->reader->pos < context->reader->len) {
+    return OK;
+  }
+  snprintf(context->errstr, sizeof context->errstr, "%s", why);
+  return lost(connection);
+}
+
 enum status connection_exchange(struct connection *connection, int64_t wait_ms) {
   if (connection->context == NULL) {
     return fail(UNAVAILABLE, "not connected to Redis");
@@ -165,7 +179,7 @@ enum status connection_exchange(struct connection *connection, int64_t wait_ms) 
   if ((item.revents & POLLOUT) != 0) {
     int done = 0;
     if (redisBufferWrite(connection->context, &done) != REDIS_OK) {
-      return lost(connection);
+      return hear_last_words(connection);
     }
     connection->writing = done == 0;
   }

@@ -187,13 +187,15 @@ static void tend(void) {
 }
 
 static enum status serve(struct turn *turn, struct door *door, struct redis *redis) {
-  bool reached = false; /* a Redis that is refused at the start ends the program, later it only
-                           makes us unready */
+  /* A Redis that is refused at the start ends the program, later it only makes us unready. It is up
+   * before the events are there, so the two have a start each. */
+  bool up = false, tried = false;
   while (!leaving) {
     redis_serve(redis);
-    reached = reached || redis_tried(redis);
+    up = up || redis_up(redis);
+    tried = tried || redis_tried(redis);
     note_readiness(redis);
-    if (!reached && redis_refused(redis)) {
+    if (redis_refused(redis) && !(redis_up(redis) ? tried : up)) {
       return fail(BAD_INPUT, "%s", redis_why(redis));
     }
     turn_run(turn);

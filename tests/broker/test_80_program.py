@@ -75,6 +75,8 @@ def test_login_and_database_over_tcp(redis, context):
     (("--listen", "nonsense"), "nonsense"),
     (("--redis", "http://x"), "redis://"),
     (("--redis", "unix://relative"), "absolute path"),
+    (("--redis", "rediss://:secret@h"), "TLS"),
+    (("--redis", "redis://h?socket_timeout=5"), "db=, username= and password="),
     (("--redis", "redis://h:99999"), "port"),
     (("--retention-s", "0"), "retention-s"),
     (("--no-such",), "no-such"),
