@@ -25,6 +25,8 @@
 /* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
 #define FRAME_BYTES_MAX (256 * 1024)
 #define FRAME_BYTES_TOLD_MAX (1024 * 1024) /* up to here a broker says that it is too large */
+#define FLOOD_MESSAGES_MAX 50000           /* a second, from a broker: more is no broker of ours */
+#define FLOOD_BYTES_MAX (64 * 1024 * 1024)
 #define UNPACK_BYTES_MAX (4 * 1024 * 1024)
 #define UNPACK_FACTOR_MAX 8
 #define CONTEXTS_ENDING_MAX 8 /* connections left that still wait for a name server */

@@ -131,8 +131,7 @@ enum status list_answer(struct turn *turn, struct request *request) {
     return EXHAUSTED;
   }
   TRY(queue_list_reply(turn->redis, request->call, turn->arena, rows, SCRIPT_LOOP_MAX, &count));
-  return listing_send(turn, &request->peer, rows, count,
-                      list_limit((const Darkroom__V1__List *)request->message));
+  return listing_send(turn, &request->peer, rows, count);
 }
 
 /* ---- cancel ---------------------------------------------------------------------------------- */

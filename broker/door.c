@@ -6,17 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "base/limits.h"
 #include "broker/callers.h"
 #include "broker/listen.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
+#include "proto/context.h"
 
 enum { SLOW_WAIT_MS = 10, OTHERS_MAX = 8, TURNED_AWAY_MS = 1000 };
 
 struct door {
   void *context, *router, *monitor;
+  int fd_max; /* a connection with a higher descriptor is one too many */
   struct callers callers;
   struct link ready;   /* a letter waits, and there is room for its answer */
   struct link slow;    /* a letter waits or news was missed, and there is no room */
@@ -112,9 +116,21 @@ static void let_go(struct door *door, struct caller *caller) {
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-/* The monitor is how the broker learns that a connection has ended: ROUTER itself does not say.
- * Events are two frames: number (u16) and value (u32; for DISCONNECTED the descriptor), then the
- * endpoint. */
+/* accept() without a descriptor left ends the process (ipc, ipc_listener.cpp:325) or makes libzmq's
+ * thread spin (tcp). Descriptors are given lowest first, so a high one says that all below it are
+ * in use: that connection is ended before there are none. The rest of them are for the files and
+ * connections that are open already, and for as many newcomers as come between two looks. */
+static void not_too_many(struct door *door, int fd) {
+  if (fd >= door->fd_max) {
+    shutdown(fd, SHUT_RDWR);
+    metric_add(M_TURNED_AWAY, 1);
+    log_warning("connection_turned_away", log_text("reason", "too many connections"),
+                log_number("most", door->fd_max));
+  }
+}
+
+/* The monitor is how the broker learns that a connection has begun or ended: ROUTER itself does not
+ * say. Events are two frames: number (u16) and value (u32: the descriptor), then the endpoint. */
 static void take_ends(struct door *door) {
   uint8_t event[6];
   while (zmq_recv(door->monitor, event, sizeof event, ZMQ_DONTWAIT) >= 0) {
@@ -128,6 +144,8 @@ static void take_ends(struct door *door) {
         kind == ZMQ_EVENT_DISCONNECTED ? callers_by_fd(&door->callers, fd) : NULL;
     if (caller != NULL) {
       let_go(door, caller);
+    } else if (kind == ZMQ_EVENT_ACCEPTED) {
+      not_too_many(door, fd);
     }
   }
 }
@@ -325,7 +343,11 @@ void door_wait(struct door *door, const struct pollfd *others, size_t count, int
  * no bound: libzmq's I/O thread would wait for room in it, and every connection with it. */
 static enum status open_sockets(struct door *door) {
   int unbounded = 0;
-  door->context = zmq_ctx_new();
+  struct rlimit files = {.rlim_cur = 1024};
+  (void)getrlimit(RLIMIT_NOFILE, &files);
+  rlim_t most = files.rlim_cur - files.rlim_cur / 4;
+  door->fd_max = most < CALLERS_MAX ? (int)most : CALLERS_MAX;
+  TRY(context_open(&door->context));
   door->router = door->context != NULL ? zmq_socket(door->context, ZMQ_ROUTER) : NULL;
   door->monitor = door->router != NULL ? zmq_socket(door->context, ZMQ_PAIR) : NULL;
   if (door->monitor == NULL) {
@@ -333,7 +355,8 @@ static enum status open_sockets(struct door *door) {
   }
   TRY(wire_socket_options(door->router, WIRE_ROLE_BROKER));
   if (zmq_setsockopt(door->monitor, ZMQ_RCVHWM, &unbounded, sizeof unbounded) != 0 ||
-      zmq_socket_monitor(door->router, "inproc://monitor", ZMQ_EVENT_DISCONNECTED) != 0 ||
+      zmq_socket_monitor(door->router, "inproc://monitor",
+                         ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0 ||
       zmq_connect(door->monitor, "inproc://monitor") != 0) {
     return fail(UNAVAILABLE, "cannot watch the socket: %s", zmq_strerror(errno));
   }

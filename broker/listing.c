@@ -4,14 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "broker/serving.h"
 #include "broker/turn.h"
 #include "monitoring/log.h"
 
-enum { STATES_MAX = 32, LISTING_BYTES_MAX = 64 * 1024 * 1024 };
+enum { PAGE_ROWS = 50, PAGE_MS = 10, STATES_MAX = 32, LISTING_BYTES_MAX = 64 * 1024 * 1024 };
 
-/* The largest answer that is sure to fit into a frame, and what a row takes beside its message. */
-enum { ANSWER_BYTES_MAX = FRAME_BYTES_MAX - 4096, ROW_BYTES = 8 };
+enum { ROW_BYTES = 10, JOB_LIST_JOB = 1 /* the field's number in the contract */ };
+
+/* A row of an answer, packed once, when it is read. */
+struct row {
+  uint64_t born;
+  const char *id;
+  ProtobufCMessageUnknownField field;
+};
 
 struct listing {
   struct listing *next;
@@ -22,47 +29,85 @@ struct listing {
   size_t states;
   size_t at, from;     /* the state whose page is next, and where it begins */
   struct arena *arena; /* of the rows: opened with the first page */
-  struct listed *rows;
+  struct row *rows;
   size_t count, max;
 };
 
-/* ---- answering ------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static size_t put_length(uint8_t *out, size_t value) {
+  size_t bytes = 0;
+  for (; value >= 0x80; value >>= 7) {
+    out[bytes++] = (uint8_t)(value | 0x80);
+  }
+  out[bytes++] = (uint8_t)value;
+  return bytes;
+}
+
+/* As a field that protobuf-c is told not to know: it goes into the answer as it is. A thousand rows
+ * would be measured and packed some times over otherwise, all in the turn of the last page. */
+static enum status pack_row(const struct listed *listed, struct arena *arena, struct row *out) {
+  size_t bytes = protobuf_c_message_get_packed_size(&listed->status->base);
+  uint8_t *packed = arena_take(arena, bytes + ROW_BYTES);
+  char *id = arena_copy_text(arena, listed->status->id, strlen(listed->status->id));
+  if (packed == NULL || id == NULL) {
+    return EXHAUSTED;
+  }
+  size_t head = put_length(packed, bytes);
+  protobuf_c_message_pack(&listed->status->base, packed + head);
+  *out = (struct row){.born = listed->born,
+                      .id = id,
+                      .field = {.tag = JOB_LIST_JOB,
+                                .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+                                .len = head + bytes,
+                                .data = packed}};
+  return OK;
+}
 
 static int newest_first(const void *a, const void *b) {
-  const struct listed *left = a, *right = b;
+  const struct row *left = a, *right = b;
   if (left->born != right->born) {
     return left->born < right->born ? 1 : -1;
   }
-  return strcmp(left->status->id, right->status->id);
+  return strcmp(left->id, right->id);
 }
 
-/* A job may come twice: pages of different turns overlap by what was submitted between them, and
- * one that changed its state may be on the pages of both. The one read last is the truer. */
-static bool repeats(const struct listed *rows, size_t at) {
-  return at > 0 && strcmp(rows[at].status->id, rows[at - 1].status->id) == 0;
-}
-
-enum status listing_send(struct turn *turn, const struct peer *peer, struct listed *rows,
-                         size_t count, size_t limit) {
-  Darkroom__V1__JobStatus **jobs = arena_take(turn->arena, limit * sizeof(void *));
-  if (jobs == NULL) {
+/* Sends the first of the rows, as many as fit into a frame. A job may come twice: pages of
+ * different turns overlap by what was submitted between them, and one that changed its state may
+ * be on the pages of both. */
+static enum status send_rows(struct turn *turn, const struct peer *peer, struct row *rows,
+                             size_t count, size_t limit) {
+  ProtobufCMessageUnknownField *fields = arena_take(turn->arena, limit * sizeof *fields);
+  if (fields == NULL) {
     return EXHAUSTED;
   }
   qsort(rows, count, sizeof *rows, newest_first);
   Darkroom__V1__JobList answer = DARKROOM__V1__JOB_LIST__INIT;
-  answer.job = jobs;
+  answer.base.unknown_fields = fields;
   size_t bytes = 0;
-  for (size_t i = 0; i < count && answer.n_job < limit; i++) {
-    bytes += protobuf_c_message_get_packed_size(&rows[i].status->base) + ROW_BYTES;
-    if (bytes > ANSWER_BYTES_MAX) {
+  for (size_t i = 0; i < count && answer.base.n_unknown_fields < limit; i++) {
+    bytes += rows[i].field.len + 1;
+    if (bytes > FRAME_BYTES_MAX) {
       break;
     }
-    if (!repeats(rows, i)) {
-      jobs[answer.n_job++] = rows[i].status;
+    if (i == 0 || strcmp(rows[i].id, rows[i - 1].id) != 0) {
+      fields[answer.base.n_unknown_fields++] = rows[i].field;
     }
   }
   turn_send(turn, peer, WIRE_JOB_LIST, &answer.base);
   return OK;
+}
+
+enum status listing_send(struct turn *turn, const struct peer *peer, const struct listed *listed,
+                         size_t count) {
+  struct row *rows = arena_take(turn->arena, (count + 1) * sizeof *rows);
+  if (rows == NULL) {
+    return EXHAUSTED;
+  }
+  for (size_t i = 0; i < count; i++) {
+    TRY(pack_row(&listed[i], turn->arena, &rows[i]));
+  }
+  return send_rows(turn, peer, rows, count, count + 1);
 }
 
 /* ---- waiting --------------------------------------------------------------------------------- */
@@ -131,7 +176,7 @@ void listing_close(struct listings *listings) {
 
 static size_t page_rows(const struct listing *listing) {
   size_t left = listing->limit - listing->from;
-  return left < SCRIPT_LOOP_MAX ? left : SCRIPT_LOOP_MAX;
+  return left < PAGE_ROWS ? left : PAGE_ROWS;
 }
 
 static enum status page_ask(struct turn *turn, struct request *request) {
@@ -142,24 +187,9 @@ static enum status page_ask(struct turn *turn, struct request *request) {
   return OK;
 }
 
-/* What Redis said dies with the turn: the rows are copied, through their own packing. */
-static enum status keep(struct listing *listing, const struct listed *row, struct turn *turn) {
-  size_t bytes = protobuf_c_message_get_packed_size(&row->status->base);
-  uint8_t *packed = arena_take(turn->arena, bytes);
-  ProtobufCMessage *copy = NULL;
-  if (packed == NULL) {
-    return EXHAUSTED;
-  }
-  protobuf_c_message_pack(&row->status->base, packed);
-  TRY(wire_unpack_type(&darkroom__v1__job_status__descriptor, packed, bytes, listing->arena, &copy,
-                       NULL));
-  listing->rows[listing->count++] = (struct listed){row->born, (Darkroom__V1__JobStatus *)copy};
-  return OK;
-}
-
 static enum status take_page(struct turn *turn, struct listing *listing, size_t call,
                              size_t *count) {
-  struct listed rows[SCRIPT_LOOP_MAX];
+  struct listed rows[PAGE_ROWS];
   *count = 0;
   if (listing->arena == NULL) {
     TRY(arena_open(NULL, LISTING_BYTES_MAX, &listing->arena));
@@ -168,9 +198,10 @@ static enum status take_page(struct turn *turn, struct listing *listing, size_t 
   if (listing->rows == NULL) {
     return EXHAUSTED;
   }
-  TRY(queue_list_reply(turn->redis, call, turn->arena, rows, SCRIPT_LOOP_MAX, count));
+  TRY(queue_list_reply(turn->redis, call, turn->arena, rows, PAGE_ROWS, count));
   for (size_t i = 0; i < *count && listing->count < listing->max; i++) {
-    TRY(keep(listing, &rows[i], turn));
+    TRY(pack_row(&rows[i], listing->arena, &listing->rows[listing->count]));
+    listing->count++;
   }
   return OK;
 }
@@ -194,7 +225,7 @@ static enum status page_answer(struct turn *turn, struct request *request) {
     if (listing->at < listing->states) {
       return OK;
     }
-    status = listing_send(turn, &listing->peer, listing->rows, listing->count, listing->limit);
+    status = send_rows(turn, &listing->peer, listing->rows, listing->count, listing->limit);
   }
   if (status != OK) {
     refuse_listing(turn, listing, status);
@@ -206,12 +237,14 @@ static enum status page_answer(struct turn *turn, struct request *request) {
 
 static const struct verb errand_page = {"page", page_ask, page_answer};
 
-void listing_ask(struct turn *turn) {
+void listing_ask(struct turn *turn, bool quiet) {
   while (turn->listings.first != NULL && !redis_up(turn->redis)) {
     fail(UNAVAILABLE, "the queue is away: %s", redis_why(turn->redis));
     refuse_listing(turn, turn->listings.first, UNAVAILABLE);
   }
-  if (turn->listings.first != NULL) {
+  int64_t now = clock_ms();
+  if (turn->listings.first != NULL && (quiet || now - turn->listings.page_ms >= PAGE_MS)) {
+    turn->listings.page_ms = now;
     turn_errand(turn, &errand_page, NULL);
   }
 }

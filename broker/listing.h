@@ -1,8 +1,8 @@
 /* listing.h - a LIST of more than a page: a page a turn, one list after the other.
  *
  * The largest answer costs Redis and us some milliseconds, and whoever may ask for one may ask for
- * hundreds. So a turn carries one page of one of them, and everybody else's requests lie between
- * the pages.
+ * hundreds. So a turn carries one page of one of them, a turn without other requests if there is
+ * one, and everybody else's requests lie between the pages.
  */
 #ifndef DARKROOM_BROKER_LISTING_H
 #define DARKROOM_BROKER_LISTING_H
@@ -23,15 +23,16 @@ struct turn;
 /* Lists that wait, first come first served. {0} is empty. */
 struct listings {
   struct listing *first;
+  int64_t page_ms; /* when the last page was asked for */
 };
 
 /* Takes over the answer to a LIST request, with the room kept for it. states is a set of bits, 1 <<
  * state; 0: all of them. EXHAUSTED without memory. */
 enum status listing_add(struct turn *turn, struct request *request, uint32_t states, size_t limit);
 
-/* Adds this turn's page to the requests; nothing when no list waits. While Redis is away those that
- * wait are refused. */
-void listing_ask(struct turn *turn);
+/* Adds a page to the requests of a turn that is quiet, or when the last page was some while ago;
+ * nothing when no list waits. While Redis is away those that wait are refused. */
+void listing_ask(struct turn *turn, bool quiet);
 
 /* A list waits: the next turn need not wait for anything else. */
 bool listing_waits(const struct listings *listings);
@@ -40,9 +41,8 @@ bool listing_waits(const struct listings *listings);
 void listing_closed(struct turn *turn, uint64_t caller);
 void listing_close(struct listings *listings);
 
-/* Sorts rows, newest first, each job once, and sends the first of them, as many as fit into a
- * frame. */
-enum status listing_send(struct turn *turn, const struct peer *peer, struct listed *rows,
-                         size_t count, size_t limit);
+/* Sends the rows of one page, newest first, as many as fit into a frame. */
+enum status listing_send(struct turn *turn, const struct peer *peer, const struct listed *listed,
+                         size_t count);
 
 #endif

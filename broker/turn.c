@@ -256,9 +256,13 @@ void turn_run(struct turn *turn) {
   take_drained(turn);
   take_errands(turn);
   take_snapshots(turn);
-  listing_ask(turn);
   ask_from(turn, 0);
+  size_t own = turn->count;
   take_burst(turn);
+  bool quiet = turn->count == own;
+  own = turn->count;
+  listing_ask(turn, quiet);
+  ask_from(turn, own);
   for (int round = 0; round < TURN_ROUNDS_MAX; round++) {
     size_t before = turn->count;
     take_offers(turn);

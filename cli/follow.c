@@ -285,7 +285,9 @@ static void listen_once(struct follower *follower) {
   enum status status = link_receive(follower->with->link, slice_ms, &message);
   uint64_t correlation = message.correlation;
   bool to_cancel = follower->cancel_correlation != 0 && correlation == follower->cancel_correlation;
-  if (status != OK) {
+  if (status == UNAVAILABLE) {
+    elsewhere(follower);
+  } else if (status != OK) {
     leave(follower, complain(status));
   } else if (message.got == WIRE_UNREADABLE) {
     leave(follower, complain_refused(BAD_INPUT, &message.why));
@@ -333,6 +335,7 @@ enum exit_code follow(const struct following *following, Darkroom__V1__JobStatus
     }
   }
   give_signals_back(before);
+  link_rest(following->link); /* pictures may be fetched now, for minutes */
   *out = follower.status;
   bool by_us = interrupts > 0 && follower.status != NULL &&
                follower.status->state == DARKROOM__V1__JOB_STATE__JOB_STATE_CANCELLED;

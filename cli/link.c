@@ -25,6 +25,7 @@ struct link {
   size_t count;
   size_t at;
   uint64_t correlation;
+  struct wire_meter meter;
 };
 
 /* Each is looked at now, so that a typing error in the last one is known before it is needed. */
@@ -141,8 +142,17 @@ enum status link_receive(struct link *link, int64_t wait_ms, struct wire_message
   if (!poll_for(link, ZMQ_POLLIN, wait_ms)) {
     return OK;
   }
-  return wire_receive(link->socket, message);
+  TRY(wire_receive(link->socket, message));
+  if (wire_flooded(&link->meter, message, clock_ms())) {
+    wire_message_close(message);
+    disconnect(link, 0);
+    link->meter = (struct wire_meter){0};
+    return fail(UNAVAILABLE, "the broker at %s floods", link_endpoint(link));
+  }
+  return OK;
 }
+
+void link_rest(struct link *link) { disconnect(link, CONTEXT_CLOSE_MS); }
 
 /* asking -------------------------------------------------------------------------------------- */
 
@@ -238,7 +248,7 @@ enum status link_ask(struct link *link, const struct question *question, struct 
     if (status == OK || pause_ms < 0 || clock_ms() + pause_ms >= until_ms) {
       return status;
     }
+    link_next(link); /* first: nothing is kept for one that sleeps */
     clock_sleep_ms(pause_ms);
-    link_next(link);
   }
 }

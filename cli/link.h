@@ -27,13 +27,17 @@ enum status link_send(struct link *link, enum wire_verb verb, uint64_t correlati
                       const ProtobufCMessage *message, int64_t wait_ms);
 
 /* Waits at most wait_ms for a message; message->got says what came. A signal ends the wait early.
- */
+ * UNAVAILABLE: the broker says more than any fleet needs; it is left, with all that it said. */
 enum status link_receive(struct link *link, int64_t wait_ms, struct wire_message *message);
 
 /* Unpacks what was received; what cannot be read is MALFORMED, whatever is wrong: it is not the
  * user's fault. */
 enum status link_unpack(const struct wire_message *message, struct arena *arena,
                         ProtobufCMessage **payload, struct refusal *why);
+
+/* Before a time in which nobody reads: closes the connection, so that nothing piles up in it. The
+ * next send or receive opens it again. */
+void link_rest(struct link *link);
 
 /* Leaves the broker at hand for the next one of the list (or for itself, connected anew). */
 void link_next(struct link *link);

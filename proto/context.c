@@ -7,12 +7,15 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "base/limits.h"
+
+enum { CONTEXT_DESCRIPTORS = 16 };
 
 struct ending {
   atomic_int owners;
@@ -23,10 +26,28 @@ struct ending {
 /* How many have not ended yet: each holds threads and descriptors. */
 static atomic_int endings;
 
+/* libzmq asserts when an epoll or an event descriptor of a new context cannot be had, so it is not
+ * asked for one that it would not get. Taken and given back, since nobody can say how many there
+ * are; twice as many as it needs, for what other threads open meanwhile. */
+static bool descriptors_left(void) {
+  int taken[CONTEXT_DESCRIPTORS];
+  int count = 0;
+  while (count < CONTEXT_DESCRIPTORS && (taken[count] = eventfd(0, EFD_CLOEXEC)) >= 0) {
+    count++;
+  }
+  for (int i = 0; i < count; i++) {
+    close(taken[i]);
+  }
+  return count == CONTEXT_DESCRIPTORS;
+}
+
 enum status context_open(void **out) {
   if (atomic_load(&endings) >= CONTEXTS_ENDING_MAX) {
     return fail(EXHAUSTED, "%d earlier connections still wait for a name server",
                 CONTEXTS_ENDING_MAX);
+  }
+  if (!descriptors_left()) {
+    return fail(EXHAUSTED, "too many files are open for a connection");
   }
   void *context = zmq_ctx_new();
   if (context == NULL) {

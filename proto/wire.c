@@ -184,6 +184,15 @@ enum status wire_receive(void *socket, struct wire_message *message) {
   return OK;
 }
 
+bool wire_flooded(struct wire_meter *meter, const struct wire_message *message, int64_t now_ms) {
+  if (now_ms - meter->second_ms >= 1000) {
+    *meter = (struct wire_meter){.second_ms = now_ms};
+  }
+  meter->messages += message->got != WIRE_NOTHING;
+  meter->bytes += message->payload_bytes;
+  return meter->messages > FLOOD_MESSAGES_MAX || meter->bytes > FLOOD_BYTES_MAX;
+}
+
 /* sending ------------------------------------------------------------------------------------- */
 
 /* Nothing has been sent yet when the first frame fails; after it libzmq takes the rest of the
@@ -267,17 +276,36 @@ enum status wire_send_refusal(void *socket, const struct wire_address *to, uint6
 
 enum { ON_BROKER = 1, ON_PEER = 2, ON_ALL = ON_BROKER | ON_PEER };
 
-/* RCVHWM 0 is what keeps a peer from ending this process. libzmq 4.3.4 stops reading a connection
- * whose queue is full, and a stopped one that then leaves is in a state (stream_engine_base.cpp,
- * _io_error) in which three things assert: a heartbeat timer of ours, a PING of the peer among the
- * bytes already read, and, where we connect, a queue that is read on after connecting anew. None of
- * the three can be forbidden a peer; a queue that is never full is never stopped. What bounds it
- * instead: whoever owns a socket reads all that is there in every round of its loop, and a frame is
- * at most FRAME_BYTES_MAX.
+/* What a socket of ours must never do is end its process, and libzmq 4.3.4 asserts in states that a
+ * peer can bring about. Option by option:
  *
- * SNDHWM stays: a full queue to the peer is EAGAIN here (DONTWAIT everywhere), no state of
- * libzmq's. Heartbeats are asked for by the side that connects and has few connections; the
- * broker's side finds a host that is gone by TCP's own keepalive. */
+ * RCVHWM 0: a connection whose queue is full is no longer read, and a stopped one that then leaves
+ * is in a state (stream_engine_base.cpp, _io_error) in which three things assert: a heartbeat timer
+ * of ours, a PING of the peer among the bytes already read, and, where we connect, a queue that is
+ * read on after connecting anew. None of the three can be forbidden a peer; a queue that is never
+ * full is never stopped. So its bound is kept by its reader: the broker takes off all that is there
+ * in every turn and while it waits for Redis, into queues bounded in bytes (broker/door.c); a peer
+ * leaves a broker that floods it (wire_flooded) and closes its socket before it does not read for
+ * long.
+ *
+ * ROUTER_HANDOVER 1: with 0 a connection that chooses a routing id in use is never read, and what
+ * it sends is kept without bound. With 1 the later connection takes the id over; peers of ours
+ * choose none. A made-up id that meets the one libzmq draws next would assert (socket_base.cpp,
+ * add_out_pipe); it draws from a random start of 32 bits and tells nobody.
+ *
+ * ROUTER_MANDATORY 1: a peer that is gone, or full at SNDHWM, is an errno of the first frame and
+ * not a silence. Everything is sent DONTWAIT. The broker's SNDHWM lies above what its bound in
+ * bytes lets through, each message counted with its cost.
+ *
+ * HEARTBEAT_IVL only where we connect: the broker's side finds a host that is gone by TCP's
+ * keepalive and MAXRT. MAXMSGSIZE bounds a frame before it is held; a larger one ends its
+ * connection. HANDSHAKE_IVL ends who connects and says nothing. LINGER bounds how long closing may
+ * take.
+ *
+ * Not an option: descriptors. libzmq asserts when accept() on ipc, or a new context, finds none;
+ * see not_too_many() of broker/door.c and context_open(). Memory: libzmq ends the process without
+ * any, as Linux does; what it may hold is bounded by all the above, but for the frames of one
+ * message that does not end, which it keeps until the last. */
 static const struct {
   int option;
   int value;

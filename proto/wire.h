@@ -78,6 +78,16 @@ struct wire_message {
 enum status wire_receive(void *socket, struct wire_message *message);
 void wire_message_close(struct wire_message *message);
 
+/* What a broker says, counted by the second. The queue of a peer's socket has no bound (wire.c says
+ * why), so who reads it looks at how much there is, and leaves a broker that says more than any
+ * fleet needs; closing the socket drops what it has said. Start with {0}. */
+struct wire_meter {
+  int64_t second_ms;
+  size_t messages, bytes;
+};
+/* Counts a message; true when it is above FLOOD_MESSAGES_MAX or FLOOD_BYTES_MAX. */
+bool wire_flooded(struct wire_meter *meter, const struct wire_message *message, int64_t now_ms);
+
 /* Sends verb with the packed message; never blocks. to is NULL on a DEALER. UNAVAILABLE: the peer
  * is gone or its queue is full, nothing was sent. BAD_INPUT: it would be larger than a frame may
  * be. */

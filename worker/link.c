@@ -73,22 +73,38 @@ enum status link_receive(struct link *link, struct wire_message *message) {
     return OK;
   }
   TRY(wire_receive(link->socket, message));
-  if (message->got != WIRE_NOTHING) {
+  /* only what answers something said here is a sign of life: whoever says anything else is no
+   * broker of ours, however much it says */
+  bool answers = message->got == WIRE_MESSAGE && message->correlation != 0 &&
+                 message->correlation <= link->correlation;
+  if (answers) {
     link->heard = true;
     link->silent = 0;
     link->asked_ms = 0;
+  }
+  if (wire_flooded(&link->meter, message, clock_ms())) {
+    wire_message_close(message);
+    log_warning("broker_floods", log_text("left", link->endpoints[link->at]));
+    close_socket(link, 0);
+    link->meter = (struct wire_meter){0};
+    link->flooded = true;
   }
   return OK;
 }
 
 bool link_tend(struct link *link, int64_t now_ms) {
-  if (link->asked_ms == 0 || now_ms - link->asked_ms < link->silence_ms) {
+  bool silent = link->asked_ms != 0 && now_ms - link->asked_ms >= link->silence_ms;
+  if (!silent && !link->flooded) {
     return false;
   }
+  link->flooded = false;
   link->silent++;
   const char *left = link->endpoints[link->at];
   link->at = (link->at + 1) % link->count;
-  log_warning("broker_silent", log_text("left", left), log_text("next", link->endpoints[link->at]));
+  if (silent) {
+    log_warning("broker_silent", log_text("left", left),
+                log_text("next", link->endpoints[link->at]));
+  }
   close_socket(link, 0);
   if (connect_socket(link) != OK) {
     close_socket(link, 0); /* the next silence tries again */
@@ -98,6 +114,9 @@ bool link_tend(struct link *link, int64_t now_ms) {
 }
 
 int64_t link_due_ms(const struct link *link) {
+  if (link->flooded) {
+    return 0;
+  }
   return link->asked_ms == 0 ? INT64_MAX : link->asked_ms + link->silence_ms;
 }
 

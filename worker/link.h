@@ -23,6 +23,8 @@ struct link {
   bool heard;       /* a broker has ever said anything */
   int silent;       /* brokers left for their silence since the last one spoke */
   uint64_t correlation;
+  struct wire_meter meter;
+  bool flooded; /* the broker at hand is to be left */
 };
 
 /* endpoints are borrowed. BAD_INPUT for one that ZeroMQ cannot read. */
@@ -36,7 +38,8 @@ uint64_t link_ask(struct link *link, enum wire_verb verb, const ProtobufCMessage
 /* Sends without expecting an answer now (CLAIM). */
 uint64_t link_tell(struct link *link, enum wire_verb verb, const ProtobufCMessage *message);
 
-/* Takes the next waiting message; notes that the broker lives. */
+/* Takes the next waiting message; notes that the broker lives. One that floods is left at once,
+ * with all that it said, for the next of the list. */
 enum status link_receive(struct link *link, struct wire_message *message);
 
 /* Goes on to the next broker when this one has been silent for too long after a question; true when

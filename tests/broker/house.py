@@ -141,11 +141,12 @@ class Redis:
 
 
 class Broker:
-    def __init__(self, redis_url, *extra, listen=None, wait=True):
+    def __init__(self, redis_url, *extra, listen=None, wait=True, inside=()):
+        """inside: a program that runs it, with that program's words, such as prlimit."""
         self.folder = tempfile.mkdtemp(prefix="darkroom-broker-")
         self.endpoint = listen or f"ipc://{self.folder}/broker.sock"
         self.log_path = os.path.join(self.folder, "log")
-        self.command = [str(BUILD / "darkroom-broker"), "--listen", self.endpoint, "--redis", redis_url, *extra]
+        self.command = [*inside, str(BUILD / "darkroom-broker"), "--listen", self.endpoint, "--redis", redis_url, *extra]
         self.start()
         if wait:
             until(self.is_up, 10, "a broker that is up")

@@ -50,3 +50,34 @@ def test_a_library_that_asks_for_heartbeats_and_leaves(broker, context, client):
             socket.close()
     assert client.list(limit=1) == []
     assert broker.process.poll() is None, broker.log()
+
+
+def test_more_connections_than_descriptors(brokers):
+    """Whoever connects when there are none left is turned away; who is there is served, and so is who comes later."""
+    for listen in ("ipc", "tcp"):
+        endpoint = None if listen == "ipc" else "tcp://127.0.0.1:*"
+        broker = brokers(listen=endpoint, inside=("prlimit", "--nofile=256:256"))
+        place = next(line.split("endpoint=")[1] for line in broker.log().splitlines() if "event=listening" in line)
+        first, frames = raw.meet(place)
+        many = []
+        for _ in range(600):
+            try:
+                many.append(raw.connect(place, b"", seconds=1))
+            except OSError:
+                pass                                       # turned away already
+        until(lambda: "event=connection_turned_away" in broker.log(), 5)
+        first.sendall(raw.request("STATUS", pb.Status(), 7))
+        assert frames.message()[:2] == ("FLEET_STATUS", 7)
+        for connection in many:
+            connection.close()
+        until(lambda: can_ask(place), 10, "room for another")
+        assert broker.process.poll() is None, broker.log()
+
+
+def can_ask(place):
+    try:
+        connection, frames = raw.meet(place)
+        connection.sendall(raw.request("STATUS", pb.Status(), 8))
+        return frames.message()[0] == "FLEET_STATUS"
+    except (OSError, EOFError):
+        return False

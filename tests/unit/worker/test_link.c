@@ -12,6 +12,7 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "tests/unit/worker/played.h"
 
 enum { SILENCE_MS = 500 };
@@ -120,6 +121,26 @@ static void the_last_broker_is_followed_by_the_first(void **state) {
   }
 }
 
+/* More than any fleet needs: it is left at once, and what it said goes with the connection. */
+static void a_flooding_broker_is_left_for_the_next(void **state) {
+  (void)state;
+  ask();
+  played_hear(&first, WIRE_BEAT);
+  link_here.meter.messages = FLOOD_MESSAGES_MAX; /* as many as may come in a second */
+  link_here.meter.second_ms = clock_ms();
+  answer(&first);
+  assert_int_equal(hear(), WIRE_NOTHING);
+  assert_null(link_here.socket);
+  assert_int_equal(link_due_ms(&link_here), 0);
+  assert_true(link_tend(&link_here, clock_ms()));
+  assert_false(link_tend(&link_here, clock_ms()));
+  ask();
+  played_hear(&second, WIRE_BEAT);
+  answer(&second);
+  assert_int_equal(hear(), WIRE_MESSAGE);
+  assert_true(link_alive(&link_here));
+}
+
 static void an_endpoint_that_cannot_be_is_known_at_once(void **state) {
   (void)state;
   const char *const endpoints[] = {first.endpoint, "tcp:/nonsense"};
@@ -138,6 +159,7 @@ int main(void) {
       TEST(what_expects_no_answer_starts_no_waiting),
       TEST(a_silent_broker_is_left_for_the_next),
       TEST(the_last_broker_is_followed_by_the_first),
+      TEST(a_flooding_broker_is_left_for_the_next),
       TEST(an_endpoint_that_cannot_be_is_known_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
