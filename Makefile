@@ -53,7 +53,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
+.PHONY: all circles names tools check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -147,6 +147,9 @@ lint: $(GENERATED_HEADERS)
 # By symbols and not by headers, so it wants the objects.
 circles: $(foreach r,$(ROOMS),$(B)/lib$(r).a)
 	@$(PYTHON) tests/check/circles.py $(foreach r,$(ROOMS),-- $(r) $(call objects,$(r)))
+# Names that nobody outside their file uses, by symbols as well: of all programs and all tests.
+names: all tests benches tools
+	@$(PYTHON) tests/check/names.py $(B)
 docs: all
 	$(PYTHON) tests/check/reference.py $(B)
 format:
@@ -160,7 +163,7 @@ check: packages-check
 	@$(MAKE) -s lint
 	@$(MAKE) -s -j$(JOBS) all tests
 	@$(MAKE) -s -j$(JOBS) VARIANT=asan all tests
-	@$(MAKE) -s circles
+	@$(MAKE) -s circles names
 	@$(PYTHON) tests/check/reference.py $(B) --check
 	@$(MAKE) -s unit
 	@$(MAKE) -s VARIANT=asan unit
@@ -184,6 +187,7 @@ mutants:
 # tools of tests/model: our side of comparisons with other implementations
 $(B)/tests/model/%: $(B)/tests/model/%.o $(call libs,model)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+tools: $(patsubst %.c,$(B)/%,$(wildcard tests/model/*.c))
 
 # measurements: tests/bench/bench_<name>.c print `name value unit` --------------------------------------------------------
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))

@@ -180,5 +180,3 @@ void arena_trim(struct arena *arena, size_t keep) {
 size_t arena_used(const struct arena *arena) { return arena->total; }
 
 size_t arena_peak(const struct arena *arena) { return arena->peak; }
-
-size_t arena_max(const struct arena *arena) { return arena->max; }

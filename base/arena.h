@@ -57,9 +57,8 @@ void arena_drop(struct arena *arena);
 /* Gives back blocks, last first, until no more than keep bytes of unused ones are held. */
 void arena_trim(struct arena *arena, size_t keep);
 
-/* Bytes in use now, the most that were ever in use, and the maximum. */
+/* Bytes in use now, and the most that were ever in use. */
 size_t arena_used(const struct arena *arena);
 size_t arena_peak(const struct arena *arena);
-size_t arena_max(const struct arena *arena);
 
 #endif

@@ -169,6 +169,9 @@ static bool push(struct turn *turn, struct waiter *waiter, const struct assigned
   return turn_tell(turn, &waiter->peer, WIRE_ASSIGN, &assign.base) == DOOR_SENT;
 }
 
+/* Gives back what could not be sent; struct lease. */
+static const struct verb errand_release;
+
 /* The job never left: it goes back at once instead of waiting for its lease to lapse. */
 static void give_back(struct turn *turn, const struct waiter *waiter,
                       const struct assigned *assigned) {
@@ -242,7 +245,7 @@ static enum status release_lease_answer(struct turn *turn, struct request *reque
   return queue_ack_reply(turn->redis, request->call, &result, &detail);
 }
 
-const struct verb errand_release = {"release", release_lease_ask, release_lease_answer};
+static const struct verb errand_release = {"release", release_lease_ask, release_lease_answer};
 
 /* The script compares this broker's name with where the worker was heard last: one that has moved
  * on to another broker before its old connection closed keeps its leases whole. */

@@ -6,7 +6,8 @@
 
 #include "base/clock.h"
 
-const char *standing_name(size_t index) {
+/* "worker_hello", "a trial write" or "events". */
+static const char *standing_name(size_t index) {
   return index == STANDING_EVENTS ? "events"
          : index == SCRIPT_TRIAL  ? "a trial write"
                                   : scripts[index].name;

@@ -40,7 +40,4 @@ void standing_refused(struct standing *standing, size_t index, enum redis_error_
  * how long, and why; the one that is refused for the longest time, and how many more. */
 bool standing_is_good(const struct standing *standing, char *line, size_t bytes);
 
-/* "worker_hello", "a trial write" or "events". */
-const char *standing_name(size_t index);
-
 #endif

@@ -14,7 +14,6 @@ extern const struct verb errand_fleet;    /* reads the fleet; none */
 extern const struct verb errand_stats;    /* the gauges of the queue; none */
 extern const struct verb errand_snapshot; /* tells the watchers of a job; its id */
 extern const struct verb errand_offer;    /* claims for a woken worker; struct offer */
-extern const struct verb errand_release;  /* gives back what could not be sent; struct lease */
 extern const struct verb errand_gone; /* a worker's connection closed; struct lease without a job */
 
 /* Both halves of every message, named after its payload: submit_ask and submit_answer, ... A verb

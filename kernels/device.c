@@ -106,7 +106,6 @@ enum element device_element(const struct device *device) { return device->elemen
 int device_threads(const struct device *device) { return device->threads; }
 size_t device_memory_used(const struct device *device) { return device->memory_used; }
 size_t device_memory_peak(const struct device *device) { return device->memory_peak; }
-const struct ops *device_ops(const struct device *device) { return &device->backend->ops; }
 
 static void *arena_block_take(void *context, size_t bytes) { return device_take(context, bytes); }
 static void arena_block_drop(void *context, void *block, size_t bytes) {

@@ -14,7 +14,6 @@
 #include "kernels/tensor.h"
 
 struct device;
-struct ops; /* kernels/ops.h */
 
 struct device_settings {
   int threads;       /* cpu: 0 = all cores this process may use */
@@ -56,7 +55,5 @@ enum status device_get(struct device *device, const struct tensor *from, void *h
 
 /* Waits for all work; BROKEN if any of it failed. */
 enum status device_wait(struct device *device);
-
-const struct ops *device_ops(const struct device *device);
 
 #endif

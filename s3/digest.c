@@ -4,7 +4,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-enum status digest_sha256(const void *data, size_t bytes, uint8_t out[SHA256_BYTES]) {
+static enum status digest_sha256(const void *data, size_t bytes, uint8_t out[SHA256_BYTES]) {
   return EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) == 1
              ? OK
              : fail(BROKEN, "libcrypto has no SHA-256");

@@ -13,7 +13,6 @@
 #define MD5_TEXT_MAX 33
 
 /* BROKEN when libcrypto refuses: nothing that this process could do about it. */
-enum status digest_sha256(const void *data, size_t bytes, uint8_t out[SHA256_BYTES]);
 enum status digest_md5(const void *data, size_t bytes, uint8_t out[MD5_BYTES]);
 enum status digest_hmac(const uint8_t *key, size_t key_bytes, const void *data, size_t bytes,
                         uint8_t out[SHA256_BYTES]);

@@ -11,8 +11,6 @@ static const dnnl_data_type_t types[ELEMENT_COUNT] = {
     [ELEMENT_I32] = dnnl_s32, [ELEMENT_U8] = dnnl_u8,
 };
 
-dnnl_data_type_t library_type(enum element element) { return types[element]; }
-
 enum status library_check(dnnl_status_t status, const char *what) {
   if (status == dnnl_success) {
     return OK;

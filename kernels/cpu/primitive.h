@@ -5,8 +5,6 @@
 
 #include "kernels/cpu/library.h"
 
-dnnl_data_type_t library_type(enum element element);
-
 /* OK, EXHAUSTED or BROKEN, with the reason recorded. */
 enum status library_check(dnnl_status_t status, const char *what);
 

@@ -7,7 +7,9 @@
 
 #include "worker/model/config.h"
 
-const char *const weight_endings[WEIGHT_ENDINGS] = {".safetensors", ".fp16.safetensors"};
+/* A network's file is its stem and one of these; the first that is there is loaded. */
+static const char *const weight_endings[] = {".safetensors", ".fp16.safetensors"};
+enum { WEIGHT_ENDINGS = sizeof weight_endings / sizeof *weight_endings };
 
 /* The text encoder comes last, and its token table last in it: an arena's blocks grow with those
  * before, so after its largest piece another would take as much again. */

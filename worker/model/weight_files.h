@@ -12,10 +12,6 @@
 #include "base/status.h"
 #include "worker/model/model.h"
 
-/* A network's file is its stem and one of these endings; the first that is there is loaded. */
-#define WEIGHT_ENDINGS 2
-extern const char *const weight_endings[WEIGHT_ENDINGS];
-
 /* The stems of all networks, "unet/diffusion_pytorch_model", in the order in which they are loaded.
  */
 #define WEIGHT_STEMS 3
