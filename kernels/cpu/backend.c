@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/openmp.h"
+#include "kernels/ref/ref.h"
 
 enum {
   PIECES_PER_THREAD = 4
@@ -95,10 +96,22 @@ const struct backend backend_cpu = {
     .get = host_get,
     .wait = host_wait,
     .weight_close = cpu_weight_close,
-    .ops =
-        {
-#define CPU_SLOT(name, parameters) .name = cpu_##name,
-            OPS(CPU_SLOT)
-#undef CPU_SLOT
-        },
+    .ops = {.pack = cpu_pack,
+            .matmul = cpu_matmul,
+            .conv2d = cpu_conv2d,
+            .group_norm = cpu_group_norm,
+            .layer_norm = cpu_layer_norm,
+            .attention = cpu_attention,
+            .geglu = cpu_geglu,
+            .activate = cpu_activate,
+            .add = cpu_add,
+            .concat = cpu_concat,
+            .upsample = cpu_upsample,
+            .timestep_embedding = cpu_timestep_embedding,
+            .embed = cpu_embed,
+            /* latents are small: the plain loops of ref are as fast as any */
+            .gather = ref_gather,
+            .advance = ref_advance,
+            .pixels = cpu_pixels,
+            .measure = ref_measure},
 };

@@ -6,7 +6,7 @@
 #include "kernels/cpu/cpu.h"
 
 /* Below this a second thread costs more than it brings: waking it takes 5 to 60 us. */
-enum { GRAIN_VALUES = 65536 };
+enum { GRAIN_VALUES = 65536, PIXEL_GRAIN_VALUES = 16384 };
 
 enum status cpu_activate(struct device *device, const struct tensor *x, enum activation activation,
                          const struct tensor *y) {
@@ -84,6 +84,13 @@ enum status cpu_upsample(struct device *device, const struct tensor *x, const st
   int64_t line = y->shape[2] * y->shape[3];
   cpu_parallel(cpu_of(device), upsample, &arguments, y->shape[0] * y->shape[1],
                GRAIN_VALUES / line + 1);
+  return OK;
+}
+
+enum status cpu_pixels(struct device *device, const struct tensor *x, const struct tensor *y) {
+  struct cpu *cpu = cpu_of(device);
+  const struct flat flat = {.a = x, .y = y};
+  cpu_parallel(cpu, cpu->bodies->pixels, &flat, tensor_count(x), PIXEL_GRAIN_VALUES);
   return OK;
 }
 

@@ -1,5 +1,6 @@
 /* latents.c - the sampler's side: into the batch, on by one step, out as pixels, and a look at the
- * values. */
+ * values. Latents are small and f32 everywhere, so gather, advance and measure serve the cpu row as
+ * well: they take whatever type the batch has. */
 #include <math.h>
 
 #include "base/limits.h"
@@ -11,7 +12,9 @@ enum status ref_gather(struct device *device, const struct tensor *const *rows, 
   int64_t count = tensor_count(y) / y->shape[0];
   for (int64_t b = 0; b < y->shape[0]; b++) {
     for (int64_t i = 0; i < count; i++) {
-      values(y)[b * count + i] = scales[b] * values(rows[b])[i];
+      float value = scales[b] * values(rows[b])[i];
+      elements_from_f32(y->element, &value, 1,
+                        (char *)y->data + (b * count + i) * (int64_t)element_bytes(y->element));
     }
   }
   return OK;

@@ -15,7 +15,7 @@ import sys
 STANDING = {
     "engine": [{"worker/engine/engine", "worker/engine/known_answer", "worker/engine/turn"}],
     "kernels": [{f"kernels/cpu/{name}" for name in (
-        "attention", "backend", "conv", "latents", "level_avx2", "level_avx512", "level_plain", "library", "matmul",
+        "attention", "backend", "conv", "level_avx2", "level_avx512", "level_plain", "library", "matmul",
         "norm", "pointwise", "weight")}],
 }
 DEFINED, UNDEFINED = "TDBRCSVWGi", "U"
