@@ -134,6 +134,10 @@ STORIES ?= tests/broker tests/flow tests/faults tests/s3 tests/model
 stories: all
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 
+# the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on
+story-full: all
+	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/full
+
 # tidiness --------------------------------------------------------------------------------------------------------------
 LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))
 FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.h)) \

@@ -6,8 +6,13 @@
 
 #define ALIGNMENT 64 /* the arena's */
 
-/* Earlier due, then earlier admitted, then earlier image. */
+/* The lane that is due earlier, then the higher one; within a lane who is due earlier, then earlier
+ * admitted, then the earlier image. */
 static bool before(const struct sample *a, const struct sample *b) {
+  const struct lane *left = a->task->lane, *right = b->task->lane;
+  if (left != right) {
+    return left->due != right->due ? left->due < right->due : left->weight > right->weight;
+  }
   if (a->due != b->due) {
     return a->due < b->due;
   }

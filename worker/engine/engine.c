@@ -114,6 +114,35 @@ void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__
   out->max_side = (uint32_t)resident->max_side;
 }
 
+/* ---- lanes ---- */
+
+/* A lane is opened for each weight that comes by: there are as many as classes. */
+static struct lane *lane_of(struct engine *engine, double weight) {
+  int i = 0;
+  while (engine->lanes[i].weight > 0 && engine->lanes[i].weight != weight) {
+    i++;
+    assert(i < LANES);
+  }
+  engine->lanes[i].weight = weight;
+  return &engine->lanes[i];
+}
+
+int lane_samples(const struct engine *engine, const struct lane *lane) {
+  int count = 0;
+  for (int i = 0; i < engine->settings.slots; i++) {
+    const struct task *task = engine->samples[i].task;
+    count += task != NULL && task->lane == lane;
+  }
+  return count;
+}
+
+/* One that had nothing to do has saved nothing up. */
+static void wake_lane(const struct engine *engine, struct lane *lane) {
+  if (lane_samples(engine, lane) <= 1 && lane->due < engine->now) { /* the one that begins */
+    lane->due = engine->now;
+  }
+}
+
 enum status image_begin(struct engine *engine, struct task *task) {
   for (int i = 0; i < engine->settings.slots; i++) {
     struct sample *sample = &engine->samples[i];
@@ -128,7 +157,8 @@ enum status image_begin(struct engine *engine, struct task *task) {
       budget_give(&engine->budget, bytes);
       return status;
     }
-    sample->due = task->due > engine->now ? task->due : engine->now;
+    wake_lane(engine, task->lane);
+    sample->due = task->due > task->lane->now ? task->due : task->lane->now;
     task->images_begun++;
     return OK;
   }
@@ -244,6 +274,7 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
   TRY(status);
   task->fence = fence;
   task->order = engine->admitted++;
+  task->lane = lane_of(engine, task->weight);
   status = promise(engine, task, alone);
   if (status != OK) {
     task_close(task);

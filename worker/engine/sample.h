@@ -21,10 +21,7 @@ struct sample {
   struct tensor latents; /* slot 0, [H, W, C] */
   struct tensor noise;   /* f32 [H, W, C] on the device; data NULL when the plan draws none */
   struct random random;  /* seeded with the job's seed + index */
-  /* Start-time fair queueing (Goyal et al. 1996): the virtual time at which it is due next. It
-   * grows by the work it was given over its job's weight, and who is due first goes first: so
-   * neither a busy shape nor a large picture nor a higher class can starve another. */
-  double due;
+  double due;            /* its virtual time within its lane (lane.h) */
 };
 
 /* Where noise is drawn on the host: two pieces of the largest latent image each. */

@@ -19,7 +19,8 @@ struct engine {
   size_t scratch_bytes;  /* taken from the budget for it */
   struct drawing_room room;
   uint8_t *rgb; /* where a finished picture reaches the host */
-  double now;   /* virtual time: see due in sample.h */
+  double now;   /* virtual time between the lanes: a lane that was idle is not due before */
+  struct lane lanes[LANES];
   uint64_t admitted;
   struct pace pace;
   struct task tasks[SAMPLES_MAX];
@@ -29,6 +30,8 @@ struct engine {
 /* Gives the task's next image a slot. EXHAUSTED without a slot or memory: nothing happened. */
 enum status image_begin(struct engine *engine, struct task *task);
 void image_end(struct engine *engine, struct sample *sample);
+/* How many images of this lane are under way. */
+int lane_samples(const struct engine *engine, const struct lane *lane);
 /* Ends a task and all its images; silent. */
 void task_drop(struct engine *engine, struct task *task);
 /* The same, and says so. */

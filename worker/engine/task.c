@@ -12,8 +12,8 @@
 #define PLAN_BYTES_MAX (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096)
 #define NS_PER_US 1000
 
-/* Shares of the device by priority class: a person who waits gets most of it, bulk work is never
- * starved. */
+/* Weights of the lanes by priority class: a person who waits gets most of the device, bulk work is
+ * never starved. */
 static double weight_of(Darkroom__V1__Priority priority) {
   switch (priority) {
     case DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE:

@@ -6,6 +6,7 @@
 #include "proto/darkroom.pb-c.h"
 #include "proto/refusal.h"
 #include "worker/engine/conditionings.h"
+#include "worker/engine/lane.h"
 #include "worker/sampler/plan.h"
 
 struct task {
@@ -23,9 +24,10 @@ struct task {
   float guidance;
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */
-  int rows_max;  /* rows of one U-Net call of this shape that the scratch memory allows */
-  double weight; /* its share of the device: see due in sample.h */
-  double due;    /* of the image that ended last, with its decode: its next one is not due before */
+  int rows_max;      /* rows of one U-Net call of this shape that the scratch memory allows */
+  double weight;     /* of its lane */
+  struct lane *lane; /* its class; NULL outside of an engine */
+  double due; /* of the image that ended last, with its decode: its next one is not due before */
   uint64_t seed;
   uint32_t images, images_begun, images_done;
   uint32_t steps_done, steps_told; /* over all images */

@@ -103,6 +103,16 @@ static void tell_steps(struct engine *engine, const struct batch *batch) {
   }
 }
 
+/* The work is paid by the image's lane and by the image. Gives when the image, or the next one of
+ * its job, is due. */
+static double pay(struct engine *engine, const struct sample *sample, int64_t rows) {
+  struct lane *lane = sample->task->lane;
+  double work = (double)(rows * task_cells(sample->task));
+  lane->due += work / lane->weight;
+  lane->now += work / lane_samples(engine, lane);
+  return sample->due + work;
+}
+
 /* Books the work and the time. */
 static void charge(struct engine *engine, const struct batch *batch, int64_t began_ns,
                    uint64_t took_us) {
@@ -110,7 +120,7 @@ static void charge(struct engine *engine, const struct batch *batch, int64_t beg
   for (int i = 0; i < batch->count; i++) {
     struct sample *sample = batch->samples[i];
     struct task *task = sample->task;
-    sample->due += (double)(task_rows(task) * task_cells(task)) / task->weight;
+    sample->due = pay(engine, sample, task_rows(task));
     task->denoise_began_ns = task->denoise_began_ns == 0 ? began_ns : task->denoise_began_ns;
     task->denoise_ended_ns = ended_ns;
   }
@@ -194,7 +204,7 @@ static enum status decode_turn(struct engine *engine, struct sample *sample) {
     return BROKEN;
   }
   task->decode_us += took(engine, &work, began);
-  task->due = sample->due + (double)(DECODE_ROWS * task_cells(task)) / task->weight;
+  task->due = pay(engine, sample, DECODE_ROWS);
   bool numeric = status == BAD_INPUT || (status == OK && is_flat(engine->rgb, task));
   if (numeric) {
     task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
@@ -229,7 +239,7 @@ enum status engine_turn(struct engine *engine) {
   if (head == NULL) {
     return OK;
   }
-  engine->now = head->due;
+  engine->now = head->task->lane->due;
   enum status status = sample_ended(head) ? decode_turn(engine, head) : step_turn(engine, head);
   pulse_expect(engine->settings.pulse, 0);
   return status;

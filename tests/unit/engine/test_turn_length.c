@@ -86,6 +86,54 @@ static void nobody_is_left_behind(void **state) {
   }
 }
 
+/* On a slow device most wait for their turn: a person who comes is next, and has four fifths of the
+ * turns then, however many others are there. */
+static void a_person_goes_next(void **state) {
+  struct fixture *fixture = *state;
+  struct entry *entries[JOBS];
+  struct engine_settings settings = standard(fixture);
+  settings.slots = JOBS + 1;
+  fake.row_ms = 1500;
+  open_engine(fixture, &settings);
+  admit_eight(fixture, 100, entries);
+  run_turns(fixture, 3);
+  Darkroom__V1__Job job = job_of("person", "a boat", 5);
+  job.has_priority = 1;
+  job.priority = DARKROOM__V1__PRIORITY__PRIORITY_INTERACTIVE;
+  job.steps = 20;
+  struct entry *person = admit(fixture, &job);
+  run_turns(fixture, 1);
+  assert_int_equal(person->step, 1);
+  int turns = 1;
+  for (; person->finished == 0; turns++) {
+    run_turns(fixture, 1);
+  }
+  assert_in_range(turns, 21 + 4, 21 + 7); /* and the others had a fifth */
+  run_all(fixture);
+}
+
+/* Pictures of one step that come one after another are newcomers all: they may not pass those who
+ * have been here for long. */
+static void newcomers_do_not_starve_the_old(void **state) {
+  struct fixture *fixture = *state;
+  struct entry *entries[JOBS];
+  struct engine_settings settings = standard(fixture);
+  settings.slots = JOBS + 2;
+  fake.row_ms = 1500;
+  open_engine(fixture, &settings);
+  admit_eight(fixture, 10, entries);
+  for (int turn = 0; turn < 400 && entries[0]->finished == 0; turn++) {
+    static char ids[2][32];
+    snprintf(ids[turn % 2], sizeof ids[0], "newcomer-%d", turn % 20);
+    Darkroom__V1__Job job = job_of(ids[turn % 2], "a boat", 5);
+    job.steps = 1;
+    (void)engine_admit(fixture->engine, &job, (uint64_t)turn + 100);
+    run_turns(fixture, 1);
+  }
+  assert_int_equal(entries[0]->finished, 1);
+  run_all(fixture);
+}
+
 /* One without guidance fits where one with it does not: it may not overtake for ever. */
 static void small_ones_do_not_starve_large_ones(void **state) {
   struct fixture *fixture = *state;
@@ -178,6 +226,8 @@ int main(void) {
       SLOW_TEST(rows_follow_the_rate),
       SLOW_TEST(rows_follow_the_load),
       SLOW_TEST(nobody_is_left_behind),
+      SLOW_TEST(a_person_goes_next),
+      SLOW_TEST(newcomers_do_not_starve_the_old),
       SLOW_TEST(small_ones_do_not_starve_large_ones),
       SLOW_TEST(pictures_do_not_depend_on_the_pace),
       SLOW_TEST(the_parent_is_told_what_to_expect),
