@@ -80,6 +80,19 @@ def check_files(page, lines, files, report):
                 report(page, number, f"a link to {target}, which does not exist")
 
 
+def check_house(lines, paths, report):
+    """Every source above the kernels has its place in the list of rooms."""
+    named = {}
+    for _, line, folder in rooms_block(lines):
+        named.setdefault(str(folder), set()).update(name for name, _ in FILE.findall(line))
+    for path in paths:
+        if path.suffix != ".c" or path.parts[0] in ("tests", "kernels"):
+            continue
+        names = named.get(str(path.parent), set())
+        if not any(re.fullmatch(re.escape(name).replace(r"\*", ".*"), path.stem) for name in names):
+            report("ARCHITECTURE.md", 1, f"{path} stands in no room")
+
+
 def check_types(report):
     page = pathlib.Path("ARCHITECTURE.md")
     code = "\n".join(path.read_text() for path in tracked()
@@ -132,4 +145,5 @@ def check_pages(report):
             text = path.read_text()
             check_documents(path, text, files, report)
             check_rulers(path, text, report)
+    check_house(pathlib.Path("ARCHITECTURE.md").read_text().split("\n"), paths, report)
     check_types(report)
