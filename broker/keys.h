@@ -2,7 +2,7 @@
  *
  * embed-scripts reads these rows too: a script that says KEY_JOB gets the prefix (KEYS[1], setting
  * --prefix) and the name put together. Rows that end in ':' are families; what follows the colon is
- * said in the comment.
+ * said in the comment, whose first word is the type (number: a text of digits).
  */
 #ifndef DARKROOM_BROKER_KEYS_H
 #define DARKROOM_BROKER_KEYS_H
@@ -15,11 +15,11 @@
 #define KEY_DEFAULT_MODEL "default_model" /* text */
 
 /* counters that only grow */
-#define KEY_CLOCK "clk"             /* text: the logical clock in ms, of leases and deadlines */
-#define KEY_CLOCK_WALL "clk:wall"   /* text: Redis's own time in ms at the last tick */
-#define KEY_FENCE "fence"           /* text: the last fence given out */
-#define KEY_SEQUENCE "sequence"     /* text: the last place in line given out */
-#define KEY_GENERATION "generation" /* text: the last worker generation given out */
+#define KEY_CLOCK "clk"             /* number: the logical clock in ms, of leases and deadlines */
+#define KEY_CLOCK_WALL "clk:wall"   /* number: Redis's own time in ms at the last tick */
+#define KEY_FENCE "fence"           /* number: the last fence given out */
+#define KEY_SEQUENCE "sequence"     /* number: the last place in line given out */
+#define KEY_GENERATION "generation" /* number: the last worker generation given out */
 #define KEY_RUN "run"               /* text: the Redis run that boot has seen last */
 
 /* indexes, all derived from the records */

@@ -10,7 +10,7 @@ end
 local function tenants_of(level, lane) return KEY_TENANTS .. level .. ':' .. lane end
 
 local function virtual_start(level, tenant)
-  return tonumber(redis.call('HGET', KEY_SERVICE, level .. ':' .. tenant) or '0')
+  return tonumber(redis.call('HGET', KEY_SERVICE, level .. ':' .. tenant) or '0') or 0
 end
 
 -- There is work. origin names the broker that will offer it to its own workers anyway, '-' if none

@@ -10,6 +10,9 @@ end
 
 local function digits(number) return string.format('%.0f', number) end
 
+-- A number that HINCRBY can count on.
+local function is_number(text) return text and string.find(text, '^%-?%d+$') end
+
 -- The fields a decision needs: first the numbers, then the texts that every record has, then those
 -- that only some have.
 local FIELDS = {'version', 'class', 'level', 'side', 'cost', 'born', 'place', 'fails', 'crashes',
@@ -26,9 +29,9 @@ local function job_find(id)
   for i, field in ipairs(FIELDS) do
     local value = values[i]
     job[field] = value
-    if i <= ALWAYS and not value or i <= NUMBERS and not tonumber(value) then lacks = field end
+    if i <= ALWAYS and not value or i <= NUMBERS and not is_number(value) then lacks = field end
   end
-  if job.deadline and not tonumber(job.deadline) then lacks = 'deadline' end
+  if job.deadline and not is_number(job.deadline) then lacks = 'deadline' end
   if not lacks and (job.state == 'ASSIGNED' or job.state == 'RUNNING') and
     not (job.worker and job.fence and job.generation) then
     lacks = 'worker, fence or generation'

@@ -17,11 +17,24 @@ if #refused > 0 then
   error({err = 'NOPERM the user of Redis needs ~' .. KEYS[1] .. '* &' .. KEYS[1] ..
     '* and more commands: ' .. table.concat(refused, ' ')})
 end
+-- What is there, in the words of keys.h; a number is a text that INCRBY can count on.
+local function type_of(key)
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'string' then return found end
+  return string.match(redis.call('GET', key), '^%d+$') and 'number' or 'text'
+end
+
 local strange = {}
 for name, wanted in pairs(TYPES_OF_KEYS) do
-  local found = redis.call('TYPE', KEYS[1] .. name).ok
-  if found ~= 'none' and found ~= wanted then
+  local found = type_of(KEYS[1] .. name)
+  if found ~= 'none' and found ~= wanted and not (found == 'number' and wanted == 'text') then
     strange[#strange + 1] = KEYS[1] .. name .. ' is a ' .. found .. ' and not a ' .. wanted
+  end
+end
+for _, count in ipairs(redis.call('TYPE', KEY_COUNT).ok == 'hash' and
+  redis.call('HVALS', KEY_COUNT) or {}) do
+  if not string.match(count, '^%-?%d+$') then
+    strange[#strange + 1] = KEY_COUNT .. ' has a row that is no number'
   end
 end
 if #strange > 0 then

@@ -132,7 +132,15 @@ def test_the_trial_changes_nothing_and_names_a_stranger(redis):
         redis.client.rpush(PREFIX + key, "theirs")
         with pytest.raises(redis_client.exceptions.ResponseError, match=f"dk:{key} is a list and not a"):
             queue.run("trial")
-    redis.client.flushall()
+    for key in ("clk", "clk:wall", "fence", "sequence", "generation"):
+        queue = Queue(redis)
+        redis.client.set(PREFIX + key, "1.5")
+        with pytest.raises(redis_client.exceptions.ResponseError, match=f"dk:{key} is a text and not a number"):
+            queue.run("trial")
+    queue = Queue(redis)
+    redis.client.hset(PREFIX + "count", "depth:1", "many")
+    with pytest.raises(redis_client.exceptions.ResponseError, match="dk:count has a row that is no number"):
+        queue.run("trial")
 
 
 WHOLE = ("version", "class", "level", "side", "cost", "born", "place", "fails", "crashes", "handoffs", "submitted_us", "state",
@@ -178,6 +186,7 @@ def test_a_record_that_is_not_whole_harms_nobody_else(redis, script):
         run_on_a_broken_record(redis, script, field, None)
         if field in NUMBERS:
             run_on_a_broken_record(redis, script, field, "nonsense")
+            run_on_a_broken_record(redis, script, field, "1.5")
     redis.client.flushall()
 
 
