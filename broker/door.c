@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "broker/callers.h"
@@ -16,7 +18,7 @@
 #include "monitoring/metrics.h"
 #include "proto/context.h"
 
-enum { SLOW_WAIT_MS = 10, OTHERS_MAX = 8, TURNED_AWAY_MS = 1000 };
+enum { ACCEPT_AGAIN_MS = 5, SLOW_WAIT_MS = 10, OTHERS_MAX = 8, TURNED_AWAY_MS = 1000 };
 
 struct door {
   void *context, *router, *monitor;
@@ -116,10 +118,23 @@ static void let_go(struct door *door, struct caller *caller) {
 
 /* ---- in -------------------------------------------------------------------------------------- */
 
-/* accept() without a descriptor left ends the process (ipc, ipc_listener.cpp:325) or makes libzmq's
- * thread spin (tcp). Descriptors are given lowest first, so a high one says that all below it are
- * in use: that connection is ended before there are none. The rest of them are for the files and
- * connections that are open already, and for as many newcomers as come between two looks. */
+/* ---- descriptors ----------------------------------------------------------------------------- */
+
+/* Stands in front of the C library's accept4() for all of this program, and so for libzmq, whose
+ * listeners assert that it fails for no other reason than those they know (ipc_listener.cpp:325
+ * does not know EMFILE), and which call it again at once. What a connection that cannot be taken
+ * now amounts to is that none is there; the pause keeps the I/O thread from spinning meanwhile. */
+int accept4(int fd, struct sockaddr *address, socklen_t *bytes, int flags) {
+  long accepted = syscall(SYS_accept4, fd, address, bytes, flags);
+  if (accepted < 0 && errno != EINTR && errno != EAGAIN) {
+    (void)poll(NULL, 0, ACCEPT_AGAIN_MS);
+    errno = EAGAIN;
+  }
+  return (int)accepted;
+}
+
+/* Before it comes to that: descriptors are given lowest first, so a high one says that all below it
+ * are in use. That connection is ended, and the rest stays for what the broker itself opens. */
 static void not_too_many(struct door *door, int fd) {
   if (fd >= door->fd_max) {
     shutdown(fd, SHUT_RDWR);

@@ -303,7 +303,7 @@ enum { ON_BROKER = 1, ON_PEER = 2, ON_ALL = ON_BROKER | ON_PEER };
  * take.
  *
  * Not an option: descriptors. libzmq asserts when accept() on ipc, or a new context, finds none;
- * see not_too_many() of broker/door.c and context_open(). Memory: libzmq ends the process without
+ * see accept4() in broker/door.c and context_open(). Memory: libzmq ends the process without
  * any, as Linux does; what it may hold is bounded by all the above, but for the frames of one
  * message that does not end, which it keeps until the last. */
 static const struct {

@@ -41,9 +41,9 @@ def connect(endpoint, greeting=GREETING + ready(), seconds=10):
         connection = socket.socket(socket.AF_UNIX)
         place = endpoint[6:]
     else:
-        connection = socket.socket()
         host, _, port = endpoint[6:].rpartition(":")
-        place = (host, int(port))
+        connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        place = (host.strip("[]"), int(port))
     connection.settimeout(seconds)
     connection.connect(place)
     connection.sendall(greeting)
