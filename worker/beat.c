@@ -1,6 +1,8 @@
 /* beat.c - what a beat tells of each job. */
 #include "worker/beat.h"
 
+#include <string.h>
+
 /* One beat's messages, from the scratch arena: it names up to HELD_MAX jobs with all their fresh
  * pictures. */
 struct beat {
@@ -70,9 +72,8 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
   beat->message.generation = generation;
   beat->message.progress = beat->rows;
   beat->message.has_draining = beat->message.draining = worker->draining;
-  char trouble[TROUBLE_BYTES_MAX];
-  trouble_write(&worker->store, &worker->spool_watch, trouble);
-  beat->message.trouble = trouble[0] != '\0' ? trouble : NULL;
+  trouble_write(&worker->store, &worker->spool_watch, worker->trouble_said);
+  beat->message.trouble = worker->trouble_said[0] != '\0' ? worker->trouble_said : NULL;
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     if (held->state != HELD_LEAVING && held->generation == generation) {
@@ -85,6 +86,11 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
 }
 
 static bool any_news(struct worker *worker) {
+  char trouble[TROUBLE_BYTES_MAX];
+  trouble_write(&worker->store, &worker->spool_watch, trouble);
+  if (strcmp(trouble, worker->trouble_said) != 0) {
+    return true;
+  }
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     if (held->news && held->state != HELD_LEAVING) {

@@ -165,3 +165,23 @@ struct spool_use held_unstored_total(const struct held_table *table) {
 struct spool_use held_expected_total(const struct held_table *table) {
   return total(table, true);
 }
+
+static bool any_in_memory(const struct held *held) {
+  for (uint32_t i = 0; held->picture != NULL && i < held->images; i++) {
+    const struct picture *picture = &held->picture[i];
+    bool waits = picture->state == PICTURE_WAITING || picture->state == PICTURE_STORING;
+    if (waits && !picture->spooled) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool held_any_in_memory(const struct held_table *table) {
+  for (size_t i = 0; i < HELD_MAX; i++) {
+    if (uses_spool(&table->row[i]) && any_in_memory(&table->row[i])) {
+      return true;
+    }
+  }
+  return false;
+}

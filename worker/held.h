@@ -108,4 +108,7 @@ struct spool_use held_unstored_total(const struct held_table *table);
 /* The same with those still to be made, each counted as large as its pixels. */
 struct spool_use held_expected_total(const struct held_table *table);
 
+/* Whether a picture is made and nowhere but in memory. */
+bool held_any_in_memory(const struct held_table *table);
+
 #endif

@@ -312,6 +312,9 @@ void pictures_take_all(struct worker *worker) {
     on_task(worker, task);
     media_task_close(&task);
   }
+  if (worker->spool_watch.full && !held_any_in_memory(&worker->held)) {
+    worker->spool_watch = (struct spool_watch){0}; /* the next picture finds out how it is now */
+  }
   struct spool_use use = held_unstored_total(&worker->held);
   metric_set(M_SPOOL_IMAGES, (double)use.pictures);
   metric_set(M_SPOOL_BYTES, (double)use.bytes);

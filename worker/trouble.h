@@ -31,7 +31,7 @@ void store_answered(struct store_watch *store);
 void store_failed(struct store_watch *store, enum status status, const char *reason,
                   int64_t retry_after_ms, int64_t now_ms);
 
-/* A spool that could not take a picture: no more work is taken until it can. */
+/* A spool that could not take a picture: no more work is taken while one is only in memory. */
 struct spool_watch {
   bool full;
   char words[TROUBLE_BYTES_MAX];

@@ -61,6 +61,7 @@ struct worker {
 
   struct store_watch store;
   struct spool_watch spool_watch;
+  char trouble_said[TROUBLE_BYTES_MAX]; /* in the last BEAT */
   size_t next_asker; /* where the search for a picture that asks the store goes on */
 
   /* leaving */

@@ -168,6 +168,27 @@ static void what_is_only_in_memory_is_not_sealed(void **state) {
   assert_int_equal(held->state, HELD_STORING);
 }
 
+/* A full disk beside a store that is well holds up nothing once the picture is stored. */
+static void a_full_spool_is_no_trouble_while_nothing_needs_it(void **state) {
+  (void)state;
+  running(1);
+  report_pixels("a", 5, 0, SIDE);
+  struct media_task *task = sent_take(MEDIA_FINISH);
+  task->status = OK;
+  task->encoded = true;
+  assert_int_equal(bytes_append_text(&task->png, "the picture"), OK);
+  handed_back = task;
+  pictures_take_all(&worker);
+  assert_true(worker.spool_watch.full);
+  pictures_tend(&worker, clock_ms());
+  task = sent_take(MEDIA_STORE);
+  bytes_clear(&task->png);
+  task->status = OK;
+  handed_back = task;
+  pictures_take_all(&worker);
+  assert_false(worker.spool_watch.full);
+}
+
 static void the_seal_says_what_each_picture_hashes_to(void **state) {
   (void)state;
   running(2);
@@ -400,6 +421,7 @@ int main(void) {
       TEST(a_beat_names_jobs_of_its_generation),
       TEST(one_picture_asks_a_store_that_is_away_for_all),
       TEST(what_is_only_in_memory_is_not_sealed),
+      TEST(a_full_spool_is_no_trouble_while_nothing_needs_it),
       TEST(the_seal_says_what_each_picture_hashes_to),
       TEST(no_refusal_of_the_store_ends_a_job),
       TEST(one_refused_picture_does_not_stand_before_the_others),
