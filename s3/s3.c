@@ -21,8 +21,8 @@ enum {
   LOW_SPEED_SECONDS = 30,
   CONNECT_MS = 5000,
   TRANSFER_MS = 300000,
-  SKEW_MS_MIN = 5 * 60 * 1000, /* stores refuse from 15 minutes on; less is no reason */
-  RETRY_AFTER_SECONDS_MAX = 3600,
+  SKEW_MS_MIN = 5 * 60 * 1000,   /* stores refuse from 15 minutes on; less is no reason */
+  RETRY_AFTER_SECONDS_MAX = 120, /* what is longer is a misunderstanding; it is asked again */
 };
 
 struct s3 {

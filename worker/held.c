@@ -128,7 +128,7 @@ bool held_all_stored(const struct held *held) {
 
 /* A job that is handed in or given up needs the spool no more. */
 static bool uses_spool(const struct held *held) {
-  return held_in_engine(held) || held->state == HELD_STORING;
+  return held->state == HELD_WAITING || held_in_engine(held) || held->state == HELD_STORING;
 }
 
 static bool made(const struct picture *picture) {

@@ -35,7 +35,13 @@ static bool ours_alone(const struct stat *facts) {
   return S_ISDIR(facts->st_mode) && facts->st_uid == geteuid() && (facts->st_mode & 077) == 0;
 }
 
+/* A bind mount of the same file system is one, too; only newer kernels tell. */
 static bool is_mount(const char *folder, const struct stat *facts) {
+  struct statx told;
+  if (statx(AT_FDCWD, folder, 0, STATX_BASIC_STATS, &told) == 0 &&
+      (told.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0) {
+    return (told.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  }
   char above[FILE_PATH_MAX];
   struct stat parent;
   return file_join(above, folder, "..") == OK && stat(above, &parent) == 0 &&

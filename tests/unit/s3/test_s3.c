@@ -76,7 +76,7 @@ static void a_store_may_wish_to_be_left_alone(void **state) {
   } cases[] = {
       {"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nConnection: close\r\n\r\n", 7000},
       {"HTTP/1.1 503 Busy\r\nretry-after:999999999999999999999\r\nConnection: close\r\n\r\n",
-       3600000},
+       120000},
       {"HTTP/1.1 503 Busy\r\nRetry-After: Thu, 01 Jan 2015 12:00:00 GMT\r\n"
        "Connection: close\r\n\r\n",
        0},
