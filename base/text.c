@@ -31,3 +31,12 @@ enum status text_split(const char *setting, char *list, size_t max, const char *
   *count = found;
   return OK;
 }
+
+void text_hex(const uint8_t *bytes, size_t count, char *text) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < count; i++) {
+    text[2 * i] = digits[bytes[i] >> 4];
+    text[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  text[2 * count] = '\0';
+}

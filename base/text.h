@@ -1,8 +1,9 @@
-/* text.h - taking lines and lists of settings apart, in place. */
+/* text.h - lines and lists taken apart in place, and bytes as digits. */
 #ifndef DARKROOM_BASE_TEXT_H
 #define DARKROOM_BASE_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
@@ -14,5 +15,8 @@ char *text_trim(char *text);
  * written. An empty list is one empty item. */
 enum status text_split(const char *setting, char *list, size_t max, const char **item,
                        size_t *count);
+
+/* Two digits a byte, lower case, and a NUL: text has room for 2 * count + 1 bytes. */
+void text_hex(const uint8_t *bytes, size_t count, char *text);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "broker/redis_inside.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
@@ -27,9 +28,7 @@ static void sha_of(const char *source, char *text) {
   unsigned bytes = 0;
   int made = EVP_Digest(source, strlen(source), digest, &bytes, EVP_sha1(), NULL);
   assert(made == 1 && bytes == (SHA_TEXT - 1) / 2);
-  for (unsigned i = 0; i < bytes; i++) {
-    snprintf(text + (size_t)2 * i, 3, "%02x", digest[i]);
-  }
+  text_hex(digest, bytes, text);
 }
 
 enum status redis_open(const struct redis_options *options, struct redis **out) {

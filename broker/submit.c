@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "broker/upkeep.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
@@ -130,9 +131,7 @@ static enum status file_job(struct turn *turn, struct request *request) {
   job_defaults(&filing->job);
   uint8_t digest[JOB_DIGEST_BYTES];
   TRY(job_digest(&filing->job, digest));
-  for (size_t i = 0; i < sizeof digest; i++) {
-    snprintf(filing->digest + 2 * i, 3, "%02x", digest[i]);
-  }
+  text_hex(digest, sizeof digest, filing->digest);
   filing->job.tenant = (char *)verb_tenant(request);
   request->subject = filing;
   return filing->job.id != NULL ? OK : make_id(turn, &filing->job.id);

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "broker/terms.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
@@ -30,9 +31,7 @@ enum status turn_open(const struct turn_options *options, struct turn **out) {
     free(turn);
     return fail(UNAVAILABLE, "no random bytes");
   }
-  for (size_t i = 0; i < sizeof random; i++) {
-    snprintf(turn->name + 2 * i, 3, "%02x", random[i]);
-  }
+  text_hex(random, sizeof random, turn->name);
   enum status status = arena_open(NULL, TURN_BYTES_MAX, &turn->arena);
   status = status != OK ? status : waiting_open(&turn->waiting);
   if (status != OK) {

@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "base/text.h"
+
 static enum status digest_sha256(const void *data, size_t bytes, uint8_t out[SHA256_BYTES]) {
   return EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) == 1
              ? OK
@@ -24,18 +26,9 @@ enum status digest_hmac(const uint8_t *key, size_t key_bytes, const void *data, 
              : fail(BROKEN, "libcrypto has no HMAC");
 }
 
-void digest_hex(const uint8_t *digest, size_t bytes, char *text) {
-  static const char digits[] = "0123456789abcdef";
-  for (size_t i = 0; i < bytes; i++) {
-    text[2 * i] = digits[digest[i] >> 4];
-    text[2 * i + 1] = digits[digest[i] & 15];
-  }
-  text[2 * bytes] = '\0';
-}
-
 enum status digest_sha256_text(const void *data, size_t bytes, char text[SHA256_TEXT_MAX]) {
   uint8_t digest[SHA256_BYTES];
   TRY(digest_sha256(data, bytes, digest));
-  digest_hex(digest, sizeof digest, text);
+  text_hex(digest, sizeof digest, text);
   return OK;
 }

@@ -17,8 +17,6 @@ enum status digest_md5(const void *data, size_t bytes, uint8_t out[MD5_BYTES]);
 enum status digest_hmac(const uint8_t *key, size_t key_bytes, const void *data, size_t bytes,
                         uint8_t out[SHA256_BYTES]);
 
-/* Lower-case hex with a NUL: text holds 2 * bytes + 1. */
-void digest_hex(const uint8_t *digest, size_t bytes, char *text);
 /* SHA-256 as text in one go. */
 enum status digest_sha256_text(const void *data, size_t bytes, char text[SHA256_TEXT_MAX]);
 

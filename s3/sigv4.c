@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/text.h"
 #include "s3/digest.h"
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
@@ -237,7 +238,7 @@ static enum status signature(const struct sigv4_request *request,
   uint8_t digest[SHA256_BYTES];
   TRY(signing_key(identity, signing->date, key));
   TRY(digest_hmac(key, sizeof key, bytes_text(&signing->text), signing->text.length, digest));
-  digest_hex(digest, sizeof digest, hex);
+  text_hex(digest, sizeof digest, hex);
   return OK;
 }
 

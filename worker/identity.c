@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/text.h"
 #include "proto/job.h"
 #include "worker/media/files.h"
 #include "worker/media/spool.h"
@@ -80,9 +81,7 @@ static enum status make_token(const char *path, char *token) {
   if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
     return fail(UNAVAILABLE, "no random bytes");
   }
-  for (size_t i = 0; i < sizeof random; i++) {
-    snprintf(token + 2 * i, 3, "%02x", random[i]);
-  }
+  text_hex(random, sizeof random, token);
   return file_write(path, token, 2 * sizeof random);
 }
 

@@ -2,6 +2,7 @@
 import itertools
 import os
 import pathlib
+import pty
 import re
 import signal
 import socket
@@ -11,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from fleet import BUILD, CLIENT, DEVICE, WORKER, until
+from fleet import BUILD, CLIENT, DEVICE, ROOT, WORKER, until
 
 PROGRAMS = ["darkroom", "darkroom-broker", "darkroom-worker"]
 CONVENTION = {0, 1, 3, 64, 65, 66, 69, 70, 73, 74, 75, 76, 77, 78, 129, 130, 141, 143}
@@ -404,3 +405,30 @@ def test_an_admin_address_that_is_taken_is_one_line(fleet):
         for program, words in (("darkroom-broker", broker_words(fleet)[1:]), ("darkroom-worker", worker_words(fleet)[1:])):
             code, line = refused(program, *words, "--admin", address)
             assert code == 69 and address in line and "in use" in line
+
+
+# ---- a machine that lacks packages -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("environment,typed,installs", [
+    ({"INSTALL": "no"}, None, False), ({"INSTALL": "yes"}, None, True), ({}, None, True),
+    ({}, "y", True), ({}, "n", False), ({}, "", False)])
+def test_nobody_is_installed_upon_without_being_asked(tmp_path, environment, typed, installs):
+    """With an apt-get that only notes what it was told, and a dpkg-query that finds nothing."""
+    for name, script in (("dpkg-query", "exit 1"), ("apt-get", f'echo "$@" >>{tmp_path}/told'), ("sudo", 'exec "$@"')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "policy").write_text("")
+    script = (ROOT / "deploy" / "install-packages").read_text().replace("/usr/sbin/policy-rc.d", f"{tmp_path}/policy")
+    (tmp_path / "install").write_text(script)
+    clean = {name: value for name, value in os.environ.items() if name != "INSTALL"}
+    ours, theirs = pty.openpty()
+    asked = typed is not None
+    process = subprocess.Popen(["bash", tmp_path / "install", "run"], stdin=theirs if asked else subprocess.DEVNULL,
+                               stderr=theirs if asked else subprocess.DEVNULL,
+                               env={**clean, **environment, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    if asked:
+        os.write(ours, typed.encode() + b"\n")
+    assert process.wait(20) == (0 if installs else 69)
+    os.close(ours), os.close(theirs)
+    told = (tmp_path / "told").read_text() if installs else ""
+    assert ("redis-server" in told) == installs and (tmp_path / "told").exists() == installs

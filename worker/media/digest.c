@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { PIECE_BYTES = 64 * 1024 };
 
 static enum status sha256_stream(FILE *file, const char *path, EVP_MD_CTX *context,
@@ -24,7 +26,7 @@ static enum status sha256_stream(FILE *file, const char *path, EVP_MD_CTX *conte
   if (!fine || EVP_DigestFinal_ex(context, digest, NULL) != 1) {
     return fail(BROKEN, "libcrypto has no SHA-256");
   }
-  digest_hex(digest, sizeof digest, text);
+  text_hex(digest, sizeof digest, text);
   return OK;
 }
 

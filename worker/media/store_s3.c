@@ -18,6 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "s3/s3.h"
@@ -80,7 +81,7 @@ struct sums {
 static enum status sums_of(const struct store_object *object, struct sums *out) {
   uint8_t digest[MD5_BYTES];
   TRY(digest_md5(object->data, object->bytes, digest));
-  digest_hex(digest, sizeof digest, out->md5);
+  text_hex(digest, sizeof digest, out->md5);
   EVP_EncodeBlock((unsigned char *)out->md5_base64, digest, sizeof digest);
   return digest_sha256_text(object->data, object->bytes, out->sha256);
 }

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/progress.h"
+#include "base/text.h"
 #include "worker/model/safetensors.h"
 
 #define SHA256_BYTES 32
@@ -72,9 +73,7 @@ static enum status check_hash(const struct weights *weights, const char *expecte
     return fail(BROKEN, "libcrypto cannot compute a sha256");
   }
   char text[2 * SHA256_BYTES + 1];
-  for (int i = 0; i < SHA256_BYTES; i++) {
-    snprintf(text + 2 * i, 3, "%02x", sum[i]);
-  }
+  text_hex(sum, sizeof sum, text);
   if (strcmp(text, expected) != 0) {
     return REFUSE("%s: sha256 is %s, expected %s", weights->path, text, expected);
   }

@@ -55,10 +55,21 @@ static void test_what_is_refused(void **state) {
   }
 }
 
+static void test_hex(void **state) {
+  (void)state;
+  static const uint8_t bytes[] = {0x00, 0x01, 0x7f, 0x80, 0xab, 0xff};
+  char text[2 * sizeof bytes + 1];
+  text_hex(bytes, sizeof bytes, text);
+  assert_string_equal(text, "00017f80abff");
+  text_hex(bytes, 0, text);
+  assert_string_equal(text, "");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_trim),
       cmocka_unit_test(test_split),
+      cmocka_unit_test(test_hex),
       cmocka_unit_test(test_what_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
