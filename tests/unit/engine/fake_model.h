@@ -70,13 +70,13 @@ size_t model_condition_bytes(const struct model *model) {
 }
 
 size_t model_condition_scratch_bytes(const struct model *model) {
-  return model_condition_bytes(model) * 16;
+  return model_condition_bytes(model) * 256;
 }
 enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
                             const char *prompt, struct conditioning *out) {
   (void)model;
   fake.conditioned++;
-  if (arena_take(turn, 1024) == NULL) {
+  if (arena_take(turn, 16384) == NULL) {
     return EXHAUSTED;
   }
   if (strcmp(prompt, "unspeakable") == 0) {
