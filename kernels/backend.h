@@ -24,9 +24,6 @@
     (struct device *, const struct tensor *x, const struct norm *, const struct tensor *y))       \
   X(attention, (struct device *, const struct attention *, const struct tensor *y))               \
   X(geglu, (struct device *, const struct tensor *x, const struct tensor *y))                     \
-  X(activate, (struct device *, const struct tensor *x, enum activation, const struct tensor *y)) \
-  X(add,                                                                                          \
-    (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))    \
   X(concat,                                                                                       \
     (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))    \
   X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                  \

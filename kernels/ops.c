@@ -161,20 +161,6 @@ enum status op_geglu(struct device *device, const struct tensor *x, const struct
   return done(device->backend->ops.geglu(device, x, y));
 }
 
-enum status op_activate(struct device *device, const struct tensor *x, enum activation activation,
-                        const struct tensor *y) {
-  assert(is_activations(device, x) && is_activations(device, y) && tensor_same_shape(x, y));
-  assert(activation < ACTIVATION_COUNT);
-  return done(device->backend->ops.activate(device, x, activation, y));
-}
-
-enum status op_add(struct device *device, const struct tensor *a, const struct tensor *b,
-                   const struct tensor *y) {
-  assert(is_activations(device, a) && is_activations(device, b) && is_activations(device, y));
-  assert(tensor_same_shape(a, b) && tensor_same_shape(a, y));
-  return done(device->backend->ops.add(device, a, b, y));
-}
-
 enum status op_concat(struct device *device, const struct tensor *a, const struct tensor *b,
                       const struct tensor *y) {
   assert(a->element == b->element && a->element == y->element && is_activations_or_f32(device, y));

@@ -16,6 +16,7 @@
 
 /* ---- weights: reordered once at load into what the device likes best ---- */
 
+/* silu x*s(x), gelu x*(1+erf(x/sqrt 2))/2, quick gelu x*s(1.702 x): behind a product, or a norm. */
 enum activation { ACTIVATION_NONE, ACTIVATION_SILU, ACTIVATION_GELU, ACTIVATION_QUICK_GELU };
 #define ACTIVATION_COUNT 4
 
@@ -94,12 +95,6 @@ enum status op_attention(struct device *device, const struct attention *attentio
 
 /* y[M, I] = x[:, :I] * gelu(x[:, I:]), gelu with erf. x [.., 2 I]. (Shazeer 2020) */
 enum status op_geglu(struct device *device, const struct tensor *x, const struct tensor *y);
-/* y may be x. silu x*s(x), gelu x*(1+erf(x/sqrt 2))/2, quick gelu x*s(1.702 x). */
-enum status op_activate(struct device *device, const struct tensor *x, enum activation activation,
-                        const struct tensor *y);
-/* y = a + b, same shapes. y may be a. */
-enum status op_add(struct device *device, const struct tensor *a, const struct tensor *b,
-                   const struct tensor *y);
 /* y[.., Ca + Cb] = a beside b. */
 enum status op_concat(struct device *device, const struct tensor *a, const struct tensor *b,
                       const struct tensor *y);

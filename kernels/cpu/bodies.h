@@ -16,8 +16,6 @@ typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
 
 /* Every body: X(name). */
 #define BODIES(X)                                                            \
-  X(activate)       /* flat */                                               \
-  X(add)            /* flat */                                               \
   X(pixels)         /* flat */                                               \
   X(geglu)          /* rows */                                               \
   X(embed)          /* embed: item = token */                                \
@@ -39,8 +37,7 @@ extern const struct bodies bodies_plain, bodies_avx2, bodies_avx512;
 
 /* Values one by one. */
 struct flat {
-  const struct tensor *a, *b, *y;
-  enum activation activation;
+  const struct tensor *a, *y;
 };
 
 struct rows {

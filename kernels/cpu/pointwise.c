@@ -8,22 +8,6 @@
 /* Below this a second thread costs more than it brings: waking it takes 5 to 60 us. */
 enum { GRAIN_VALUES = 65536, PIXEL_GRAIN_VALUES = 16384 };
 
-enum status cpu_activate(struct device *device, const struct tensor *x, enum activation activation,
-                         const struct tensor *y) {
-  struct cpu *cpu = cpu_of(device);
-  const struct flat flat = {.a = x, .y = y, .activation = activation};
-  cpu_parallel(cpu, cpu->bodies->activate, &flat, tensor_count(y), GRAIN_VALUES);
-  return OK;
-}
-
-enum status cpu_add(struct device *device, const struct tensor *a, const struct tensor *b,
-                    const struct tensor *y) {
-  struct cpu *cpu = cpu_of(device);
-  const struct flat flat = {.a = a, .b = b, .y = y};
-  cpu_parallel(cpu, cpu->bodies->add, &flat, tensor_count(y), GRAIN_VALUES);
-  return OK;
-}
-
 enum status cpu_geglu(struct device *device, const struct tensor *x, const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
   const struct rows rows = {x, y, y->shape[y->rank - 1]};

@@ -33,24 +33,6 @@ enum status ref_geglu(struct device *device, const struct tensor *x, const struc
   return OK;
 }
 
-enum status ref_activate(struct device *device, const struct tensor *x, enum activation activation,
-                         const struct tensor *y) {
-  (void)device;
-  for (int64_t i = 0; i < tensor_count(x); i++) {
-    values(y)[i] = ref_activation(values(x)[i], activation);
-  }
-  return OK;
-}
-
-enum status ref_add(struct device *device, const struct tensor *a, const struct tensor *b,
-                    const struct tensor *y) {
-  (void)device;
-  for (int64_t i = 0; i < tensor_count(y); i++) {
-    values(y)[i] = values(a)[i] + values(b)[i];
-  }
-  return OK;
-}
-
 enum status ref_concat(struct device *device, const struct tensor *a, const struct tensor *b,
                        const struct tensor *y) {
   (void)device;

@@ -264,18 +264,6 @@ static enum status execute_geglu(struct case_run *run) {
   return op_geglu(run->device, &run->inputs[0], &run->y);
 }
 
-static enum status prepare_flat(struct case_run *run) {
-  TRY(take_input(run, 0, activations(run), run->c->inputs));
-  TRY(take_input(run, 1, activations(run), run->c->inputs));
-  return take_output(run, run->c->inputs);
-}
-static enum status execute_activate(struct case_run *run) {
-  return op_activate(run->device, &run->inputs[0], run->c->activation, &run->y);
-}
-static enum status execute_add(struct case_run *run) {
-  return op_add(run->device, &run->inputs[0], &run->inputs[1], &run->y);
-}
-
 static enum status prepare_concat(struct case_run *run) {
   TRY(take_input(run, 0, activations(run), run->c->inputs));
   TRY(take_input(run, 1, activations(run), run->c->outputs));
@@ -410,8 +398,6 @@ static const struct case_kind kinds[] = {
     {"layer_norm", prepare_norm, execute_layer_norm},
     {"attention", prepare_attention, execute_attention},
     {"geglu", prepare_geglu, execute_geglu},
-    {"activate", prepare_flat, execute_activate},
-    {"add", prepare_flat, execute_add},
     {"concat", prepare_concat, execute_concat},
     {"upsample", prepare_upsample, execute_upsample},
     {"timestep_embedding", prepare_timesteps, execute_timesteps},

@@ -19,7 +19,6 @@ DOORS = {
     "cli/complaint.c": "exit_code_of",
     "kernels/cpu/library.c": "library_cut_at",  # bands of a small image
     "kernels/device.c": "device_calm_threads device_memory_peak device_threads",  # what benches report; tests without a main of ours
-    "kernels/ops.c": "op_activate op_add",  # ops that no network asks for by themselves yet
     "kernels/random.c": "random_bits random_normal",  # against torch, value by value
     "monitoring/metrics.c": "metric_value",
     "proto/job_names.c": "job_sampler_offered",

@@ -78,6 +78,20 @@ static void values_that_are_accepted(void **state) {
   }
 }
 
+/* diffusers opens the class that the index names. */
+static void the_index_says_whose_tokenizer(void **state) {
+  (void)state;
+  struct family family;
+  change(NULL, NULL, NULL);
+  assert_ok(family_read(scratch(), &family));
+  assert_int_equal(family.prompt, PROMPT_PLAIN);
+  change("model_index.json", "tokenizer", "[\"transformers\", \"CLIPTokenizerFast\"]");
+  assert_ok(family_read(scratch(), &family));
+  assert_int_equal(family.prompt, PROMPT_FAST);
+  change("model_index.json", "tokenizer", "[\"transformers\", \"T5Tokenizer\"]");
+  assert_refused(family_read(scratch(), &family), "tokenizer");
+}
+
 static void values_that_are_refused(void **state) {
   (void)state;
   static const struct {
@@ -188,7 +202,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(facts_of_the_tiny_model), cmocka_unit_test(values_that_are_accepted),
       cmocka_unit_test(values_that_are_refused), cmocka_unit_test(schedulers_of_diffusers),
-      cmocka_unit_test(files_that_are_wrong),
+      cmocka_unit_test(files_that_are_wrong),    cmocka_unit_test(the_index_says_whose_tokenizer),
   };
   return cmocka_run_group_tests_name("family", tests, NULL, remove_folder);
 }
