@@ -53,5 +53,5 @@ void clock_text(int64_t wall_ms, char *text) {
   gmtime_r(&seconds, &parts); /* refuses what no year has; then it is 1900 */
   char day[40] = "";
   strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &parts);
-  snprintf(text, CLOCK_TEXT_MAX, "%s.%03dZ", day, (int)ms);
+  snprintf(text, CLOCK_TEXT_MAX, "%.26s.%03uZ", day, (unsigned)ms % 1000);
 }
