@@ -94,6 +94,7 @@ DISK = {
     "read-only": ("mkdir", errno.EROFS, "Read-only file system"),
     "not ours any more": ("mkdir", errno.EACCES, "Permission denied"),
     "failing": ("fsync", errno.EIO, "Input/output error"),
+    "failing, its folders first": ("fsync-folder", errno.EIO, "cannot sync"),
     "gone": ("rename", errno.ESTALE, "Stale file handle"),
 }
 
