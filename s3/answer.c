@@ -97,8 +97,7 @@ static const char *behind_tag(const char *at, const char *name) {
 }
 
 /* The first element of that name that has a text; comments are passed over. */
-static void read_element(const char *document, const char *name, char *to, size_t room) {
-  struct line line = {to, 0, room};
+static void read_element(const char *document, const char *name, struct line line) {
   line_end(&line);
   for (const char *at = strchr(document, '<'); at != NULL && line.length == 0;
        at = strchr(at + 1, '<')) {
@@ -119,8 +118,7 @@ static void read_element(const char *document, const char *name, char *to, size_
 /* JSON -------------------------------------------------------------------------------------- */
 
 /* The string behind "name": ..., names without regard to case. */
-static void read_member(const char *document, const char *name, char *to, size_t room) {
-  struct line line = {to, 0, room};
+static void read_member(const char *document, const char *name, struct line line) {
   line_end(&line);
   for (const char *at = strchr(document, '"'); at != NULL && line.length == 0;
        at = strchr(at + 1, '"')) {
@@ -150,18 +148,18 @@ void s3_words_read(const char *document, struct s3_words *out) {
   document += strncmp(document, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
   document += strspn(document, " \t\r\n");
   if (*document == '{' || *document == '[') {
-    read_member(document, "code", out->code, sizeof out->code);
-    read_member(document, "message", out->message, sizeof out->message);
+    read_member(document, "code", (struct line){out->code, 0, sizeof out->code});
+    read_member(document, "message", (struct line){out->message, 0, sizeof out->message});
     return;
   }
-  read_element(document, "Code", out->code, sizeof out->code);
-  read_element(document, "Message", out->message, sizeof out->message);
-  read_element(document, "Region", out->region, sizeof out->region);
+  read_element(document, "Code", (struct line){out->code, 0, sizeof out->code});
+  read_element(document, "Message", (struct line){out->message, 0, sizeof out->message});
+  read_element(document, "Region", (struct line){out->region, 0, sizeof out->region});
   if (out->code[0] != '\0' || out->message[0] != '\0') {
     return;
   }
   /* no document of S3: what stands before the store says something, too */
-  read_element(document, "title", out->message, sizeof out->message);
+  read_element(document, "title", (struct line){out->message, 0, sizeof out->message});
   if (out->message[0] == '\0' && *document != '<') {
     struct line line = {out->message, 0, sizeof out->message};
     copy_text(document, &line);
