@@ -119,6 +119,30 @@ static void test_own_source(void **state) {
   assert_int_equal(counted.dropped, counted.taken);
 }
 
+/* Blocks behind the one in use go, the last first, down to what is to be kept. */
+static void test_trim_gives_back_what_waits(void **state) {
+  (void)state;
+  struct arena *arena = NULL;
+  assert_int_equal(arena_open(NULL, (size_t)64 << 20, &arena), OK);
+  char *first = arena_take(arena, 100);
+  memset(first, 7, 100);
+  struct arena_mark mark = arena_mark(arena);
+  for (int i = 0; i < 64; i++) {
+    assert_non_null(arena_take(arena, 128 * 1024));
+  }
+  arena_trim(arena, 0); /* nothing waits: nothing goes */
+  arena_release(arena, mark);
+  arena_trim(arena, 1 << 20);
+  arena_trim(arena, 0);
+  assert_int_equal(first[99], 7);
+  assert_non_null(arena_take(arena, 8 << 20));
+  arena_drop(arena);
+  arena_trim(arena, 0);
+  assert_int_equal(arena_used(arena), 0);
+  assert_non_null(arena_take(arena, 1000));
+  arena_close(&arena);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pieces_are_aligned_and_apart),
@@ -126,6 +150,7 @@ int main(void) {
       cmocka_unit_test(test_mark_and_release_reuse_memory),
       cmocka_unit_test(test_zeroed_after_reuse),
       cmocka_unit_test(test_own_source),
+      cmocka_unit_test(test_trim_gives_back_what_waits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
