@@ -3,6 +3,7 @@ import time
 import urllib.request
 
 import pytest
+import house
 import raw
 from house import Client, Refused, Worker, pb, until
 
@@ -13,6 +14,9 @@ ROOM = 24 * MIB         # what a broker may hold beside it: a turn's memory, wha
 
 
 def memory(broker):
+    """Resident bytes; 0 under a sanitizer, whose allocator keeps what is freed."""
+    if "san" in house.BUILD.name:
+        return 0
     with open(f"/proc/{broker.process.pid}/statm", encoding="utf-8") as statm:
         return int(statm.read().split()[1]) * 4096
 
