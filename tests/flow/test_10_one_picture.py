@@ -49,6 +49,7 @@ def test_the_picture_says_how_it_was_made(fleet):
     inside = json.loads(text["darkroom"])
     assert inside["parameters"]["prompt"] == prompt and inside["parameters"]["sampler"] == "euler_karras"
     assert job not in text["darkroom"] + text["parameters"]
+    assert not {"id", "tenant", "metadata", "priority", "images"} & set(inside["parameters"]), "it tells nothing of its owner"
     sidecar = json.loads(fleet.picture({"url": record["images"][0]["url"].replace(".png", ".json")}))
     assert sidecar["job"]["id"] == job and sidecar["worker"] == "maker" and sidecar["fence"] == record["fence"]
     assert sidecar["image"]["sha256"] == record["images"][0]["sha256"]
@@ -80,4 +81,4 @@ def test_nothing_is_left_in_the_spool(fleet):
     fleet.wait(fleet.submit(steps=2, seed=1))
     worker.wait_for("event=job_completed")
     assert worker.stop() == 0
-    assert [path.name for path in (fleet.folder / "spool-tidy").iterdir()] == ["lock"]
+    assert {path.name for path in (fleet.folder / "spool-tidy").iterdir()} == {"identity", "lock"}

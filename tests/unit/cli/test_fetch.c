@@ -3,12 +3,14 @@
 #include <ftw.h>
 #include <limits.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +121,38 @@ static void test_to_a_file(void **state) {
   assert_int_equal(fetch(url_of(in("stored")), in("out.png")), EXIT_CODE_OK);
   has_content(in("out.png"), "abc");
   assert_int_equal(files_in_folder(), 2);
+}
+
+/* What stood there before stays whole until the new one is, for whoever has it open or linked. */
+static void test_what_was_there_is_replaced_and_not_overwritten(void **state) {
+  (void)state;
+  write_file(in("stored"), "abc");
+  write_file(in("out.png"), "before");
+  assert_int_equal(link(in("out.png"), in("other-name.png")), 0);
+  assert_int_equal(fetch(url_of(in("stored")), in("out.png")), EXIT_CODE_OK);
+  has_content(in("out.png"), "abc");
+  has_content(in("other-name.png"), "before");
+  assert_int_equal(files_in_folder(), 3);
+}
+
+static void test_what_does_not_fit_leaves_nothing(void **state) {
+  (void)state;
+  write_file(in("stored"), "abc");
+  struct rlimit before;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit small = {.rlim_cur = 1, .rlim_max = before.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  options.output = in("out.png");
+  Darkroom__V1__Image image = DARKROOM__V1__IMAGE__INIT, *images[] = {&image};
+  Darkroom__V1__JobStatus status = DARKROOM__V1__JOB_STATUS__INIT;
+  image.url = (char *)url_of(in("stored"));
+  status.n_images = 1;
+  status.images = images;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  enum exit_code code = fetch_images(&status, &options, stdout);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_int_equal(code, EXIT_CODE_CANNOT_WRITE);
+  assert_int_equal(files_in_folder(), 1);
 }
 
 static void test_links_and_devices_stay(void **state) {
@@ -266,6 +300,9 @@ static void test_check(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_to_a_file, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_what_was_there_is_replaced_and_not_overwritten, set_up,
+                                      tear_down),
+      cmocka_unit_test_setup_teardown(test_what_does_not_fit_leaves_nothing, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_links_and_devices_stay, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_to_a_folder, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_escaped_urls, set_up, tear_down),

@@ -21,20 +21,19 @@ struct model {
 /* What the engine asked for, and what to do wrong. */
 static struct fake {
   int opened, conditioned, calls, decoded;
-  int rows[FAKE_CALLS_MAX];            /* of each U-Net call */
-  int64_t cells[FAKE_CALLS_MAX];       /* its height x width */
-  float timesteps[BATCH_ROWS_MAX];     /* of the last call */
-  float conditionings[BATCH_ROWS_MAX]; /* of the last call: a number made from the prompt */
-  enum status predict_status;          /* instead of OK */
-  bool restless;                       /* the same input gives another output every time */
-  size_t predict_bytes_of_row;         /* claimed scratch a row and cell */
-  int64_t row_ms, decode_ms;           /* how far a held clock moves for a row and a decode */
-  struct pulse *pulse;                 /* looked at in each decode */
-  uint64_t expected_us;                /* what was to be read there */
+  int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
+  int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
+  float timesteps[BATCH_ROWS_MAX];           /* of the last call */
+  float conditionings[BATCH_ROWS_MAX];       /* of the last call: a number made from the prompt */
+  enum status predict_status;                /* instead of OK */
+  bool restless;                             /* the same input gives another output every time */
+  size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
+  int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */
+  struct pulse *pulse;                       /* looked at in each decode */
+  uint64_t expected_us;                      /* what was to be read there */
 } fake = {.predict_bytes_of_row = 64};
 
-/* A prompt as a number. "infinite" makes the latents infinite at the third call, "flat" the picture
- * one colour. */
+/* A prompt as a number; "infinite": infinite latents at the third call; "flat": a flat picture. */
 static inline float fake_number(const char *c) {
   float number = 0.1f;
   while (*c != '\0') {
@@ -128,8 +127,9 @@ size_t model_predict_bytes(const struct model *model, int rows, int height, int 
 
 enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
                          const struct tensor *pixels) {
-  (void)turn;
   int64_t width = latents->shape[1], factor = model->family.scale_factor;
+  size_t scratch = model_decode_bytes(model, (int)latents->shape[0], (int)width);
+  TRY(arena_take(turn, scratch) != NULL ? OK : EXHAUSTED); /* the engine releases its mark */
   fake.decoded++;
   clock_move(fake.decode_ms);
   fake.expected_us = fake.pulse != NULL ? fake.pulse->expected_us : 0;
@@ -144,7 +144,7 @@ enum status model_decode(struct model *model, struct arena *turn, const struct t
 
 size_t model_decode_bytes(const struct model *model, int height, int width) {
   (void)model;
-  return (size_t)height * (size_t)width * 64;
+  return (size_t)(height * width) * (fake.decode_bytes != 0 ? fake.decode_bytes : 64);
 }
 
 #endif

@@ -154,6 +154,15 @@ static void nonsense_is_refused(void **state) {
   assert_int_equal(pipe_receive(&fixture->far), BAD_INPUT);
 }
 
+static void a_message_one_byte_too_long_is_refused_by_its_header(void **state) {
+  struct fixture *fixture = *state;
+  size_t length = PIPE_MESSAGE_BYTES_MAX + 1;
+  const uint8_t header[] = {(uint8_t)length, (uint8_t)(length >> 8), (uint8_t)(length >> 16),
+                            (uint8_t)(length >> 24)};
+  assert_int_equal(send(fixture->near.fd, header, sizeof header, 0), sizeof header);
+  assert_int_equal(pipe_receive(&fixture->far), BAD_INPUT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -163,6 +172,7 @@ int main(void) {
       TEST(the_largest_picture_goes_through),
       TEST(the_end_comes_after_what_was_sent),
       TEST(nonsense_is_refused),
+      TEST(a_message_one_byte_too_long_is_refused_by_its_header),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* test_spool.c - what is spooled is found again after a restart, or is gone. */
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -241,6 +243,30 @@ static void a_file_is_whole_or_absent(void **state) {
   assert_int_equal(files, 1); /* the lock: no temporary file was left */
 }
 
+/* A file system that is full behaves as this limit does. */
+static void a_file_that_does_not_fit_leaves_what_was_there(void **state) {
+  (void)state;
+  char path[FILE_PATH_MAX];
+  snprintf(path, sizeof path, "%s/file", folder);
+  assert_int_equal(file_write(path, "old", 3), OK);
+  struct rlimit before;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit small = {.rlim_cur = 100, .rlim_max = before.rlim_max};
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  static char large[1000];
+  enum status status = file_write(path, large, sizeof large);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_int_equal(status, EXHAUSTED);
+  struct bytes content;
+  bytes_open(&content, 2000);
+  assert_int_equal(bytes_read_file(&content, path), OK);
+  assert_string_equal(bytes_text(&content), "old");
+  bytes_close(&content);
+  assert_int_equal(file_remove(path), OK);
+  assert_int_equal(walk().count, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_finished_attempt_is_found_again),
@@ -251,6 +277,7 @@ int main(void) {
       cmocka_unit_test(what_others_own_is_used_if_no_stranger_made_it),
       cmocka_unit_test(what_a_stranger_left_is_refused),
       cmocka_unit_test(a_file_is_whole_or_absent),
+      cmocka_unit_test(a_file_that_does_not_fit_leaves_what_was_there),
   };
   return cmocka_run_group_tests(tests, open_spool, close_spool);
 }

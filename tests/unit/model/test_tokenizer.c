@@ -154,6 +154,18 @@ static void lowest_rank_first(void **state) {
   assert_memory_equal(ids, ((int32_t[]){10, 0, 1, 5, 11, 12}), sizeof ids);
 }
 
+/* Where two merges want the same letter the lower rank has it, wherever it stands in the word. */
+static void the_lower_rank_wins(void **state) {
+  (void)state;
+  static const char vocabulary[] =
+      "{\"a\":0,\"b\":1,\"c</w>\":2,\"ab\":3,\"bc</w>\":4,\"c\":5," SPECIALS "}";
+  int32_t ids[6];
+  assert_ok(make(vocabulary, "#version: 0.2\nb c</w>\na b\n", ids, "abc"));
+  assert_memory_equal(ids, ((int32_t[]){10, 0, 4, 11, 12, 12}), sizeof ids);
+  assert_ok(make(vocabulary, "#version: 0.2\na b\nb c</w>\n", ids, "abc"));
+  assert_memory_equal(ids, ((int32_t[]){10, 3, 2, 11, 12, 12}), sizeof ids);
+}
+
 static void unknown_bytes(void **state) {
   (void)state;
   int32_t ids[6];
@@ -226,6 +238,7 @@ int main(void) {
       cmocka_unit_test(text_is_composed_collapsed_and_lowered),
       cmocka_unit_test(bad_prompts),
       cmocka_unit_test(lowest_rank_first),
+      cmocka_unit_test(the_lower_rank_wins),
       cmocka_unit_test(unknown_bytes),
       cmocka_unit_test(too_long_is_cut),
       cmocka_unit_test(bad_vocabularies),

@@ -58,7 +58,8 @@ static void bad_headers(void **state) {
   assert_refused(check(GOOD "\f", 32), "end with '}'");
   assert_refused(check(GOOD "}", 32), "file");
   assert_refused(check("{\"a\":\"\xff\"}", 0), "unable to decode byte");
-  assert_refused(check("{\"a\":[[[[[1]]]]]}", 0), "nested deeper than 4");
+  assert_refused(check("{\"a\":[[[[1]]]]}", 0), "nested deeper than 4");
+  assert_refused(check("{\"a\":[[[1]]]}", 0), "dtype, shape and data_offsets"); /* 4 may be */
   assert_refused(check("{" ENTRY("a", "U8", "[1]", 0, 1) "," ENTRY("a", "U8", "[1]", 0, 1) "}", 1),
                  "duplicate");
   assert_refused(
@@ -84,6 +85,7 @@ static void bad_entries(void **state) {
   assert_refused(check("{" ENTRY("a", "U8", "[1]", 1, 0) "}", 1), "in order");
   assert_refused(check("{" ENTRY("a", "U8", "[1]", -1, 0) "}", 1), "in order");
   assert_refused(check("{" ENTRY("a", "U8", "[3]", 0, 2) "}", 2), "needs 3 bytes");
+  assert_refused(check("{" ENTRY("a", "U8", "[3]", 0, 4) "}", 4), "needs 3 bytes");
 }
 
 /* What the reference implementation takes and what it does not, file by file
@@ -205,6 +207,8 @@ static void hashes(void **state) {
   snprintf(sum, sizeof sum, "%s", text + strlen("sha256 is "));
   assert_ok(weights_open(path, sum, &weights));
   weights_close(&weights);
+  sum[63] = sum[63] == '0' ? '1' : '0';
+  assert_refused(weights_open(path, sum, &weights), "sha256 is ");
   unlink(path);
   assert_refused(weights_open(path, NULL, &weights), "cannot open");
   assert_refused(weights_open("/tmp", NULL, &weights), "not a file");

@@ -71,9 +71,10 @@ static void test_values_cannot_forge_pairs(void **state) {
   begin_capture();
   log_event("e", log_text("why", "a b\" level=error\n\x1b[31m\xff="), log_number("next", 1));
   log_event("e", log_text("empty", ""), log_text("null", NULL));
+  log_event("e", log_text("pair", "b=c"), log_text("csi", "\xc2\x9b"));
   assert_string_equal(end_capture(),
                       HEAD "e why=\"a b\\\" level=error\\u000a\\u001b[31m\\ufffd=\" next=1\n" HEAD
-                           "e empty=\"\" null=\"\"\n");
+                           "e empty=\"\" null=\"\"\n" HEAD "e pair=\"b=c\" csi=\"\\u009b\"\n");
 }
 
 static void test_levels(void **state) {
