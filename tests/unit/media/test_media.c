@@ -169,12 +169,16 @@ static void without_a_spool_the_picture_stays_in_memory(void **state) {
   assert_int_equal(task->png.length, 0);
   media_task_close(&task);
   task = finished(place, 1);
-  assert_int_equal(file_remove(place->spool), OK); /* room again, and no store */
-  assert_int_equal(mkdir(place->spool, 0700), 0);
   char moved[96];
   snprintf(moved, sizeof moved, "%s.away", place->store);
   assert_int_equal(rename(place->store, moved), 0);
   assert_int_equal(file_write(place->store, "", 0), OK);
+  task->kind = MEDIA_STORE;
+  task = run(place, task); /* neither room nor store */
+  assert_int_equal(task->status, BAD_INPUT);
+  assert_true(!task->spooled && task->png.length > 0);
+  assert_int_equal(file_remove(place->spool), OK); /* room again, and no store */
+  assert_int_equal(mkdir(place->spool, 0700), 0);
   task->kind = MEDIA_STORE;
   task = run(place, task);
   assert_int_equal(task->status, BAD_INPUT);
