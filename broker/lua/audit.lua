@@ -58,6 +58,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEY_JOBS, 0, -1)) do
     if ages then ageing = ageing + 1 end
     if waits and job.deadline then deadlines = deadlines + 1 end
     if is_held then
+      expect((losses_of(job) > 0) == (job.alone == '1'), id, 'is a suspect or not, and alone or not')
       local index = KEY_HELD .. job.worker
       expect(redis.call('SISMEMBER', index, id) == 1, id, 'is not in', index)
       held[job.worker] = (held[job.worker] or 0) + 1

@@ -79,6 +79,20 @@ def test_jobs_on_other_engines_go_on_beside_a_suspect(fleet):
     assert counters(records[0]) == {"losses": 1} and all(counters(record) == {} for record in records[1:])
 
 
+def test_a_death_in_one_engine_is_nothing_to_the_other(fleet):
+    """One worker, two devices: who is lost goes on alone in one of them, beside work in the other."""
+    fleet.broker()
+    worker = fleet.worker(device="cpu,ref", slots=1, progress_ms=20)
+    jobs = [fleet.submit(seed=seed, steps=150, size="64x64") for seed in range(2)]
+    until(lambda: all(fleet.get(job).get("step", 0) >= 1 for job in jobs), 60, "a job in each engine")
+    kill(worker.engines()[0])
+    others = [fleet.submit(seed=seed, steps=5, size="64x64") for seed in range(6)]
+    records = [fleet.wait(job) for job in jobs]
+    assert sorted(record["losses"] for record in records) == [0, 1] and not any(record["crashes"] for record in records)
+    assert all(counters(fleet.wait(job)) == {} for job in others)
+    assert worker.log().count("alone=yes") == 1
+
+
 def test_a_hang_is_nobodys_crash(fleet):
     fleet.broker()
     worker = fleet.worker(watchdog_seconds=2, slots=2, progress_ms=20)
