@@ -62,6 +62,8 @@
 #define CRASHES_MAX 3
 #define LOSSES_MAX 10
 #define SCRIPT_LOOP_MAX 100
+#define FLEET_WORKERS_MAX 2048 /* heard last: known to a broker */
+#define FLEET_MODELS_MAX 512   /* of all workers, those that have gone included */
 #define WORKER_TOKEN_BYTES_MAX JOB_ID_BYTES_MAX
 #define WORKER_HOST_BYTES_MAX 64
 #define LIST_JOBS_MAX 1000
@@ -110,6 +112,9 @@ _Static_assert(UNREAD_BYTES_MAX >= 16 * CALLER_UNREAD_BYTES_MAX,
 _Static_assert(WATCHERS_MAX >= 16 * CALLER_WATCHES_MAX, "nor take the watches of all");
 _Static_assert(CALLER_WATCHES_MAX >= WATCH_IDS_MAX, "a WATCH can be granted");
 _Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
+_Static_assert(FLEET_MODELS_MAX >= MODELS_MAX, "the models of one worker are known to the fleet");
+_Static_assert(FLEET_MODELS_MAX *(JOB_MODEL_BYTES_MAX + 64 + 64) < FRAME_BYTES_MAX,
+               "the list of all models fits in a frame");
 _Static_assert(LOSSES_MAX > CRASHES_MAX, "who is a suspect can still be proved guilty");
 _Static_assert(WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX < 1024,
                "a worker's identity is a small text, also beside 64 models");

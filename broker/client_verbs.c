@@ -261,10 +261,19 @@ enum status status_ask(struct turn *turn, struct request *request) {
 static void add_credits(struct turn *turn, const Darkroom__V1__FleetStatus *status) {
   for (size_t i = 0; i < status->n_worker; i++) {
     const struct waiter *waiter = waiting_worker(turn->waiting, status->worker[i]->id);
-    for (size_t k = 0; waiter != NULL && k < waiter->credits; k++) {
+    if (waiter != NULL) {
       status->worker[i]->has_credits = true;
-      status->worker[i]->credits += waiter->credit[k].jobs;
+      status->worker[i]->credits = waiter->jobs;
     }
+  }
+}
+
+/* A fleet whose rows do not fit in one frame is shown in part, and counted whole. */
+static void fit_in_frame(Darkroom__V1__FleetStatus *status) {
+  status->has_workers = true;
+  status->workers = (uint32_t)status->n_worker;
+  while (protobuf_c_message_get_packed_size(&status->base) > FRAME_BYTES_MAX / 2) {
+    status->n_worker -= status->n_worker / 8 + 1;
   }
 }
 
@@ -289,6 +298,7 @@ enum status status_answer(struct turn *turn, struct request *request) {
   answer.failed = stats.failed + stats.expired + stats.quarantined;
   answer.cancelled = stats.cancelled;
   answer.oldest_wait_ms = stats.oldest_wait_ms;
+  fit_in_frame(&answer);
   turn_send(turn, &request->peer, WIRE_FLEET_STATUS, &answer.base);
   return OK;
 }

@@ -50,7 +50,7 @@ static struct fleet_model *find(struct fleet *fleet, const char *id) {
 
 /* Models stay known when their workers have gone: a fleet scaled to zero still takes jobs. */
 static void remember(struct fleet *fleet, const char *id, const Darkroom__V1__ModelInfo *info) {
-  if (fleet->count == MODELS_MAX || strlen(id) > JOB_MODEL_BYTES_MAX) {
+  if (fleet->count == FLEET_MODELS_MAX || strlen(id) > JOB_MODEL_BYTES_MAX) {
     return;
   }
   struct fleet_model *model = &fleet->model[fleet->count++];

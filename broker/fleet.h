@@ -24,7 +24,7 @@ struct fleet_model {
 };
 
 struct fleet {
-  struct fleet_model model[MODELS_MAX];
+  struct fleet_model model[FLEET_MODELS_MAX];
   size_t count;
   char default_model[JOB_MODEL_BYTES_MAX + 1]; /* "" while no worker has named one */
 };

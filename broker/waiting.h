@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "proto/wire.h"
 
-#define WAITING_WORKERS_MAX 2048
+#define WAITING_WORKERS_MAX FLEET_WORKERS_MAX
 
 /* Whether a worker will run a job alone when it is told to. One that has never heard of it is given
  * such a job only while it holds nothing, and nothing beside it. */

@@ -167,6 +167,9 @@ void show_fleet(const Darkroom__V1__FleetStatus *fleet) {
   for (size_t i = 0; i < fleet->n_worker; i++) {
     show_worker(fleet->worker[i]);
   }
+  if (fleet->workers > fleet->n_worker) {
+    printf("and %zu more\n", (size_t)fleet->workers - fleet->n_worker);
+  }
 }
 
 void show_cancelled(const Darkroom__V1__Cancelled *cancelled) {

@@ -10,7 +10,7 @@ local job = job_load(ARGV[1])
 if not job or job.tenant ~= ARGV[2] then return {} end
 local live, slots, held, troubled, trouble, trouble_of = 0, 0, 0, 0, '', ''
 for i, name in ipairs(redis.call('SMEMBERS', KEY_WORKERS_OF .. job.model)) do
-  if i > SCRIPT_LOOP_MAX then break end
+  if i > FLEET_WORKERS_MAX then break end
   local worker = redis.call('HMGET', KEY_WORKER .. name, 'state', 'slots', 'trouble')
   if worker[1] == 'ready' then
     live, slots = live + 1, slots + worker[2]

@@ -3,11 +3,11 @@
 -- KEYS prefix
 -- ARGV -
 -- returns {default_model, {model info(bytes)...}, {{name generation state held
---   hello(bytes) trouble}...}}; the SCRIPT_LOOP_MAX
---   workers heard last
+--   hello(bytes) trouble}...}}; the FLEET_WORKERS_MAX workers heard last: what a job may be is
+--   decided by all of them, so this loop is as long as the fleet (2 ms for a thousand)
 -- uses:
 local workers = {}
-for _, name in ipairs(redis.call('ZREVRANGE', KEY_WORKERS, 0, SCRIPT_LOOP_MAX - 1)) do
+for _, name in ipairs(redis.call('ZREVRANGE', KEY_WORKERS, 0, FLEET_WORKERS_MAX - 1)) do
   local row = redis.call('HMGET', KEY_WORKER .. name, 'generation', 'state', 'hello', 'trouble')
   workers[#workers + 1] = {name, row[1], row[2], redis.call('SCARD', KEY_HELD .. name), row[3],
     row[4] or ''}

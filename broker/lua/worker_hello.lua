@@ -30,6 +30,16 @@ for i = 6, #ARGV - 1, 2 do
   redis.call('HSET', KEY_MODEL, ARGV[i], ARGV[i + 1])
   redis.call('SADD', KEY_WORKERS_OF .. ARGV[i], name)
 end
+-- Models are remembered without workers, for a fleet that is scaled to zero; when there are too many,
+-- those that nobody has and nothing waits for are forgotten.
+if redis.call('HLEN', KEY_MODEL) > FLEET_MODELS_MAX then
+  for _, model in ipairs(redis.call('HKEYS', KEY_MODEL)) do
+    if redis.call('SCARD', KEY_WORKERS_OF .. model) == 0 and
+      redis.call('SISMEMBER', KEY_READY_MODELS, model) == 0 then
+      redis.call('HDEL', KEY_MODEL, model)
+    end
+  end
+end
 if ARGV[4] ~= '' then redis.call('SET', KEY_DEFAULT_MODEL, ARGV[4]) end
 local generation = digits(redis.call('INCR', KEY_GENERATION))
 redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3],

@@ -185,6 +185,31 @@ def test_credits_of_the_most_models_that_a_worker_may_have(redis, broker, peers,
     assert worker.assigned(0.5) is None, "three in all"
 
 
+def test_a_fleet_of_many_workers_and_models_is_known_whole(redis, broker, peers, client):
+    """Who was heard last is no part of the fleet, and models stay known when many have come and gone."""
+    many = 260
+    large = peers(Worker, broker, "large", models=("wide",), max_side=512)
+    for number in range(many):
+        redis.script("worker_hello", f"w{number}", "b", 9, "", pb.Hello(worker=f"w{number}", device=["cpu"], model=[
+            pb.ModelInfo(id=f"m{number}", default_side=64, max_side=128), pb.ModelInfo(id="wide", default_side=64, max_side=128)
+        ]).SerializeToString(), f"m{number}", pb.ModelInfo(id=f"m{number}", default_side=64, max_side=128).SerializeToString(),
+            "wide", pb.ModelInfo(id="wide", default_side=64, max_side=128).SerializeToString())
+    answer = client.ask("STATUS")
+    assert answer.workers == len(answer.worker) == many + 1
+    assert len(client.ask("MODELS").model) == many + 1
+    job = client.submit(model="wide", width=512, height=512).id  # only the worker that was heard first can do it
+    assert large.take_job().job.id == job
+    assert client.submit(model=f"m{many - 1}").id and client.submit(model="m0").id
+
+
+def test_models_that_nobody_has_any_more_are_forgotten_only_when_there_are_too_many(redis):
+    for number in range(600):
+        redis.script("worker_hello", "w", "b", 9, "", "hello", f"m{number}", "info")
+    kept = redis.client.hkeys("dk:models")
+    assert len(kept) <= 512 and b"m599" in kept and b"m0" not in kept
+    redis.client.hdel("dk:models", *kept)
+
+
 def test_sweep_is_bounded_and_reaches_the_end(redis):
     lines = Lines(redis)
     for i in range(250):
