@@ -13,12 +13,6 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 
-enum {
-  PAUSE_MS_MIN = 50, /* between two attempts to connect, doubled each time */
-  PAUSE_MS_MAX = 2000,
-  REFUSED_PAUSE_MS = 5000,
-};
-
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* By ourselves instead of from SCRIPT LOAD's reply: the name of a script is known before Redis is.
@@ -48,7 +42,7 @@ enum status redis_open(const struct redis_options *options, struct redis **out) 
   bytes_open(&redis->arguments, PIPELINE_BYTES_MAX);
   bytes_open(&redis->out, PIPELINE_BYTES_MAX);
   snprintf(redis->why, sizeof redis->why, "not connected to Redis yet");
-  redis->pause_ms = PAUSE_MS_MIN;
+  redis->pause_ms = REDIS_PAUSE_MS_MIN;
   redis->away_since_ms = clock_ms();
   *out = redis;
   return OK;
@@ -94,37 +88,6 @@ bool redis_ready(const struct redis *redis, char *line, size_t bytes) {
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
-/* Said once for each reason, so that a long outage is one line and a changing one is followed. */
-static void say_away(struct redis *redis) {
-  if (redis->stage == UP || strcmp(redis->why, fail_reason()) != 0) {
-    log_warning("redis_away", log_text("reason", fail_reason()));
-  }
-  snprintf(redis->why, sizeof redis->why, "%s", fail_reason());
-}
-
-/* A name with several addresses: the next is tried at once. After the last, or when a connection
- * that worked is lost, the name is resolved anew: it may lead elsewhere by then. Pauses grow so
- * that a Redis that struggles is not stormed. */
-void redis_go_away(struct redis *redis) {
-  bool next = (redis->stage == GREETING || redis->stage == BOOTING) && !redis->refused &&
-              redis->address_next < redis->addresses.count;
-  say_away(redis);
-  if (redis->stage == UP) {
-    redis->away_since_ms = clock_ms();
-  }
-  redis->stage = AWAY;
-  redis->subscribed = false;
-  connection_close(&redis->commands);
-  connection_close(&redis->events);
-  metric_set(M_REDIS_UP, 0);
-  redis->retry_ms = clock_ms();
-  if (!next) {
-    redis->addresses.count = redis->address_next = 0;
-    redis->retry_ms += redis->refused ? REFUSED_PAUSE_MS : redis->pause_ms;
-    redis->pause_ms = redis->pause_ms * 2 > PAUSE_MS_MAX ? PAUSE_MS_MAX : redis->pause_ms * 2;
-  }
-}
-
 /* Keeps in mind that repeating will not help, and goes away. */
 static void give_up(struct redis *redis, enum status status) {
   redis->refused = status == BAD_INPUT;
@@ -159,7 +122,7 @@ static void serve_resolving(struct redis *redis) {
     begin_greeting(redis);
   } else if (clock_ms() > redis->deadline_ms) {
     fail(UNAVAILABLE, "no answer from the name server for %s", redis->url.host);
-    say_away(redis);
+    redis_say_away(redis);
   }
 }
 
@@ -232,7 +195,7 @@ static void become_up(struct redis *redis) {
   redis_forget(redis);
   redis->stage = UP;
   redis->away_since_ms = 0;
-  redis->pause_ms = PAUSE_MS_MIN;
+  redis->pause_ms = REDIS_PAUSE_MS_MIN;
   log_event("redis_up", log_text("version", redis->greeting.version), log_text("at", place));
   metric_set(M_REDIS_UP, 1);
   redis_events_begin(redis);

@@ -1,5 +1,5 @@
-/* redis_inside.h - what redis.c (connecting), redis_events.c (listening) and redis_calls.c (the
- * pipeline) share. For nobody else.
+/* redis_inside.h - what redis.c (connecting), redis_events.c (listening), redis_calls.c (the
+ * pipeline) and redis_away.c (under all three) share. For nobody else.
  */
 #ifndef DARKROOM_BROKER_REDIS_INSIDE_H
 #define DARKROOM_BROKER_REDIS_INSIDE_H
@@ -13,6 +13,7 @@
 
 #define PIPELINE_BYTES_MAX ((size_t)64 * 1024 * 1024)
 enum { SHA_TEXT = 41 };
+enum { REDIS_PAUSE_MS_MIN = 50 }; /* between two attempts to connect, doubled each time */
 
 /* AWAY waits for retry_ms. RESOLVING has asked for the host's addresses. GREETING asks one of them
  * what it is and loads the scripts. BOOTING runs trial.lua and boot.lua alone, because no script
@@ -59,6 +60,8 @@ struct redis {
 
 /* The connection is of no use: the reason is fail_reason(). */
 void redis_go_away(struct redis *redis);
+/* Logs the reason, once for each, and keeps it as why. */
+void redis_say_away(struct redis *redis);
 
 /* Opens the connection for events to where the commands go. */
 void redis_events_begin(struct redis *redis);
