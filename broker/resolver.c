@@ -4,8 +4,6 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,8 @@
 #include <strings.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "base/background.h"
 
 struct question {
   atomic_int owners;
@@ -72,21 +72,6 @@ static void *answer(void *argument) {
   return NULL;
 }
 
-/* Signals are for the loop: none may end up in this thread, where it would wake nobody. */
-static int start_thread(struct question *question) {
-  pthread_attr_t attributes;
-  pthread_t thread;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  int error = pthread_create(&thread, &attributes, answer, question);
-  pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return error;
-}
-
 static struct question *make_question(const char *host, int port) {
   struct question *question = calloc(1, sizeof *question);
   if (question == NULL) {
@@ -120,10 +105,11 @@ enum status resolver_ask(struct resolver *resolver, const char *host, int port) 
     return OK;
   }
   atomic_store(&question->owners, 2);
-  if (start_thread(question) != 0) {
+  enum status status = background_run(answer, question);
+  if (status != OK) {
     atomic_store(&question->owners, 1);
     let_go(question);
-    return fail(EXHAUSTED, "no thread for resolving a name");
+    return status;
   }
   resolver->asked = question;
   return OK;

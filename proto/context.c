@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "base/background.h"
 #include "base/limits.h"
 
 enum { CONTEXT_DESCRIPTORS = 16 };
@@ -92,21 +91,6 @@ static struct ending *make_ending(void *context) {
   return ending;
 }
 
-/* Signals are for the program's own threads. */
-static int start_thread(struct ending *ending) {
-  pthread_attr_t attributes;
-  pthread_t thread;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  int error = pthread_create(&thread, &attributes, end_in_thread, ending);
-  pthread_attr_destroy(&attributes);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return error;
-}
-
 /* Without memory or a thread it is ended here, which may take long but loses nothing. */
 void context_close(void **context, int64_t wait_ms) {
   void *closing = *context;
@@ -116,7 +100,7 @@ void context_close(void **context, int64_t wait_ms) {
   }
   atomic_fetch_add(&endings, 1);
   struct ending *ending = make_ending(closing);
-  if (ending == NULL || start_thread(ending) != 0) {
+  if (ending == NULL || background_run(end_in_thread, ending) != OK) {
     if (ending != NULL) {
       close(ending->ended_fd);
       free(ending);

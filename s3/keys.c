@@ -10,18 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/text.h"
-
-static const char *variable(const char *name, const char *otherwise) {
-  const char *value = getenv(name);
-  return value != NULL && value[0] != '\0' ? value : otherwise;
-}
-
-static enum status copy_to(char *to, size_t room, const char *what, const char *value) {
-  int length = snprintf(to, room, "%s", value);
-  return length < (int)room
-             ? OK
-             : fail_field(BAD_INPUT, "store", "store: %s is longer than %zu bytes", what, room - 1);
-}
+#include "s3/variable.h"
 
 /* the file ---------------------------------------------------------------------------------- */
 
@@ -54,7 +43,7 @@ static enum status take_pair(char *line, struct s3_keys *out) {
   const char *name = text_trim(line);
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
     if (strcasecmp(wanted[i].name, name) == 0) {
-      return copy_to(wanted[i].to, wanted[i].room, wanted[i].name, text_trim(equals + 1));
+      return s3_copy(wanted[i].to, wanted[i].room, wanted[i].name, text_trim(equals + 1));
     }
   }
   return OK;
@@ -106,13 +95,13 @@ static enum status read_file(struct s3_keys *out) {
 }
 
 static enum status file_of(struct s3_keys *out) {
-  const char *path = variable("AWS_SHARED_CREDENTIALS_FILE", NULL);
-  const char *home = variable("HOME", NULL);
+  const char *path = s3_variable("AWS_SHARED_CREDENTIALS_FILE", NULL);
+  const char *home = s3_variable("HOME", NULL);
   if (path == NULL && home == NULL) {
     return fail_field(BAD_INPUT, "store", "store: AWS_ACCESS_KEY_ID is not set");
   }
-  TRY(copy_to(out->profile, sizeof out->profile, "AWS_PROFILE",
-              variable("AWS_PROFILE", "default")));
+  TRY(s3_copy(out->profile, sizeof out->profile, "AWS_PROFILE",
+              s3_variable("AWS_PROFILE", "default")));
   int length = path != NULL ? snprintf(out->path, sizeof out->path, "%s", path)
                             : snprintf(out->path, sizeof out->path, "%s/.aws/credentials", home);
   return length < (int)sizeof out->path
@@ -126,16 +115,16 @@ static enum status read_environment(const char *access_key, const char *secret_k
     return fail_field(BAD_INPUT, "store", "store: %s is not set",
                       access_key == NULL ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY");
   }
-  TRY(copy_to(out->access_key, sizeof out->access_key, "AWS_ACCESS_KEY_ID", access_key));
-  TRY(copy_to(out->secret_key, sizeof out->secret_key, "AWS_SECRET_ACCESS_KEY", secret_key));
-  return copy_to(out->session_token, sizeof out->session_token, "AWS_SESSION_TOKEN",
-                 variable("AWS_SESSION_TOKEN", ""));
+  TRY(s3_copy(out->access_key, sizeof out->access_key, "AWS_ACCESS_KEY_ID", access_key));
+  TRY(s3_copy(out->secret_key, sizeof out->secret_key, "AWS_SECRET_ACCESS_KEY", secret_key));
+  return s3_copy(out->session_token, sizeof out->session_token, "AWS_SESSION_TOKEN",
+                 s3_variable("AWS_SESSION_TOKEN", ""));
 }
 
 enum status s3_keys_read(struct s3_keys *out) {
   struct s3_keys keys = {0};
-  const char *access_key = variable("AWS_ACCESS_KEY_ID", NULL);
-  const char *secret_key = variable("AWS_SECRET_ACCESS_KEY", NULL);
+  const char *access_key = s3_variable("AWS_ACCESS_KEY_ID", NULL);
+  const char *secret_key = s3_variable("AWS_SECRET_ACCESS_KEY", NULL);
   if (access_key != NULL || secret_key != NULL) {
     TRY(read_environment(access_key, secret_key, &keys));
   } else {

@@ -7,19 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "s3/variable.h"
+
 #define SCHEME "s3://"
-
-static const char *variable(const char *name, const char *otherwise) {
-  const char *value = getenv(name);
-  return value != NULL && value[0] != '\0' ? value : otherwise;
-}
-
-static enum status copy_to(char *to, size_t room, const char *what, const char *value) {
-  int length = snprintf(to, room, "%s", value);
-  return length < (int)room
-             ? OK
-             : fail_field(BAD_INPUT, "store", "store: %s is longer than %zu bytes", what, room - 1);
-}
 
 enum status s3_url_split(const char *url, char bucket[S3_BUCKET_BYTES_MAX + 1], const char **rest) {
   const char *name = url + strlen(SCHEME);
@@ -47,7 +37,7 @@ static enum status read_url(const char *url, struct s3_place *out) {
   const char *prefix = NULL;
   TRY(s3_url_split(url, out->bucket, &prefix));
   prefix += strspn(prefix, "/");
-  TRY(copy_to(out->prefix, sizeof out->prefix, "the prefix", prefix));
+  TRY(s3_copy(out->prefix, sizeof out->prefix, "the prefix", prefix));
   for (size_t end = strlen(out->prefix); end > 0 && out->prefix[end - 1] == '/'; end--) {
     out->prefix[end - 1] = '\0';
   }
@@ -55,10 +45,10 @@ static enum status read_url(const char *url, struct s3_place *out) {
 }
 
 static enum status read_texts(struct s3_place *out) {
-  TRY(copy_to(out->ca_bundle, sizeof out->ca_bundle, "AWS_CA_BUNDLE",
-              variable("AWS_CA_BUNDLE", "")));
-  return copy_to(out->region, sizeof out->region, "AWS_REGION",
-                 variable("AWS_REGION", variable("AWS_DEFAULT_REGION", "us-east-1")));
+  TRY(s3_copy(out->ca_bundle, sizeof out->ca_bundle, "AWS_CA_BUNDLE",
+              s3_variable("AWS_CA_BUNDLE", "")));
+  return s3_copy(out->region, sizeof out->region, "AWS_REGION",
+                 s3_variable("AWS_REGION", s3_variable("AWS_DEFAULT_REGION", "us-east-1")));
 }
 
 /* A bucket name that is a host label and no more; a dot would break the certificate's wildcard. */
@@ -129,7 +119,7 @@ enum status s3_place_read(const char *url, enum s3_addressing addressing, struct
   struct s3_place place = {0};
   TRY(read_url(url, &place));
   TRY(read_texts(&place));
-  const char *endpoint = variable("AWS_ENDPOINT_URL_S3", variable("AWS_ENDPOINT_URL", NULL));
+  const char *endpoint = s3_variable("AWS_ENDPOINT_URL_S3", s3_variable("AWS_ENDPOINT_URL", NULL));
   place.amazon = endpoint == NULL;
   /* servers one runs oneself seldom have a wildcard name; Amazon wants the bucket in the host */
   place.virtual_host =
