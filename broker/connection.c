@@ -1,5 +1,11 @@
 /* connection.c - hiredis in its non-blocking form, driven by our own poll so that every wait has an
- * end. */
+ * end.
+ *
+ * What could end the process in it: hiredis 0.14 aborts where malloc fails (its hi_malloc and kin),
+ * and asserts nothing about what comes from the network. It allocates our pipeline, which is
+ * bounded (OUT_BYTES_MAX), and the replies to it, whose rows the scripts bound. No peer of ours
+ * reaches either bound: what a connection may ask is counted before it gets here (door.h). A socket
+ * that is closed under a write is an error and no signal: every program of ours ignores SIGPIPE. */
 #include "broker/connection.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
-/* health.c - libmicrohttpd with one internal thread; four pages in a table. */
+/* health.c - libmicrohttpd with one internal thread; four pages in a table.
+ *
+ * libmicrohttpd aborts (its panic) where a lock, a thread or a descriptor of its own fails: faults
+ * of the program or the system, none of which a connection can cause. What connections can use up,
+ * descriptors and memory, is bounded by HEALTH_CONNECTIONS_MAX and its pool for each. */
 #include "monitoring/health.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
-/* s3.c - one request: headers, signature, libcurl, and what the answer means. */
+/* s3.c - one request: headers, signature, libcurl, and what the answer means.
+ *
+ * libcurl ends no process: memory that is missing, an answer that never stops or makes no sense are
+ * codes. No signal comes from it either (CURLOPT_NOSIGNAL, SIGPIPE ignored). What a server may make
+ * us hold is bounded where it is kept: headers by name, documents and objects by their buffers. */
 #include "s3/s3.h"
 
 #include <assert.h>
