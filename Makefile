@@ -193,14 +193,14 @@ $(B)/tests/model/%: $(B)/tests/model/%.o $(call libs,model)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 tools: $(patsubst %.c,$(B)/%,$(wildcard tests/model/*.c))
 
-# measurements: tests/bench/bench_<name>.c print `name value unit` --------------------------------------------------------
+# measurements: tests/bench/bench_<name>.c and bystanders.py print `name value unit` -------------------------------------
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 $(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(WITH_kernels) $(call libs,worker) $(B)/libbroker.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/*.c)): | $(GENERATED_HEADERS)
 benches: $(BENCHES)
 bench:
-	@deploy/install-packages build run
+	@deploy/install-packages build run check
 	@$(MAKE) -s -j$(JOBS) all benches
 	@tests/bench/run-bench $(B)
 
