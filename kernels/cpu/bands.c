@@ -23,7 +23,7 @@ static int64_t band_lines(const struct problem *p, int64_t count) {
 }
 
 int64_t bands_of(const struct problem *p, int64_t work_max) {
-  int64_t wanted = (problem_work(p) + work_max - 1) / work_max;
+  int64_t wanted = (problem_work(p) - 1) / work_max + 1; /* no sum: work_max may be "any" */
   int64_t lines = lines_of(p);
   wanted = wanted > lines ? lines : wanted;
   if (wanted <= 1) {
