@@ -58,7 +58,7 @@ def test_a_slow_decode_is_no_hang(fleet):
 def test_a_stopped_worker_does_not_blame_its_engine(fleet):
     """Both are frozen for longer than the watchdog's time, as a suspended machine or a paused container does it."""
     fleet.broker()
-    worker = fleet.worker(watchdog_seconds=1)
+    worker = fleet.worker(watchdog_seconds=2)
     job = fleet.submit(seed=7, steps=300, size="192x192")
     until(lambda: fleet.get(job).get("step", 0) >= 1, 60, "its first step")
     engine = worker.engines()[-1]
@@ -67,7 +67,7 @@ def test_a_stopped_worker_does_not_blame_its_engine(fleet):
     os.kill(engine, 19)
     before = pathlib.Path(f"/proc/{engine}/stat").read_text().split()[21]
     until(lambda: pathlib.Path(f"/proc/{engine}/status").read_text().count("T (stopped)"), 10, "the engine to stop")
-    subprocess.run(["sleep", "4"], check=True)  # what is told from outside: nothing can be waited for
+    subprocess.run(["sleep", "5"], check=True)  # what is told from outside: nothing can be waited for
     os.kill(engine, 18)
     os.kill(frozen, 18)
     fleet.wait(job)
