@@ -16,7 +16,7 @@
 #include "worker/engine/pipe.h"
 #include "worker/outcome.h"
 
-enum { PICTURE_FIRST_MS = 200, PICTURE_MAX_MS = 15000 };
+enum { PICTURE_FIRST_MS = 200, PICTURE_MAX_MS = 5000 };
 
 /* sending -------------------------------------------------------------------------------------- */
 

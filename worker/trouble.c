@@ -7,7 +7,7 @@
 #include "base/backoff.h"
 #include "monitoring/log.h"
 
-enum { STORE_FIRST_MS = 200, STORE_MAX_MS = 15000 };
+enum { STORE_FIRST_MS = 200, STORE_MAX_MS = 5000 };
 
 /* They go into messages, where all text is UTF-8; a path in them may be anything. */
 static void keep_words(char words[TROUBLE_BYTES_MAX], const char *reason) {
