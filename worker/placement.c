@@ -4,8 +4,8 @@
 #include <string.h>
 
 enum {
-  HELD_SPARE = 8,          /* rows kept free for what was pushed before our last CLAIM was heard */
-  PREFETCH_US = 1500000,   /* a job is fetched this long before a slot falls free */
+  HELD_SPARE = 8,       /* rows kept free for what was pushed before our last CLAIM was heard */
+  PREFETCH_US = 250000, /* a job is fetched this long before a slot falls free: many round trips */
   SLOTS_FAR_MAX = 1 << 20, /* more than any engine has */
 };
 

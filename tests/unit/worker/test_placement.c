@@ -173,12 +173,12 @@ static void the_next_job_is_fetched_shortly_before_a_slot_falls_free(void **stat
   has(child, "m", 512);
   struct held *held = job(0, 1, HELD_RUNNING);
   held->steps = 20;
-  held->step = 4;
+  held->step = 17;
   assert_int_equal(granted("m"), 0); /* no turn has been measured yet */
   child_note_turn(child, 100000);
-  assert_int_equal(granted("m"), 0); /* 1.6 s */
-  held->step = 6;
-  assert_int_equal(granted("m"), 1); /* 1.4 s */
+  assert_int_equal(granted("m"), 0); /* 0.3 s */
+  held->step = 18;
+  assert_int_equal(granted("m"), 1); /* 0.2 s */
   job(0, 1, HELD_ADMITTED);
   assert_int_equal(granted("m"), 0); /* it has been */
 }
