@@ -9,7 +9,7 @@
 #include "broker/turn.h"
 #include "monitoring/log.h"
 
-enum { PAGE_ROWS = 50, PAGE_MS = 10, STATES_MAX = 32, LISTING_BYTES_MAX = 64 * 1024 * 1024 };
+enum { PAGE_ROWS = 25, PAGE_MS = 10, STATES_MAX = 32, LISTING_BYTES_MAX = 64 * 1024 * 1024 };
 
 enum { ROW_BYTES = 10, JOB_LIST_JOB = 1 /* the field's number in the contract */ };
 
