@@ -67,6 +67,7 @@
 #define WORKER_TOKEN_BYTES_MAX JOB_ID_BYTES_MAX
 #define WORKER_HOST_BYTES_MAX 64
 #define LIST_JOBS_MAX 1000
+#define LIST_PAGE_ROWS 25 /* of a longer LIST: what one turn asks for */
 
 /* the queue's Redis; sizes of texts with their ends */
 #define REDIS_SOCKET_BYTES_MAX 108 /* sun_path's */
@@ -122,6 +123,8 @@ _Static_assert(WORKER_CREDITS_MAX >= MODELS_MAX,
                "a worker that has said HELLO with its models can CLAIM work for each of them");
 _Static_assert(WORKER_CREDITS_MAX *(JOB_MODEL_BYTES_MAX + 32) < FRAME_BYTES_MAX,
                "the largest CLAIM fits in a frame");
+_Static_assert(LIST_PAGE_ROWS <= SCRIPT_LOOP_MAX && LIST_PAGE_ROWS <= LIST_JOBS_MAX,
+               "a page is one call of the script");
 _Static_assert(BATCH_ROWS_MAX >= 2, "a guided image needs two rows");
 _Static_assert(HEALTH_CONNECTIONS_MAX >= HEALTH_CONNECTIONS_KEPT + 2 * 10,
                "a round of newcomers fits before those who make room for it are closed");

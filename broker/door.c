@@ -116,8 +116,6 @@ static void let_go(struct door *door, struct caller *caller) {
   settle(door, caller);
 }
 
-/* ---- in -------------------------------------------------------------------------------------- */
-
 /* ---- descriptors ----------------------------------------------------------------------------- */
 
 /* Stands in front of the C library's accept4() for all of this program, and so for libzmq, whose
@@ -143,6 +141,8 @@ static void not_too_many(struct door *door, int fd) {
                 log_number("most", door->fd_max));
   }
 }
+
+/* ---- in -------------------------------------------------------------------------------------- */
 
 /* The monitor is how the broker learns that a connection has begun or ended: ROUTER itself does not
  * say. Events are two frames: number (u16) and value (u32: the descriptor), then the endpoint. */

@@ -9,7 +9,7 @@
 #include "broker/turn.h"
 #include "monitoring/log.h"
 
-enum { PAGE_ROWS = 25, PAGE_MS = 10, STATES_MAX = 32, LISTING_BYTES_MAX = 64 * 1024 * 1024 };
+enum { PAGE_MS = 10, STATES_MAX = 32, LISTING_BYTES_MAX = 64 * 1024 * 1024 };
 
 enum { ROW_BYTES = 10, JOB_LIST_JOB = 1 /* the field's number in the contract */ };
 
@@ -176,7 +176,7 @@ void listing_close(struct listings *listings) {
 
 static size_t page_rows(const struct listing *listing) {
   size_t left = listing->limit - listing->from;
-  return left < PAGE_ROWS ? left : PAGE_ROWS;
+  return left < LIST_PAGE_ROWS ? left : LIST_PAGE_ROWS;
 }
 
 static enum status page_ask(struct turn *turn, struct request *request) {
@@ -189,7 +189,7 @@ static enum status page_ask(struct turn *turn, struct request *request) {
 
 static enum status take_page(struct turn *turn, struct listing *listing, size_t call,
                              size_t *count) {
-  struct listed rows[PAGE_ROWS];
+  struct listed rows[LIST_PAGE_ROWS];
   *count = 0;
   if (listing->arena == NULL) {
     TRY(arena_open(NULL, LISTING_BYTES_MAX, &listing->arena));
@@ -198,7 +198,7 @@ static enum status take_page(struct turn *turn, struct listing *listing, size_t 
   if (listing->rows == NULL) {
     return EXHAUSTED;
   }
-  TRY(queue_list_reply(turn->redis, call, turn->arena, rows, PAGE_ROWS, count));
+  TRY(queue_list_reply(turn->redis, call, turn->arena, rows, LIST_PAGE_ROWS, count));
   for (size_t i = 0; i < *count && listing->count < listing->max; i++) {
     TRY(pack_row(&rows[i], listing->arena, &listing->rows[listing->count]));
     listing->count++;
