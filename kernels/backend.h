@@ -9,6 +9,7 @@
 
 #include "kernels/device.h"
 #include "kernels/ops.h"
+#include "kernels/queue.h"
 #include "kernels/tensor.h"
 
 /* Every slot of a backend's row: X(name, parameters). All return enum status. */
@@ -27,15 +28,16 @@
   X(concat,                                                                                       \
     (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))    \
   X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                  \
-  X(timestep_embedding, (struct device *, const float *timesteps, const struct tensor *y))        \
+  X(upsample_conv,                                                                                \
+    (struct device *, const struct tensor *x, const struct weight *, const struct tensor *y))     \
+  X(timestep_embedding, (struct device *, const struct batch_row *rows, const struct tensor *y))  \
   X(embed, (struct device *, const struct tensor *table, const struct tensor *positions,          \
-            const int32_t *ids, const struct tensor *y))                                          \
-  X(gather, (struct device *, const struct tensor *const *rows, const float *scales,              \
-             const struct tensor *y))                                                             \
-  X(advance,                                                                                      \
-    (struct device *, const struct advance *samples, int count, const struct tensor *prediction)) \
+            const struct tensor *ids, const struct tensor *y))                                    \
+  X(gather, (struct device *, const struct batch_row *rows, const struct tensor *y))              \
+  X(advance, (struct device *, const struct batch_sample *samples, int count,                     \
+              const struct tensor *prediction, const struct tensor *finite))                      \
   X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                    \
-  X(measure, (struct device *, const struct tensor *x, struct measure *out))
+  X(finite, (struct device *, const struct tensor *x, const struct tensor *finite))
 
 struct ops {
 #define OPS_SLOT(name, parameters) enum status(*name) parameters;
@@ -51,31 +53,54 @@ enum {
 _Static_assert(sizeof(struct ops) == OPS_COUNT * sizeof(void (*)(void)),
                "slots are plain pointers, one after another");
 
-/* A kind of device. open gets what stands behind the colon of "cuda:1" (0 without), allocates the
- * backend's own struct with a struct device first and fills element and threads; device.c fills the
- * rest. take returns NULL when there is no more. */
+/* What a device has that runs behind its caller: every function of queue.h, after whose names these
+ * are. sequence and forget may be NULL: nothing is worth keeping. */
+struct queues {
+  void (*use)(struct device *device, enum queue queue);
+  enum status (*event_open)(struct device *device, struct event **out);
+  void (*event_close)(struct event *event);
+  enum status (*event_record)(struct event *event);
+  enum status (*event_follow)(struct event *event);
+  enum status (*event_poll)(struct event *event, bool *passed);
+  enum status (*event_wait)(struct event *event);
+  enum status (*pin)(struct device *device, size_t bytes, void **out);
+  void (*unpin)(struct device *device, void *block, size_t bytes);
+  enum status (*receive)(struct device *device, const void *from, void *host, size_t bytes);
+  enum status (*sequence)(struct device *device, const struct sequence *sequence);
+  void (*forget)(struct device *device);
+};
+
+/* A kind of device. open gets what stands behind the colon of "cuda:1" ("" without), allocates the
+ * backend's own struct with a struct device first and fills elements, threads and memory_total;
+ * device.c fills the rest. take returns NULL when there is no more. put has read the host's bytes
+ * when it returns; get waits for them. queues NULL: all work is done when the call returns. */
 struct backend {
   const char *name;
-  enum status (*open)(const struct device_settings *settings, int index, struct device **out);
+  const struct queues *queues;
+  enum status (*open)(const struct device_settings *settings, const char *which,
+                      struct device **out);
   void (*close)(struct device *device);
   void *(*take)(struct device *device, size_t bytes);
   void (*drop)(struct device *device, void *block, size_t bytes);
   enum status (*put)(struct device *device, void *to, const void *host, size_t bytes);
   enum status (*get)(struct device *device, void *host, const void *from, size_t bytes);
   enum status (*wait)(struct device *device);
+  enum status (*describe)(struct device *device, struct device_info *out); /* NULL: a host's */
   void (*weight_close)(struct weight *weight);
   struct ops ops;
 };
 extern const struct backend backend_ref;
 extern const struct backend backend_cpu;
+extern const struct backend backend_cuda; /* in builds with CUDA=1, and over the emulation */
 
 /* The common head of every backend's device. */
 struct device {
   const struct backend *backend;
-  char name[16];
-  enum element element;
+  char name[DEVICE_NAME_BYTES_MAX];
+  enum element element[PRECISION_COUNT]; /* what it holds a part of a model in */
   int threads;
-  size_t memory_max; /* 0 = no limit */
+  size_t memory_max;   /* 0 = no limit */
+  size_t memory_total; /* all it could give, 0 = not known */
   size_t memory_used;
   size_t memory_peak;
 };
@@ -85,6 +110,8 @@ struct weight {
   struct device *device;
   int64_t outputs, inputs;
   int64_t kernel_height, kernel_width;
+  enum element element; /* of the activations that it meets */
+  bool doubling;
 };
 struct weight weight_head(struct device *device, const struct weight_source *source);
 

@@ -3,15 +3,21 @@
  *
  * Contract of every op: row b of the result depends on row b of the inputs alone, bit for bit,
  * whatever the batch size and its neighbours. Sums are kept in f32. Tensors called "activations"
- * hold device_element() values; an output may also be ELEMENT_F32 where it says so. Outputs never
- * overlap inputs unless said. Shapes: B batch, H W sides, C I O channels, L tokens, M any number of
- * rows. Wrong shapes are our own mistake: assert.
+ * hold one of the types that device_element_for() gives, the same in all operands of an op and in
+ * its weight; an output may also be ELEMENT_F32 where it says so. Outputs never overlap inputs
+ * unless said. Shapes: B batch, H W sides, C I O channels, L tokens, M any number of rows. Wrong
+ * shapes are our own mistake: assert.
+ *
+ * An op is queued (queue.h): when the call returns it may not have run. Structs and tensors given to
+ * it are read during the call; the memory that they point to is the device's and must live until
+ * the op has run. Nothing of the host's is read later, but what a comment says.
  */
 #ifndef DARKROOM_KERNELS_OPS_H
 #define DARKROOM_KERNELS_OPS_H
 
 #include "base/status.h"
 #include "kernels/device.h"
+#include "kernels/rows.h"
 #include "kernels/tensor.h"
 
 /* ---- weights: reordered once at load into what the device likes best ---- */
@@ -27,6 +33,8 @@ struct weight; /* a packed matrix or convolution kernel with its bias; read-only
 struct weight_source {
   struct tensor kernel;
   struct tensor bias;
+  enum element element; /* of the activations that it will meet: one of device_element_for() */
+  bool doubling;        /* a 3x3 kernel for op_upsample_conv, and for nothing else */
 };
 enum status weight_pack(struct device *device, const struct weight_source *source,
                         struct weight **out);
@@ -80,9 +88,12 @@ struct columns {
 };
 struct attention {
   struct columns q, k, v;
-  /* Cross attention: instead of k and v, one tensor [Lb, 2 * heads * d] per batch row, keys then
-   * values side by side; Lb may differ per row. NULL for self attention. */
-  const struct tensor *const *context;
+  /* Cross attention: instead of k and v, the prompt of each row of the batch, which may be of any
+   * number of tokens: rows[b].context is one [tokens, 2 * heads * d] after another, keys then values
+   * side by side, a layer each; this layer's begins behind `column` columns of all tokens. B rows on
+   * the device, read when the op runs. NULL for self attention. */
+  const struct batch_row *rows;
+  int64_t column;
   int heads;
   bool causal; /* token i sees tokens 0..i */
 };
@@ -100,45 +111,38 @@ enum status op_concat(struct device *device, const struct tensor *a, const struc
                       const struct tensor *y);
 /* Nearest neighbour from x[B, h, w, C] to y[B, H, W, C]: source = floor(i * h / H). */
 enum status op_upsample(struct device *device, const struct tensor *x, const struct tensor *y);
-/* y[B, D] = [cos(t f) | sin(t f)], f_i = 10000^(-i/(D/2)), one host timestep per row, computed in
- * f32. */
-enum status op_timestep_embedding(struct device *device, const float *timesteps,
+/* y[B, H, W, O] = conv3x3(upsample(x[B, h, w, I]), w) + bias with H = 2h, W = 2w, zeros around: the
+ * same as op_upsample and op_conv2d, in four 2x2 convolutions of x, one for each parity of row and
+ * column, whose kernels are sums of w's (summed in f32, rounded once). w is packed with `doubling`. */
+enum status op_upsample_conv(struct device *device, const struct tensor *x, const struct weight *w,
+                             const struct tensor *y);
+/* y[B, D] = [cos(t f) | sin(t f)], f_i = 10000^(-i/(D/2)), t = rows[b].timestep, in f32. B rows on
+ * the device. */
+enum status op_timestep_embedding(struct device *device, const struct batch_row *rows,
                                   const struct tensor *y);
-/* y[B, L, C] = table[ids] + positions[0..L). table [V, C], positions [P, C] activations; ids are B
- * * L host values. */
+/* y[B, L, C] = table[ids] + positions[0..L). table [V, C], positions [P, C] activations; ids i32
+ * [B, L] on the device, which must be below V. */
 enum status op_embed(struct device *device, const struct tensor *table,
-                     const struct tensor *positions, const int32_t *ids, const struct tensor *y);
+                     const struct tensor *positions, const struct tensor *ids,
+                     const struct tensor *y);
 
 /* ---- latents: the sampler's side ---- */
 
-/* Row b of y[B, H, W, C] (activations or f32) = scale[b] * rows[b] (f32 [H, W, C], anywhere on the
- * device). */
-enum status op_gather(struct device *device, const struct tensor *const *rows, const float *scales,
-                      const struct tensor *y);
+/* Row b of y[B, H, W, C] (activations or f32) = rows[b].scale * rows[b].latents. B rows on the
+ * device. */
+enum status op_gather(struct device *device, const struct batch_row *rows, const struct tensor *y);
 
-/* One sample's own update. slots is f32 [S, H, W, C] and is replaced by matrix * (slots, out,
- * noise), where out = prediction, or uncond + guidance * (cond - uncond) with two rows; matrix is S
- * x (S + 2) host values, row major. */
-struct advance {
-  struct tensor slots;
-  const float *matrix;
-  int cond_row;   /* row of the prediction tensor */
-  int uncond_row; /* -1: no guidance */
-  float guidance;
-  const struct tensor *noise; /* f32 [H, W, C], NULL when the noise column is zero */
-};
-/* prediction is f32 [B, H, W, C]. */
-enum status op_advance(struct device *device, const struct advance *samples, int count,
-                       const struct tensor *prediction);
+/* For each of `count` samples on the device that is not idle: slots = matrix * (slots, out, noise),
+ * where out is its row of the prediction f32 [B, H, W, C], or uncond + guidance * (cond - uncond)
+ * with two rows. finite i32 [count] becomes 1 where all the new slots are finite (and at idle
+ * places), else 0. */
+enum status op_advance(struct device *device, const struct batch_sample *samples, int count,
+                       const struct tensor *prediction, const struct tensor *finite);
 
-/* y u8 [B, H, W, 3] = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255). */
+/* y u8 [B, H, W, 3] = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255), NaN as 0. */
 enum status op_pixels(struct device *device, const struct tensor *x, const struct tensor *y);
 
-struct measure {
-  bool finite;
-  float min, max; /* over the finite values */
-};
-/* Looks at all values of x (float types) and gives the host the result. */
-enum status op_measure(struct device *device, const struct tensor *x, struct measure *out);
+/* finite i32 [B] = 1 where all values of row b of x (activations or f32) are finite, else 0. */
+enum status op_finite(struct device *device, const struct tensor *x, const struct tensor *finite);
 
 #endif

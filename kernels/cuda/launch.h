@@ -1,0 +1,200 @@
+/* launch.h - our own kernels as plain C functions: what the .cu files give to the C files.
+ *
+ * Each queues its kernels on the stream and returns the launch's error. Pointers are the device's
+ * but for the argument struct itself, which is read during the call. No launch depends on the
+ * number of images for the bits of any of them. Types are those of activations: f32, f16 or bf16
+ * (enum element); sums are f32. Formulas are those of kernels/ops.h.
+ */
+#ifndef DARKROOM_KERNELS_CUDA_LAUNCH_H
+#define DARKROOM_KERNELS_CUDA_LAUNCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cuda_runtime.h>
+
+#include "kernels/rows.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* As enum element of tensor.h has them (asserted in ops.c): that header is not C++. */
+enum launch_element { LAUNCH_F32, LAUNCH_BF16, LAUNCH_F16 };
+/* As enum activation of ops.h. */
+enum launch_activation { LAUNCH_NONE, LAUNCH_SILU, LAUNCH_GELU, LAUNCH_QUICK_GELU };
+
+/* ---- norms ---- */
+
+struct launch_norm {
+  const void *x;
+  void *y; /* may be x */
+  const float *gamma, *beta;
+  float *scratch; /* launch_norm_scratch bytes; group norm only */
+  enum launch_element element;
+  int64_t images, pixels; /* layer norm: images * pixels rows */
+  int channels, groups;
+  float epsilon;
+  int silu;
+};
+size_t launch_norm_scratch(const struct launch_norm *norm);
+cudaError_t launch_group_norm(const struct launch_norm *norm, cudaStream_t stream);
+cudaError_t launch_layer_norm(const struct launch_norm *norm, cudaStream_t stream);
+
+/* ---- attention: the flash kernel that serves every head, and judges the library's ---- */
+
+struct launch_attention {
+  const void *q, *k, *v; /* first value of row 0, token 0, head 0 */
+  void *y;               /* [images, tokens, heads * depth] */
+  int64_t q_image, k_image, v_image; /* values from one image to the next */
+  int64_t q_token, k_token, v_token; /* values from one token to the next */
+  const struct batch_row *rows;      /* cross attention (see struct attention): then k and v are not
+                                        looked at; NULL: not so */
+  int64_t column;
+  enum launch_element element;
+  int64_t images, tokens, keys;
+  int heads, depth, causal;
+};
+cudaError_t launch_attention(const struct launch_attention *attention, cudaStream_t stream);
+
+/* ---- products: an implicit matrix product that serves every shape, and judges the library's ---- */
+
+/* A convolution over NHWC, or with kernel 1x1 and height = 1 a matrix product over width rows. Where
+ * a 2x2 kernel of a doubling convolution writes one parity of a larger picture, y_row and y_pixel
+ * say how far apart its outputs are. */
+struct launch_product {
+  const void *x;            /* [images, height, width, inputs] */
+  const void *w;            /* [outputs, kernel_height, kernel_width, inputs], as x */
+  const float *bias;        /* NULL for none */
+  const void *channel_add;  /* [images, outputs] in add_element, NULL for none */
+  const void *residual;     /* laid out as y, of y's type; may be y */
+  void *y;
+  enum launch_element element, y_element, add_element;
+  enum launch_activation activation; /* before the residual */
+  int64_t images, height, width, inputs;
+  int64_t out_height, out_width, outputs;
+  int kernel_height, kernel_width, stride, pad_top, pad_left;
+  int64_t y_image, y_row, y_pixel; /* values from one image, row, pixel of y to the next */
+};
+cudaError_t launch_product(const struct launch_product *product, cudaStream_t stream);
+
+/* Behind a library's product that could not fuse it: y = activation(y + bias) + channel_add +
+ * residual, over [images, pixels, channels]; residual may be y itself only if y was not written. */
+struct launch_epilogue {
+  const void *x; /* the product; may be y */
+  void *y;
+  const float *bias;
+  const void *channel_add, *residual;
+  enum launch_element x_element, element, add_element; /* element: of y and residual */
+  enum launch_activation activation;
+  int64_t images, pixels;
+  int channels;
+};
+cudaError_t launch_epilogue(const struct launch_epilogue *epilogue, cudaStream_t stream);
+
+/* y[rows, width] = x[:, :width] * gelu(x[:, width:]); interleaved: x's columns are value, gate, value,
+ * gate ... */
+struct launch_geglu {
+  const void *x;
+  void *y;
+  enum launch_element element;
+  int64_t rows;
+  int width, interleaved;
+};
+cudaError_t launch_geglu(const struct launch_geglu *geglu, cudaStream_t stream);
+
+/* ---- moving ---- */
+
+/* Rows of `left` and `right` bytes side by side. */
+struct launch_concat {
+  const void *a, *b;
+  void *y;
+  int64_t rows, left, right;
+};
+cudaError_t launch_concat(const struct launch_concat *concat, cudaStream_t stream);
+
+/* Nearest neighbour; `pixel` bytes a pixel. */
+struct launch_upsample {
+  const void *x;
+  void *y;
+  int64_t images, height, width, out_height, out_width, pixel;
+};
+cudaError_t launch_upsample(const struct launch_upsample *upsample, cudaStream_t stream);
+
+/* Four pictures [images, height, width, pixel bytes], one for each parity (row, column), the first
+ * parity 0,0, one after another at x, become one of twice the sides. */
+struct launch_interleave {
+  const void *x;
+  void *y;
+  int64_t images, height, width, pixel;
+};
+cudaError_t launch_interleave(const struct launch_interleave *interleave, cudaStream_t stream);
+
+struct launch_timesteps {
+  const struct batch_row *rows;
+  void *y; /* [count, width] */
+  enum launch_element element;
+  int count, width;
+};
+cudaError_t launch_timesteps(const struct launch_timesteps *timesteps, cudaStream_t stream);
+
+struct launch_embed {
+  const void *table, *positions;
+  const int32_t *ids;
+  void *y; /* [rows, tokens, width] */
+  enum launch_element element;
+  int64_t rows, tokens, width;
+};
+cudaError_t launch_embed(const struct launch_embed *embed, cudaStream_t stream);
+
+/* [outputs, inputs, kernel] of one type -> [outputs, kernel, inputs] of another; kernel = kh * kw.
+ * doubled: kernel is 9 and y holds the four sums [4, outputs, 2 * 2, inputs], parity 0,0 first. */
+struct launch_pack {
+  const void *x;
+  void *y;
+  enum launch_element from, to;
+  int64_t outputs, inputs;
+  int kernel, doubled;
+};
+cudaError_t launch_pack(const struct launch_pack *pack, cudaStream_t stream);
+
+/* ---- latents and pixels ---- */
+
+struct launch_gather {
+  const struct batch_row *rows;
+  void *y; /* [images, values] */
+  enum launch_element element;
+  int64_t images, values;
+};
+cudaError_t launch_gather(const struct launch_gather *gather, cudaStream_t stream);
+
+struct launch_advance {
+  const struct batch_sample *samples;
+  const float *prediction;
+  int32_t *finite; /* [count] */
+  int count;
+  int64_t values;
+};
+cudaError_t launch_advance(const struct launch_advance *advance, cudaStream_t stream);
+
+struct launch_pixels {
+  const void *x;
+  uint8_t *y;
+  enum launch_element element;
+  int64_t values;
+};
+cudaError_t launch_pixels(const struct launch_pixels *pixels, cudaStream_t stream);
+
+struct launch_finite {
+  const void *x;
+  int32_t *finite;
+  enum launch_element element;
+  int64_t images, values;
+};
+cudaError_t launch_finite(const struct launch_finite *finite, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
