@@ -92,14 +92,13 @@ struct launch_epilogue {
 };
 cudaError_t launch_epilogue(const struct launch_epilogue *epilogue, cudaStream_t stream);
 
-/* y[rows, width] = x[:, :width] * gelu(x[:, width:]); interleaved: x's columns are value, gate, value,
- * gate ... */
+/* y[rows, width] = x[:, :width] * gelu(x[:, width:]). */
 struct launch_geglu {
   const void *x;
   void *y;
   enum launch_element element;
   int64_t rows;
-  int width, interleaved;
+  int width;
 };
 cudaError_t launch_geglu(const struct launch_geglu *geglu, cudaStream_t stream);
 
