@@ -106,7 +106,7 @@ $(B)/darkroom: $(B)/cli/main.o $(call libs,cli)
 # unit tests: tests/unit/<room>/test_*.c, each its own cmocka program linked with its room -----------------------------
 UNIT := $(wildcard tests/unit/*/test_*.c)
 TESTS := $(UNIT:%.c=$(B)/%)
-WITH_kernels := $(B)/tests/cases/cases.o
+WITH_kernels := $(B)/tests/cases/cases.o $(B)/tests/cases/tables.o
 define unit_test
 $(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(WITH_$(1)) $(call libs,$(1))
 	$(CC) $(LDFLAGS) $$^ $$(LDLIBS) -lcmocka -o $$@

@@ -13,30 +13,30 @@
 #include "kernels/tensor.h"
 
 /* Every slot of a backend's row: X(name, parameters). All return enum status. */
-#define OPS(X)                                                                                    \
-  X(pack, (struct device *, const struct weight_source *, struct weight **))                      \
-  X(matmul, (struct device *, const struct tensor *x, const struct weight *,                      \
-             const struct matmul_options *, const struct tensor *y))                              \
-  X(conv2d, (struct device *, const struct tensor *x, const struct weight *,                      \
-             const struct conv_options *, const struct tensor *y))                                \
-  X(group_norm, (struct device *, const struct tensor *x, const struct norm *, bool silu,         \
-                 const struct tensor *y))                                                         \
-  X(layer_norm,                                                                                   \
-    (struct device *, const struct tensor *x, const struct norm *, const struct tensor *y))       \
-  X(attention, (struct device *, const struct attention *, const struct tensor *y))               \
-  X(geglu, (struct device *, const struct tensor *x, const struct tensor *y))                     \
-  X(concat,                                                                                       \
-    (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))    \
-  X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                  \
-  X(upsample_conv,                                                                                \
-    (struct device *, const struct tensor *x, const struct weight *, const struct tensor *y))     \
-  X(timestep_embedding, (struct device *, const struct batch_row *rows, const struct tensor *y))  \
-  X(embed, (struct device *, const struct tensor *table, const struct tensor *positions,          \
-            const struct tensor *ids, const struct tensor *y))                                    \
-  X(gather, (struct device *, const struct batch_row *rows, const struct tensor *y))              \
-  X(advance, (struct device *, const struct batch_sample *samples, int count,                     \
-              const struct tensor *prediction, const struct tensor *finite))                      \
-  X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                    \
+#define OPS(X)                                                                                   \
+  X(pack, (struct device *, const struct weight_source *, struct weight **))                     \
+  X(matmul, (struct device *, const struct tensor *x, const struct weight *,                     \
+             const struct matmul_options *, const struct tensor *y))                             \
+  X(conv2d, (struct device *, const struct tensor *x, const struct weight *,                     \
+             const struct conv_options *, const struct tensor *y))                               \
+  X(group_norm, (struct device *, const struct tensor *x, const struct norm *, bool silu,        \
+                 const struct tensor *y))                                                        \
+  X(layer_norm,                                                                                  \
+    (struct device *, const struct tensor *x, const struct norm *, const struct tensor *y))      \
+  X(attention, (struct device *, const struct attention *, const struct tensor *y))              \
+  X(geglu, (struct device *, const struct tensor *x, const struct tensor *y))                    \
+  X(concat,                                                                                      \
+    (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))   \
+  X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                 \
+  X(upsample_conv,                                                                               \
+    (struct device *, const struct tensor *x, const struct weight *, const struct tensor *y))    \
+  X(timestep_embedding, (struct device *, const struct batch_row *rows, const struct tensor *y)) \
+  X(embed, (struct device *, const struct tensor *table, const struct tensor *positions,         \
+            const struct tensor *ids, const struct tensor *y))                                   \
+  X(gather, (struct device *, const struct batch_row *rows, const struct tensor *y))             \
+  X(advance, (struct device *, const struct batch_sample *samples, int count,                    \
+              const struct tensor *prediction, const struct tensor *finite))                     \
+  X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                   \
   X(finite, (struct device *, const struct tensor *x, const struct tensor *finite))
 
 struct ops {
@@ -52,6 +52,11 @@ enum {
 };
 _Static_assert(sizeof(struct ops) == OPS_COUNT * sizeof(void (*)(void)),
                "slots are plain pointers, one after another");
+
+/* The common head of every event; all there is of one whose device has no queues. */
+struct event {
+  struct device *device;
+};
 
 /* What a device has that runs behind its caller: every function of queue.h, after whose names these
  * are. sequence and forget may be NULL: nothing is worth keeping. */
@@ -99,6 +104,7 @@ struct device {
   char name[DEVICE_NAME_BYTES_MAX];
   enum element element[PRECISION_COUNT]; /* what it holds a part of a model in */
   int threads;
+  enum determinism determinism;
   size_t memory_max;   /* 0 = no limit */
   size_t memory_total; /* all it could give, 0 = not known */
   size_t memory_used;
@@ -114,6 +120,12 @@ struct weight {
   bool doubling;
 };
 struct weight weight_head(struct device *device, const struct weight_source *source);
+
+/* The 3x3 kernels of a doubling weight for the pixels of one parity of the doubled picture, row and
+ * column 0 or 1: sums in f32, out [O, I, 2, 2]. Even pixels see their own pixel of x and the one
+ * before, odd ones their own and the one behind:
+ *   even: w0 | w1 + w2     odd: w0 + w1 | w2     along each axis */
+void weight_doubled(const struct weight_source *source, int row, int column, float *out);
 
 /* Device memory within the device's maximum, counted; NULL after fail() when there is no more. */
 void *device_take(struct device *device, size_t bytes);

@@ -3,6 +3,7 @@
 #include "kernels/device.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,13 @@
 #include "base/progress.h"
 #include "kernels/backend.h"
 
-static const struct backend *const backends[] = {&backend_ref, &backend_cpu};
+static const struct backend *const backends[] = {
+    &backend_ref,
+    &backend_cpu,
+#if defined(DARKROOM_CUDA)
+    &backend_cuda,
+#endif
+};
 enum { BACKENDS = sizeof backends / sizeof backends[0] };
 
 static const char *const slot_names[OPS_COUNT] = {
@@ -21,22 +28,42 @@ static const char *const slot_names[OPS_COUNT] = {
 #undef SLOT_NAME
 };
 
-/* Splits "cuda:1" into its kind and number. Only cuda has several. */
-static enum status parse_name(const char *name, char *kind, size_t kind_bytes, int *index) {
+/* What stands behind the colon of "cuda:...": a number, or the beginning of a UUID as NVIDIA's
+ * tools print it. */
+static bool is_uuid(const char *which) {
+  return (strncmp(which, "GPU-", 4) == 0 || strncmp(which, "MIG-", 4) == 0) &&
+         which[4 + strspn(which + 4, "0123456789abcdefABCDEF-/GPU")] == '\0';
+}
+
+static enum status check_which(const char *name, const char *which) {
+  if (is_uuid(which)) {
+    return OK;
+  }
+  char *end;
+  long number = strtol(which, &end, 10);
+  if (end == which || *end != '\0' || number < 0 || number >= DEVICES_MAX) {
+    return fail(BAD_INPUT,
+                "device \"%.60s\": a number 0..%d is wanted behind the colon, or a UUID GPU-... or "
+                "MIG-...",
+                name, DEVICES_MAX - 1);
+  }
+  return OK;
+}
+
+/* Splits "cuda:1" into its kind and which of them. Only cuda has several. */
+static enum status parse_name(const char *name, char *kind, size_t kind_bytes, const char **which) {
   const char *colon = strchr(name, ':');
   size_t length = colon != NULL ? (size_t)(colon - name) : strlen(name);
-  *index = 0;
-  if (colon != NULL) {
-    char *end;
-    long number = strtol(colon + 1, &end, 10);
-    if (end == colon + 1 || *end != '\0' || number < 0 || number >= DEVICES_MAX) {
-      return fail(BAD_INPUT, "device \"%.40s\": a number 0..%d is wanted behind the colon", name,
-                  DEVICES_MAX - 1);
-    }
-    *index = (int)number;
-  }
   snprintf(kind, kind_bytes, "%.*s", (int)length, name);
-  return OK;
+  *which = colon != NULL ? colon + 1 : "";
+  if (strlen(name) >= DEVICE_NAME_BYTES_MAX) {
+    return fail(BAD_INPUT, "device \"%.60s...\": names have at most %d bytes", name,
+                DEVICE_NAME_BYTES_MAX - 1);
+  }
+  if (colon != NULL && strcmp(kind, "cuda") != 0) {
+    return fail(BAD_INPUT, "device \"%.60s\": only cuda has several", name);
+  }
+  return colon != NULL ? check_which(name, *which) : OK;
 }
 
 static enum status find_backend(const char *name, const char *kind, const struct backend **out) {
@@ -47,9 +74,9 @@ static enum status find_backend(const char *name, const char *kind, const struct
     }
   }
   if (strcmp(kind, "cuda") == 0) {
-    return fail(UNAVAILABLE, "device \"%.40s\": this build has no CUDA backend (not built)", name);
+    return fail(UNAVAILABLE, "device \"%.60s\": this program was built without CUDA", name);
   }
-  return fail(BAD_INPUT, "unknown device \"%.40s\": ref, cpu, cuda:N", name);
+  return fail(BAD_INPUT, "unknown device \"%.60s\": ref, cpu, cuda:N", name);
 }
 
 /* An empty slot would be a crash in the middle of somebody's picture. */
@@ -68,19 +95,20 @@ enum status device_open(const char *name, const struct device_settings *settings
                         struct device **out) {
   static const struct device_settings defaults;
   char kind[16];
-  int index;
+  const char *which = NULL;
   const struct backend *backend = NULL;
   if (settings == NULL) {
     settings = &defaults;
   }
-  TRY(parse_name(name, kind, sizeof kind, &index));
+  TRY(parse_name(name, kind, sizeof kind, &which));
   TRY(find_backend(name, kind, &backend));
   assert(backend != NULL);
   TRY(check_slots(backend));
   struct device *device = NULL;
-  TRY(backend->open(settings, index, &device));
+  TRY(backend->open(settings, which, &device));
   device->backend = backend;
   device->memory_max = settings->memory_max;
+  device->determinism = settings->determinism;
   snprintf(device->name, sizeof device->name, "%s", name);
   *out = device;
   return OK;
@@ -102,10 +130,26 @@ void device_calm_threads(char *const *arguments) {
 }
 
 const char *device_name(const struct device *device) { return device->name; }
-enum element device_element(const struct device *device) { return device->element; }
+enum element device_element_for(const struct device *device, enum precision precision) {
+  return device->element[precision];
+}
+enum element device_element(const struct device *device) {
+  return device_element_for(device, PRECISION_FAST);
+}
+enum determinism device_determinism(const struct device *device) { return device->determinism; }
 int device_threads(const struct device *device) { return device->threads; }
 size_t device_memory_used(const struct device *device) { return device->memory_used; }
 size_t device_memory_peak(const struct device *device) { return device->memory_peak; }
+size_t device_memory_total(const struct device *device) { return device->memory_total; }
+
+enum status device_describe(struct device *device, struct device_info *out) {
+  struct device_info info = {0};
+  if (device->backend->describe != NULL) {
+    TRY(device->backend->describe(device, &info));
+  }
+  *out = info;
+  return OK;
+}
 
 static void *arena_block_take(void *context, size_t bytes) { return device_take(context, bytes); }
 static void arena_block_drop(void *context, void *block, size_t bytes) {

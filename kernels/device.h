@@ -20,7 +20,7 @@ struct device;
 /* How far results may depend on how work is divided. */
 enum determinism {
   DETERMINISM_STRICT, /* ops.h's promise: a row's bits never depend on its batch mates */
-  DETERMINISM_FAST    /* cuda: the fastest algorithm for each batch size; the last bits may differ */
+  DETERMINISM_FAST /* cuda: the fastest algorithm for each batch size; the last bits may differ */
 };
 
 /* What a part of a model asks of the numbers that it is held in. */
@@ -49,9 +49,9 @@ struct device_info {
 };
 
 /* Opens a device by name: "ref", "cpu", "cuda:N" with a number in the order of the PCI bus, or
- * "cuda:GPU-..." and "cuda:MIG-..." with the beginning of a UUID. BAD_INPUT for an unknown name (with
- * the list), UNAVAILABLE for one that this build or machine does not have, BROKEN if a slot of its
- * ops is empty. The caller closes it after everything taken from it. */
+ * "cuda:GPU-..." and "cuda:MIG-..." with the beginning of a UUID. BAD_INPUT for an unknown name
+ * (with the list), UNAVAILABLE for one that this build or machine does not have, BROKEN if a
+ * slot of its ops is empty. The caller closes it after everything taken from it. */
 enum status device_open(const char *name, const struct device_settings *settings,
                         struct device **out);
 void device_close(struct device **device);
@@ -64,8 +64,8 @@ void device_close(struct device **device);
 void device_calm_threads(char *const *arguments);
 
 const char *device_name(const struct device *device);
-/* The type that a part of a model with this wish is held in: always f32 for ref; bf16 or f32 for cpu;
- * f16, bf16 and f32 for cuda. */
+/* The type that a part of a model with this wish is held in: always f32 for ref; bf16 or f32 for
+ * cpu; f16, bf16 and f32 for cuda. */
 enum element device_element_for(const struct device *device, enum precision precision);
 /* device_element_for(device, PRECISION_FAST) */
 enum element device_element(const struct device *device);

@@ -3,15 +3,14 @@
  *
  * Contract of every op: row b of the result depends on row b of the inputs alone, bit for bit,
  * whatever the batch size and its neighbours. Sums are kept in f32. Tensors called "activations"
- * hold one of the types that device_element_for() gives, the same in all operands of an op and in
- * its weight; an output may also be ELEMENT_F32 where it says so. Outputs never overlap inputs
- * unless said. Shapes: B batch, H W sides, C I O channels, L tokens, M any number of rows. Wrong
- * shapes are our own mistake: assert.
+ * hold one of the types that device_element_for() gives, the same in all operands of an op and
+ * in its weight; an output may also be ELEMENT_F32 where it says so. Outputs never overlap
+ * inputs unless said. Shapes: B batch, H W sides, C I O channels, L tokens, M any number of
+ * rows. Wrong shapes are our own mistake: assert.
  *
- * An op is queued (queue.h): when the call returns it may not have run. Structs and tensors given to
- * it are read during the call; the memory that they point to is the device's and must live until
- * the op has run. Nothing of the host's is read later, but what a comment says.
- */
+ * An op is queued (queue.h): when the call returns it may not have run. Structs and tensors
+ * given to it are read during the call; the memory that they point to is the device's and must
+ * live until the op has run. Nothing of the host's is read later, but what a comment says. */
 #ifndef DARKROOM_KERNELS_OPS_H
 #define DARKROOM_KERNELS_OPS_H
 
@@ -88,10 +87,10 @@ struct columns {
 };
 struct attention {
   struct columns q, k, v;
-  /* Cross attention: instead of k and v, the prompt of each row of the batch, which may be of any
-   * number of tokens: rows[b].context is one [tokens, 2 * heads * d] after another, keys then values
-   * side by side, a layer each; this layer's begins behind `column` columns of all tokens. B rows on
-   * the device, read when the op runs. NULL for self attention. */
+  /* Cross attention: instead of k and v, the prompt of each row of the batch, which may be of
+   * any number of tokens: rows[b].context is one [tokens, 2 * heads * d] after another, keys
+   * then values side by side, a layer each; this layer's begins behind `column` columns of all
+   * tokens. B rows on the device, read when the op runs. NULL for self attention. */
   const struct batch_row *rows;
   int64_t column;
   int heads;
@@ -111,9 +110,10 @@ enum status op_concat(struct device *device, const struct tensor *a, const struc
                       const struct tensor *y);
 /* Nearest neighbour from x[B, h, w, C] to y[B, H, W, C]: source = floor(i * h / H). */
 enum status op_upsample(struct device *device, const struct tensor *x, const struct tensor *y);
-/* y[B, H, W, O] = conv3x3(upsample(x[B, h, w, I]), w) + bias with H = 2h, W = 2w, zeros around: the
- * same as op_upsample and op_conv2d, in four 2x2 convolutions of x, one for each parity of row and
- * column, whose kernels are sums of w's (summed in f32, rounded once). w is packed with `doubling`. */
+/* y[B, H, W, O] = conv3x3(upsample(x[B, h, w, I]), w) + bias with H = 2h, W = 2w, zeros around:
+ * the same as op_upsample and op_conv2d, in four 2x2 convolutions of x, one for each parity of
+ * row and column, whose kernels are sums of w's (summed in f32, rounded once). w is packed with
+ * `doubling`. */
 enum status op_upsample_conv(struct device *device, const struct tensor *x, const struct weight *w,
                              const struct tensor *y);
 /* y[B, D] = [cos(t f) | sin(t f)], f_i = 10000^(-i/(D/2)), t = rows[b].timestep, in f32. B rows on

@@ -68,8 +68,8 @@ struct sequence {
 };
 /* Queues it. The outcome is queue()'s, or the device's. */
 enum status device_sequence(struct device *device, const struct sequence *sequence);
-/* Whether sequences of few shapes are faster here than ones that fit: rows are then brought to a few
- * fixed numbers. */
+/* Whether sequences of few shapes are faster here than ones that fit: rows are then brought to a
+ * few fixed numbers. */
 bool device_keeps_sequences(const struct device *device);
 /* Forgets all sequences, after waiting for them: their addresses are about to change. */
 void device_forget_sequences(struct device *device);

@@ -18,10 +18,11 @@
 /* A row of a U-Net call: whose latents, how scaled, at which timestep, under which prompt. */
 struct batch_row {
   const float *latents; /* [H, W, C], what op_gather reads */
-  const void *context;  /* a prompt's keys and values: layers one after another, see struct attention */
-  float scale;          /* op_gather multiplies the latents with it */
-  float timestep;       /* what op_timestep_embedding embeds */
-  int32_t tokens;       /* of the prompt */
+  const void
+      *context;   /* a prompt's keys and values: layers one after another, see struct attention */
+  float scale;    /* op_gather multiplies the latents with it */
+  float timestep; /* what op_timestep_embedding embeds */
+  int32_t tokens; /* of the prompt */
   int32_t unused;
 };
 
@@ -43,8 +44,7 @@ struct batch_table {
 };
 
 _Static_assert(sizeof(struct batch_row) == 32, "no holes");
-_Static_assert(sizeof(struct batch_sample) ==
-                       32 + 4 * SAMPLE_SLOTS_MAX * (SAMPLE_SLOTS_MAX + 2),
-                   "no holes");
+_Static_assert(sizeof(struct batch_sample) == 32 + 4 * SAMPLE_SLOTS_MAX * (SAMPLE_SLOTS_MAX + 2),
+               "no holes");
 
 #endif

@@ -22,11 +22,11 @@ struct memory flash_memory(const struct flash *f, int64_t pair) {
   const struct attention *a = f->attention;
   int64_t b = pair / f->heads, head = pair % f->heads, size = f->element_bytes,
           width = f->heads * f->d;
-  if (a->context != NULL) {
-    const struct tensor *t = a->context[b];
-    const char *row = (const char *)t->data + head * f->d * size;
+  if (a->rows != NULL) {
+    const struct batch_row *row = &a->rows[b];
+    const char *keys = (const char *)row->context + (row->tokens * a->column + head * f->d) * size;
     return (struct memory){
-        pair, row, row + width * size, t->shape[0], 2 * width * size, 2 * width * size};
+        pair, keys, keys + width * size, row->tokens, 2 * width * size, 2 * width * size};
   }
   const struct tensor *k = a->k.tensor, *v = a->v.tensor;
   return (struct memory){
@@ -55,7 +55,7 @@ static int64_t longest_memory(const struct flash *f) {
 
 static struct flash plan(struct cpu *cpu, const struct attention *attention,
                          const struct tensor *y) {
-  enum element element = cpu->head.element;
+  enum element element = y->element;
   struct flash f = {.attention = attention,
                     .y = y,
                     .element = element,

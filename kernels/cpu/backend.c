@@ -28,9 +28,9 @@ static bool has_fast_bf16(void) {
   return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
-static enum status cpu_open(const struct device_settings *settings, int index,
+static enum status cpu_open(const struct device_settings *settings, const char *which,
                             struct device **out) {
-  (void)index;
+  (void)which;
   struct cpu *cpu = calloc(1, sizeof *cpu);
   if (cpu == NULL) {
     return fail(EXHAUSTED, "no memory for a device");
@@ -38,7 +38,9 @@ static enum status cpu_open(const struct device_settings *settings, int index,
   static const struct bodies *const bodies[] = {&bodies_plain, &bodies_avx2, &bodies_avx512};
   cpu->level = find_level();
   cpu->bodies = bodies[cpu->level];
-  cpu->head.element = has_fast_bf16() && !settings->force_f32 ? ELEMENT_BF16 : ELEMENT_F32;
+  enum element fast = has_fast_bf16() && !settings->force_f32 ? ELEMENT_BF16 : ELEMENT_F32;
+  cpu->head.element[PRECISION_FAST] = cpu->head.element[PRECISION_RANGE] = fast;
+  cpu->head.element[PRECISION_EXACT] = ELEMENT_F32;
   cpu->head.threads = settings->threads > 0 ? settings->threads : omp_get_num_procs();
   enum status status = library_open(&cpu->library);
   if (status != OK) {
@@ -105,11 +107,12 @@ const struct backend backend_cpu = {
             .geglu = cpu_geglu,
             .concat = cpu_concat,
             .upsample = cpu_upsample,
+            .upsample_conv = cpu_upsample_conv,
             .timestep_embedding = cpu_timestep_embedding,
             .embed = cpu_embed,
             /* latents are small: the plain loops of ref are as fast as any */
             .gather = ref_gather,
             .advance = ref_advance,
             .pixels = cpu_pixels,
-            .measure = ref_measure},
+            .finite = ref_finite},
 };

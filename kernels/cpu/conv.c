@@ -5,11 +5,11 @@
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/cpu.h"
 
-struct problem conv_problem(const struct cpu *cpu, const struct weight *w, bool has_bias) {
+struct problem conv_problem(const struct weight *w, bool has_bias) {
   struct problem p;
   memset(&p, 0, sizeof p);
   p.kind = PROBLEM_CONV;
-  p.input = p.output = cpu->head.element;
+  p.input = p.output = w->element;
   p.has_bias = has_bias;
   p.stride = 1;
   p.inputs = w->inputs;
@@ -34,7 +34,7 @@ enum status cpu_conv2d(struct device *device, const struct tensor *x, const stru
                        const struct conv_options *options, const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
   struct cpu_weight *weight = (struct cpu_weight *)(uintptr_t)w;
-  struct problem problem = conv_problem(cpu, w, weight->bias != NULL);
+  struct problem problem = conv_problem(w, weight->bias != NULL);
   problem.output = y->element;
   problem.adds = options->residual != NULL || options->channel_add != NULL;
   problem.stride = options->stride;

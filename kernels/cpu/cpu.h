@@ -33,7 +33,7 @@ void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int6
 /* The parts of a problem that follow from the weight (matmul.c, conv.c). */
 struct problem matmul_problem(const struct cpu *cpu, const struct weight *w, int64_t rows,
                               bool has_bias);
-struct problem conv_problem(const struct cpu *cpu, const struct weight *w, bool has_bias);
+struct problem conv_problem(const struct weight *w, bool has_bias);
 
 #define CPU_FUNCTION(name, parameters) enum status cpu_##name parameters;
 OPS(CPU_FUNCTION)

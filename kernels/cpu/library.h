@@ -57,6 +57,12 @@ struct cpu_weight {
   float *bias; /* NULL for none */
 };
 
+/* A weight of op_upsample_conv: a 2x2 kernel for each parity, 2 * row + column. */
+struct cpu_doubling {
+  struct weight head;
+  struct weight *parity[4];
+};
+
 enum status library_open(struct library **out);
 void library_close(struct library **library);
 dnnl_engine_t library_engine(const struct library *library);

@@ -14,7 +14,7 @@ struct problem matmul_problem(const struct cpu *cpu, const struct weight *w, int
   memset(&p, 0, sizeof p);
   bool convolution = is_convolution(cpu);
   p.kind = convolution ? PROBLEM_CONV : PROBLEM_MATMUL;
-  p.input = p.output = cpu->head.element;
+  p.input = p.output = w->element;
   p.has_bias = has_bias;
   p.stride = 1;
   p.height = p.out_height = convolution ? 1 : rows;

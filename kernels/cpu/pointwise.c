@@ -85,13 +85,13 @@ static void put_value(const struct tensor *y, int64_t i, float value) {
                     (char *)y->data + i * (int64_t)element_bytes(y->element));
 }
 
-enum status cpu_timestep_embedding(struct device *device, const float *timesteps,
+enum status cpu_timestep_embedding(struct device *device, const struct batch_row *rows,
                                    const struct tensor *y) {
   (void)device;
   int64_t half = y->shape[1] / 2;
   for (int64_t b = 0; b < y->shape[0]; b++) {
     for (int64_t i = 0; i < half; i++) {
-      float angle = timesteps[b] * expf(-logf(10000.0f) * (float)i / (float)half);
+      float angle = rows[b].timestep * expf(-logf(10000.0f) * (float)i / (float)half);
       put_value(y, b * 2 * half + i, cosf(angle));
       put_value(y, b * 2 * half + half + i, sinf(angle));
     }
@@ -100,9 +100,10 @@ enum status cpu_timestep_embedding(struct device *device, const float *timesteps
 }
 
 enum status cpu_embed(struct device *device, const struct tensor *table,
-                      const struct tensor *positions, const int32_t *ids, const struct tensor *y) {
+                      const struct tensor *positions, const struct tensor *ids,
+                      const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
-  const struct embed embed = {table, positions, y, ids};
+  const struct embed embed = {table, positions, y, ids->data};
   int64_t width = y->shape[2];
   cpu_parallel(cpu, cpu->bodies->embed, &embed, tensor_count(y) / width, GRAIN_VALUES / width + 1);
   return OK;

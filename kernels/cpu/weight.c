@@ -190,7 +190,7 @@ static enum status pack_again(struct cpu *cpu, struct cpu_weight *weight,
                               const dnnl_memory_desc_t *layout, struct packed **out) {
   struct packed fresh;
   struct packed *first = &weight->packed[0];
-  enum element element = cpu->head.element;
+  enum element element = weight->head.element;
   TRY(take_packed(cpu, layout, &fresh));
   struct values from = {NULL, element, first->data}, to = {NULL, element, fresh.data};
   enum status status = move_values(cpu, &first->layout, &from, layout, &to);
@@ -261,7 +261,7 @@ static struct problem nominal_problem(const struct cpu *cpu, const struct weight
   if (source->kernel.rank == 2) {
     p = matmul_problem(cpu, &head, NOMINAL_ROWS, has_bias);
   } else {
-    p = conv_problem(cpu, &head, has_bias);
+    p = conv_problem(&head, has_bias);
     p.height = p.width = NOMINAL_SIDE;
     p.pad_top = p.pad_bottom = p.pad_left = p.pad_right = (int)(head.kernel_height / 2);
     p.out_height = p.height + 2 * p.pad_top - head.kernel_height + 1;
@@ -281,7 +281,7 @@ static enum status pack_first(struct cpu *cpu, const struct weight_source *sourc
   dnnl_primitive_desc_destroy(favourite);
   if (status == OK) {
     struct values from = {NULL, source->kernel.element, source->kernel.data};
-    struct values to = {NULL, cpu->head.element, out->data};
+    struct values to = {NULL, source->element, out->data};
     status = move_values(cpu, &plain, &from, &out->layout, &to);
   }
   return status;
@@ -295,8 +295,8 @@ static size_t head_bytes(int64_t outputs) {
   return bias_offset() + ((size_t)outputs + 15) / 16 * 16 * sizeof(float);
 }
 
-enum status cpu_pack(struct device *device, const struct weight_source *source,
-                     struct weight **out) {
+static enum status pack_plain(struct device *device, const struct weight_source *source,
+                              struct weight **out) {
   struct cpu *cpu = cpu_of(device);
   struct cpu_weight *weight = device_take(device, head_bytes(source->kernel.shape[0]));
   if (weight == NULL) {
@@ -318,7 +318,61 @@ enum status cpu_pack(struct device *device, const struct weight_source *source,
   return OK;
 }
 
+/* ---- the four kernels of a doubling weight ---- */
+
+static enum status pack_parities(struct device *device, const struct weight_source *source,
+                                 float *room, struct cpu_doubling *out) {
+  for (int i = 0; i < 4; i++) {
+    struct weight_source parity = {
+        .kernel = source->kernel, .bias = source->bias, .element = source->element};
+    parity.kernel.data = room;
+    parity.kernel.element = ELEMENT_F32;
+    parity.kernel.shape[2] = parity.kernel.shape[3] = 2;
+    weight_doubled(source, i / 2, i % 2, room);
+    TRY(pack_plain(device, &parity, &out->parity[i]));
+  }
+  return OK;
+}
+
+static void close_doubling(struct weight *head) {
+  struct cpu_doubling *doubling = (struct cpu_doubling *)head;
+  for (int i = 0; i < 4; i++) {
+    weight_close(&doubling->parity[i]);
+  }
+  device_drop(head->device, doubling, sizeof *doubling);
+}
+
+static enum status pack_doubling(struct device *device, const struct weight_source *source,
+                                 struct weight **out) {
+  size_t bytes = (size_t)(source->kernel.shape[0] * source->kernel.shape[1]) * 4 * sizeof(float);
+  struct cpu_doubling *doubling = device_take(device, sizeof *doubling);
+  float *room = device_take(device, bytes);
+  if (doubling == NULL || room == NULL) {
+    device_drop(device, doubling, sizeof *doubling);
+    device_drop(device, room, bytes);
+    return EXHAUSTED;
+  }
+  *doubling = (struct cpu_doubling){.head = weight_head(device, source)};
+  enum status status = pack_parities(device, source, room, doubling);
+  device_drop(device, room, bytes);
+  if (status != OK) {
+    close_doubling(&doubling->head);
+    return status;
+  }
+  *out = &doubling->head;
+  return OK;
+}
+
+enum status cpu_pack(struct device *device, const struct weight_source *source,
+                     struct weight **out) {
+  return source->doubling ? pack_doubling(device, source, out) : pack_plain(device, source, out);
+}
+
 void cpu_weight_close(struct weight *head) {
+  if (head->doubling) {
+    close_doubling(head);
+    return;
+  }
   struct cpu_weight *weight = (struct cpu_weight *)head;
   struct cpu *cpu = cpu_of(head->device);
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {

@@ -1,11 +1,11 @@
-/* library.h - matrix products, convolutions and attention by NVIDIA's libraries (cuBLASLt, cuDNN 9),
- * behind plain C. They are found when the first device is opened, not when the program starts.
+/* library.h - matrix products, convolutions and attention by NVIDIA's libraries (cuBLASLt, cuDNN
+ * 9), behind plain C. They are found when the first device is opened, not when the program
+ * starts.
  *
- * A problem says everything that decides the bits of one image; the number of images is not part of
- * it. With DETERMINISM_STRICT one algorithm is chosen per problem and used for every number of
- * images, without split-K or stream-K. UNAVAILABLE means that the library does not serve a problem:
- * our own kernel takes it (launch.h). Work is queued on the stream.
- */
+ * A problem says everything that decides the bits of one image; the number of images is not part
+ * of it. With DETERMINISM_STRICT one algorithm is chosen per problem and used for every number
+ * of images, without split-K or stream-K. UNAVAILABLE means that the library does not serve a
+ * problem: our own kernel takes it (launch.h). Work is queued on the stream. */
 #ifndef DARKROOM_KERNELS_CUDA_LIBRARY_H
 #define DARKROOM_KERNELS_CUDA_LIBRARY_H
 
@@ -26,8 +26,8 @@ enum status library_open(enum determinism determinism, struct library **out);
 void library_close(struct library **library);
 const char *library_versions(const struct library *library);
 
-/* Memory on the device for whatever an algorithm wants beside its operands; one per stream, given by
- * the backend. Algorithms that want more are not chosen. */
+/* Memory on the device for whatever an algorithm wants beside its operands; one per stream,
+ * given by the backend. Algorithms that want more are not chosen. */
 struct library_workspace {
   void *data;
   size_t bytes;

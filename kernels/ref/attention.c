@@ -13,10 +13,10 @@ struct memory {
 static struct memory find_memory(const struct attention *a, int64_t b, int64_t head,
                                  int64_t width) {
   int64_t d = width / a->heads;
-  if (a->context != NULL) {
-    const struct tensor *t = a->context[b];
-    const float *row = values(t) + head * d;
-    return (struct memory){row, row + width, t->shape[0], 2 * width, 2 * width};
+  if (a->rows != NULL) {
+    const struct batch_row *row = &a->rows[b];
+    const float *keys = (const float *)row->context + row->tokens * a->column + head * d;
+    return (struct memory){keys, keys + width, row->tokens, 2 * width, 2 * width};
   }
   const struct tensor *k = a->k.tensor, *v = a->v.tensor;
   return (struct memory){values(k) + b * k->shape[1] * k->shape[2] + a->k.first + head * d,

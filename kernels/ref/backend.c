@@ -3,15 +3,17 @@
 
 #include "kernels/ref/ref.h"
 
-static enum status ref_open(const struct device_settings *settings, int index,
+static enum status ref_open(const struct device_settings *settings, const char *which,
                             struct device **out) {
   (void)settings;
-  (void)index;
+  (void)which;
   struct device *device = calloc(1, sizeof *device);
   if (device == NULL) {
     return fail(EXHAUSTED, "no memory for a device");
   }
-  device->element = ELEMENT_F32;
+  for (int i = 0; i < PRECISION_COUNT; i++) {
+    device->element[i] = ELEMENT_F32;
+  }
   device->threads = 1;
   *out = device;
   return OK;

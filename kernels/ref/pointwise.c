@@ -62,28 +62,30 @@ enum status ref_upsample(struct device *device, const struct tensor *x, const st
   return OK;
 }
 
-enum status ref_timestep_embedding(struct device *device, const float *timesteps,
+enum status ref_timestep_embedding(struct device *device, const struct batch_row *rows,
                                    const struct tensor *y) {
   (void)device;
   int64_t half = y->shape[1] / 2;
   for (int64_t b = 0; b < y->shape[0]; b++) {
     for (int64_t i = 0; i < half; i++) {
       float frequency = expf(-logf(10000.0f) * (float)i / (float)half);
-      values(y)[b * 2 * half + i] = cosf(timesteps[b] * frequency);
-      values(y)[b * 2 * half + half + i] = sinf(timesteps[b] * frequency);
+      values(y)[b * 2 * half + i] = cosf(rows[b].timestep * frequency);
+      values(y)[b * 2 * half + half + i] = sinf(rows[b].timestep * frequency);
     }
   }
   return OK;
 }
 
 enum status ref_embed(struct device *device, const struct tensor *table,
-                      const struct tensor *positions, const int32_t *ids, const struct tensor *y) {
+                      const struct tensor *positions, const struct tensor *ids,
+                      const struct tensor *y) {
   (void)device;
   int64_t tokens = y->shape[1], width = y->shape[2];
+  const int32_t *words = ids->data;
   for (int64_t m = 0; m < y->shape[0] * tokens; m++) {
     for (int64_t c = 0; c < width; c++) {
       values(y)[m * width + c] =
-          values(table)[ids[m] * width + c] + values(positions)[m % tokens * width + c];
+          values(table)[words[m] * width + c] + values(positions)[m % tokens * width + c];
     }
   }
   return OK;

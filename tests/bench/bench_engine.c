@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "tests/cases/device_rows.h"
 #include "worker/engine/engine.h"
 
 enum { STEPS = 20, JOBS = 8, REPEATS = 7, CALLS = 30 };
@@ -162,14 +163,12 @@ struct guided {
   struct arena *turn;
   struct conditioning cond, uncond;
   struct tensor input, prediction;
+  const struct batch_row *rows;
 };
 
 static enum status predict(struct guided *guided, int first, int rows) {
-  const struct conditioning *conditionings[2] = {&guided->uncond, &guided->cond};
-  const float timesteps[2] = {500, 500};
   struct predict call = {.input = tensor_rows(&guided->input, first, rows),
-                         .timesteps = timesteps + first,
-                         .conditionings = conditionings + first,
+                         .rows = guided->rows + first,
                          .prediction = tensor_rows(&guided->prediction, first, rows)};
   TRY(model_predict(guided->model, guided->turn, &call));
   return device_wait(guided->device);
@@ -205,6 +204,9 @@ static void open_guided(struct guided *guided, struct device *device, const char
   int64_t side = unet->sample_side;
   CHECK(model_condition(guided->model, *keep, guided->turn, PROMPT, &guided->cond));
   CHECK(model_condition(guided->model, *keep, guided->turn, "", &guided->uncond));
+  const struct conditioning *conditionings[2] = {&guided->uncond, &guided->cond};
+  const float timesteps[2] = {500, 500};
+  CHECK(device_prompt_rows(device, *keep, timesteps, conditionings, 2, &guided->rows));
   CHECK(tensor_take(*keep, device_element(device), TENSOR_SHAPE(2, side, side, unet->in_channels),
                     &guided->input));
   CHECK(tensor_take(*keep, ELEMENT_F32, TENSOR_SHAPE(2, side, side, unet->out_channels),

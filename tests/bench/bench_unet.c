@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "kernels/backend.h"
+#include "tests/cases/device_rows.h"
 #include "tests/unit/model/fake_weights.h"
 #include "worker/model/model.h"
 
@@ -68,7 +69,11 @@ TIMED(concat,
       (struct device * d, const struct tensor *a, const struct tensor *b, const struct tensor *y),
       (d, a, b, y))
 TIMED(upsample, (struct device * d, const struct tensor *x, const struct tensor *y), (d, x, y))
-TIMED(timestep_embedding, (struct device * d, const float *t, const struct tensor *y), (d, t, y))
+TIMED(upsample_conv,
+      (struct device * d, const struct tensor *x, const struct weight *w, const struct tensor *y),
+      (d, x, w, y))
+TIMED(timestep_embedding, (struct device * d, const struct batch_row *rows, const struct tensor *y),
+      (d, rows, y))
 
 static void time_ops(struct device *device) {
   real = device->backend;
@@ -81,6 +86,7 @@ static void time_ops(struct device *device) {
   timed.ops.geglu = timed_geglu;
   timed.ops.concat = timed_concat;
   timed.ops.upsample = timed_upsample;
+  timed.ops.upsample_conv = timed_upsample_conv;
   timed.ops.timestep_embedding = timed_timestep_embedding;
   device->backend = &timed;
 }
@@ -141,12 +147,8 @@ static enum status predict(struct bench *bench, void *what) {
   return model_predict(bench->model, bench->turn, what);
 }
 
-struct decoding {
-  struct tensor latents, pixels;
-};
 static enum status decode(struct bench *bench, void *what) {
-  struct decoding *decoding = what;
-  return model_decode(bench->model, bench->turn, &decoding->latents, &decoding->pixels);
+  return model_decode(bench->model, bench->turn, what);
 }
 
 /* Values that look like noise, in any type. */
@@ -179,7 +181,9 @@ static void print_ops(const struct bench *bench) {
 
 static void bench_predict(struct bench *bench, const struct conditioning *conditioning) {
   const struct conditioning *conditionings[ROWS] = {conditioning, conditioning};
-  struct predict call = {.timesteps = (float[ROWS]){500, 500}, .conditionings = conditionings};
+  struct predict call = {0};
+  CHECK(device_prompt_rows(bench->device, bench->keep, (float[ROWS]){500, 500}, conditionings, ROWS,
+                           &call.rows));
   int channels = model_family(bench->model)->unet.in_channels;
   CHECK(tensor_take(bench->keep, device_element(bench->device),
                     TENSOR_SHAPE(ROWS, bench->side, bench->side, channels), &call.input));
@@ -194,13 +198,15 @@ static void bench_predict(struct bench *bench, const struct conditioning *condit
 }
 
 static void bench_decode(struct bench *bench) {
-  struct decoding decoding;
+  struct decode decoding;
+  struct tensor latents, picture;
   const struct family *family = model_family(bench->model);
   int64_t side = bench->side, pixels = side * family->scale_factor;
   CHECK(tensor_take(bench->keep, ELEMENT_F32, TENSOR_SHAPE(side, side, family->vae.latent_channels),
-                    &decoding.latents));
-  CHECK(tensor_take(bench->keep, ELEMENT_U8, TENSOR_SHAPE(pixels, pixels, 3), &decoding.pixels));
-  fill(bench, &decoding.latents);
+                    &latents));
+  CHECK(tensor_take(bench->keep, ELEMENT_U8, TENSOR_SHAPE(pixels, pixels, 3), &picture));
+  fill(bench, &latents);
+  CHECK(device_decode(bench->device, bench->keep, bench->model, &latents, &picture, &decoding));
   printf("%s_decode %.2f ms\n", bench->name, median_ms(bench, decode, &decoding));
   printf("%s_decode_scratch %.1f MiB\n", bench->name,
          (double)model_decode_bytes(bench->model, bench->side, bench->side) / 1048576);

@@ -1,5 +1,5 @@
 /* cases.c - how a row of cases.def becomes tensors, and which op it calls. */
-#include "tests/cases/cases.h"
+#include "tests/cases/inside.h"
 
 #include <assert.h>
 #include <math.h>
@@ -15,25 +15,7 @@ const struct op_case op_cases[] = {
 #undef CASE
 const int op_case_count = sizeof op_cases / sizeof op_cases[0];
 
-enum { INPUTS = 4 };
 #define CASE_BYTES_MAX ((size_t)8 << 30)
-
-struct case_run {
-  struct device *device;
-  const struct op_case *c;
-  const struct case_kind *kind;
-  int batch;
-  const int *identities;
-  struct arena *arena; /* on the device */
-  struct tensor inputs[INPUTS];
-  struct tensor y;
-  struct weight *weight;
-  struct norm norm;
-  struct tensor rows[INPUTS][BATCH_ROWS_MAX]; /* row b of an input, for ops that take rows */
-  const struct tensor *row_pointers[BATCH_ROWS_MAX];
-  float scalars[BATCH_ROWS_MAX];
-  int32_t *ids;
-};
 
 /* How cases of one op are prepared and run. */
 struct case_kind {
@@ -44,7 +26,7 @@ struct case_kind {
 
 /* ---- values ---- */
 
-static uint64_t splitmix(uint64_t x) {
+uint64_t case_hash(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
   x = (x ^ x >> 27) * 0x94d049bb133111ebu;
@@ -52,8 +34,8 @@ static uint64_t splitmix(uint64_t x) {
 }
 
 /* Even over +-sqrt(3), so of variance one, and holdable in bf16. */
-static float value_at(uint64_t stream, int64_t i) {
-  float unit = (float)(splitmix(splitmix(stream) + (uint64_t)i) >> 40) * 0x1p-23f - 1;
+float case_value(uint64_t stream, int64_t i) {
+  float unit = (float)(case_hash(case_hash(stream) + (uint64_t)i) >> 40) * 0x1p-23f - 1;
   return bf16_to_f32(f32_to_bf16(unit * 1.7320508f));
 }
 
@@ -68,11 +50,8 @@ static enum status put_values(struct case_run *run, const float *values, const s
   return status;
 }
 
-/* Streams from here on are shared by all rows: tables and norms. */
-enum { SHARED = 20 };
-
 /* Fills rows of a tensor, each from its identity. */
-static enum status fill(struct case_run *run, const struct tensor *to, int stream) {
+enum status case_fill(struct case_run *run, const struct tensor *to, int stream) {
   float *values = malloc((size_t)tensor_count(to) * sizeof *values);
   if (values == NULL) {
     return fail(EXHAUSTED, "no memory for a case");
@@ -81,7 +60,7 @@ static enum status fill(struct case_run *run, const struct tensor *to, int strea
   for (int64_t i = 0; i < tensor_count(to); i++) {
     int identity = stream < SHARED ? run->identities[i / row] : 0;
     values[i] =
-        value_at((uint64_t)stream * 1000 + (uint64_t)identity, stream < SHARED ? i % row : i);
+        case_value((uint64_t)stream * 1000 + (uint64_t)identity, stream < SHARED ? i % row : i);
   }
   enum status status = put_values(run, values, to);
   free(values);
@@ -102,20 +81,22 @@ static int shape_of(const struct case_run *run, int64_t channels, int64_t *shape
   return rank;
 }
 
-static enum status take_input(struct case_run *run, int index, enum element element,
-                              int64_t channels) {
+enum status case_take_input(struct case_run *run, int index, enum element element,
+                            int64_t channels) {
   int64_t shape[TENSOR_RANK_MAX];
   int rank = shape_of(run, channels, shape);
   TRY(tensor_take(run->arena, element, rank, shape, &run->inputs[index]));
-  return fill(run, &run->inputs[index], index);
+  return case_fill(run, &run->inputs[index], index);
 }
 
-static enum element activations(const struct case_run *run) { return device_element(run->device); }
+enum element case_activations(const struct case_run *run) {
+  return device_element_for(run->device, run->precision);
+}
 static enum element output_element(const struct case_run *run) {
-  return run->c->f32_out ? ELEMENT_F32 : activations(run);
+  return run->c->f32_out ? ELEMENT_F32 : case_activations(run);
 }
 
-static enum status take_output(struct case_run *run, int64_t channels) {
+enum status case_take_output(struct case_run *run, int64_t channels) {
   int64_t shape[TENSOR_RANK_MAX];
   int rank = shape_of(run, channels, shape);
   return tensor_take(run->arena, output_element(run), rank, shape, &run->y);
@@ -134,9 +115,11 @@ static enum status take_weight(struct case_run *run, int rank, const int64_t *sh
   int64_t inputs = count / outputs;
   float scale = 1 / sqrtf((float)inputs);
   for (int64_t i = 0; i < count + outputs; i++) {
-    values[i] = f32_to_bf16(value_at(77, i) * (i < count ? scale : 1));
+    values[i] = f32_to_bf16(case_value(77, i) * (i < count ? scale : 1));
   }
-  struct weight_source source = {.kernel = {values, ELEMENT_BF16, rank, {1, 1, 1, 1}}};
+  struct weight_source source = {.kernel = {values, ELEMENT_BF16, rank, {1, 1, 1, 1}},
+                                 .element = case_activations(run),
+                                 .doubling = strcmp(run->c->op, "upsample_conv") == 0};
   memcpy(source.kernel.shape, shape, (size_t)rank * sizeof *shape);
   if (!run->c->no_bias) {
     source.bias = (struct tensor){values + count, ELEMENT_BF16, 1, {outputs, 1, 1, 1}};
@@ -150,17 +133,17 @@ static enum status take_norm(struct case_run *run, int64_t channels) {
   run->norm = (struct norm){.epsilon = 1e-5f, .groups = run->c->groups};
   TRY(tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(channels), &run->norm.gamma));
   TRY(tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(channels), &run->norm.beta));
-  TRY(fill(run, &run->norm.gamma, SHARED));
-  return fill(run, &run->norm.beta, SHARED + 1);
+  TRY(case_fill(run, &run->norm.gamma, SHARED));
+  return case_fill(run, &run->norm.beta, SHARED + 1);
 }
 
 /* ---- the ops ---- */
 
 static enum status prepare_matmul(struct case_run *run) {
   TRY(take_weight(run, 2, (int64_t[]){run->c->outputs, run->c->inputs}));
-  TRY(take_input(run, 0, activations(run), run->c->inputs));
-  TRY(take_input(run, 1, output_element(run), run->c->outputs));
-  return take_output(run, run->c->outputs);
+  TRY(case_take_input(run, 0, case_activations(run), run->c->inputs));
+  TRY(case_take_input(run, 1, output_element(run), run->c->outputs));
+  return case_take_output(run, run->c->outputs);
 }
 
 static const struct tensor *residual_of(const struct case_run *run) {
@@ -192,13 +175,13 @@ static enum status prepare_conv2d(struct case_run *run) {
   const int64_t y[] = {run->batch, (c->height + pads - c->kernel) / stride + 1,
                        (c->width + pads - c->kernel) / stride + 1, c->outputs};
   TRY(take_weight(run, 4, (int64_t[]){c->outputs, c->inputs, c->kernel, c->kernel}));
-  TRY(take_input(run, 0, activations(run), c->inputs));
+  TRY(case_take_input(run, 0, case_activations(run), c->inputs));
   TRY(tensor_take(run->arena, output_element(run), 4, y, &run->y));
   TRY(tensor_take(run->arena, output_element(run), 4, y, &run->inputs[1]));
-  TRY(fill(run, &run->inputs[1], 1));
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, c->outputs),
+  TRY(case_fill(run, &run->inputs[1], 1));
+  TRY(tensor_take(run->arena, case_activations(run), TENSOR_SHAPE(run->batch, c->outputs),
                   &run->inputs[2]));
-  return fill(run, &run->inputs[2], 2);
+  return case_fill(run, &run->inputs[2], 2);
 }
 
 static enum status execute_conv2d(struct case_run *run) {
@@ -208,8 +191,8 @@ static enum status execute_conv2d(struct case_run *run) {
 
 static enum status prepare_norm(struct case_run *run) {
   TRY(take_norm(run, run->c->inputs));
-  TRY(take_input(run, 0, activations(run), run->c->inputs));
-  return take_output(run, run->c->inputs);
+  TRY(case_take_input(run, 0, case_activations(run), run->c->inputs));
+  return case_take_output(run, run->c->inputs);
 }
 
 static enum status execute_group_norm(struct case_run *run) {
@@ -219,55 +202,18 @@ static enum status execute_layer_norm(struct case_run *run) {
   return op_layer_norm(run->device, &run->inputs[0], &run->norm, &run->y);
 }
 
-/* Cuts an input into its rows, of one rank less. */
-static void cut_rows(struct case_run *run, int index) {
-  const struct tensor *t = &run->inputs[index];
-  for (int b = 0; b < run->batch; b++) {
-    struct tensor row = tensor_rows(t, b, 1);
-    run->rows[index][b] = tensor_view(&row, t->rank - 1, t->shape + 1);
-    run->row_pointers[b] = &run->rows[index][b];
-  }
-}
-
-static enum status prepare_attention(struct case_run *run) {
-  const struct op_case *c = run->c;
-  TRY(take_input(run, 0, activations(run), 3 * c->inputs));
-  int context = c->context > 0 ? c->context : 1;
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(run->batch, context, 2 * c->inputs),
-                  &run->inputs[1]));
-  TRY(fill(run, &run->inputs[1], 1));
-  cut_rows(run, 1);
-  for (int b = 0; b < run->batch && c->context > 2;
-       b++) { /* lengths differ, by the row's identity */
-    run->rows[1][b].shape[0] -= run->identities[b] % 3;
-  }
-  return take_output(run, c->inputs);
-}
-
-static enum status execute_attention(struct case_run *run) {
-  const struct tensor *qkv = &run->inputs[0];
-  int64_t width = run->c->inputs;
-  const struct attention attention = {.q = {qkv, 0},
-                                      .k = {qkv, width},
-                                      .v = {qkv, 2 * width},
-                                      .context = run->c->context > 0 ? run->row_pointers : NULL,
-                                      .heads = run->c->heads,
-                                      .causal = run->c->causal};
-  return op_attention(run->device, &attention, &run->y);
-}
-
 static enum status prepare_geglu(struct case_run *run) {
-  TRY(take_input(run, 0, activations(run), 2 * run->c->outputs));
-  return take_output(run, run->c->outputs);
+  TRY(case_take_input(run, 0, case_activations(run), 2 * run->c->outputs));
+  return case_take_output(run, run->c->outputs);
 }
 static enum status execute_geglu(struct case_run *run) {
   return op_geglu(run->device, &run->inputs[0], &run->y);
 }
 
 static enum status prepare_concat(struct case_run *run) {
-  TRY(take_input(run, 0, activations(run), run->c->inputs));
-  TRY(take_input(run, 1, activations(run), run->c->outputs));
-  return take_output(run, run->c->inputs + run->c->outputs);
+  TRY(case_take_input(run, 0, case_activations(run), run->c->inputs));
+  TRY(case_take_input(run, 1, case_activations(run), run->c->outputs));
+  return case_take_output(run, run->c->inputs + run->c->outputs);
 }
 static enum status execute_concat(struct case_run *run) {
   return op_concat(run->device, &run->inputs[0], &run->inputs[1], &run->y);
@@ -275,8 +221,8 @@ static enum status execute_concat(struct case_run *run) {
 
 static enum status prepare_upsample(struct case_run *run) {
   const struct op_case *c = run->c;
-  TRY(take_input(run, 0, activations(run), c->inputs));
-  return tensor_take(run->arena, activations(run),
+  TRY(case_take_input(run, 0, case_activations(run), c->inputs));
+  return tensor_take(run->arena, case_activations(run),
                      TENSOR_SHAPE(run->batch, 2 * c->height - c->pad_after,
                                   2 * c->width - c->pad_after, c->inputs),
                      &run->y);
@@ -285,110 +231,23 @@ static enum status execute_upsample(struct case_run *run) {
   return op_upsample(run->device, &run->inputs[0], &run->y);
 }
 
-static enum status prepare_timesteps(struct case_run *run) {
-  for (int b = 0; b < run->batch; b++) {
-    run->scalars[b] = (float)(run->identities[b] * 331 % 1000) + 0.25f;
-  }
-  return take_output(run, run->c->outputs);
-}
-static enum status execute_timesteps(struct case_run *run) {
-  return op_timestep_embedding(run->device, run->scalars, &run->y);
-}
-
-/* inputs = words, outputs = width. */
-static enum status prepare_embed(struct case_run *run) {
+static enum status prepare_upsample_conv(struct case_run *run) {
   const struct op_case *c = run->c;
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->inputs, c->outputs),
-                  &run->inputs[0]));
-  TRY(tensor_take(run->arena, activations(run), TENSOR_SHAPE(c->height, c->outputs),
-                  &run->inputs[1]));
-  TRY(fill(run, &run->inputs[0], SHARED + 2));
-  TRY(fill(run, &run->inputs[1], SHARED + 3));
-  run->ids = malloc((size_t)(run->batch * c->height) * sizeof *run->ids);
-  if (run->ids == NULL) {
-    return fail(EXHAUSTED, "no memory for a case");
-  }
-  for (int i = 0; i < run->batch * c->height; i++) {
-    uint64_t draw =
-        splitmix((uint64_t)run->identities[i / c->height] * 1000 + (uint64_t)(i % c->height));
-    run->ids[i] = (int32_t)(draw % (uint64_t)c->inputs);
-  }
-  return take_output(run, c->outputs);
+  TRY(take_weight(run, 4, (int64_t[]){c->outputs, c->inputs, 3, 3}));
+  TRY(case_take_input(run, 0, case_activations(run), c->inputs));
+  return tensor_take(run->arena, case_activations(run),
+                     TENSOR_SHAPE(run->batch, 2 * c->height, 2 * c->width, c->outputs), &run->y);
 }
-static enum status execute_embed(struct case_run *run) {
-  return op_embed(run->device, &run->inputs[0], &run->inputs[1], run->ids, &run->y);
-}
-
-static enum status prepare_gather(struct case_run *run) {
-  TRY(take_input(run, 0, ELEMENT_F32, run->c->inputs));
-  cut_rows(run, 0);
-  for (int b = 0; b < run->batch; b++) {
-    run->scalars[b] = 1.0f / (float)(1 + run->identities[b]);
-  }
-  return take_output(run, run->c->inputs);
-}
-static enum status execute_gather(struct case_run *run) {
-  return op_gather(run->device, run->row_pointers, run->scalars, &run->y);
-}
-
-/* groups = slots; y holds each sample's slots below one another. Inputs: cond, uncond interleaved;
- * noise. */
-static enum status prepare_advance(struct case_run *run) {
-  const struct op_case *c = run->c;
-  const int64_t guided[] = {run->batch, 2 * c->height, c->width, c->inputs};
-  TRY(tensor_take(run->arena, ELEMENT_F32, 4, guided, &run->inputs[0]));
-  TRY(fill(run, &run->inputs[0], 0));
-  TRY(take_input(run, 1, ELEMENT_F32, c->inputs));
-  cut_rows(run, 1);
-  TRY(tensor_take(run->arena, ELEMENT_F32,
-                  TENSOR_SHAPE(run->batch, c->groups * c->height, c->width, c->inputs), &run->y));
-  return fill(run, &run->y, 2);
-}
-
-static enum status execute_advance(struct case_run *run) {
-  const struct op_case *c = run->c;
-  struct advance samples[BATCH_ROWS_MAX];
-  float matrices[BATCH_ROWS_MAX][SAMPLE_SLOTS_MAX * (SAMPLE_SLOTS_MAX + 2)];
-  for (int b = 0; b < run->batch; b++) {
-    int identity = run->identities[b];
-    struct tensor slots = tensor_rows(&run->y, b, 1);
-    for (int i = 0; i < c->groups * (c->groups + 2); i++) {
-      matrices[b][i] = value_at(500 + (uint64_t)identity, i);
-    }
-    samples[b] = (struct advance){
-        .slots = tensor_view(&slots, TENSOR_SHAPE(c->groups, c->height, c->width, c->inputs)),
-        .matrix = matrices[b],
-        .cond_row = 2 * b,
-        .uncond_row = identity % 3 == 1 ? -1 : 2 * b + 1,
-        .guidance = 1 + (float)identity,
-        .noise = identity % 2 == 0 ? run->row_pointers[b] : NULL};
-  }
-  const struct tensor prediction =
-      tensor_view(&run->inputs[0], TENSOR_SHAPE(2 * run->batch, c->height, c->width, c->inputs));
-  return op_advance(run->device, samples, run->batch, &prediction);
+static enum status execute_upsample_conv(struct case_run *run) {
+  return op_upsample_conv(run->device, &run->inputs[0], run->weight, &run->y);
 }
 
 static enum status prepare_pixels(struct case_run *run) {
-  TRY(take_input(run, 0, activations(run), 3));
+  TRY(case_take_input(run, 0, case_activations(run), 3));
   return tensor_take(run->arena, ELEMENT_U8, 4, run->inputs[0].shape, &run->y);
 }
 static enum status execute_pixels(struct case_run *run) {
   return op_pixels(run->device, &run->inputs[0], &run->y);
-}
-
-static enum status prepare_measure(struct case_run *run) {
-  TRY(take_input(run, 0, activations(run), run->c->inputs));
-  cut_rows(run, 0);
-  return tensor_take(run->arena, ELEMENT_F32, TENSOR_SHAPE(run->batch, 3), &run->y);
-}
-static enum status execute_measure(struct case_run *run) {
-  float seen[BATCH_ROWS_MAX * 3];
-  for (int b = 0; b < run->batch; b++) {
-    struct measure measure;
-    TRY(op_measure(run->device, &run->rows[0][b], &measure));
-    memcpy(seen + 3 * b, (float[]){measure.min, measure.max, measure.finite}, 3 * sizeof *seen);
-  }
-  return device_put(run->device, seen, tensor_bytes(&run->y), &run->y);
 }
 
 static const struct case_kind kinds[] = {
@@ -400,12 +259,13 @@ static const struct case_kind kinds[] = {
     {"geglu", prepare_geglu, execute_geglu},
     {"concat", prepare_concat, execute_concat},
     {"upsample", prepare_upsample, execute_upsample},
+    {"upsample_conv", prepare_upsample_conv, execute_upsample_conv},
     {"timestep_embedding", prepare_timesteps, execute_timesteps},
     {"embed", prepare_embed, execute_embed},
     {"gather", prepare_gather, execute_gather},
     {"advance", prepare_advance, execute_advance},
     {"pixels", prepare_pixels, execute_pixels},
-    {"measure", prepare_measure, execute_measure},
+    {"finite", prepare_finite, execute_finite},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -427,8 +287,11 @@ enum status case_open(struct device *device, const struct op_case *op_case, int 
     return fail(EXHAUSTED, "no memory for a case");
   }
   assert(batch <= BATCH_ROWS_MAX / 2);
-  *run =
-      (struct case_run){.device = device, .c = op_case, .batch = batch, .identities = identities};
+  *run = (struct case_run){.device = device,
+                           .precision = op_case->precision,
+                           .c = op_case,
+                           .batch = batch,
+                           .identities = identities};
   run->kind = find_kind(op_case->op);
   assert(run->kind != NULL);
   enum status status = device_arena(device, CASE_BYTES_MAX, &run->arena);
@@ -447,7 +310,6 @@ void case_close(struct case_run **pointer) {
   if (run != NULL) {
     weight_close(&run->weight);
     arena_close(&run->arena);
-    free(run->ids);
     free(run);
     *pointer = NULL;
   }
@@ -457,7 +319,7 @@ enum status case_execute(struct case_run *run) { return run->kind->execute(run);
 
 enum status case_refill(struct case_run *run) {
   /* in place, y holds what the residual apart would */
-  return run->c->residual == RESIDUAL_IN_PLACE ? fill(run, &run->y, 1) : OK;
+  return run->c->residual == RESIDUAL_IN_PLACE ? case_fill(run, &run->y, 1) : OK;
 }
 
 const struct tensor *case_output(const struct case_run *run) { return &run->y; }
@@ -467,6 +329,9 @@ double case_operations(const struct op_case *c, int batch) {
   if (strcmp(c->op, "conv2d") == 0) {
     int stride = c->stride == 0 ? 1 : c->stride;
     return 2 * rows / stride / stride * c->inputs * c->outputs * c->kernel * c->kernel;
+  }
+  if (strcmp(c->op, "upsample_conv") == 0) {
+    return 2 * 4 * rows * c->inputs * c->outputs * 4;
   }
   if (strcmp(c->op, "matmul") == 0) {
     return 2 * rows * c->inputs * c->outputs;

@@ -2,6 +2,8 @@
  * promises that, and here each sample brings its own timestep, scale, matrix and noise. */
 #include "worker/engine/batch.h"
 
+#include <string.h>
+
 #include "kernels/ops.h"
 
 #define ALIGNMENT 64 /* the arena's */
@@ -56,67 +58,77 @@ void batch_gather(struct sample *head, struct sample *samples, int count, int ro
   }
 }
 
-/* What op_gather, model_predict and op_advance want to know, row by row and sample by sample. */
-struct call {
-  const struct tensor *latents[BATCH_ROWS_MAX];
-  float scales[BATCH_ROWS_MAX];
-  float timesteps[BATCH_ROWS_MAX];
-  const struct conditioning *conditionings[BATCH_ROWS_MAX];
-  struct advance advances[BATCH_ROWS_MAX];
-};
-
-static int add_row(struct call *call, int row, const struct sample *sample,
+static int add_row(struct batch_table *table, int row, const struct sample *sample,
                    const struct conditioned *conditioned) {
-  call->latents[row] = &sample->latents;
-  call->scales[row] = sample_row(sample)->input_scale;
-  call->timesteps[row] = sample_row(sample)->timestep;
-  call->conditionings[row] = &conditioned->conditioning;
+  table->row[row] = (struct batch_row){.latents = sample->latents.data,
+                                       .scale = sample_row(sample)->input_scale,
+                                       .timestep = sample_row(sample)->timestep};
+  model_context(&conditioned->conditioning, &table->row[row]);
   return row;
 }
 
 /* Unconditional row first, as diffusers has it. */
-static void fill_call(const struct batch *batch, struct call *call) {
+static void fill_table(const struct batch *batch, struct batch_table *table) {
   int rows = 0;
   for (int i = 0; i < batch->count; i++) {
     const struct sample *sample = batch->samples[i];
     const struct task *task = sample->task;
-    int uncond = task->uncond != NULL ? add_row(call, rows++, sample, task->uncond) : -1;
-    int cond = add_row(call, rows++, sample, task->cond);
-    call->advances[i] =
-        (struct advance){.slots = sample->slots,
-                         .matrix = sample_row(sample)->matrix,
-                         .cond_row = cond,
-                         .uncond_row = uncond,
-                         .guidance = task->guidance,
-                         .noise = sample_row(sample)->needs_noise ? &sample->noise : NULL};
+    const struct plan_row *row = sample_row(sample);
+    int uncond = task->uncond != NULL ? add_row(table, rows++, sample, task->uncond) : -1;
+    int cond = add_row(table, rows++, sample, task->cond);
+    table->sample[i] = (struct batch_sample){
+        .slots = sample->slots.data,
+        .noise = row->needs_noise ? sample->noise.data : NULL,
+        .slot_count = task->plan.slots,
+        .cond_row = cond,
+        .uncond_row = uncond,
+        .guidance = task->guidance,
+    };
+    memcpy(table->sample[i].matrix, row->matrix, sizeof row->matrix);
   }
 }
 
-static enum status run(const struct batch *batch, struct device *device, struct arena *scratch) {
+/* The table on the device, and how the samples came out. */
+struct turn_data {
+  struct tensor table, finite;
+};
+
+static enum status put_table(const struct batch *batch, struct device *device,
+                             struct arena *scratch, struct turn_data *out) {
+  struct batch_table table = {0};
+  fill_table(batch, &table);
+  TRY(tensor_take(scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof table), &out->table));
+  TRY(tensor_take(scratch, ELEMENT_I32, TENSOR_SHAPE(batch->count), &out->finite));
+  return device_put(device, &table, sizeof table, &out->table);
+}
+
+static enum status run(const struct batch *batch, struct device *device, struct arena *scratch,
+                       int32_t *finite) {
   const struct task *task = batch->samples[0]->task;
   const struct unet_facts *unet = &task->resident->family->unet;
   int64_t height = task->latent_height, width = task->latent_width;
-  struct call call;
-  fill_call(batch, &call);
-  struct predict predict = {.timesteps = call.timesteps, .conditionings = call.conditionings};
+  struct turn_data data;
+  TRY(put_table(batch, device, scratch, &data));
+  const struct batch_table *table = data.table.data; /* on the device: only its places are used */
+  struct predict predict = {.rows = table->row};
   TRY(tensor_take(scratch, device_element(device),
                   TENSOR_SHAPE(batch->rows, height, width, unet->in_channels), &predict.input));
   TRY(tensor_take(scratch, ELEMENT_F32,
                   TENSOR_SHAPE(batch->rows, height, width, unet->out_channels),
                   &predict.prediction));
-  TRY(op_gather(device, call.latents, call.scales, &predict.input));
+  TRY(op_gather(device, table->row, &predict.input));
   TRY(model_predict(task->resident->model, scratch, &predict));
-  return op_advance(device, call.advances, batch->count, &predict.prediction);
+  TRY(op_advance(device, table->sample, batch->count, &predict.prediction, &data.finite));
+  return device_get(device, &data.finite, finite, tensor_bytes(&data.finite));
 }
 
-enum status batch_run(const struct batch *batch, struct device *device, struct arena *scratch,
+enum status batch_run(struct batch *batch, struct device *device, struct arena *scratch,
                       const struct drawing_room *room) {
   for (int i = 0; i < batch->count; i++) {
     TRY(sample_draw(batch->samples[i], device, room));
   }
   struct arena_mark mark = arena_mark(scratch);
-  enum status status = run(batch, device, scratch);
-  status = status == OK ? device_wait(device) : status;
+  enum status status = run(batch, device, scratch, batch->finite);
   arena_release(scratch, mark);
   for (int i = 0; status == OK && i < batch->count; i++) {
     sample_advanced(batch->samples[i]);
@@ -131,5 +143,6 @@ size_t batch_bytes(const struct task *task, struct device *device, int rows) {
   size_t prediction = cells * (size_t)unet->out_channels * sizeof(float);
   size_t inside =
       model_predict_bytes(task->resident->model, rows, task->latent_height, task->latent_width);
-  return budget_sum(inside, input + prediction + 2 * ALIGNMENT);
+  return budget_sum(inside, input + prediction + sizeof(struct batch_table) +
+                                BATCH_ROWS_MAX * sizeof(int32_t) + 4 * ALIGNMENT);
 }

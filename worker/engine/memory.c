@@ -22,7 +22,7 @@ static size_t turn_bytes(const struct engine *engine, const struct task *task, i
   size_t condition = model_condition_scratch_bytes(task->resident->model);
   size_t decode =
       budget_sum(model_decode_bytes(task->resident->model, task->latent_height, task->latent_width),
-                 (size_t)task->width * (size_t)task->height * 3 + ALIGNMENT);
+                 (size_t)task->width * (size_t)task->height * 3 + 4 * ALIGNMENT);
   return larger(condition, larger(step, decode));
 }
 

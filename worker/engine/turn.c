@@ -8,8 +8,7 @@
 #include "worker/engine/state.h"
 
 #define NS_PER_US 1000
-#define FINITE_CHECK_ROWS 8 /* how often latents are looked at */
-#define DECODE_ROWS 3       /* rows of a U-Net call that a decode is as much work as (SD 1.5) */
+#define DECODE_ROWS 3 /* rows of a U-Net call that a decode is as much work as (SD 1.5) */
 
 /* ---- admitted images that wait for a slot ---- */
 
@@ -75,21 +74,14 @@ static void fail_batch(struct engine *engine, const struct batch *batch) {
 }
 
 /* A sample that has become infinite ends its job here, and only that. */
-static enum status check_finite(struct engine *engine, const struct batch *batch) {
+static void check_finite(struct engine *engine, const struct batch *batch) {
   for (int i = 0; i < batch->count; i++) {
-    struct sample *sample = batch->samples[i];
-    if (sample->task == NULL ||
-        (!sample_ended(sample) && sample->cursor % FINITE_CHECK_ROWS != 0)) {
-      continue;
-    }
-    struct measure measure;
-    TRY(op_measure(engine->settings.device, &sample->slots, &measure));
-    if (!measure.finite) {
+    const struct sample *sample = batch->samples[i];
+    if (sample->task != NULL && batch->finite[i] == 0) {
       task_fail(engine, sample->task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
                 DARKROOM__V1__ERROR_CODE__ERROR_NUMERIC, "the latent image is not finite");
     }
   }
-  return OK;
 }
 
 static void tell_steps(struct engine *engine, const struct batch *batch) {
@@ -151,25 +143,43 @@ static enum status step_turn(struct engine *engine, struct sample *head) {
     return OK;
   }
   charge(engine, &batch, began, took(engine, &work, began));
-  TRY(check_finite(engine, &batch));
+  check_finite(engine, &batch);
   tell_steps(engine, &batch);
   return OK;
 }
 
 /* ---- a decode ---- */
 
-static enum status decode(struct engine *engine, const struct sample *sample) {
+/* Takes what a decode reads and writes. */
+static enum status take_decode(struct engine *engine, const struct sample *sample,
+                               struct decode *out) {
   const struct task *task = sample->task;
+  struct device *device = engine->settings.device;
+  const struct batch_row row = {.latents = sample->latents.data,
+                                .scale = model_decode_scale(task->resident->model)};
+  struct tensor on_device;
+  TRY(tensor_take(engine->scratch, ELEMENT_U8, TENSOR_SHAPE(task->height, task->width, 3),
+                  &out->pixels));
+  TRY(tensor_take(engine->scratch, ELEMENT_I32, TENSOR_SHAPE(1), &out->finite));
+  TRY(tensor_take(engine->scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof row), &on_device));
+  out->row = on_device.data;
+  return device_put(device, &row, sizeof row, &on_device);
+}
+
+static enum status run_decode(struct engine *engine, const struct sample *sample) {
+  struct device *device = engine->settings.device;
+  struct decode decode;
+  int32_t finite = 0;
+  TRY(take_decode(engine, sample, &decode));
+  TRY(model_decode(sample->task->resident->model, engine->scratch, &decode));
+  TRY(device_get(device, &decode.finite, &finite, sizeof finite));
+  TRY(device_get(device, &decode.pixels, engine->rgb, tensor_bytes(&decode.pixels)));
+  return finite != 0 ? OK : fail_field(BAD_INPUT, "numeric", "the picture is not finite");
+}
+
+static enum status decode(struct engine *engine, const struct sample *sample) {
   struct arena_mark mark = arena_mark(engine->scratch);
-  struct tensor pixels;
-  enum status status =
-      tensor_take(engine->scratch, ELEMENT_U8, TENSOR_SHAPE(task->height, task->width, 3), &pixels);
-  if (status == OK) {
-    status = model_decode(task->resident->model, engine->scratch, &sample->latents, &pixels);
-  }
-  if (status == OK) {
-    status = device_get(engine->settings.device, &pixels, engine->rgb, tensor_bytes(&pixels));
-  }
+  enum status status = run_decode(engine, sample);
   arena_release(engine->scratch, mark);
   return status;
 }

@@ -2,10 +2,6 @@
  * NHWC. */
 #include "worker/model/blocks.h"
 
-#include <assert.h>
-
-#include "base/limits.h"
-
 static const struct conv_options same_size = {.stride = 1, .pad_before = 1, .pad_after = 1};
 
 /* ---- ResnetBlock2D ---- */
@@ -183,20 +179,15 @@ static enum status self_attention(const struct pass *pass, const struct transfor
 /* The same with the prompt's tokens, whose keys and values were computed once for all steps. */
 static enum status cross_attention(const struct pass *pass, const struct transformer *transformer,
                                    const struct transformer_layer *layer,
-                                   const struct conditioning *const *conditionings,
-                                   const struct tensor *tokens, const struct tensor *normed) {
+                                   const struct batch_row *rows, const struct tensor *tokens,
+                                   const struct tensor *normed) {
   struct arena_mark mark = arena_mark(pass->arena);
-  struct tensor q, contexts[BATCH_ROWS_MAX];
-  const struct tensor *context[BATCH_ROWS_MAX];
-  assert(tokens->shape[0] <= BATCH_ROWS_MAX);
-  for (int64_t b = 0; b < tokens->shape[0] && !pass->dry; b++) {
-    contexts[b] = layer_context(conditionings[b], layer->context_column, transformer->channels);
-    context[b] = &contexts[b];
-  }
+  struct tensor q;
   TRY(pass_take(pass, tokens->rank, tokens->shape, &q));
   TRY(pass_layer_norm(pass, tokens, &layer->norm2, normed));
   TRY(pass_matmul(pass, normed, layer->q, NULL, &q));
-  struct attention attention = {.q = {&q, 0}, .context = context, .heads = transformer->heads};
+  struct attention attention = {
+      .q = {&q, 0}, .rows = rows, .column = layer->context_column, .heads = transformer->heads};
   TRY(pass_attention(pass, &attention, normed));
   arena_release(pass->arena, mark);
   return pass_matmul(pass, normed, layer->cross_out, &(struct matmul_options){.residual = tokens},
@@ -220,8 +211,7 @@ static enum status feed_forward(const struct pass *pass, const struct transforme
 }
 
 enum status transformer_run(const struct pass *pass, const struct transformer *transformer,
-                            const struct conditioning *const *conditionings,
-                            const struct tensor *x) {
+                            const struct batch_row *rows, const struct tensor *x) {
   struct arena_mark mark = arena_mark(pass->arena);
   struct tensor picture = as_tokens(x), tokens, normed;
   TRY(pass_take(pass, picture.rank, picture.shape, &tokens));
@@ -232,7 +222,7 @@ enum status transformer_run(const struct pass *pass, const struct transformer *t
   for (int i = 0; i < transformer->layers; i++) {
     const struct transformer_layer *layer = &transformer->layer[i];
     TRY(self_attention(pass, transformer, layer, &tokens, &normed));
-    TRY(cross_attention(pass, transformer, layer, conditionings, &tokens, &normed));
+    TRY(cross_attention(pass, transformer, layer, rows, &tokens, &normed));
     TRY(feed_forward(pass, layer, &tokens, &normed));
   }
   TRY(pass_matmul(pass, &tokens, transformer->proj_out,

@@ -53,10 +53,9 @@ struct transformer {
 enum status transformer_load(struct loader *loader, const char *name,
                              struct transformer_shape shape, int64_t *context_column,
                              struct transformer *out);
-/* x[B, H, W, C] is replaced. One conditioning per row. */
+/* x[B, H, W, C] is replaced. rows: B on the device, of whom the contexts are looked at. */
 enum status transformer_run(const struct pass *pass, const struct transformer *transformer,
-                            const struct conditioning *const *conditionings,
-                            const struct tensor *x);
+                            const struct batch_row *rows, const struct tensor *x);
 /* Computes the keys and values of every layer from a prompt's embedding into
  * conditioning->keys_values. */
 enum status transformer_condition(const struct pass *pass, const struct transformer *transformer,

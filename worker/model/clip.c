@@ -80,7 +80,7 @@ static enum status feed_forward(const struct pass *pass, const struct clip *clip
   return OK;
 }
 
-enum status clip_run(const struct pass *pass, const struct clip *clip, const int32_t *ids,
+enum status clip_run(const struct pass *pass, const struct clip *clip, const struct tensor *ids,
                      const struct tensor *embedding) {
   const struct clip_facts *facts = clip->facts;
   struct tensor x = tensor_view(embedding, TENSOR_SHAPE(1, facts->positions, facts->width)), normed;

@@ -22,8 +22,9 @@ struct clip {
 
 /* facts are borrowed for as long as the encoder lives. */
 enum status clip_load(struct loader *loader, const struct clip_facts *facts, struct clip *clip);
-/* ids: facts->positions host values; embedding [positions, width]. */
-enum status clip_run(const struct pass *pass, const struct clip *clip, const int32_t *ids,
+/* ids i32 [1, positions] on the device, not looked at in a dry pass; embedding [positions,
+ * width]. */
+enum status clip_run(const struct pass *pass, const struct clip *clip, const struct tensor *ids,
                      const struct tensor *embedding);
 
 #endif

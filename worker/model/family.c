@@ -235,6 +235,7 @@ struct vae_config {
   struct vae_facts facts;
   struct config_list channels, up;
   double scaling_factor;
+  bool overflows; /* in f16 */
 };
 #define VAE(member) offsetof(struct vae_config, member)
 static const struct config_key vae_keys[] = {
@@ -252,8 +253,7 @@ static const struct config_key vae_keys[] = {
     {"shift_factor", CONFIG_ONLY, .accepted = "null"},
     {"latents_mean", CONFIG_ONLY, .accepted = "null"},
     {"latents_std", CONFIG_ONLY, .accepted = "null"},
-    {"force_upcast", CONFIG_ONLY,
-     .accepted = "true|false"}, /* about fp16, which we do not compute in */
+    {"force_upcast", CONFIG_FLAG, VAE(overflows), .standard = "false"},
     /* the encoder, which is not built */
     {"in_channels", .kind = CONFIG_ANY},
     {"down_block_types", .kind = CONFIG_ANY},
@@ -270,6 +270,7 @@ static enum status vae_read(const char *folder, struct vae_facts *out) {
   TRY(config_read(folder, name, vae_keys, &config));
   *out = config.facts;
   out->scaling_factor = (float)config.scaling_factor;
+  out->precision = config.overflows ? PRECISION_RANGE : PRECISION_FAST;
   TRY(read_levels(name, &config.channels, out->groups, &out->levels, out->channels));
   return config.up.count == out->levels
              ? OK

@@ -40,6 +40,7 @@ struct vae_facts {
   int layers_per_block, latent_channels, groups;
   float scaling_factor;
   bool mid_attention, post_quant;
+  enum precision precision; /* PRECISION_RANGE where the config says that it overflows f16 */
 };
 struct family {
   char name[16]; /* "sd1" */

@@ -20,8 +20,8 @@ struct module_name name_of(const char *format, ...) {
 
 /* ---- matrices and convolutions ---- */
 
-static enum status pack(struct loader *loader, const struct weight_source *source,
-                        struct weight **out) {
+static enum status pack(struct loader *loader, struct weight_source *source, struct weight **out) {
+  source->element = loader->element;
   struct packed *link = arena_take(loader->host, sizeof *link);
   if (link == NULL) {
     return EXHAUSTED;
@@ -67,18 +67,35 @@ static enum status take_matrix(struct loader *loader, const char *name, struct m
 
 enum status load_matrix(struct loader *loader, const char *name, struct matrix_shape shape,
                         struct weight **out) {
-  struct weight_source source;
+  struct weight_source source = {0};
   TRY(take_matrix(loader, name, shape, &source));
   return pack(loader, &source, out);
+}
+
+static enum status take_conv(struct loader *loader, const char *name, struct matrix_shape shape,
+                             struct weight_source *out) {
+  *out = (struct weight_source){0};
+  TRY(weights_take(loader->file, name_of("%s.weight", name).text,
+                   TENSOR_SHAPE(shape.outputs, shape.inputs, 3, 3), &out->kernel));
+  return take_bias(loader, name, shape, &out->bias);
 }
 
 enum status load_conv(struct loader *loader, const char *name, int64_t outputs, int64_t inputs,
                       struct weight **out) {
   struct weight_source source;
-  TRY(weights_take(loader->file, name_of("%s.weight", name).text,
-                   TENSOR_SHAPE(outputs, inputs, 3, 3), &source.kernel));
-  TRY(take_bias(loader, name, (struct matrix_shape){outputs, inputs, true}, &source.bias));
+  TRY(take_conv(loader, name, (struct matrix_shape){outputs, inputs, true}, &source));
   return pack(loader, &source, out);
+}
+
+enum status load_growing_conv(struct loader *loader, const char *name, int64_t channels,
+                              struct weight **plain, struct weight **doubling) {
+  struct weight_source source;
+  TRY(take_conv(loader, name, (struct matrix_shape){channels, channels, true}, &source));
+  if (plain != NULL) {
+    TRY(pack(loader, &source, plain));
+  }
+  source.doubling = true;
+  return pack(loader, &source, doubling);
 }
 
 /* Copies the part to its place: parts are of one size. The first part decides the type. */
@@ -110,7 +127,7 @@ static enum status join(struct loader *loader, const char *prefix, const char *c
   *out = (struct weight_source){0};
   for (int64_t i = 0; i < count; i++) {
     struct module_name name = name_of("%s.%s", prefix, parts[i]);
-    struct weight_source part;
+    struct weight_source part = {0};
     TRY(take_matrix(loader, name.text, each, &part));
     if (i == 0) {
       TRY(take_joined(loader, &part.kernel, count, &out->kernel));
@@ -128,7 +145,7 @@ static enum status join(struct loader *loader, const char *prefix, const char *c
 
 enum status load_joined(struct loader *loader, const char *prefix, const char *const *parts,
                         struct matrix_shape each, struct weight **out) {
-  struct weight_source source;
+  struct weight_source source = {0};
   enum status status = join(loader, prefix, parts, each, &source);
   if (status == OK) {
     status = pack(loader, &source, out);
@@ -196,5 +213,5 @@ enum status load_table(struct loader *loader, const char *name, int64_t rows, in
   struct tensor table;
   TRY(weights_take(loader->file, name_of("%s.weight", name).text, TENSOR_SHAPE(rows, columns),
                    &table));
-  return put_as(loader, &table, device_element(loader->device), out);
+  return put_as(loader, &table, loader->element, out);
 }

@@ -23,6 +23,7 @@ struct packed {
 };
 struct loader {
   struct device *device;
+  enum element element; /* that the network's activations will have */
   struct weights *file;
   struct arena
       *host; /* the model's structs; also readable by the host when the device's memory is not */
@@ -52,6 +53,10 @@ enum status load_joined(struct loader *loader, const char *prefix, const char *c
 /* A 3x3 convolution with bias. */
 enum status load_conv(struct loader *loader, const char *name, int64_t outputs, int64_t inputs,
                       struct weight **out);
+/* The same with as many outputs behind a growth of the picture: for op_upsample_conv and, where
+ * it is not to exactly twice the size, plain; plain NULL: not wanted. */
+enum status load_growing_conv(struct loader *loader, const char *name, int64_t channels,
+                              struct weight **plain, struct weight **doubling);
 
 struct norm_shape {
   int64_t channels;
@@ -60,7 +65,7 @@ struct norm_shape {
 };
 enum status load_norm(struct loader *loader, const char *name, struct norm_shape shape,
                       struct norm *out);
-/* An embedding table [rows, columns], in the device's own type. */
+/* An embedding table [rows, columns], in the type of the activations. */
 enum status load_table(struct loader *loader, const char *name, int64_t rows, int64_t columns,
                        struct tensor *out);
 

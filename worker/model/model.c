@@ -86,6 +86,9 @@ static enum status open_network(struct opening *opening, int stem) {
   TRY(weight_file_choose(opening->source, weight_stems[stem], path, sizeof path));
   TRY(find_hash(opening->source, path, opening->hash_used, &sha256));
   TRY(open_file(opening->source, path, sha256, &opening->loader.file));
+  opening->loader.element =
+      device_element_for(opening->model->device,
+                         stem == STEM_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
   enum status status = loads[stem](opening);
   if (status == OK) {
     status = weights_all_used(opening->loader.file);
@@ -194,6 +197,15 @@ const struct family *model_family(const struct model *model) { return &model->fa
 
 size_t model_bytes(const struct model *model) { return model->bytes; }
 
+/* ---- passes ---- */
+
+static struct pass pass_of(const struct model *model, struct arena *turn,
+                           enum precision precision) {
+  return (struct pass){.device = model->device,
+                       .arena = turn,
+                       .element = device_element_for(model->device, precision)};
+}
+
 /* ---- scratch, known beforehand ---- */
 
 /* Runs one of the passes dry and gives the most it took. SIZE_MAX when even that fails, so that
@@ -205,7 +217,8 @@ static size_t dry_bytes(const struct model *model, const struct tensor *input,
   if (pass_dry_arena(&arena) != OK) {
     return SIZE_MAX;
   }
-  struct pass pass = {.device = model->device, .arena = arena, .dry = true};
+  struct pass pass = pass_of(model, arena, PRECISION_FAST);
+  pass.dry = true;
   size_t bytes = run(&pass, model, input) == OK ? arena_peak(arena) : SIZE_MAX;
   arena_close(&arena);
   return bytes;
@@ -222,13 +235,21 @@ static enum status take_conditioning(const struct model *model, struct arena *ke
                      &out->keys_values);
 }
 
-static enum status condition(const struct model *model, struct arena *turn, const char *prompt,
-                             const struct conditioning *conditioning) {
+static enum status put_ids(const struct model *model, struct arena *turn, const char *prompt,
+                           struct tensor *out) {
   int32_t ids[TOKENS_PER_CHUNK];
   assert(model->family.clip.positions <= TOKENS_PER_CHUNK);
   TRY(tokenizer_encode(model->tokenizer, prompt, ids));
-  struct pass pass = {.device = model->device, .arena = turn};
-  TRY(clip_run(&pass, &model->clip, ids, &conditioning->embedding));
+  TRY(tensor_take(turn, ELEMENT_I32, TENSOR_SHAPE(1, model->family.clip.positions), out));
+  return device_put(model->device, ids, tensor_bytes(out), out);
+}
+
+static enum status condition(const struct model *model, struct arena *turn, const char *prompt,
+                             const struct conditioning *conditioning) {
+  struct tensor ids;
+  TRY(put_ids(model, turn, prompt, &ids));
+  struct pass pass = pass_of(model, turn, PRECISION_FAST);
+  TRY(clip_run(&pass, &model->clip, &ids, &conditioning->embedding));
   return unet_condition(&pass, &model->unet, conditioning);
 }
 
@@ -258,6 +279,8 @@ size_t model_condition_bytes(const struct model *model) {
 
 static enum status condition_dry(const struct pass *pass, const struct model *model,
                                  const struct tensor *embedding) {
+  struct tensor ids;
+  TRY(pass_take_as(pass, ELEMENT_I32, TENSOR_SHAPE(1, model->family.clip.positions), &ids));
   return clip_run(pass, &model->clip, NULL, embedding);
 }
 
@@ -269,6 +292,11 @@ size_t model_condition_scratch_bytes(const struct model *model) {
   return dry_bytes(model, &embedding, condition_dry);
 }
 
+void model_context(const struct conditioning *conditioning, struct batch_row *row) {
+  row->context = conditioning->keys_values.data;
+  row->tokens = (int32_t)conditioning->embedding.shape[0];
+}
+
 /* ---- predicting ---- */
 
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
@@ -276,7 +304,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   assert(input->rank == 4 && input->shape[0] <= BATCH_ROWS_MAX);
   assert(input->shape[3] == model->family.unet.in_channels);
   struct arena_mark mark = arena_mark(turn);
-  struct pass pass = {.device = model->device, .arena = turn};
+  struct pass pass = pass_of(model, turn, PRECISION_FAST);
   enum status status = unet_run(&pass, &model->unet, predict);
   arena_release(turn, mark);
   return status;
@@ -294,51 +322,50 @@ size_t model_predict_bytes(const struct model *model, int rows, int height, int 
 
 /* ---- decoding ---- */
 
-/* latents [H, W, C] -> picture f32 [1, H * f, W * f, 3], taken from the pass's arena. */
+float model_decode_scale(const struct model *model) {
+  return 1.0f / model->family.vae.scaling_factor;
+}
+
+/* Latents of height x width -> picture f32 [1, H * f, W * f, 3], taken from the pass's arena. */
 static enum status decode(const struct pass *pass, const struct model *model,
-                          const struct tensor *latents, struct tensor *picture) {
-  const struct tensor *rows[] = {latents};
-  const float scales[] = {1.0f / model->family.vae.scaling_factor};
-  int64_t height = latents->shape[0], width = latents->shape[1],
-          factor = model->family.scale_factor;
+                          const struct batch_row *row, const int64_t size[2],
+                          struct tensor *picture) {
+  int64_t height = size[0], width = size[1], factor = model->family.scale_factor;
   struct tensor scaled;
   TRY(pass_take_as(pass, ELEMENT_F32, TENSOR_SHAPE(1, factor * height, factor * width, 3),
                    picture));
-  TRY(pass_take(pass, TENSOR_SHAPE(1, height, width, latents->shape[2]), &scaled));
+  TRY(pass_take(pass, TENSOR_SHAPE(1, height, width, model->family.vae.latent_channels), &scaled));
   if (!pass->dry) {
-    TRY(op_gather(pass->device, rows, scales, &scaled));
+    TRY(op_gather(pass->device, row, &scaled));
   }
   return vae_run(pass, &model->vae, &scaled, picture);
 }
 
 static enum status decode_to_pixels(const struct model *model, struct arena *turn,
-                                    const struct tensor *latents, const struct tensor *pixels) {
-  struct pass pass = {.device = model->device, .arena = turn};
+                                    const struct decode *to) {
+  struct pass pass = pass_of(model, turn, model->family.vae.precision);
+  int64_t factor = model->family.scale_factor;
+  const int64_t size[2] = {to->pixels.shape[0] / factor, to->pixels.shape[1] / factor};
   struct tensor picture;
-  struct measure measure;
-  TRY(decode(&pass, model, latents, &picture));
-  TRY(op_measure(model->device, &picture, &measure));
-  if (!measure.finite) {
-    return fail_field(BAD_INPUT, "numeric", "the picture is not finite");
-  }
-  struct tensor batch = tensor_view(pixels, picture.rank, picture.shape);
+  TRY(decode(&pass, model, to->row, size, &picture));
+  TRY(op_finite(model->device, &picture, &to->finite));
+  struct tensor batch = tensor_view(&to->pixels, picture.rank, picture.shape);
   return op_pixels(model->device, &picture, &batch);
 }
 
-enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
-                         const struct tensor *pixels) {
-  assert(latents->rank == 3 && latents->element == ELEMENT_F32);
-  assert(latents->shape[2] == model->family.vae.latent_channels);
+enum status model_decode(struct model *model, struct arena *turn, const struct decode *to) {
   struct arena_mark mark = arena_mark(turn);
-  enum status status = decode_to_pixels(model, turn, latents, pixels);
+  enum status status = decode_to_pixels(model, turn, to);
   arena_release(turn, mark);
   return status;
 }
 
 static enum status decode_dry(const struct pass *pass, const struct model *model,
                               const struct tensor *latents) {
+  struct pass own = pass_of(model, pass->arena, model->family.vae.precision);
   struct tensor picture;
-  return decode(pass, model, latents, &picture);
+  own.dry = true;
+  return decode(&own, model, NULL, latents->shape, &picture);
 }
 
 size_t model_decode_bytes(const struct model *model, int height, int width) {

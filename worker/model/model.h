@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "kernels/device.h"
+#include "kernels/rows.h"
 #include "kernels/tensor.h"
 #include "worker/model/family.h"
 
@@ -58,23 +59,32 @@ size_t model_condition_bytes(const struct model *model);
 /* Scratch bytes that model_condition needs, at most. */
 size_t model_condition_scratch_bytes(const struct model *model);
 
-/* One U-Net call. input [B, H, W, in channels] activations (already scaled), a timestep and a
- * conditioning per row; prediction f32 [B, H, W, out channels]. All scratch comes from turn and is
- * released. */
+/* One U-Net call. input [B, H, W, in channels] activations (already scaled); rows: B on the device,
+ * of whom the timesteps and contexts are looked at (model_context); prediction f32 [B, H, W, out
+ * channels]. All scratch comes from turn and is released. Only ops are queued, so that it can be a
+ * sequence (kernels/queue.h). */
 struct predict {
   struct tensor input;
-  const float *timesteps;
-  const struct conditioning *const *conditionings;
+  const struct batch_row *rows;
   struct tensor prediction;
 };
+/* Fills what a row of a batch says of its prompt. */
+void model_context(const struct conditioning *conditioning, struct batch_row *row);
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict);
 /* Scratch bytes that model_predict needs for B rows of H x W latents, at most. */
 size_t model_predict_bytes(const struct model *model, int rows, int height, int width);
 
-/* latents f32 [H, W, C] of one finished sample -> pixels u8 [H * f, W * f, 3] taken from turn by
- * the caller. BAD_INPUT with field "numeric" when the picture is not finite. */
-enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
-                         const struct tensor *pixels);
+/* One finished sample's latents [H, W, C] -> pixels u8 [H * f, W * f, 3] and finite i32 [1],
+ * whether all values of the picture were finite before they became bytes; both taken by the
+ * caller. row: one on the device, with the latents and scale model_decode_scale(). Only ops are
+ * queued. */
+struct decode {
+  const struct batch_row *row;
+  struct tensor pixels;
+  struct tensor finite;
+};
+enum status model_decode(struct model *model, struct arena *turn, const struct decode *decode);
+float model_decode_scale(const struct model *model);
 size_t model_decode_bytes(const struct model *model, int height, int width);
 
 #endif

@@ -6,7 +6,7 @@
 #define DRY_BYTES_MAX ((size_t)1 << 44)
 
 enum status pass_take(const struct pass *pass, int rank, const int64_t *shape, struct tensor *out) {
-  return tensor_take(pass->arena, device_element(pass->device), rank, shape, out);
+  return tensor_take(pass->arena, pass->element, rank, shape, out);
 }
 
 enum status pass_take_as(const struct pass *pass, enum element element, int rank,
@@ -70,4 +70,9 @@ enum status pass_concat(const struct pass *pass, const struct tensor *a, const s
 
 enum status pass_upsample(const struct pass *pass, const struct tensor *x, const struct tensor *y) {
   return pass->dry ? OK : op_upsample(pass->device, x, y);
+}
+
+enum status pass_upsample_conv(const struct pass *pass, const struct tensor *x,
+                               const struct weight *w, const struct tensor *y) {
+  return pass->dry ? OK : op_upsample_conv(pass->device, x, w, y);
 }

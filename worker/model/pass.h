@@ -15,6 +15,7 @@
 struct pass {
   struct device *device;
   struct arena *arena;
+  enum element element; /* of the network's activations */
   bool dry;
 };
 
@@ -40,6 +41,8 @@ enum status pass_attention(const struct pass *pass, const struct attention *atte
 enum status pass_geglu(const struct pass *pass, const struct tensor *x, const struct tensor *y);
 enum status pass_concat(const struct pass *pass, const struct tensor *a, const struct tensor *b,
                         const struct tensor *y);
+enum status pass_upsample_conv(const struct pass *pass, const struct tensor *x,
+                               const struct weight *w, const struct tensor *y);
 enum status pass_upsample(const struct pass *pass, const struct tensor *x, const struct tensor *y);
 
 #endif

@@ -52,7 +52,7 @@ static enum status embed_time(struct run *run) {
   TRY(pass_take(pass, TENSOR_SHAPE(rows, weight_inputs(unet->time1)), &waves));
   TRY(pass_take(pass, TENSOR_SHAPE(rows, weight_outputs(unet->time1)), &hidden));
   if (!pass->dry) {
-    TRY(op_timestep_embedding(pass->device, run->predict->timesteps, &waves));
+    TRY(op_timestep_embedding(pass->device, run->predict->rows, &waves));
   }
   TRY(pass_matmul(pass, &waves, unet->time1, &silu, &hidden));
   TRY(pass_matmul(pass, &hidden, unet->time2, &silu, &run->time_silu));
@@ -83,7 +83,7 @@ static enum status layer_run(const struct run *run, const struct unet_block *blo
   if (block->transformer == NULL) {
     return OK;
   }
-  return transformer_run(run->pass, &block->transformer[layer], run->predict->conditionings, y);
+  return transformer_run(run->pass, &block->transformer[layer], run->predict->rows, y);
 }
 
 static enum status down_run(struct run *run, const struct unet_block *block) {
@@ -109,7 +109,7 @@ static enum status mid_run(const struct run *run, struct tensor *out) {
   struct arena_mark mark = arena_mark(run->pass->arena);
   TRY(pass_take(run->pass, x->rank, x->shape, &first));
   TRY(resnet_run(run->pass, &unet->mid_resnet[0], x, &run->time_silu, &first));
-  TRY(transformer_run(run->pass, &unet->mid_transformer, run->predict->conditionings, &first));
+  TRY(transformer_run(run->pass, &unet->mid_transformer, run->predict->rows, &first));
   TRY(resnet_run(run->pass, &unet->mid_resnet[1], &first, &run->time_silu, out));
   arena_release(run->pass->arena, mark);
   return OK;
@@ -143,6 +143,18 @@ static enum status up_layers_run(struct run *run, const struct unet_block *block
   return OK;
 }
 
+/* To twice the size, or one less where the way down has rounded up. */
+static enum status grow(const struct pass *pass, const struct unet_block *block,
+                        const struct tensor *x, const struct tensor *out) {
+  if (out->shape[1] == 2 * x->shape[1] && out->shape[2] == 2 * x->shape[2]) {
+    return pass_upsample_conv(pass, x, block->doubling, out);
+  }
+  struct tensor doubled;
+  TRY(pass_take(pass, out->rank, out->shape, &doubled));
+  TRY(pass_upsample(pass, x, &doubled));
+  return pass_conv(pass, &doubled, block->resample, &same_size, out);
+}
+
 /* x -> out, doubled unless the level is the last. The new size is that of the next skip, which the
  * down path may have rounded up. */
 static enum status up_run(struct run *run, const struct unet_block *block, const struct tensor *x,
@@ -156,16 +168,14 @@ static enum status up_run(struct run *run, const struct unet_block *block, const
     return OK;
   }
   const struct tensor *next = &run->skip[run->skips - 1 - block->layers];
-  struct tensor small, doubled;
+  struct tensor small;
   TRY(take_picture(run, next->shape[1], next->shape[2], block->channels, out));
   struct arena_mark mark = arena_mark(pass->arena);
   TRY(take_picture(run, x->shape[1], x->shape[2], block->channels, &small));
   struct arena_mark inside = arena_mark(pass->arena);
   TRY(up_layers_run(run, block, x, &small));
   arena_release(pass->arena, inside);
-  TRY(pass_take(pass, out->rank, out->shape, &doubled));
-  TRY(pass_upsample(pass, &small, &doubled));
-  TRY(pass_conv(pass, &doubled, block->resample, &same_size, out));
+  TRY(grow(pass, block, &small, out));
   arena_release(pass->arena, mark);
   return OK;
 }

@@ -17,7 +17,8 @@ struct unet_block {
   struct resnet *resnet;
   struct transformer *transformer; /* NULL: no attention */
   struct weight
-      *resample; /* down: the stride-2 convolution; up: the one after doubling; NULL at the end */
+      *resample; /* down: the stride-2 convolution; up: the one after growing; NULL at the end */
+  struct weight *doubling; /* up: the same, for a growth to exactly twice the size */
 };
 struct unet {
   const struct unet_facts *facts;

@@ -93,8 +93,8 @@ static enum status load_up(struct loader *loader, const struct unet_facts *facts
   if (level == 0) {
     return OK;
   }
-  return load_conv(loader, name_of("%s.upsamplers.0.conv", prefix.text).text, channels, channels,
-                   &block->resample);
+  return load_growing_conv(loader, name_of("%s.upsamplers.0.conv", prefix.text).text, channels,
+                           &block->resample, &block->doubling);
 }
 
 static enum status load_ends(struct loader *loader, const struct unet_facts *facts,

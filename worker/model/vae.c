@@ -55,8 +55,8 @@ static enum status load_up(struct loader *loader, const struct vae_facts *facts,
   if (level == 0) {
     return OK;
   }
-  return load_conv(loader, name_of("decoder.up_blocks.%d.upsamplers.0.conv", i).text, out->channels,
-                   out->channels, &out->resample);
+  return load_growing_conv(loader, name_of("decoder.up_blocks.%d.upsamplers.0.conv", i).text,
+                           out->channels, NULL, &out->doubling);
 }
 
 enum status vae_load(struct loader *loader, const struct vae_facts *facts, struct vae *vae) {
@@ -145,22 +145,20 @@ static enum status up_run(const struct pass *pass, const struct vae *vae,
                           const struct vae_block *block, const struct tensor *x,
                           struct tensor *out) {
   int64_t rows = x->shape[0], height = x->shape[1], width = x->shape[2];
-  int factor = block->resample != NULL ? 2 : 1;
+  int factor = block->doubling != NULL ? 2 : 1;
   TRY(pass_take(pass, TENSOR_SHAPE(rows, factor * height, factor * width, block->channels), out));
   struct arena_mark mark = arena_mark(pass->arena);
-  if (block->resample == NULL) {
+  if (block->doubling == NULL) {
     TRY(layers_run(pass, vae, block, x, out));
     arena_release(pass->arena, mark);
     return OK;
   }
-  struct tensor small, doubled;
+  struct tensor small;
   TRY(pass_take(pass, TENSOR_SHAPE(rows, height, width, block->channels), &small));
   struct arena_mark inside = arena_mark(pass->arena);
   TRY(layers_run(pass, vae, block, x, &small));
   arena_release(pass->arena, inside);
-  TRY(pass_take(pass, out->rank, out->shape, &doubled));
-  TRY(pass_upsample(pass, &small, &doubled));
-  TRY(pass_conv(pass, &doubled, block->resample, &same_size, out));
+  TRY(pass_upsample_conv(pass, &small, block->doubling, out));
   arena_release(pass->arena, mark);
   return OK;
 }

@@ -15,7 +15,7 @@ struct vae_attention {
 struct vae_block {
   int64_t channels;
   struct resnet *resnet;   /* layers_per_block + 1 */
-  struct weight *resample; /* the convolution after doubling; NULL at the end */
+  struct weight *doubling; /* the convolution after doubling; NULL at the end */
 };
 struct vae {
   const struct vae_facts *facts;

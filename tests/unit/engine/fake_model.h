@@ -7,40 +7,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/limits.h"
-#include "worker/engine/pulse.h"
+#include "tests/unit/engine/fake_knobs.h"
 #include "worker/model/model.h"
-
-enum { FAKE_WIDTH = 4, FAKE_CALLS_MAX = 4096 };
 
 struct model {
   struct device *device;
   struct family family;
 };
-
-/* What the engine asked for, and what to do wrong. */
-static struct fake {
-  int opened, conditioned, calls, decoded;
-  int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
-  int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
-  float timesteps[BATCH_ROWS_MAX];           /* of the last call */
-  float conditionings[BATCH_ROWS_MAX];       /* of the last call: a number made from the prompt */
-  enum status predict_status;                /* instead of OK */
-  bool restless;                             /* the same input gives another output every time */
-  size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
-  int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */
-  struct pulse *pulse;                       /* looked at in each decode */
-  uint64_t expected_us;                      /* what was to be read there */
-} fake = {.predict_bytes_of_row = 64};
-
-/* A prompt as a number; "infinite": infinite latents at the third call; "flat": a flat picture. */
-static inline float fake_number(const char *c) {
-  float number = 0.1f;
-  while (*c != '\0') {
-    number = fmodf(number * 1.7f + (float)(unsigned char)*c++ * 0.01f, 1.0f);
-  }
-  return number;
-}
 
 enum status model_open(struct device *device, const struct model_source *source,
                        struct model **out) {
@@ -89,6 +62,11 @@ enum status model_condition(struct model *model, struct arena *keep, struct aren
   return OK;
 }
 
+void model_context(const struct conditioning *conditioning, struct batch_row *row) {
+  row->context = conditioning->embedding.data;
+  row->tokens = 1;
+}
+
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
   struct arena_mark mark = arena_mark(turn);
   int rows = (int)predict->input.shape[0];
@@ -103,17 +81,18 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   fake.rows[fake.calls % FAKE_CALLS_MAX] = rows;
   fake.cells[fake.calls++ % FAKE_CALLS_MAX] = cells;
   for (int b = 0; b < rows; b++) {
-    const float *embedding = predict->conditionings[b]->embedding.data;
+    const struct batch_row *row = &predict->rows[b];
+    const float *embedding = row->context;
     const float *x = (const float *)predict->input.data + b * count;
     float *y = (float *)predict->prediction.data + b * count;
-    fake.timesteps[b] = predict->timesteps[b];
+    fake.timesteps[b] = row->timestep;
     fake.conditionings[b] = embedding[0];
     for (int64_t i = 0; i < count; i++) {
-      y[i] = tanhf(x[i] * (0.5f + embedding[0])) + predict->timesteps[b] / 2000.0f +
-             (float)i / (float)count;
+      y[i] =
+          tanhf(x[i] * (0.5f + embedding[0])) + row->timestep / 2000.0f + (float)i / (float)count;
       y[i] += fake.restless ? (float)fake.calls * 0.01f : 0.0f;
       y[i] = embedding[2] > 0.0f ? 1000.0f : y[i];
-      y[i] = embedding[1] > 0.0f && predict->timesteps[b] < 500.0f ? INFINITY : y[i];
+      y[i] = embedding[1] > 0.0f && row->timestep < 500.0f ? INFINITY : y[i];
     }
   }
   arena_release(turn, mark);
@@ -125,17 +104,23 @@ size_t model_predict_bytes(const struct model *model, int rows, int height, int 
   return fake.predict_bytes_of_row * (size_t)rows * (size_t)height * (size_t)width;
 }
 
-enum status model_decode(struct model *model, struct arena *turn, const struct tensor *latents,
-                         const struct tensor *pixels) {
-  int64_t width = latents->shape[1], factor = model->family.scale_factor;
-  size_t scratch = model_decode_bytes(model, (int)latents->shape[0], (int)width);
+float model_decode_scale(const struct model *model) {
+  (void)model;
+  return 1.0f;
+}
+
+enum status model_decode(struct model *model, struct arena *turn, const struct decode *decode) {
+  const struct tensor *pixels = &decode->pixels;
+  int64_t factor = model->family.scale_factor, width = pixels->shape[1] / factor;
+  size_t scratch = model_decode_bytes(model, (int)(pixels->shape[0] / factor), (int)width);
   TRY(arena_take(turn, scratch) != NULL ? OK : EXHAUSTED); /* the engine releases its mark */
   fake.decoded++;
   clock_move(fake.decode_ms);
   fake.expected_us = fake.pulse != NULL ? fake.pulse->expected_us : 0;
+  *(int32_t *)decode->finite.data = 1;
   for (int64_t i = 0; i < tensor_count(pixels); i++) {
     int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
-    float value = ((const float *)latents->data)[(y * width + x) * 4 + i % 3];
+    float value = decode->row->latents[(y * width + x) * 4 + i % 3];
     ((uint8_t *)pixels->data)[i] =
         (uint8_t)lrintf(fminf(fmaxf(value * 40.0f + 128.0f, 0.0f), 255.0f));
   }

@@ -1,5 +1,6 @@
 /* test_goldens.c - prompt to pixels against diffusers (tests/model/goldens): the latents after
  * every step of every sampler, and the picture. */
+#include "tests/cases/device_rows.h"
 #include "tests/unit/engine/workbench.h"
 
 #include "proto/job.h"
@@ -35,7 +36,11 @@ static double check_pixels(struct workbench *bench, const struct sample *sample,
   static uint8_t got[SIDE * SIDE * 3];
   struct arena_mark mark = arena_mark(bench->scratch);
   assert_ok(tensor_take(bench->scratch, ELEMENT_U8, TENSOR_SHAPE(SIDE, SIDE, 3), &pixels));
-  assert_ok(model_decode(sample->task->resident->model, bench->scratch, &sample->latents, &pixels));
+  struct model *model = sample->task->resident->model;
+  struct decode decode;
+  assert_ok(
+      device_decode(bench->device, bench->scratch, model, &sample->latents, &pixels, &decode));
+  assert_ok(model_decode(model, bench->scratch, &decode));
   assert_ok(device_get(bench->device, &pixels, got, sizeof got));
   arena_release(bench->scratch, mark);
   int past = 0;

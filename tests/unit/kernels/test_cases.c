@@ -28,6 +28,9 @@ static float value_of(const struct output *output, int64_t i) {
   if (output->shape.element == ELEMENT_U8) {
     return *(const uint8_t *)at;
   }
+  if (output->shape.element == ELEMENT_I32) {
+    return (float)*(const int32_t *)(const void *)at;
+  }
   float value;
   elements_to_f32(output->shape.element, at, 1, &value);
   return value;

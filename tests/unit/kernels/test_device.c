@@ -10,6 +10,7 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "kernels/ops.h"
+#include "kernels/queue.h"
 
 static void test_names(void **state) {
   (void)state;
@@ -18,6 +19,8 @@ static void test_names(void **state) {
   assert_non_null(strstr(fail_reason(), "ref, cpu, cuda:N"));
   assert_int_equal(device_open("cuda:x", NULL, &device), BAD_INPUT);
   assert_int_equal(device_open("cuda:99", NULL, &device), BAD_INPUT);
+  assert_int_equal(device_open("cuda:GPU-1/../x", NULL, &device), BAD_INPUT);
+  assert_int_equal(device_open("cpu:0", NULL, &device), BAD_INPUT);
   assert_int_equal(device_open("", NULL, &device), BAD_INPUT);
   assert_int_equal(device_open("a-name-far-too-long-for-any-device", NULL, &device), BAD_INPUT);
   assert_null(device);
@@ -44,7 +47,8 @@ static void test_f32_can_be_forced(void **state) {
 static void pack_and_close(struct device *device) {
   static const float values[64 * 32];
   const struct weight_source source = {
-      .kernel = {(void *)(uintptr_t)values, ELEMENT_F32, 2, {64, 32, 1, 1}}};
+      .kernel = {(void *)(uintptr_t)values, ELEMENT_F32, 2, {64, 32, 1, 1}},
+      .element = device_element(device)};
   struct weight *weight = NULL;
   assert_int_equal(weight_pack(device, &source, &weight), OK);
   assert_int_equal(weight_outputs(weight), 64);
@@ -120,21 +124,68 @@ static void test_halves_round_to_nearest_even(void **state) {
                    0x400); /* a subnormal that rounds up to the first normal */
 }
 
-/* y = x on one device; NaN and infinity must be told, and not poison the extremes. */
-static void test_measure_tells_what_is_not_finite(void **state) {
+static void test_finite_tells_each_row(void **state) {
   (void)state;
   static const char *const names[] = {"ref", "cpu"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     struct device *device = NULL;
     assert_int_equal(device_open(names[i], NULL, &device), OK);
-    float values[] = {1, -3, NAN, 2, INFINITY};
-    const struct tensor x = {values, ELEMENT_F32, 1, {5, 1, 1, 1}};
-    struct measure measure;
-    assert_int_equal(op_measure(device, &x, &measure), OK);
-    assert_false(measure.finite);
-    assert_true(measure.min == -3 && measure.max == 2);
+    float values[] = {1, -3, NAN, 2, INFINITY, 0, -3e38f, 4};
+    int32_t verdicts[4] = {7, 7, 7, 7};
+    static const int32_t wanted[4] = {1, 0, 0, 1};
+    const struct tensor x = {values, ELEMENT_F32, 2, {4, 2, 1, 1}};
+    const struct tensor finite = {verdicts, ELEMENT_I32, 1, {4, 1, 1, 1}};
+    assert_int_equal(op_finite(device, &x, &finite), OK);
+    assert_memory_equal(verdicts, wanted, sizeof wanted);
     device_close(&device);
   }
+}
+
+/* Idle places are left alone, and a sample that has become infinite is told from its mates. */
+static void test_advance_tells_each_sample(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    assert_int_equal(device_open(names[i], NULL, &device), OK);
+    float prediction[] = {1, 2, 3e38f, 4}, slots[2][2] = {{1, 1}, {1, 1}};
+    int32_t verdicts[3] = {7, 7, 7};
+    static const int32_t wanted[3] = {1, 1, 0};
+    struct batch_sample samples[3] = {
+        {.slots = slots[0], .slot_count = 1, .cond_row = 0, .uncond_row = -1, .matrix = {1, 2, 0}},
+        {.slots = NULL},
+        {.slots = slots[1], .slot_count = 1, .cond_row = 1, .uncond_row = -1, .matrix = {1, 2, 0}}};
+    const struct tensor out = {prediction, ELEMENT_F32, 4, {2, 1, 2, 1}};
+    const struct tensor finite = {verdicts, ELEMENT_I32, 1, {3, 1, 1, 1}};
+    assert_int_equal(op_advance(device, samples, 3, &out, &finite), OK);
+    assert_memory_equal(verdicts, wanted, sizeof wanted);
+    assert_true(slots[0][0] == 3 && slots[0][1] == 5);
+    device_close(&device);
+  }
+}
+
+/* A device whose work is done when a call returns. */
+static void test_events_of_a_host_have_always_passed(void **state) {
+  (void)state;
+  struct device *device = NULL;
+  struct event *event = NULL;
+  bool passed = false;
+  void *room = NULL;
+  assert_int_equal(device_open("ref", NULL, &device), OK);
+  assert_false(device_has_queues(device) || device_keeps_sequences(device));
+  assert_int_equal(event_open(device, &event), OK);
+  device_use(device, QUEUE_DECODES);
+  assert_int_equal(event_record(event), OK);
+  assert_int_equal(event_follow(event), OK);
+  assert_int_equal(event_poll(event, &passed), OK);
+  assert_true(passed);
+  assert_int_equal(event_wait(event), OK);
+  assert_int_equal(device_pin(device, 100, &room), OK);
+  device_unpin(device, &room, 100);
+  assert_null(room);
+  event_close(&event);
+  assert_null(event);
+  device_close(&device);
 }
 
 /* NaN becomes black, what is out of range the nearest end, halves go to even. */
@@ -194,7 +245,9 @@ int main(void) {
       cmocka_unit_test(test_views),
       cmocka_unit_test(test_every_half_comes_back),
       cmocka_unit_test(test_halves_round_to_nearest_even),
-      cmocka_unit_test(test_measure_tells_what_is_not_finite),
+      cmocka_unit_test(test_finite_tells_each_row),
+      cmocka_unit_test(test_advance_tells_each_sample),
+      cmocka_unit_test(test_events_of_a_host_have_always_passed),
       cmocka_unit_test(test_pixels_of_any_values),
       cmocka_unit_test(test_a_flat_group_becomes_its_shift),
   };

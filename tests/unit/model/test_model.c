@@ -2,6 +2,7 @@
  * other. */
 #include "worker/model/model.h"
 
+#include "tests/cases/device_rows.h"
 #include "tests/unit/model/tiny.h"
 
 #define ROWS 3
@@ -157,7 +158,9 @@ static void predict_rows(struct tiny *tiny, int first, int count, float *out) {
         model_condition(tiny->model, tiny->keep, tiny->turn, prompts[first + i], &conditioning[i]));
     conditionings[i] = &conditioning[i];
   }
-  struct predict predict = {.timesteps = timesteps + first, .conditionings = conditionings};
+  struct predict predict = {0};
+  assert_ok(device_prompt_rows(tiny->device, tiny->keep, timesteps + first, conditionings, count,
+                               &predict.rows));
   enum element element = device_element(tiny->device);
   assert_ok(
       tensor_take(tiny->keep, element, TENSOR_SHAPE(count, SIDE, SIDE, CHANNELS), &predict.input));
@@ -205,7 +208,9 @@ static void too_little_memory(void **state) {
   assert_int_equal(arena_used(tiny.keep), 0);
   assert_ok(model_condition(tiny.model, tiny.keep, tiny.turn, "a", &conditioning));
   const struct conditioning *conditionings[] = {&conditioning};
-  struct predict predict = {.timesteps = (float[]){1}, .conditionings = conditionings};
+  struct predict predict = {0};
+  assert_ok(
+      device_prompt_rows(tiny.device, tiny.keep, (float[]){1}, conditionings, 1, &predict.rows));
   assert_ok(
       tensor_take(tiny.keep, ELEMENT_F32, TENSOR_SHAPE(1, SIDE, SIDE, CHANNELS), &predict.input));
   assert_ok(tensor_take(tiny.keep, ELEMENT_F32, TENSOR_SHAPE(1, SIDE, SIDE, CHANNELS),

@@ -1,5 +1,6 @@
 /* test_parity.c - text embeddings, one U-Net call and a decoded picture against diffusers
  * (tests/model/goldens). */
+#include "tests/cases/device_rows.h"
 #include "tests/unit/model/tiny.h"
 
 #include <math.h>
@@ -85,7 +86,9 @@ static void predict_golden(struct fixture *fixture, const char *name, const int6
   assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, PROMPT, &prompt));
   assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, NEGATIVE, &negative));
   const struct conditioning *conditionings[] = {&prompt, &negative};
-  struct predict predict = {.timesteps = timesteps, .conditionings = conditionings};
+  struct predict predict = {0};
+  assert_ok(device_prompt_rows(tiny->device, tiny->keep, timesteps, conditionings, (int)shape[0],
+                               &predict.rows));
   assert_ok(tensor_take(tiny->keep, device_element(tiny->device), 4, shape, &predict.input));
   assert_ok(tensor_take(tiny->keep, ELEMENT_F32, 4, shape, &predict.prediction));
   char part[64];
@@ -131,7 +134,9 @@ static void decoded_picture(void **state) {
   assert_ok(tensor_take(tiny->keep, ELEMENT_U8, TENSOR_SHAPE(64, 64, 3), &pixels));
   tiny_put(tiny, golden(&fixture->goldens, "decode.latents"), &latents);
   latents = tensor_view(&latents, TENSOR_SHAPE(8, 8, 4));
-  assert_ok(model_decode(tiny->model, tiny->turn, &latents, &pixels));
+  struct decode decode;
+  assert_ok(device_decode(tiny->device, tiny->keep, tiny->model, &latents, &pixels, &decode));
+  assert_ok(model_decode(tiny->model, tiny->turn, &decode));
   assert_int_equal(arena_peak(tiny->turn), model_decode_bytes(tiny->model, 8, 8));
   assert_int_equal(arena_used(tiny->turn), 0);
   assert_pixels(fixture, &pixels, golden(&fixture->goldens, "decode.pixels"));
@@ -146,8 +151,12 @@ static void picture_that_is_not_finite(void **state) {
   assert_ok(tensor_take(tiny->keep, ELEMENT_F32, TENSOR_SHAPE(8, 8, 4), &latents));
   assert_ok(tensor_take(tiny->keep, ELEMENT_U8, TENSOR_SHAPE(64, 64, 3), &pixels));
   assert_ok(device_put(tiny->device, values, sizeof values, &latents));
-  assert_int_equal(model_decode(tiny->model, tiny->turn, &latents, &pixels), BAD_INPUT);
-  assert_string_equal(fail_field_name(), "numeric");
+  struct decode decode;
+  int32_t finite = 7;
+  assert_ok(device_decode(tiny->device, tiny->keep, tiny->model, &latents, &pixels, &decode));
+  assert_ok(model_decode(tiny->model, tiny->turn, &decode));
+  assert_ok(device_get(tiny->device, &decode.finite, &finite, sizeof finite));
+  assert_int_equal(finite, 0);
   assert_int_equal(arena_used(tiny->turn), 0);
 }
 

@@ -1,5 +1,6 @@
 /* test_variants.c - models of other shapes than the tiny one against diffusers: levels, layers,
  * heads, projections. */
+#include "tests/cases/device_rows.h"
 #include "tests/unit/model/hashed_weights.h"
 #include "tests/unit/model/tiny.h"
 
@@ -59,7 +60,9 @@ static void check_unet(struct bench *bench) {
   assert_close(bench, "embedding", &prompt.embedding,
                (int64_t[]){1, 1, tensor_count(&prompt.embedding), 1});
   const struct conditioning *conditionings[] = {&prompt, &negative};
-  struct predict predict = {.timesteps = (float[]){981, 40}, .conditionings = conditionings};
+  struct predict predict = {0};
+  assert_ok(device_prompt_rows(tiny->device, tiny->keep, (float[]){981, 40}, conditionings, 2,
+                               &predict.rows));
   assert_ok(tensor_take(tiny->keep, ELEMENT_F32, TENSOR_SHAPE(2, 10, 9, 4), &predict.input));
   assert_ok(tensor_take(tiny->keep, ELEMENT_F32, TENSOR_SHAPE(2, 10, 9, 4), &predict.prediction));
   tiny_put(tiny, golden_of(bench, "unet.input"), &predict.input);
@@ -76,7 +79,9 @@ static void check_decode(struct bench *bench) {
   assert_ok(tensor_take(tiny->keep, ELEMENT_U8, TENSOR_SHAPE(5 * factor, 6 * factor, 3), &pixels));
   tiny_put(tiny, golden_of(bench, "decode.latents"), &latents);
   latents = tensor_view(&latents, TENSOR_SHAPE(5, 6, 4));
-  assert_ok(model_decode(tiny->model, tiny->turn, &latents, &pixels));
+  struct decode decode;
+  assert_ok(device_decode(tiny->device, tiny->keep, tiny->model, &latents, &pixels, &decode));
+  assert_ok(model_decode(tiny->model, tiny->turn, &decode));
   uint8_t *values = malloc(tensor_bytes(&pixels));
   const uint8_t *want = golden_of(bench, "decode.pixels");
   assert_ok(device_get(tiny->device, &pixels, values, tensor_bytes(&pixels)));

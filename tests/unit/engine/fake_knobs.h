@@ -1,0 +1,40 @@
+/* fake_knobs.h - what the fake model has seen, and what it shall do wrong. */
+#ifndef DARKROOM_TESTS_UNIT_ENGINE_FAKE_KNOBS_H
+#define DARKROOM_TESTS_UNIT_ENGINE_FAKE_KNOBS_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "base/status.h"
+#include "worker/engine/pulse.h"
+
+enum { FAKE_WIDTH = 4, FAKE_CALLS_MAX = 4096 };
+
+/* What the engine asked for, and what to do wrong. */
+static struct fake {
+  int opened, conditioned, calls, decoded;
+  int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
+  int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
+  float timesteps[BATCH_ROWS_MAX];           /* of the last call */
+  float conditionings[BATCH_ROWS_MAX];       /* of the last call: a number made from the prompt */
+  enum status predict_status;                /* instead of OK */
+  bool restless;                             /* the same input gives another output every time */
+  size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
+  int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */
+  struct pulse *pulse;                       /* looked at in each decode */
+  uint64_t expected_us;                      /* what was to be read there */
+} fake = {.predict_bytes_of_row = 64};
+
+/* A prompt as a number; "infinite": infinite latents at the third call; "flat": a flat picture. */
+static inline float fake_number(const char *c) {
+  float number = 0.1f;
+  while (*c != '\0') {
+    number = fmodf(number * 1.7f + (float)(unsigned char)*c++ * 0.01f, 1.0f);
+  }
+  return number;
+}
+
+#endif
