@@ -1,9 +1,17 @@
 # darkroom: make demo | check | bench | lint | mutants | all | clean          (see README.md)
 #
 # Objects, generated code and programs land in build/ (release), build/asan/ and build/tsan/; VARIANT chooses.
+# make CUDA=1 builds the same with the CUDA backend, in build/cuda/.
 # A room is a folder of sources; each becomes one static library, and DEPS_<room> is what it may link with.
 
+, := ,
 VARIANT ?= release
+ifeq ($(CUDA),1)
+ifneq ($(filter-out release cuda,$(VARIANT)),)
+$(error CUDA=1 is a variant of its own: leave VARIANT=$(VARIANT) out)
+endif
+override VARIANT := cuda
+endif
 B := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 
 CC := $(if $(filter fuzz,$(VARIANT)),clang,gcc)
@@ -13,22 +21,45 @@ WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
 FLAGS_release := -O2 -g
 FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_cuda := $(FLAGS_release)
 FLAGS_fuzz := -O1 -g -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -Wno-unknown-pragmas
 OPENMP_fuzz :=
 OPENMP_release := -fopenmp
+OPENMP_cuda := -fopenmp
 OPENMP_asan := -fopenmp
 OPENMP_tsan := -fopenmp
-CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE
+CPPFLAGS = -I. -I$(B)/gen -D_GNU_SOURCE $(CPPFLAGS_$(VARIANT))
 CFLAGS := -std=c17 $(WARNINGS) $(FLAGS_$(VARIANT)) $(OPENMP_$(VARIANT)) -MMD -MP
 LDFLAGS := $(FLAGS_$(VARIANT)) $(OPENMP_$(VARIANT)) -Wl,--as-needed
-LDLIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl -lm -lpthread
+LDLIBS = $(shell pkg-config --libs $(PACKAGES)) -ldnnl $(LDLIBS_$(VARIANT)) -lm -lpthread
+
+# the CUDA toolkit: CUDA_HOME, else the machine's, else what deploy/install-cuda brought. The runtime is linked statically;
+# cuBLASLt, cuDNN and the driver are looked for when a GPU is first used, so a program starts without them. -------------------
+ifeq ($(VARIANT),cuda)
+WHEELS := $(wildcard .cuda/lib/python3*/site-packages/nvidia)
+CUDA_HOME ?= $(firstword $(patsubst %/bin/nvcc,%,$(wildcard /usr/local/cuda/bin/nvcc $(WHEELS:%=%/cu13/bin/nvcc))))
+CUDNN_PLACES := $(CUDA_HOME) $(CUDA_HOME)/../cudnn $(WHEELS:%=%/cudnn)
+CUDNN_HOME ?= $(firstword $(patsubst %/include/cudnn_graph.h,%,$(wildcard $(CUDNN_PLACES:%=%/include/cudnn_graph.h))))
+ifeq ($(and $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)),)
+$(error make CUDA=1: no CUDA toolkit in CUDA_HOME, /usr/local/cuda or .cuda (deploy/install-cuda brings one))
+endif
+NVCC := $(CUDA_HOME)/bin/nvcc
+# Where gcc is ccache's, nvcc goes through it too, and in no other mode: ccache asks nvcc for the preprocessed source of one
+# architecture only, and takes two sources that differ for another one as the same.
+CCACHE ?= $(if $(findstring ccache,$(shell command -v $(CC))),CCACHE_DEPEND=1 ccache)
+NVCC_ARCHITECTURES := 80,sm_80 89,sm_89 90a,sm_90a 90,compute_90
+NVCC_FLAGS := -std=c++17 -O3 $(foreach a,$(NVCC_ARCHITECTURES),-gencode arch=compute_$(subst $(,),$(,)code=,$(a))) \
+  -Werror all-warnings -Xcompiler -Wall$(,)-Wextra$(,)-Werror -MMD -MP
+CPPFLAGS_cuda := $(patsubst %,-isystem %/include,$(CUDA_HOME) $(CUDNN_HOME))
+LDLIBS_cuda := -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lstdc++ -ldl -lrt
+endif
 
 # room: folders ------------------------------------------------------------------------------------------------------
 DIRS_base := base
 DIRS_monitoring := monitoring
 DIRS_proto := proto
 DIRS_s3 := s3
-DIRS_kernels := kernels kernels/ref kernels/cpu
+DIRS_kernels := kernels kernels/ref kernels/cpu $(if $(filter cuda,$(VARIANT)),kernels/cuda)
 DIRS_sampler := worker/sampler
 DIRS_model := worker/model
 DIRS_engine := worker/engine
@@ -53,7 +84,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
+.PHONY: all circles names tools check cuda-check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -61,7 +92,9 @@ sources = $(filter-out %/main.c,$(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.c)))
 GEN_proto := $(B)/gen/proto/darkroom.pb-c.c
 GEN_engine := $(B)/gen/worker/engine/pipe.pb-c.c
 GEN_broker := $(B)/gen/broker/scripts.c
-objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(patsubst %.c,%.o,$(GEN_$(1)))
+cuda_sources = $(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.cu))
+objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(patsubst %.cu,$(B)/%.cu.o,$(call cuda_sources,$(1))) \
+  $(patsubst %.c,%.o,$(GEN_$(1)))
 define room
 $(B)/lib$(1).a: $(call objects,$(1))
 	@rm -f $$@; ar rcs $$@ $$^
@@ -72,7 +105,10 @@ libs = $(foreach r,$(DEPS_$(1)),$(B)/lib$(r).a)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(firstword $(subst /, ,$*))) -c $< -o $@
-CFLAGS_kernels := $(if $(filter release,$(VARIANT)),-O3 -fno-math-errno)
+$(B)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(CCACHE) $(NVCC) $(CPPFLAGS) $(NVCC_FLAGS) -c $< -o $@
+CFLAGS_kernels := $(if $(filter release cuda,$(VARIANT)),-O3 -fno-math-errno) $(if $(filter cuda,$(VARIANT)),-DDARKROOM_CUDA)
 
 # generated code: a room waits for the headers of the rooms it links with, and for no others --------------------------
 HEADERS_proto := $(B)/gen/proto/darkroom.pb-c.h
@@ -174,6 +210,12 @@ check: packages-check
 	@$(MAKE) -s tsan
 	@$(MAKE) -s fuzz
 	@$(MAKE) -s stories
+# The GPU's side, for real: compiled and linked with the toolkit, and started where there may be no GPU.
+cuda-check:
+	@deploy/install-packages build run check cuda
+	@deploy/install-cuda
+	@$(MAKE) -s -j$(JOBS) CUDA=1 all tests
+	@$(MAKE) -s CUDA=1 STORIES=tests/cuda stories
 tsan:
 	@$(MAKE) -s -j$(JOBS) VARIANT=tsan $(TSAN_TESTS:%=build/tsan/%)
 	@TSAN_OPTIONS="suppressions=tests/tsan.supp $$TSAN_OPTIONS" tests/run-unit $(TSAN_TESTS:%=build/tsan/%)

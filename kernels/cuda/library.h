@@ -27,7 +27,8 @@ void library_close(struct library **library);
 const char *library_versions(const struct library *library);
 
 /* Memory on the device for whatever an algorithm wants beside its operands; one per stream,
- * given by the backend. Algorithms that want more are not chosen. */
+ * given by the backend, of the same number of bytes for all. Algorithms that want more are not
+ * chosen. */
 struct library_workspace {
   void *data;
   size_t bytes;
@@ -40,9 +41,12 @@ struct product_problem {
   int has_bias, has_residual;
   int64_t rows, inputs, outputs; /* rows of one image */
 };
+/* A bias is given twice: as it is, and rounded to y_element, which is what a library can add within
+ * the product (cuBLASLt takes no other type). */
 struct product_run {
   const void *x, *w;
   const float *bias;
+  const void *bias_as_y;
   const void *residual; /* of y_element; may be y */
   void *y;
   int64_t images;
@@ -65,6 +69,7 @@ struct convolution_problem {
 struct convolution_run {
   const void *x, *w;
   const float *bias;
+  const void *bias_as_y;   /* as in struct product_run */
   const void *channel_add; /* [images, outputs], of the type `element` */
   const void *residual;    /* laid out as y; may be y */
   void *y;

@@ -208,7 +208,7 @@ def check_folders():
         if folder.parts[0] == "tests":
             continue
         readme = folder / "README.md"
-        if not readme.exists() and folder.name not in ("ref", "cpu", "lua"):
+        if not readme.exists() and folder.name not in ("ref", "cpu", "cuda", "lua"):
             report(folder, 0, "no README.md with the folder's rules")
         elif readme.exists() and len(readme.read_text().splitlines()) > 60 and folder.name != "proto":
             report(readme, 61, "a folder's rules take at most 60 lines")
