@@ -82,6 +82,7 @@
 #define SAMPLES_MAX 64
 #define TOKENS_PER_CHUNK 77
 #define DEVICES_MAX 16
+#define SEQUENCES_MAX 48 /* of ops that a device keeps whole */
 #define MODELS_MAX 64
 #define WORKER_CREDITS_MAX MODELS_MAX /* models that one CLAIM names */
 
