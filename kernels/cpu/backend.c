@@ -42,7 +42,7 @@ static enum status cpu_open(const struct device_settings *settings, const char *
   cpu->head.element[PRECISION_FAST] = cpu->head.element[PRECISION_RANGE] = fast;
   cpu->head.element[PRECISION_EXACT] = ELEMENT_F32;
   cpu->head.threads = settings->threads > 0 ? settings->threads : omp_get_num_procs();
-  enum status status = library_open(&cpu->library);
+  enum status status = onednn_open(&cpu->library);
   if (status != OK) {
     free(cpu);
     return status;
@@ -54,7 +54,7 @@ static enum status cpu_open(const struct device_settings *settings, const char *
 static void cpu_close(struct device *device) {
   struct cpu *cpu = cpu_of(device);
   device_drop(device, cpu->scratch, cpu->scratch_bytes);
-  library_close(&cpu->library);
+  onednn_close(&cpu->library);
   free(cpu);
 }
 

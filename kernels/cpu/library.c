@@ -43,7 +43,7 @@ struct library {
   struct entry entries[SETS][WAYS];
 };
 
-enum status library_open(struct library **out) {
+enum status onednn_open(struct library **out) {
   struct library *library = calloc(1, sizeof *library);
   if (library == NULL) {
     return fail(EXHAUSTED, "no memory for oneDNN's cache");
@@ -57,7 +57,7 @@ enum status library_open(struct library **out) {
         "a stream");
   }
   if (status != OK) {
-    library_close(&library);
+    onednn_close(&library);
     return status;
   }
   *out = library;
@@ -73,7 +73,7 @@ static void empty_entry(struct entry *entry) {
   memset(entry, 0, sizeof *entry);
 }
 
-void library_close(struct library **pointer) {
+void onednn_close(struct library **pointer) {
   struct library *library = *pointer;
   if (library == NULL) {
     return;

@@ -63,8 +63,8 @@ struct cpu_doubling {
   struct weight *parity[4];
 };
 
-enum status library_open(struct library **out);
-void library_close(struct library **library);
+enum status onednn_open(struct library **out);
+void onednn_close(struct library **library);
 dnnl_engine_t library_engine(const struct library *library);
 
 /* From now on no call is larger than so many multiplications and additions, except that it has one

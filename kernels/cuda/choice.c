@@ -1,8 +1,8 @@
 /* choice.c - which of the machine's devices a name means.
  *
- * The runtime numbers devices as it likes, unless the environment asks for the order of the PCI bus,
- * which is nvidia-smi's; and a MIG instance is not even seen unless the environment names it. The
- * environment is read at the first call of a process, so that is made here. Who opens a second
+ * The runtime numbers devices as it likes, unless the environment asks for the order of the PCI
+ * bus, which is nvidia-smi's; and a MIG instance is not even seen unless the environment names it.
+ * The environment is read at the first call of a process, so that is made here. Who opens a second
  * device in one process can choose among those that the first choice left.
  */
 #include <pthread.h>
@@ -28,7 +28,8 @@ void cuda_uuid(const struct cudaDeviceProp *properties, char *out, size_t bytes)
            b[13], b[14], b[15]);
 }
 
-/* Once a process: later nobody would read it. pthread_once hands nothing over, hence the variable. */
+/* Once a process: later nobody would read it. pthread_once hands nothing over, hence the variable.
+ */
 static pthread_once_t first_call = PTHREAD_ONCE_INIT;
 static _Thread_local const char *first_which;
 

@@ -55,8 +55,8 @@ enum status cuda_ready(struct cuda *cuda, cudaError_t error, const char *call, b
 /* A library's status, UNAVAILABLE included, with BROKEN remembered. */
 enum status cuda_library_outcome(struct cuda *cuda, enum status status);
 
-/* The runtime's number of the device that `which` names ("" is 0); makes the first call of CUDA in the
- * process. UNAVAILABLE with what is there instead. (choice.c) */
+/* The runtime's number of the device that `which` names ("" is 0); makes the first call of CUDA in
+ * the process. UNAVAILABLE with what is there instead. (choice.c) */
 enum status cuda_choose(const char *which, int *ordinal);
 /* "GPU-..." or "MIG-..." */
 void cuda_uuid(const struct cudaDeviceProp *properties, char *out, size_t bytes);

@@ -1,8 +1,8 @@
-/* ops_product.c - matrix products and convolutions: by the library if it serves the problem whole, else
- * by the library's plain product and our epilogue behind it, else by our own kernel.
+/* ops_product.c - matrix products and convolutions: by the library if it serves the problem whole,
+ * else by the library's plain product and our epilogue behind it, else by our own kernel.
  *
- * Which of them it is depends on the problem alone, and the number of images is no part of a problem:
- * so it is the same for an image in any batch.
+ * Which of them it is depends on the problem alone, and the number of images is no part of a
+ * problem: so it is the same for an image in any batch.
  */
 #include "kernels/cuda/cuda.h"
 
@@ -215,8 +215,9 @@ enum status cuda_conv2d(struct device *device, const struct tensor *x, const str
   return serve(cuda, &work);
 }
 
-/* The pixels of one parity of y: a 2x2 convolution of x that sees the pixel before its own for an even
- * row or column, the one behind for an odd one, and writes every other pixel of every other row. */
+/* The pixels of one parity of y: a 2x2 convolution of x that sees the pixel before its own for an
+ * even row or column, the one behind for an odd one, and writes every other pixel of every other
+ * row. */
 static enum status convolve_parity(struct cuda *cuda, struct work work, int row, int column) {
   struct convolution_problem *problem = &work.problem;
   size_t value = element_bytes(problem->y_element);

@@ -1,8 +1,8 @@
 /* queue.c - three streams, events in them, and pinned memory.
  *
- * The streams do not wait for the legacy stream of the process. Where the device must choose it goes
- * on with steps and copies before decodes: a decode is long, and the pictures of all who are not
- * done yet depend on steps.
+ * The streams do not wait for the legacy stream of the process. Where the device must choose it
+ * goes on with steps and copies before decodes: a decode is long, and the pictures of all who are
+ * not done yet depend on steps.
  */
 #include <assert.h>
 #include <stdlib.h>

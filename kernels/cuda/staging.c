@@ -1,10 +1,11 @@
 /* staging.c - the ring through which the host's bytes reach the device.
  *
- * A copy from ordinary memory either waits for all work before it or is staged by the driver at its
- * own pace. So bytes are copied into pinned memory first, and go from there when their queue comes
- * to it. A piece of the ring is used again when the event behind its copy has passed, the oldest
- * first: places are counted on for ever (the memory is at their remainder), so that the ring is full
- * when the newest piece would end more than its length behind the beginning of the oldest.
+ * A copy from ordinary memory either waits for all work before it or is staged by the driver at
+ * its own pace. So bytes are copied into pinned memory first, and go from there when their queue
+ * comes to it. A piece of the ring is used again when the event behind its copy has passed, the
+ * oldest first: places are counted on for ever (the memory is at their remainder), so that the
+ * ring is full when the newest piece would end more than its length behind the beginning of the
+ * oldest.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
-/* weight.c - weights brought to the device and reordered there: inputs last, as images have them, in
- * the type of the activations that they meet.
+/* weight.c - weights brought to the device and reordered there: inputs last, as images have them,
+ * in the type of the activations that they meet.
  *
- * The checkpoint's bytes go through the queue's scratch in slices of outputs, so that loading needs
- * no memory beside the weights themselves.
+ * The checkpoint's bytes go through the queue's scratch in slices of outputs, so that loading
+ * needs no memory beside the weights themselves.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 enum { PARITIES = 4, PARITY_TAPS = 4, BIAS_PIECE = 1024 };
 
-/* Raw bytes lie in the first half of the scratch; the sums of a doubling weight, which come out with
- * the parities of the slice side by side, in the second. */
+/* Raw bytes lie in the first half of the scratch; the sums of a doubling weight, which come out
+ * with the parities of the slice side by side, in the second. */
 #define HALF_BYTES (SCRATCH_BYTES / 2)
 
 static void *second_half(const struct cuda *cuda) {

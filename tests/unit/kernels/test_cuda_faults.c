@@ -1,5 +1,6 @@
-/* test_cuda_faults.c - which device a name means, and what is said when there is none, when memory is
- * short and when the device breaks. Each case is a process of its own: CUDA looks about itself once. */
+/* test_cuda_faults.c - which device a name means, and what is said when there is none, when memory
+ * is short and when the device breaks. Each case is a process of its own: CUDA looks about itself
+ * once. */
 #include "tests/unit/kernels/cuda_device.h"
 
 #include "kernels/queue.h"

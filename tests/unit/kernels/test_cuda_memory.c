@@ -1,5 +1,5 @@
-/* test_cuda_memory.c - the reservation of a cuda device against a model of it, its limits, and the ring
- * through which puts go. */
+/* test_cuda_memory.c - the reservation of a cuda device against a model of it, its limits, and the
+ * ring through which puts go. */
 #include "tests/unit/kernels/cuda_device.h"
 
 #include "kernels/queue.h"

@@ -117,8 +117,8 @@ static void follow(struct device *device, struct event *event, enum queue from, 
   MUST(event_follow(event));
 }
 
-/* Copies put, steps gather, decodes fetch, and copies may put again only when all that has run: nothing
- * holds the order but the events. */
+/* Copies put, steps gather, decodes fetch, and copies may put again only when all that has run:
+ * nothing holds the order but the events. */
 static void test_queues_follow_one_another(void **state) {
   (void)state;
   struct device *device = open_cuda(NULL);
