@@ -30,7 +30,7 @@ struct output {
 static inline const char *label(const struct device *device, const struct op_case *c) {
   static char text[128];
   snprintf(text, sizeof text, "%s %s on %s %s, %d threads", c->op, c->name, device_name(device),
-           element_name(device_element(device)), device_threads(device));
+           element_name(device_element_for(device, c->precision)), device_threads(device));
   return text;
 }
 

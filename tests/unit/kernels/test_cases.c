@@ -1,9 +1,6 @@
 /* test_cases.c - every row of tests/cases/cases.def: each backend against ref, and each row against
  * itself in other batches. */
-#include "tests/unit/kernels/outputs.h"
-
-#define F32_ERROR 1e-10
-#define BF16_ERROR 1e-5 /* rounding the result alone gives 2.7e-6 */
+#include "tests/unit/kernels/agree.h"
 
 /* The devices under test; one that is not there is skipped. */
 static const struct subject {
@@ -21,51 +18,6 @@ static struct device *open_subject(const struct subject *subject) {
   enum status status = device_open(subject->device, &subject->settings, &device);
   assert_true(status == OK || status == UNAVAILABLE);
   return device;
-}
-
-static float value_of(const struct output *output, int64_t i) {
-  const char *at = output->bytes + i * (int64_t)element_bytes(output->shape.element);
-  if (output->shape.element == ELEMENT_U8) {
-    return *(const uint8_t *)at;
-  }
-  if (output->shape.element == ELEMENT_I32) {
-    return (float)*(const int32_t *)(const void *)at;
-  }
-  float value;
-  elements_to_f32(output->shape.element, at, 1, &value);
-  return value;
-}
-
-/* Sum of squared differences over sum of squares. */
-static double error_of(const struct output *ours, const struct output *ref) {
-  double off = 0, size = 0;
-  int64_t count = tensor_count(&ref->shape);
-  assert_int_equal(tensor_count(&ours->shape), count);
-  for (int64_t i = 0; i < count; i++) {
-    double wanted = value_of(ref, i), got = value_of(ours, i);
-    off += (got - wanted) * (got - wanted);
-    size += wanted * wanted;
-  }
-  return off / size;
-}
-
-static double allowed(const struct device *device, const struct op_case *c) {
-  if (device_element(device) == ELEMENT_F32) {
-    return c->f32_error != 0 ? c->f32_error : F32_ERROR;
-  }
-  return c->bf16_error != 0 ? c->bf16_error : BF16_ERROR;
-}
-
-static void compare_with(const struct output *ref, struct device *device, const struct op_case *c) {
-  struct output ours = output_of(device, c, c->batch, in_order);
-  double error = error_of(&ours, ref);
-  if (getenv("SHOW_ERRORS") != NULL) {
-    print_message("%-60s %.2g\n", label(device, c), error);
-  }
-  if (!(error <= allowed(device, c))) {
-    WRONG("%s: error %g", label(device, c), error);
-  }
-  free(ours.bytes);
 }
 
 static void test_every_case_agrees_with_ref(void **state) {
@@ -89,21 +41,6 @@ static void test_every_case_agrees_with_ref(void **state) {
   for (int s = 0; s < SUBJECTS; s++) {
     device_close(&devices[s]);
   }
-}
-
-/* Row 0's bits alone, against its bits at `place` among others. */
-static void compare_among(struct device *device, const struct op_case *c, int batch, int place,
-                          const char *alone) {
-  int identities[BATCH_MAX];
-  for (int b = 0; b < batch; b++) {
-    identities[b] = b == place ? 0 : b + 1;
-  }
-  struct output together = output_of(device, c, batch, identities);
-  size_t row = tensor_bytes(&together.shape) / (size_t)batch;
-  if (memcmp(together.bytes + (size_t)place * row, alone, row) != 0) {
-    WRONG("%s: row %d of %d differs from the row alone", label(device, c), place, batch);
-  }
-  free(together.bytes);
 }
 
 static void test_a_row_does_not_depend_on_its_batch_mates(void **state) {

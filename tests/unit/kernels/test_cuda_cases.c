@@ -1,0 +1,86 @@
+/* test_cuda_cases.c - every row of tests/cases/cases.def on a cuda device: in f16, bf16 and f32, by
+ * the libraries where they serve, and by our own kernels alone. */
+#include "tests/unit/kernels/agree.h"
+#include "tests/unit/kernels/cuda_device.h"
+
+#define MEMORY ((size_t)288 << 20) /* of each subject: they are open together */
+
+/* The same device, asked in different ways. */
+static const struct subject {
+  const char *own; /* DARKROOM_CUDA_OWN */
+  bool force_f32;
+  enum precision precision; /* of cases that do not give one */
+} subjects[] = {
+    {"0", false, PRECISION_FAST}, {"0", false, PRECISION_RANGE}, {"0", true, PRECISION_FAST},
+    {"1", false, PRECISION_FAST}, {"1", false, PRECISION_RANGE}, {"1", true, PRECISION_FAST},
+};
+enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
+
+static struct device *open_subject(const struct subject *subject) {
+  setenv("DARKROOM_CUDA_OWN", subject->own, 1);
+  const struct device_settings settings = {.force_f32 = subject->force_f32, .memory_max = MEMORY};
+  struct device *device = open_cuda(&settings);
+  unsetenv("DARKROOM_CUDA_OWN");
+  return device;
+}
+
+static struct op_case case_of(const struct subject *subject, int i) {
+  struct op_case c = op_cases[i];
+  c.precision = c.precision == PRECISION_FAST ? subject->precision : c.precision;
+  return c;
+}
+
+static void test_every_case_agrees_with_ref(void **state) {
+  (void)state;
+  struct device *ref = NULL, *devices[SUBJECTS];
+  for (int s = 0; s < SUBJECTS; s++) {
+    devices[s] = open_subject(&subjects[s]);
+  }
+  MUST(device_open("ref", NULL, &ref));
+  for (int i = 0; i < op_case_count; i++) {
+    if (op_cases[i].place != CASE_TEST) {
+      continue;
+    }
+    struct output wanted = output_of(ref, &op_cases[i], op_cases[i].batch, in_order);
+    for (int s = 0; s < SUBJECTS; s++) {
+      struct op_case c = case_of(&subjects[s], i);
+      compare_with(&wanted, devices[s], &c);
+    }
+    free(wanted.bytes);
+  }
+  for (int s = 0; s < SUBJECTS; s++) {
+    device_close(&devices[s]);
+  }
+  device_close(&ref);
+}
+
+/* Fewer sizes than for the host's devices, for the emulation takes its time; gpu-check tries all.
+ */
+static void test_a_row_does_not_depend_on_its_batch_mates(void **state) {
+  (void)state;
+  static const struct { int batch, place; } among[] = {{2, 1}, {5, 3}};
+  for (int s = 0; s < SUBJECTS; s++) {
+    struct device *device = open_subject(&subjects[s]);
+    for (int i = 0; i < op_case_count; i++) {
+      if (op_cases[i].place != CASE_TEST) {
+        continue;
+      }
+      struct op_case c = case_of(&subjects[s], i);
+      struct output alone = output_of(device, &c, 1, in_order);
+      for (size_t k = 0; k < sizeof among / sizeof among[0]; k++) {
+        compare_among(device, &c, among[k].batch, among[k].place, alone.bytes);
+      }
+      free(alone.bytes);
+    }
+    device_close(&device);
+  }
+}
+
+int main(int count, char **words) {
+  choose_test(count, words);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_case_agrees_with_ref),
+      cmocka_unit_test(test_a_row_does_not_depend_on_its_batch_mates),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
