@@ -28,6 +28,8 @@ OPENMP_release := -fopenmp
 OPENMP_cuda := -fopenmp
 OPENMP_asan := -fopenmp
 OPENMP_tsan := -fopenmp
+FLAGS_emulated := $(FLAGS_asan)
+OPENMP_emulated := -fopenmp
 CPPFLAGS = -I. -I$(B)/gen -D_GNU_SOURCE $(CPPFLAGS_$(VARIANT))
 CFLAGS := -std=c17 $(WARNINGS) $(FLAGS_$(VARIANT)) $(OPENMP_$(VARIANT)) -MMD -MP
 LDFLAGS := $(FLAGS_$(VARIANT)) $(OPENMP_$(VARIANT)) -Wl,--as-needed
@@ -54,12 +56,30 @@ CPPFLAGS_cuda := $(patsubst %,-isystem %/include,$(CUDA_HOME) $(CUDNN_HOME))
 LDLIBS_cuda := -L$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib -lcudart_static -lstdc++ -ldl -lrt
 endif
 
+# the same sources without a GPU: kernels compiled by g++ over tests/emulation, which stands in for the runtime, for NVIDIA's
+# libraries (kernels/cuda/library*.c) and for the processor's own instructions ----------------------------------------------------
+ifeq ($(VARIANT),emulated)
+CPPFLAGS_emulated := -iquote tests/emulation/include -Itests/emulation/include
+LDLIBS_emulated := -lstdc++
+REPLACED := $(wildcard kernels/cuda/library*.c)
+EMULATION := $(patsubst %.cpp,$(B)/%.cpp.o,$(wildcard tests/emulation/*.cpp))
+CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -Wshadow -Wno-unknown-pragmas $(FLAGS_emulated) -fno-exceptions -fno-sanitize=vptr
+# Section: the shared variables' bounds are checked too. Aliasing: nvcc assumes nothing of it.
+KERNEL_FLAGS := -O2 -fno-strict-aliasing -fsanitize-sections=emulated_shared
+$(B)/%.cpp.o: %.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+$(B)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(KERNEL_FLAGS) -MMD -MP -x c++ -c $< -o $@
+endif
+
 # room: folders ------------------------------------------------------------------------------------------------------
 DIRS_base := base
 DIRS_monitoring := monitoring
 DIRS_proto := proto
 DIRS_s3 := s3
-DIRS_kernels := kernels kernels/ref kernels/cpu $(if $(filter cuda,$(VARIANT)),kernels/cuda)
+DIRS_kernels := kernels kernels/ref kernels/cpu $(if $(filter cuda emulated,$(VARIANT)),kernels/cuda)
 DIRS_sampler := worker/sampler
 DIRS_model := worker/model
 DIRS_engine := worker/engine
@@ -84,17 +104,17 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check cuda-check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan packages-check
+.PHONY: all circles names tools check cuda-check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
-sources = $(filter-out %/main.c,$(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.c)))
+sources = $(filter-out %/main.c $(REPLACED),$(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.c)))
 GEN_proto := $(B)/gen/proto/darkroom.pb-c.c
 GEN_engine := $(B)/gen/worker/engine/pipe.pb-c.c
 GEN_broker := $(B)/gen/broker/scripts.c
 cuda_sources = $(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.cu))
 objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(patsubst %.cu,$(B)/%.cu.o,$(call cuda_sources,$(1))) \
-  $(patsubst %.c,%.o,$(GEN_$(1)))
+  $(patsubst %.c,%.o,$(GEN_$(1))) $(if $(filter kernels,$(1)),$(EMULATION))
 define room
 $(B)/lib$(1).a: $(call objects,$(1))
 	@rm -f $$@; ar rcs $$@ $$^
@@ -105,10 +125,12 @@ libs = $(foreach r,$(DEPS_$(1)),$(B)/lib$(r).a)
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(firstword $(subst /, ,$*))) -c $< -o $@
+ifeq ($(VARIANT),cuda)
 $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(CCACHE) $(NVCC) $(CPPFLAGS) $(NVCC_FLAGS) -c $< -o $@
-CFLAGS_kernels := $(if $(filter release cuda,$(VARIANT)),-O3 -fno-math-errno) $(if $(filter cuda,$(VARIANT)),-DDARKROOM_CUDA)
+endif
+CFLAGS_kernels := $(if $(filter release cuda,$(VARIANT)),-O3 -fno-math-errno) $(if $(filter cuda emulated,$(VARIANT)),-DDARKROOM_CUDA)
 
 # generated code: a room waits for the headers of the rooms it links with, and for no others --------------------------
 HEADERS_proto := $(B)/gen/proto/darkroom.pb-c.h
@@ -153,6 +175,17 @@ tests: $(TESTS)
 unit: tests
 	@tests/run-unit $(TESTS)
 
+# the backend over the emulation: what stands for every machine, under several seeds (tests/emulation/README.md) ----------------
+ifeq ($(VARIANT),emulated)
+$(B)/tests/emulation/%: $(B)/tests/emulation/programs/%.cu.o $(EMULATION)
+	$(CXX) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+endif
+EMULATED := $(patsubst tests/emulation/programs/%.cu,build/emulated/tests/emulation/%,$(wildcard tests/emulation/programs/*.cu))
+emulated-programs: $(EMULATED)
+emulated:
+	@$(MAKE) -s -j$(JOBS) VARIANT=emulated emulated-programs
+	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
+
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 15
@@ -177,7 +210,8 @@ story-full: all
 # tidiness --------------------------------------------------------------------------------------------------------------
 LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))
 FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.h)) \
-  $(wildcard tests/*/*.c tests/*/*.h tests/*/*/*.c tests/*/*/*.h)
+  $(wildcard tests/*/*.c tests/*/*.h tests/*/*/*.c tests/*/*/*.h tests/emulation/*.cpp tests/emulation/*/*.cu) \
+  $(shell find tests/emulation/include -name '*.h' -o -name '*.cuh')
 lint: $(GENERATED_HEADERS)
 	@deploy/install-packages build lint
 	$(PYTHON) tests/check/check.py
@@ -209,6 +243,7 @@ check: packages-check
 	@$(MAKE) -s VARIANT=asan unit
 	@$(MAKE) -s tsan
 	@$(MAKE) -s fuzz
+	@$(MAKE) -s emulated
 	@$(MAKE) -s stories
 # The GPU's side, for real: compiled and linked with the toolkit, and started where there may be no GPU.
 cuda-check:
