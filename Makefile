@@ -281,6 +281,12 @@ bench:
 	@$(MAKE) -s -j$(JOBS) all benches
 	@tests/bench/run-bench $(B)
 
+# what is looked at when a GPU can be had (tests/gpu): one program, gpu-check and gpu-bench in one, for its GPU code is large
+GPU := $(patsubst %.c,$(B)/%.o,$(wildcard tests/gpu/*.c))
+$(GPU): | $(call headers,engine)
+$(B)/darkroom-gpu: $(GPU) $(WITH_kernels) $(call libs,engine)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 clean:
 	rm -rf build
 
