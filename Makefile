@@ -63,6 +63,7 @@ CPPFLAGS_emulated := -iquote tests/emulation/include -Itests/emulation/include
 LDLIBS_emulated := -lstdc++
 REPLACED := $(wildcard kernels/cuda/library*.c)
 EMULATION := $(patsubst %.cpp,$(B)/%.cpp.o,$(wildcard tests/emulation/*.cpp))
+LOOPS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/emulation/*.c))
 CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -Wshadow -Wno-unknown-pragmas $(FLAGS_emulated) -fno-exceptions -fno-sanitize=vptr
 # Section: the shared variables' bounds are checked too. Aliasing: nvcc assumes nothing of it.
 KERNEL_FLAGS := -O2 -fno-strict-aliasing -fsanitize-sections=emulated_shared
@@ -114,7 +115,7 @@ GEN_engine := $(B)/gen/worker/engine/pipe.pb-c.c
 GEN_broker := $(B)/gen/broker/scripts.c
 cuda_sources = $(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.cu))
 objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(patsubst %.cu,$(B)/%.cu.o,$(call cuda_sources,$(1))) \
-  $(patsubst %.c,%.o,$(GEN_$(1))) $(if $(filter kernels,$(1)),$(EMULATION))
+  $(patsubst %.c,%.o,$(GEN_$(1))) $(if $(filter kernels,$(1)),$(EMULATION) $(LOOPS))
 define room
 $(B)/lib$(1).a: $(call objects,$(1))
 	@rm -f $$@; ar rcs $$@ $$^

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "tests/emulation/library.h"
 #include "tests/emulation/machine.h"
 
 /* AddressSanitizer's; gcc does not install the header. Whether a block of the heap begins there. */
@@ -115,3 +116,25 @@ cudaError_t launch(const cudaLaunchConfig_t &config, const Call &call) {
 }
 
 }  // namespace emulation
+
+using namespace emulation;
+
+cudaError_t emulation_queue(cudaStream_t handle, void (*run)(const void *arguments),
+                            const void *arguments, size_t bytes) {
+  Entry entry;
+  auto stream = stream_of(handle);
+  if (stream == nullptr) {
+    return outcome(cudaErrorInvalidResourceHandle);
+  }
+  if (broken() != cudaSuccess) {
+    return broken();
+  }
+  auto *first = static_cast<const char *>(arguments);
+  std::vector<char> copy(first, first + bytes);
+  return enqueue(stream, [run, copy] { run(copy.data()); });
+}
+
+int emulation_library_fails(void) {
+  Entry entry;
+  return fault_strikes(Fault::library) ? 1 : 0;
+}
