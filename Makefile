@@ -111,7 +111,7 @@ all: $(PROGRAMS)
 # libraries ----------------------------------------------------------------------------------------------------------
 sources = $(filter-out %/main.c $(REPLACED),$(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.c)))
 GEN_proto := $(B)/gen/proto/darkroom.pb-c.c
-GEN_engine := $(B)/gen/worker/engine/pipe.pb-c.c
+GEN_engine := $(B)/gen/worker/engine/pipe.pb-c.c $(B)/gen/worker/engine/answers.pb-c.c
 GEN_broker := $(B)/gen/broker/scripts.c
 cuda_sources = $(foreach d,$(DIRS_$(1)),$(wildcard $(d)/*.cu))
 objects = $(patsubst %.c,$(B)/%.o,$(call sources,$(1))) $(patsubst %.cu,$(B)/%.cu.o,$(call cuda_sources,$(1))) \
@@ -135,7 +135,7 @@ CFLAGS_kernels := $(if $(filter release cuda,$(VARIANT)),-O3 -fno-math-errno) $(
 
 # generated code: a room waits for the headers of the rooms it links with, and for no others --------------------------
 HEADERS_proto := $(B)/gen/proto/darkroom.pb-c.h
-HEADERS_engine := $(B)/gen/worker/engine/pipe.pb-c.h
+HEADERS_engine := $(B)/gen/worker/engine/pipe.pb-c.h $(B)/gen/worker/engine/answers.pb-c.h
 HEADERS_broker := $(B)/gen/broker/scripts.h
 headers = $(foreach d,$(DEPS_$(1)),$(HEADERS_$(d)))
 GENERATED_HEADERS := $(foreach r,$(ROOMS),$(HEADERS_$(r)))

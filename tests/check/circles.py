@@ -13,9 +13,8 @@ import sys
 
 # room: the files of each circle that is left
 STANDING = {
-    "engine": [{"worker/engine/engine", "worker/engine/known_answer", "worker/engine/turn"}],
     "kernels": [{f"kernels/cpu/{name}" for name in (
-        "attention", "backend", "conv", "level_avx2", "level_avx512", "level_plain", "library", "matmul",
+        "attention", "backend", "conv", "doubling", "level_avx2", "level_avx512", "level_plain", "library", "matmul",
         "norm", "pointwise", "weight")}],
 }
 DEFINED, UNDEFINED = "TDBRCSVWGi", "U"

@@ -2,9 +2,11 @@
  * promises that, and here each sample brings its own timestep, scale, matrix and noise. */
 #include "worker/engine/batch.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "kernels/ops.h"
+#include "kernels/queue.h"
 
 #define ALIGNMENT 64 /* the arena's */
 
@@ -21,10 +23,17 @@ static bool before(const struct sample *a, const struct sample *b) {
   return a->task->order != b->task->order ? a->task->order < b->task->order : a->index < b->index;
 }
 
-struct sample *batch_head(struct sample *samples, int count) {
+static bool has_room(const struct sample *sample, struct batch_room room) {
+  if (sample->task == NULL || sample->decoding) {
+    return false;
+  }
+  return sample_ended(sample) ? room.decodes : room.steps;
+}
+
+struct sample *batch_head(struct sample *samples, int count, struct batch_room room) {
   struct sample *head = NULL;
   for (int i = 0; i < count; i++) {
-    if (samples[i].task != NULL && (head == NULL || before(&samples[i], head))) {
+    if (has_room(&samples[i], room) && (head == NULL || before(&samples[i], head))) {
       head = &samples[i];
     }
   }
@@ -48,7 +57,7 @@ static struct sample *next_mate(const struct sample *head, const struct sample *
 
 void batch_gather(struct sample *head, struct sample *samples, int count, int rows_max,
                   struct batch *out) {
-  *out = (struct batch){0};
+  *out = (struct batch){.rows_max = rows_max};
   for (struct sample *s = head; s != NULL; s = next_mate(head, s, samples, count)) {
     int rows = task_rows(s->task);
     if (out->rows == 0 || out->rows + rows <= rows_max) {
@@ -57,6 +66,30 @@ void batch_gather(struct sample *head, struct sample *samples, int count, int ro
     }
   }
 }
+
+/* ---- how many rows ---- */
+
+/* Each is a sequence of its own for a device that keeps them: few, and none much larger than the
+ * one before. */
+static const int call_rows[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64};
+enum { CALL_ROWS = sizeof call_rows / sizeof call_rows[0] };
+_Static_assert(BATCH_ROWS_MAX == 64, "the last of them is the most there can be");
+
+int batch_next_rows(int rows, int rows_max) {
+  for (int i = 0; i < CALL_ROWS; i++) {
+    if (call_rows[i] > rows) {
+      return call_rows[i] < rows_max ? call_rows[i] : rows_max;
+    }
+  }
+  return rows_max;
+}
+
+int batch_call_rows(const struct device *device, int rows, int rows_max) {
+  return device_keeps_sequences(device) && rows < rows_max ? batch_next_rows(rows - 1, rows_max)
+                                                           : rows;
+}
+
+/* ---- what the device is told ---- */
 
 static int add_row(struct batch_table *table, int row, const struct sample *sample,
                    const struct conditioned *conditioned) {
@@ -88,52 +121,104 @@ static void fill_table(const struct batch *batch, struct batch_table *table) {
   }
 }
 
-/* The table on the device, and how the samples came out. */
-struct turn_data {
-  struct tensor table, finite;
+/* Idle places repeat the first row, and no sample's slots are written for them. */
+static void fill_idle(struct batch_table *table, int from, int rows) {
+  for (int i = from; i < rows; i++) {
+    table->row[i] = table->row[0];
+  }
+}
+
+/* ---- the call ---- */
+
+/* Everything of one call; its tensors lie where they lay the last time, for the scratch is empty
+ * between turns. */
+struct call {
+  const struct workplace *place;
+  struct model *model;
+  int rows, samples;
+  struct tensor table; /* on the device: the used part of a struct batch_table */
+  struct tensor finite;
+  struct predict predict;
 };
 
-static enum status put_table(const struct batch *batch, struct device *device,
-                             struct arena *scratch, struct turn_data *out) {
-  struct batch_table table = {0};
-  fill_table(batch, &table);
-  TRY(tensor_take(scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof table), &out->table));
-  TRY(tensor_take(scratch, ELEMENT_I32, TENSOR_SHAPE(batch->count), &out->finite));
-  return device_put(device, &table, sizeof table, &out->table);
+/* The part that can be kept and run again: ops alone. */
+static enum status queue_call(void *context) {
+  const struct call *call = context;
+  struct device *device = call->place->device;
+  const struct batch_table *table = call->table.data; /* only its places are used here */
+  TRY(op_gather(device, table->row, &call->predict.input));
+  TRY(model_predict(call->model, call->place->scratch, &call->predict));
+  return op_advance(device, table->sample, call->samples, &call->predict.prediction, &call->finite);
 }
 
-static enum status run(const struct batch *batch, struct device *device, struct arena *scratch,
-                       int32_t *finite) {
-  const struct task *task = batch->samples[0]->task;
+/* A call of so many rows has at most as many samples. */
+static size_t table_bytes(int rows) {
+  return offsetof(struct batch_table, sample) + (size_t)rows * sizeof(struct batch_sample);
+}
+
+static enum status take_call(struct call *call, const struct task *task) {
+  struct arena *scratch = call->place->scratch;
   const struct unet_facts *unet = &task->resident->family->unet;
-  int64_t height = task->latent_height, width = task->latent_width;
-  struct turn_data data;
-  TRY(put_table(batch, device, scratch, &data));
-  const struct batch_table *table = data.table.data; /* on the device: only its places are used */
-  struct predict predict = {.rows = table->row};
-  TRY(tensor_take(scratch, device_element(device),
-                  TENSOR_SHAPE(batch->rows, height, width, unet->in_channels), &predict.input));
-  TRY(tensor_take(scratch, ELEMENT_F32,
-                  TENSOR_SHAPE(batch->rows, height, width, unet->out_channels),
-                  &predict.prediction));
-  TRY(op_gather(device, table->row, &predict.input));
-  TRY(model_predict(task->resident->model, scratch, &predict));
-  TRY(op_advance(device, table->sample, batch->count, &predict.prediction, &data.finite));
-  return device_get(device, &data.finite, finite, tensor_bytes(&data.finite));
+  int64_t height = task->latent_height, width = task->latent_width, rows = call->rows;
+  TRY(tensor_take(scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)table_bytes(call->rows)),
+                  &call->table));
+  TRY(tensor_take(scratch, ELEMENT_I32, TENSOR_SHAPE(call->samples), &call->finite));
+  TRY(tensor_take(scratch, device_element(call->place->device),
+                  TENSOR_SHAPE(rows, height, width, unet->in_channels), &call->predict.input));
+  TRY(tensor_take(scratch, ELEMENT_F32, TENSOR_SHAPE(rows, height, width, unet->out_channels),
+                  &call->predict.prediction));
+  const struct batch_table *table = call->table.data;
+  call->predict.rows = table->row;
+  return OK;
 }
 
-enum status batch_run(struct batch *batch, struct device *device, struct arena *scratch,
-                      const struct drawing_room *room) {
-  for (int i = 0; i < batch->count; i++) {
-    TRY(sample_draw(batch->samples[i], device, room));
-  }
-  struct arena_mark mark = arena_mark(scratch);
-  enum status status = run(batch, device, scratch, batch->finite);
-  arena_release(scratch, mark);
-  for (int i = 0; status == OK && i < batch->count; i++) {
-    sample_advanced(batch->samples[i]);
-  }
+/* Everything lies in the scratch: with its beginning, the shape and the rows all addresses are
+ * told. */
+static enum status queue_table(struct call *call, const struct task *task,
+                               const struct batch_table *table) {
+  TRY(take_call(call, task));
+  TRY(device_put(call->place->device, table, tensor_bytes(&call->table), &call->table));
+  const struct sequence sequence = {
+      .key = {(uint64_t)(uintptr_t)call->model,
+              (uint64_t)task->latent_height << 32 | (uint64_t)task->latent_width,
+              (uint64_t)call->rows << 32 | (uint64_t)call->samples,
+              (uint64_t)(uintptr_t)call->table.data},
+      .queue = queue_call,
+      .context = call};
+  return device_sequence(call->place->device, &sequence);
+}
+
+static enum status queue(struct call *call, const struct task *task,
+                         const struct batch_table *table, struct batch_outcome *out) {
+  struct arena_mark mark = arena_mark(call->place->scratch);
+  call->model = task->resident->model;
+  enum status status = queue_table(call, task, table);
+  arena_release(call->place->scratch, mark);
+  out->finite = call->finite;
   return status;
+}
+
+enum status batch_queue(const struct batch *batch, const struct workplace *place,
+                        struct batch_outcome *out) {
+  for (int i = 0; i < batch->count; i++) {
+    TRY(sample_prepare(batch->samples[i], place->device, &place->room));
+  }
+  struct batch_table table = {0};
+  struct call call = {.place = place,
+                      .rows = batch_call_rows(place->device, batch->rows, batch->rows_max)};
+  call.samples = device_keeps_sequences(place->device) ? call.rows : batch->count;
+  fill_table(batch, &table);
+  fill_idle(&table, batch->rows, call.rows);
+  return queue(&call, batch->samples[0]->task, &table, out);
+}
+
+enum status batch_queue_idle(const struct sample *sample, int rows, const struct workplace *place) {
+  struct batch_table table = {0};
+  struct batch_outcome unread;
+  struct call call = {.place = place, .rows = rows, .samples = rows};
+  add_row(&table, 0, sample, sample->task->cond);
+  fill_idle(&table, 1, rows);
+  return queue(&call, sample->task, &table, &unread);
 }
 
 size_t batch_bytes(const struct task *task, struct device *device, int rows) {
@@ -141,8 +226,8 @@ size_t batch_bytes(const struct task *task, struct device *device, int rows) {
   size_t cells = (size_t)rows * (size_t)task_cells(task);
   size_t input = cells * (size_t)unet->in_channels * element_bytes(device_element(device));
   size_t prediction = cells * (size_t)unet->out_channels * sizeof(float);
+  size_t told = table_bytes(rows) + (size_t)rows * sizeof(int32_t);
   size_t inside =
       model_predict_bytes(task->resident->model, rows, task->latent_height, task->latent_width);
-  return budget_sum(inside, input + prediction + sizeof(struct batch_table) +
-                                BATCH_ROWS_MAX * sizeof(int32_t) + 4 * ALIGNMENT);
+  return budget_sum(inside, input + prediction + told + 4 * ALIGNMENT);
 }

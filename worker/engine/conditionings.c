@@ -24,7 +24,13 @@ enum status conditionings_open(struct arena *memory, struct device *device, stru
   return OK;
 }
 
+/* One that was made just now and for nothing may still be written to; should the device have failed
+ * meanwhile, the next turn says so. */
 static void forget(struct conditionings *conditionings, struct conditioned *row) {
+  if (row->ready != NULL) {
+    (void)event_wait(row->ready);
+  }
+  event_close(&row->ready);
   arena_close(&row->memory);
   arena_close(&row->text);
   budget_give(conditionings->budget, row->bytes);
@@ -85,6 +91,17 @@ static struct conditioned *find_free(struct conditionings *conditionings) {
   return NULL;
 }
 
+/* Queues the text encoder. After a failure none of it is under way any more. */
+static enum status encode(struct conditionings *conditionings, const struct resident *resident,
+                          struct arena *scratch, const char *prompt, struct conditioned *row) {
+  struct arena_mark mark = arena_mark(scratch);
+  enum status status =
+      model_condition(resident->model, row->memory, scratch, prompt, &row->conditioning);
+  arena_release(scratch, mark);
+  status = status == OK ? event_record(row->ready) : status;
+  return status == OK || device_wait(conditionings->device) != BROKEN ? status : BROKEN;
+}
+
 static enum status make(struct conditionings *conditionings, const struct resident *resident,
                         struct arena *scratch, const char *prompt, struct conditioned *row) {
   size_t length = strlen(prompt);
@@ -94,12 +111,10 @@ static enum status make(struct conditionings *conditionings, const struct reside
     return EXHAUSTED;
   }
   TRY(device_arena(conditionings->device, row->bytes, &row->memory));
-  struct arena_mark mark = arena_mark(scratch);
-  enum status status =
-      model_condition(resident->model, row->memory, scratch, prompt, &row->conditioning);
-  arena_release(scratch, mark);
-  row->resident = status == OK ? resident : NULL;
-  return status;
+  TRY(event_open(conditionings->device, &row->ready));
+  TRY(encode(conditionings, resident, scratch, prompt, row));
+  row->resident = resident;
+  return OK;
 }
 
 enum status conditionings_hold(struct conditionings *conditionings, const struct resident *resident,
@@ -136,4 +151,11 @@ void conditionings_release(struct conditioned **pointer) {
     (*pointer)->holders--;
     *pointer = NULL;
   }
+}
+
+struct conditioned *conditionings_share(struct conditioned *conditioned) {
+  if (conditioned != NULL) {
+    conditioned->holders++;
+  }
+  return conditioned;
 }

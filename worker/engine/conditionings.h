@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "kernels/queue.h"
 #include "worker/engine/budget.h"
 #include "worker/engine/residence.h"
 
@@ -20,6 +21,7 @@ struct conditioned {
   const char *prompt;
   struct arena *memory; /* on the device */
   struct arena *text;
+  struct event *ready; /* behind the text encoder's work */
   size_t bytes;
   int holders;
   uint64_t last_used;
@@ -35,6 +37,8 @@ void conditionings_close(struct conditionings **conditionings);
 enum status conditionings_hold(struct conditionings *conditionings, const struct resident *resident,
                                struct arena *scratch, const char *prompt, struct conditioned **out);
 void conditionings_release(struct conditioned **conditioned);
+/* One more holder of what is held; NULL is nobody's. */
+struct conditioned *conditionings_share(struct conditioned *conditioned);
 
 /* Takes bytes from the budget, forgetting the longest unused conditionings as far as needed. */
 enum status conditionings_make_room(struct conditionings *conditionings, size_t bytes);

@@ -34,6 +34,8 @@ struct engine_settings {
   int max_side;      /* pixels */
   size_t memory_max; /* bytes for samples, conditionings and scratch; 0: what memory_total leaves */
   size_t memory_total; /* bytes of this device that are ours, for the weights and all else */
+  const char
+      *answers; /* file where the pictures of the self-test are kept (answers.h); NULL: not */
 };
 
 /* A finished picture: image `index` of its job, height x width x 3 bytes. */
@@ -57,11 +59,16 @@ struct engine_listener {
   void (*turn)(void *context, uint32_t rows, uint32_t samples, uint64_t microseconds);
 };
 
-/* Loads all models, finds out how large a picture of each may be, and runs a known-answer image on
- * each. Fails as model_open does; EXHAUSTED also when no picture at all would fit. */
+/* Tries the device's ops against the reference, loads all models, finds out how large a picture of
+ * each may be, and runs a known-answer image on each (self_test.h). Fails as model_open does;
+ * EXHAUSTED also when no picture at all would fit; BROKEN when the device does not compute what it
+ * should. */
 enum status engine_open(const struct engine_settings *settings,
                         const struct engine_listener *listener, struct engine **out);
+/* Waits for what is in flight. */
 void engine_close(struct engine **engine);
+/* From now on this one is told. Gives the one before it. */
+struct engine_listener engine_listen(struct engine *engine, const struct engine_listener *listener);
 
 /* What the index-th model is called, its family and its sides. Texts are borrowed until
  * engine_close. */
@@ -72,15 +79,17 @@ void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__
  * it (size, sampler): the job has been reported failed for good. Images beyond the free slots wait
  * inside. */
 enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence);
-/* Forgets the job at once if it is here; its slots are free for the next turn. Silent when unknown.
- */
+/* Forgets the job at once if it is here, also in the middle of a turn: its slots are free for the
+ * next one. Silent when unknown. */
 void engine_stop(struct engine *engine, const char *id, uint64_t fence);
 
 /* Whether engine_turn has anything to do. */
 bool engine_busy(const struct engine *engine);
 int engine_free_slots(const struct engine *engine);
-/* One turn: one U-Net batch or one decode. OK when idle. BROKEN: the device is in an unknown state,
- * leave the process. */
+/* Queues one turn, a U-Net batch or a decode, and reads those that have ended meanwhile; waits
+ * only when there is none to queue, or no room for it. On a device that has done its work when a
+ * call returns that is one turn, from beginning to end. OK when idle. BROKEN: the device is in an
+ * unknown state, leave the process. */
 enum status engine_turn(struct engine *engine);
 
 #endif

@@ -39,7 +39,7 @@ struct engine_main_settings {
  * model are wrong: a restart will not help; EXIT_CODE_INTERNAL the device or a library is in an
  * unknown state: restart; EXIT_CODE_UNAVAILABLE no device or not enough memory now: restart with
  * backoff. Sends Ready once
- * the models are loaded and a known-answer image came out right on each, and nothing before it.
+ * the models are loaded and each has passed its self-test, and nothing before it.
  * After an Order.finish it works off what it has admitted and leaves. Takes fd over. Ignores
  * SIGPIPE. */
 enum exit_code engine_main(int fd, const struct engine_main_settings *settings);

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "kernels/device.h"
+#include "kernels/queue.h"
 
 #define ALIGNMENT 64 /* the arena's */
 #define MIB ((size_t)1024 * 1024)
@@ -15,15 +15,33 @@
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* What one turn for this task may take: a U-Net call of so many rows, a decode, or, at admission,
- * the text encoder. */
-static size_t turn_bytes(const struct engine *engine, const struct task *task, int rows) {
+/* As an arena rounds up. */
+static size_t whole(size_t bytes) {
+  return budget_sum(bytes, ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* What one turn for this task may take of the scratch of each queue. */
+struct turn_bytes {
+  size_t queue[FLIGHT_QUEUES];
+};
+
+/* A U-Net call of so many rows or, at admission, the text encoder; and a decode, in the same memory
+ * where the device does one thing after another. */
+static struct turn_bytes turn_bytes(const struct engine *engine, const struct task *task,
+                                    int rows) {
+  const struct model *model = task->resident->model;
   size_t step = batch_bytes(task, engine->settings.device, rows);
-  size_t condition = model_condition_scratch_bytes(task->resident->model);
-  size_t decode =
-      budget_sum(model_decode_bytes(task->resident->model, task->latent_height, task->latent_width),
-                 (size_t)task->width * (size_t)task->height * 3 + 4 * ALIGNMENT);
-  return larger(condition, larger(step, decode));
+  size_t condition = model_condition_scratch_bytes(model);
+  size_t decode = budget_sum(model_decode_bytes(model, task->latent_height, task->latent_width),
+                             (size_t)task->width * (size_t)task->height * 3 + 4 * ALIGNMENT);
+  step = larger(condition, step);
+  return device_has_queues(engine->settings.device)
+             ? (struct turn_bytes){{[QUEUE_STEPS] = whole(step), [QUEUE_DECODES] = whole(decode)}}
+             : (struct turn_bytes){{[QUEUE_STEPS] = whole(larger(step, decode))}};
+}
+
+static size_t sum_of(struct turn_bytes bytes) {
+  return budget_sum(bytes.queue[QUEUE_STEPS], bytes.queue[QUEUE_DECODES]);
 }
 
 /* ---- the largest picture --------------------------------------------------------------------- */
@@ -42,7 +60,7 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
   size_t piece =
       (size_t)task_cells(&task) * (size_t)resident->family->vae.latent_channels * sizeof(float);
   size_t sample = (SAMPLE_SLOTS_MAX + 1) * (piece + ALIGNMENT);
-  return budget_sum(turn_bytes(engine, &task, task_rows(&task)),
+  return budget_sum(sum_of(turn_bytes(engine, &task, task_rows(&task))),
                     sample + 2 * model_condition_bytes(resident->model));
 }
 
@@ -86,13 +104,32 @@ enum status memory_share(struct engine *engine) {
 
 /* ---- scratch --------------------------------------------------------------------------------- */
 
-void scratch_close(struct engine *engine) {
-  arena_close(&engine->scratch);
-  budget_give(&engine->budget, engine->scratch_bytes);
-  engine->scratch_bytes = 0;
+bool scratch_any(const struct engine *engine) {
+  return engine->scratch[QUEUE_STEPS].bytes + engine->scratch[QUEUE_DECODES].bytes > 0;
 }
 
-static enum status take_scratch(struct engine *engine, size_t bytes) {
+struct arena *scratch_of(const struct engine *engine, enum queue queue) {
+  return engine->scratch[device_has_queues(engine->settings.device) ? queue : QUEUE_STEPS].arena;
+}
+
+/* Nothing that the device does, now or again, may find other memory at the old address. */
+static enum status settle(struct engine *engine) {
+  TRY(device_wait(engine->settings.device));
+  device_forget_sequences(engine->settings.device);
+  return OK;
+}
+
+enum status scratch_close(struct engine *engine) {
+  TRY(settle(engine));
+  for (int q = 0; q < FLIGHT_QUEUES; q++) {
+    arena_close(&engine->scratch[q].arena);
+    budget_give(&engine->budget, engine->scratch[q].bytes);
+    engine->scratch[q].bytes = 0;
+  }
+  return OK;
+}
+
+static enum status take_scratch(struct engine *engine, struct scratch *scratch, size_t bytes) {
   struct arena *arena = NULL;
   TRY(device_arena(engine->settings.device, bytes, &arena)); /* one block: what was promised */
   if (arena_take(arena, bytes) == NULL) {
@@ -100,44 +137,60 @@ static enum status take_scratch(struct engine *engine, size_t bytes) {
     return EXHAUSTED;
   }
   arena_drop(arena);
-  engine->scratch = arena;
+  scratch->arena = arena;
   return OK;
 }
 
 /* Nothing in it outlives a turn, so the old one goes before the new one comes: the two never live
  * at once, and the budget's sum is what there is. */
-static enum status exchange_scratch(struct engine *engine, size_t bytes) {
-  TRY(device_wait(engine->settings.device));
-  arena_close(&engine->scratch);
-  enum status status = take_scratch(engine, bytes);
-  if (status == OK || engine->scratch_bytes == 0) {
+static enum status exchange_scratch(struct engine *engine, struct scratch *scratch, size_t bytes) {
+  TRY(settle(engine));
+  arena_close(&scratch->arena);
+  enum status status = take_scratch(engine, scratch, bytes);
+  if (status == OK || scratch->bytes == 0) {
     return status;
   }
   char reason[FAIL_REASON_MAX];
   snprintf(reason, sizeof reason, "%s", fail_reason());
-  return take_scratch(engine, engine->scratch_bytes) == OK
+  return take_scratch(engine, scratch, scratch->bytes) == OK
              ? fail(EXHAUSTED, "%s", reason)
              : fail(BROKEN, "the scratch memory of running jobs is gone: %s", fail_reason());
 }
 
-enum status scratch_reserve(struct engine *engine, struct task *task) {
-  int fewest = task_rows(task);
-  task->rows_max = engine->settings.batch_rows;
-  while (task->rows_max > fewest &&
-         turn_bytes(engine, task, task->rows_max) > engine->budget.max / 2) {
-    task->rows_max = task->rows_max / 2 < fewest ? fewest : task->rows_max / 2;
-  }
-  size_t bytes = turn_bytes(engine, task, task->rows_max);
-  if (bytes <= engine->scratch_bytes) {
+static enum status grow(struct engine *engine, struct scratch *scratch, size_t bytes) {
+  if (bytes <= scratch->bytes) {
     return OK;
   }
-  size_t more = bytes - engine->scratch_bytes;
+  size_t more = bytes - scratch->bytes;
   TRY(conditionings_make_room(engine->conditionings, more));
-  enum status status = exchange_scratch(engine, bytes);
+  enum status status = exchange_scratch(engine, scratch, bytes);
   if (status != OK) {
     budget_give(&engine->budget, more);
     return status;
   }
-  engine->scratch_bytes = bytes;
+  scratch->bytes = bytes;
+  return OK;
+}
+
+/* As many rows as were set, unless the device has turned out to have memory for fewer; large
+ * pictures leave half of the memory to others. */
+static int rows_for(const struct engine *engine, const struct task *task) {
+  const struct ceiling shape = {
+      .model = task->resident, .height = task->latent_height, .width = task->latent_width};
+  int fewest = task_rows(task);
+  int rows = ceiling_of(&engine->ceilings, &shape, engine->settings.batch_rows);
+  rows = rows > fewest ? rows : fewest;
+  while (rows > fewest && sum_of(turn_bytes(engine, task, rows)) > engine->budget.max / 2) {
+    rows = rows / 2 < fewest ? fewest : rows / 2;
+  }
+  return rows;
+}
+
+enum status scratch_reserve(struct engine *engine, struct task *task) {
+  task->rows_max = rows_for(engine, task);
+  struct turn_bytes bytes = turn_bytes(engine, task, task->rows_max);
+  for (int q = 0; q < FLIGHT_QUEUES; q++) {
+    TRY(grow(engine, &engine->scratch[q], bytes.queue[q]));
+  }
   return OK;
 }

@@ -10,9 +10,14 @@
 enum status memory_share(struct engine *engine);
 
 /* Makes sure that no turn for this task can run out of scratch memory: batches of large pictures
- * get fewer rows, and the arena gets its memory now, in one block. EXHAUSTED when there is no room:
- * nothing happened. BROKEN when not even what was there could be had again. */
+ * get fewer rows, and the scratch gets its memory now, in one block a queue. Waits for the device
+ * where that moves it. EXHAUSTED when there is no room: nothing happened. BROKEN when not even what
+ * was there could be had again, or the device is. */
 enum status scratch_reserve(struct engine *engine, struct task *task);
-void scratch_close(struct engine *engine);
+/* Gives all of it back, after waiting for the device. */
+enum status scratch_close(struct engine *engine);
+bool scratch_any(const struct engine *engine);
+/* Where what goes into this queue works. */
+struct arena *scratch_of(const struct engine *engine, enum queue queue);
 
 #endif

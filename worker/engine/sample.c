@@ -68,23 +68,46 @@ static enum status start(struct sample *sample, struct device *device,
     struct tensor other = slot(sample, i);
     TRY(put_piece(sample, device, room->values, &other));
   }
-  return OK;
+  return event_record(sample->arrival);
+}
+
+/* On a queue of its own: the copies need not wait for the turns in flight, nor these for them. */
+static enum status send_off(struct sample *sample, struct device *device,
+                            const struct drawing_room *room) {
+  TRY(event_open(device, &sample->arrival));
+  device_use(device, QUEUE_COPIES);
+  enum status status = start(sample, device, room);
+  device_use(device, QUEUE_STEPS);
+  return status == OK ? OK : (device_wait(device) == BROKEN ? BROKEN : status);
 }
 
 enum status sample_open(struct sample *sample, struct device *device, struct task *task,
                         uint32_t index, const struct drawing_room *room) {
   *sample = (struct sample){.task = task, .index = index};
   enum status status = take_memory(sample, device);
-  status = status == OK ? start(sample, device, room) : status;
+  status = status == OK ? send_off(sample, device, room) : status;
   if (status != OK) {
     sample_close(sample);
   }
   return status;
 }
 
-void sample_close(struct sample *sample) {
-  arena_close(&sample->memory);
+struct arena *sample_abandon(struct sample *sample) {
+  struct arena *memory = sample->memory;
+  event_close(&sample->arrival);
+  sample->memory = NULL;
   sample->task = NULL;
+  return memory;
+}
+
+void sample_close(struct sample *sample) {
+  if (sample->arrival != NULL) { /* no turn has followed it, so the copies may be under way: a few
+                                    microseconds. Should the device have failed, the next turn says
+                                    so. */
+    (void)event_wait(sample->arrival);
+  }
+  struct arena *memory = sample_abandon(sample);
+  arena_close(&memory);
 }
 
 bool sample_ended(const struct sample *sample) { return sample->cursor == sample->task->plan.rows; }
@@ -93,20 +116,31 @@ const struct plan_row *sample_row(const struct sample *sample) {
   return &sample->task->plan.row[sample->cursor];
 }
 
-enum status sample_draw(struct sample *sample, struct device *device,
-                        const struct drawing_room *room) {
-  if (!sample_row(sample)->needs_noise) {
+static enum status follow_arrival(struct sample *sample) {
+  if (sample->arrival != NULL) {
+    TRY(event_follow(sample->arrival));
+    event_close(&sample->arrival);
+  }
+  return OK;
+}
+
+/* Its buffer is the sample's own: the copy is queued behind the turn that reads the noise before
+ * it. */
+enum status sample_prepare(struct sample *sample, struct device *device,
+                           const struct drawing_room *room) {
+  TRY(follow_arrival(sample));
+  if (!sample_row(sample)->needs_noise || sample->drawn) {
     return OK;
   }
   draw(sample, room);
-  return put_piece(sample, device, room->values, &sample->noise);
+  TRY(put_piece(sample, device, room->values, &sample->noise));
+  sample->drawn = true;
+  return OK;
 }
 
-/* A step of the user's counts when its last row is done. */
-void sample_advanced(struct sample *sample) {
+bool sample_advanced(struct sample *sample) {
   int step = sample_row(sample)->step;
   sample->cursor++;
-  if (sample_ended(sample) || sample_row(sample)->step != step) {
-    sample->task->steps_done++;
-  }
+  sample->drawn = false;
+  return sample_ended(sample) || sample_row(sample)->step != step;
 }

@@ -1,14 +1,10 @@
 /* turn.c - one turn: whoever is due first decides whether it is a U-Net batch or a decode, and all
  * that fit go along. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/clock.h"
-#include "kernels/ops.h"
-#include "worker/engine/state.h"
-
-#define NS_PER_US 1000
-#define DECODE_ROWS 3 /* rows of a U-Net call that a decode is as much work as (SD 1.5) */
+#include "worker/engine/admission.h"
+#include "worker/engine/decodes.h"
+#include "worker/engine/expectation.h"
+#include "worker/engine/steps.h"
 
 /* ---- admitted images that wait for a slot ---- */
 
@@ -28,229 +24,119 @@ static struct task *first_waiting(struct engine *engine) {
   return first;
 }
 
-static void begin_waiting(struct engine *engine) {
+static bool any_under_way(const struct engine *engine) {
+  for (int i = 0; i < engine->settings.slots; i++) {
+    if (engine->samples[i].task != NULL) {
+      return true;
+    }
+  }
+  return flights_any(&engine->flights);
+}
+
+static enum status begin_waiting(struct engine *engine) {
   for (struct task *task = first_waiting(engine); task != NULL; task = first_waiting(engine)) {
     enum status status = image_begin(engine, task);
-    if (status == EXHAUSTED && batch_head(engine->samples, engine->settings.slots) != NULL) {
-      return; /* until one of those that run has ended */
+    if (status == EXHAUSTED && any_under_way(engine)) {
+      return OK; /* until one of those that run has ended */
+    }
+    if (status == BROKEN) {
+      return BROKEN;
     }
     if (status != OK) {
       task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
                 DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, fail_reason());
     }
   }
-}
-
-/* ---- how long it takes ---- */
-
-static struct pace_work work_of(const struct task *task, enum pace_kind kind, int rows) {
-  return (struct pace_work){task->resident, kind, task_cells(task), rows};
-}
-
-/* From here to the end of the turn the parent knows how long we should be. Gives the time. */
-static int64_t expect(struct engine *engine, const struct pace_work *work) {
-  pulse_expect(engine->settings.pulse, pace_expect(&engine->pace, work));
-  return clock_ns();
-}
-
-static uint64_t took(struct engine *engine, const struct pace_work *work, int64_t began_ns) {
-  uint64_t us = (uint64_t)((clock_ns() - began_ns) / NS_PER_US);
-  pace_note(&engine->pace, work, us);
-  return us;
-}
-
-/* ---- a batch ---- */
-
-static void fail_batch(struct engine *engine, const struct batch *batch) {
-  char reason[FAIL_REASON_MAX];
-  snprintf(reason, sizeof reason, "%s", fail_reason());
-  for (int i = 0; i < batch->count; i++) {
-    struct task *task = batch->samples[i]->task;
-    if (task != NULL) { /* an image of the same job may have come before */
-      task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
-                DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, reason);
-    }
-  }
-}
-
-/* A sample that has become infinite ends its job here, and only that. */
-static void check_finite(struct engine *engine, const struct batch *batch) {
-  for (int i = 0; i < batch->count; i++) {
-    const struct sample *sample = batch->samples[i];
-    if (sample->task != NULL && batch->finite[i] == 0) {
-      task_fail(engine, sample->task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
-                DARKROOM__V1__ERROR_CODE__ERROR_NUMERIC, "the latent image is not finite");
-    }
-  }
-}
-
-static void tell_steps(struct engine *engine, const struct batch *batch) {
-  for (int i = 0; i < batch->count; i++) {
-    struct task *task = batch->samples[i]->task;
-    if (task != NULL && task->steps_told != task->steps_done) {
-      task->steps_told = task->steps_done;
-      engine->listener.step(engine->listener.context, task->id, task->fence, task->steps_done,
-                            task_steps(task));
-    }
-  }
-}
-
-/* The work is paid by the image's lane and by the image. Gives when the image, or the next one of
- * its job, is due. */
-static double pay(struct engine *engine, const struct sample *sample, int64_t rows) {
-  struct lane *lane = sample->task->lane;
-  double work = (double)(rows * task_cells(sample->task));
-  lane->due += work / lane->weight;
-  lane->now += work / lane_samples(engine, lane);
-  return sample->due + work;
-}
-
-/* Books the work and the time. */
-static void charge(struct engine *engine, const struct batch *batch, int64_t began_ns,
-                   uint64_t took_us) {
-  int64_t ended_ns = began_ns + (int64_t)took_us * NS_PER_US;
-  for (int i = 0; i < batch->count; i++) {
-    struct sample *sample = batch->samples[i];
-    struct task *task = sample->task;
-    sample->due = pay(engine, sample, task_rows(task));
-    task->denoise_began_ns = task->denoise_began_ns == 0 ? began_ns : task->denoise_began_ns;
-    task->denoise_ended_ns = ended_ns;
-  }
-  engine->listener.turn(engine->listener.context, (uint32_t)batch->rows, (uint32_t)batch->count,
-                        took_us);
-}
-
-/* As many as fit into a turn and into memory. Those left behind are due before those that went, so
- * they go first next time. */
-static void gather(struct engine *engine, struct sample *head, struct batch *out) {
-  const struct task *task = head->task;
-  struct pace_work work = work_of(task, PACE_STEP, 0);
-  int rows = pace_rows(&engine->pace, &work, task_rows(task), task->rows_max);
-  batch_gather(head, engine->samples, engine->settings.slots, rows, out);
-}
-
-static enum status step_turn(struct engine *engine, struct sample *head) {
-  struct batch batch;
-  gather(engine, head, &batch);
-  struct pace_work work = work_of(head->task, PACE_STEP, batch.rows);
-  int64_t began = expect(engine, &work);
-  enum status status = batch_run(&batch, engine->settings.device, engine->scratch, &engine->room);
-  if (status == BROKEN) {
-    return BROKEN;
-  }
-  if (status != OK) {
-    fail_batch(engine, &batch);
-    return OK;
-  }
-  charge(engine, &batch, began, took(engine, &work, began));
-  check_finite(engine, &batch);
-  tell_steps(engine, &batch);
   return OK;
 }
 
-/* ---- a decode ---- */
+/* ---- what has landed ---- */
 
-/* Takes what a decode reads and writes. */
-static enum status take_decode(struct engine *engine, const struct sample *sample,
-                               struct decode *out) {
-  const struct task *task = sample->task;
-  struct device *device = engine->settings.device;
-  const struct batch_row row = {.latents = sample->latents.data,
-                                .scale = model_decode_scale(task->resident->model)};
-  struct tensor on_device;
-  TRY(tensor_take(engine->scratch, ELEMENT_U8, TENSOR_SHAPE(task->height, task->width, 3),
-                  &out->pixels));
-  TRY(tensor_take(engine->scratch, ELEMENT_I32, TENSOR_SHAPE(1), &out->finite));
-  TRY(tensor_take(engine->scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof row), &on_device));
-  out->row = on_device.data;
-  return device_put(device, &row, sizeof row, &on_device);
-}
-
-static enum status run_decode(struct engine *engine, const struct sample *sample) {
-  struct device *device = engine->settings.device;
-  struct decode decode;
-  int32_t finite = 0;
-  TRY(take_decode(engine, sample, &decode));
-  TRY(model_decode(sample->task->resident->model, engine->scratch, &decode));
-  TRY(device_get(device, &decode.finite, &finite, sizeof finite));
-  TRY(device_get(device, &decode.pixels, engine->rgb, tensor_bytes(&decode.pixels)));
-  return finite != 0 ? OK : fail_field(BAD_INPUT, "numeric", "the picture is not finite");
-}
-
-static enum status decode(struct engine *engine, const struct sample *sample) {
-  struct arena_mark mark = arena_mark(engine->scratch);
-  enum status status = run_decode(engine, sample);
-  arena_release(engine->scratch, mark);
-  return status;
-}
-
-/* A picture of one colour is what NaN and overflow look like after clamping. */
-static bool is_flat(const uint8_t *rgb, const struct task *task) {
-  size_t bytes = (size_t)task->width * (size_t)task->height * 3;
-  return bytes > 3 && memcmp(rgb, rgb + 3, bytes - 3) == 0;
-}
-
-static void finish_task(struct engine *engine, struct task *task) {
-  Darkroom__V1__Timings timings = DARKROOM__V1__TIMINGS__INIT;
-  timings.has_encode_us = timings.has_denoise_us = timings.has_denoise_steps =
-      timings.has_decode_us = 1;
-  timings.encode_us = task->encode_us;
-  timings.denoise_us = (uint64_t)((task->denoise_ended_ns - task->denoise_began_ns) / NS_PER_US);
-  timings.denoise_steps = task->steps_done;
-  timings.decode_us = task->decode_us;
-  char id[sizeof task->id];
-  memcpy(id, task->id, sizeof id);
-  uint64_t fence = task->fence;
-  task_drop(engine, task);
-  engine->listener.finished(engine->listener.context, id, fence, &timings);
-}
-
-static enum status decode_turn(struct engine *engine, struct sample *sample) {
-  struct task *task = sample->task;
-  struct pace_work work = work_of(task, PACE_DECODE, 1);
-  int64_t began = expect(engine, &work);
-  enum status status = decode(engine, sample);
-  if (status == BROKEN) {
-    return BROKEN;
+static enum status read_flight(struct engine *engine, struct flight *flight, int64_t ended_ns) {
+  int64_t began_ns = flight_began_ns(&engine->flights, flight);
+  uint64_t took_us = flight_land(&engine->flights, flight, ended_ns);
+  leaving_settle(&engine->leaving, &engine->flights, &engine->budget);
+  if (flight->queue == QUEUE_DECODES) {
+    return decodes_read(engine, flight, took_us);
   }
-  task->decode_us += took(engine, &work, began);
-  task->due = pay(engine, sample, DECODE_ROWS);
-  bool numeric = status == BAD_INPUT || (status == OK && is_flat(engine->rgb, task));
-  if (numeric) {
-    task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
-              DARKROOM__V1__ERROR_CODE__ERROR_NUMERIC,
-              status == OK ? "the picture is of a single colour" : fail_reason());
-    return OK;
+  steps_read(engine, flight, began_ns, took_us);
+  return OK;
+}
+
+/* How many of a queue have ended, first queued first. */
+static enum status count_passed(struct engine *engine, enum queue queue,
+                                struct flight *passed[FLIGHTS_OF_A_QUEUE], int *out) {
+  int count = 0;
+  struct flight *flight = flight_first(&engine->flights, queue);
+  while (flight != NULL) {
+    bool over = false;
+    TRY(event_poll(flight->event, &over));
+    if (!over || flight_numbered(&engine->flights, flight->follows) != NULL) {
+      break;
+    }
+    passed[count++] = flight;
+    flight = flight_after(&engine->flights, flight);
   }
-  if (status != OK) {
-    task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
-              DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, fail_reason());
-    return OK;
+  *out = count;
+  return OK;
+}
+
+/* Those that ended since we looked last share the time by their rows: when the first of them ended
+ * is not known. */
+static enum status read_passed(struct engine *engine, enum queue queue) {
+  struct flight *passed[FLIGHTS_OF_A_QUEUE];
+  int count = 0, rows = 0;
+  TRY(count_passed(engine, queue, passed, &count));
+  for (int i = 0; i < count; i++) {
+    rows += passed[i]->work.rows;
   }
-  const struct engine_picture picture = {.id = task->id,
-                                         .fence = task->fence,
-                                         .seed = task->seed + sample->index,
-                                         .index = sample->index,
-                                         .width = (uint32_t)task->width,
-                                         .height = (uint32_t)task->height,
-                                         .rgb = engine->rgb};
-  engine->listener.pixels(engine->listener.context, &picture);
-  task->images_done++;
-  image_end(engine, sample);
-  if (task->images_done == task->images) {
-    finish_task(engine, task);
+  int64_t now = clock_ns();
+  for (int i = 0; i < count; i++) {
+    int64_t began = flight_began_ns(&engine->flights, passed[i]);
+    int64_t ended = began + (now - began) / rows * passed[i]->work.rows;
+    rows -= passed[i]->work.rows;
+    TRY(read_flight(engine, passed[i], rows == 0 ? now : ended));
   }
   return OK;
+}
+
+/* Steps first: a decode follows the last steps of its image. */
+static enum status read_all_passed(struct engine *engine) {
+  TRY(read_passed(engine, QUEUE_STEPS));
+  return read_passed(engine, QUEUE_DECODES);
+}
+
+/* There is nothing that could be queued now. Steps take less time than decodes, and there will be
+ * room for the next one. */
+static enum status wait_for_one(struct engine *engine) {
+  struct flight *flight = flight_first(&engine->flights, QUEUE_STEPS);
+  flight = flight != NULL ? flight : flight_first(&engine->flights, QUEUE_DECODES);
+  if (flight == NULL) {
+    return OK;
+  }
+  TRY(event_wait(flight->event));
+  return read_flight(engine, flight, clock_ns());
+}
+
+/* ---- the turn ---- */
+
+static struct sample *next_head(struct engine *engine) {
+  const struct batch_room room = {.steps = flight_free(&engine->flights, QUEUE_STEPS) != NULL,
+                                  .decodes = flight_free(&engine->flights, QUEUE_DECODES) != NULL};
+  return batch_head(engine->samples, engine->settings.slots, room);
 }
 
 enum status engine_turn(struct engine *engine) {
-  begin_waiting(engine);
-  struct sample *head = batch_head(engine->samples, engine->settings.slots);
+  TRY(read_all_passed(engine));
+  TRY(begin_waiting(engine));
+  struct sample *head = next_head(engine);
   if (head == NULL) {
-    return OK;
+    TRY(wait_for_one(engine));
+  } else {
+    engine->now = head->task->lane->due;
+    TRY(sample_ended(head) ? decodes_queue(engine, head) : steps_queue(engine, head));
   }
-  engine->now = head->task->lane->due;
-  enum status status = sample_ended(head) ? decode_turn(engine, head) : step_turn(engine, head);
-  pulse_expect(engine->settings.pulse, 0);
-  return status;
+  TRY(read_all_passed(engine));
+  expect_rest(engine);
+  return OK;
 }

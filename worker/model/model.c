@@ -22,7 +22,8 @@ struct model {
   struct arena *on_device; /* norms and tables; everything else is packed weights */
   struct device *device;
   struct packed *packed;
-  size_t bytes;
+  struct model_source source;  /* in the host arena, too */
+  size_t bytes, decoder_bytes; /* on the device: all, and of these the decoder's */
   struct family family;
   struct tokenizer *tokenizer;
   struct clip clip;
@@ -89,7 +90,11 @@ static enum status open_network(struct opening *opening, int stem) {
   opening->loader.element =
       device_element_for(opening->model->device,
                          stem == STEM_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
+  size_t before = device_memory_used(opening->model->device);
   enum status status = loads[stem](opening);
+  if (stem == STEM_VAE) {
+    opening->model->decoder_bytes = device_memory_used(opening->model->device) - before;
+  }
   if (status == OK) {
     status = weights_all_used(opening->loader.file);
   }
@@ -136,31 +141,60 @@ enum status model_look(const struct model_source *source) {
   return OK;
 }
 
-static enum status fill(struct opening *opening) {
+/* Loads with `load`, into the model's arenas. */
+static enum status load_into(struct opening *opening,
+                             enum status (*load)(struct opening *opening)) {
   struct model *model = opening->model;
   struct loader *loader = &opening->loader;
   size_t before = device_memory_used(model->device);
-  const char *folder = opening->source->folder;
-  TRY(family_read(folder, &model->family));
-  TRY(open_tokenizer(folder, &model->family, &model->tokenizer));
   TRY(device_arena(model->device, ANY_BYTES, &model->on_device));
   TRY(arena_open(NULL, ANY_BYTES, &loader->scratch));
   loader->device = model->device;
   loader->host = model->host;
   loader->on_device = model->on_device;
-  enum status status = open_networks(opening);
+  enum status status = load(opening);
   arena_close(&loader->scratch);
   model->packed = loader->packed;
   model->bytes = device_memory_used(model->device) - before;
   return status;
 }
 
-enum status model_open(struct device *device, const struct model_source *source,
-                       struct model **out) {
-  if (source->hash_count > HASHES_MAX) {
-    return REFUSE("%s: %zu sha256 sums are given, at most %d", source->folder, source->hash_count,
-                  HASHES_MAX);
+static enum status copy_text(struct arena *host, const char *text, const char **out) {
+  const char *copy = text != NULL ? arena_copy_text(host, text, strlen(text)) : NULL;
+  if (text != NULL && copy == NULL) {
+    return EXHAUSTED;
   }
+  *out = copy;
+  return OK;
+}
+
+/* Where it comes from, for the decoder may be wanted once more. */
+static enum status remember_source(struct model *model, const struct model_source *source) {
+  struct weight_hash *hashes = arena_take(model->host, source->hash_count * sizeof *hashes);
+  if (hashes == NULL) {
+    return EXHAUSTED;
+  }
+  TRY(copy_text(model->host, source->folder, &model->source.folder));
+  for (size_t i = 0; i < source->hash_count; i++) {
+    TRY(copy_text(model->host, source->hashes[i].path, &hashes[i].path));
+    TRY(copy_text(model->host, source->hashes[i].sha256, &hashes[i].sha256));
+  }
+  model->source.hashes = hashes;
+  model->source.hash_count = source->hash_count;
+  return OK;
+}
+
+static enum status fill(struct opening *opening) {
+  struct model *model = opening->model;
+  const char *folder = opening->source->folder;
+  TRY(remember_source(model, opening->source));
+  TRY(family_read(folder, &model->family));
+  TRY(open_tokenizer(folder, &model->family, &model->tokenizer));
+  return load_into(opening, open_networks);
+}
+
+/* An empty one. */
+static enum status new_model(struct device *device, struct model **out) {
   struct arena *host = NULL;
   TRY(arena_open(NULL, HOST_BYTES_MAX, &host));
   struct model *model = arena_take_zeroed(host, sizeof *model);
@@ -170,6 +204,18 @@ enum status model_open(struct device *device, const struct model_source *source,
   }
   model->host = host;
   model->device = device;
+  *out = model;
+  return OK;
+}
+
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out) {
+  if (source->hash_count > HASHES_MAX) {
+    return REFUSE("%s: %zu sha256 sums are given, at most %d", source->folder, source->hash_count,
+                  HASHES_MAX);
+  }
+  struct model *model = NULL;
+  TRY(new_model(device, &model));
   struct opening opening = {.source = source, .model = model};
   enum status status = fill(&opening);
   if (status != OK) {
@@ -372,4 +418,58 @@ size_t model_decode_bytes(const struct model *model, int height, int width) {
   struct tensor latents = {.rank = 3,
                            .shape = {height, width, model->family.vae.latent_channels, 1}};
   return dry_bytes(model, &latents, decode_dry);
+}
+
+/* ---- decoding in f32 ---- */
+
+bool model_decodes_exactly(const struct model *model) {
+  return device_element_for(model->device, model->family.vae.precision) ==
+         device_element_for(model->device, PRECISION_EXACT);
+}
+
+static enum status decode_exact_dry(const struct pass *pass, const struct model *model,
+                                    const struct tensor *latents) {
+  struct pass own = pass_of(model, pass->arena, PRECISION_EXACT);
+  struct tensor picture;
+  own.dry = true;
+  return decode(&own, model, NULL, latents->shape, &picture);
+}
+
+size_t model_decode_exact_bytes(const struct model *model, int height, int width) {
+  struct tensor latents = {.rank = 3,
+                           .shape = {height, width, model->family.vae.latent_channels, 1}};
+  return dry_bytes(model, &latents, decode_exact_dry);
+}
+
+size_t model_exact_weight_bytes(const struct model *model) {
+  enum element element = device_element_for(model->device, model->family.vae.precision);
+  return model->decoder_bytes * element_bytes(ELEMENT_F32) / element_bytes(element);
+}
+
+static enum status open_decoder(struct opening *opening) { return open_network(opening, STEM_VAE); }
+
+/* A model of a decoder alone. */
+static enum status open_exact(const struct model *model, struct model **out) {
+  struct model *exact = NULL;
+  TRY(new_model(model->device, &exact));
+  exact->family = model->family;
+  exact->family.vae.precision = PRECISION_EXACT;
+  struct opening opening = {.source = &model->source, .model = exact};
+  enum status status = load_into(&opening, open_decoder);
+  if (status != OK) {
+    model_close(&exact);
+    return status;
+  }
+  *out = exact;
+  return OK;
+}
+
+enum status model_decode_exact(struct model *model, struct arena *turn,
+                               const struct decode *decode) {
+  struct model *exact = NULL;
+  TRY(open_exact(model, &exact));
+  enum status status = model_decode(exact, turn, decode);
+  status = device_wait(model->device) == BROKEN ? BROKEN : status; /* it reads the weights */
+  model_close(&exact);
+  return status;
 }

@@ -7,6 +7,7 @@
 #ifndef DARKROOM_WORKER_MODEL_MODEL_H
 #define DARKROOM_WORKER_MODEL_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
@@ -86,5 +87,16 @@ struct decode {
 enum status model_decode(struct model *model, struct arena *turn, const struct decode *decode);
 float model_decode_scale(const struct model *model);
 size_t model_decode_bytes(const struct model *model, int height, int width);
+
+/* The same in f32, for a picture that overflowed in 16 bits: the decoder's weights are loaded from
+ * the model's files once more, their sha256 checked, for this call alone. Waits for the device.
+ * Outcomes of model_open. */
+enum status model_decode_exact(struct model *model, struct arena *turn,
+                               const struct decode *decode);
+/* Whether model_decode computes in f32 here anyway. */
+bool model_decodes_exactly(const struct model *model);
+/* Scratch bytes that model_decode_exact needs, at most, and bytes of the weights that it loads. */
+size_t model_decode_exact_bytes(const struct model *model, int height, int width);
+size_t model_exact_weight_bytes(const struct model *model);
 
 #endif

@@ -36,7 +36,10 @@ static inline void open_engine(struct fixture *fixture, const struct engine_sett
   struct engine_listener listener = book_listener(&fixture->book);
   engine_close(&fixture->engine);
   book_close(&fixture->book);
-  assert_int_equal(engine_open(settings, &listener, &fixture->engine), OK);
+  enum status status = engine_open(settings, &listener, &fixture->engine);
+  if (status != OK) {
+    fail_msg("%s: %s", status_name(status), fail_reason());
+  }
   fake.calls = 0;
   fake.conditioned = 0;
 }

@@ -21,6 +21,10 @@ static struct fake {
   float timesteps[BATCH_ROWS_MAX];           /* of the last call */
   float conditionings[BATCH_ROWS_MAX];       /* of the last call: a number made from the prompt */
   enum status predict_status;                /* instead of OK */
+  int rows_fit;                              /* EXHAUSTED with more rows than that; 0: any */
+  bool overflows;                            /* decodes are not finite, but in f32 */
+  enum status exact_status;                  /* of a decode in f32, instead of OK */
+  int exact;                                 /* decodes in f32 */
   bool restless;                             /* the same input gives another output every time */
   size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
   int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */

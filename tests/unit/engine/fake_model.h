@@ -73,6 +73,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   int64_t cells = predict->input.shape[1] * predict->input.shape[2];
   int64_t count = tensor_count(&predict->input) / rows;
   TRY(fake.predict_status == OK ? OK : fail(fake.predict_status, "told to fail"));
+  TRY(fake.rows_fit == 0 || rows <= fake.rows_fit ? OK : fail(EXHAUSTED, "%d rows", rows));
   if (arena_take(turn, model_predict_bytes(model, rows, (int)predict->input.shape[1],
                                            (int)predict->input.shape[2])) == NULL) {
     return EXHAUSTED;
@@ -117,7 +118,7 @@ enum status model_decode(struct model *model, struct arena *turn, const struct d
   fake.decoded++;
   clock_move(fake.decode_ms);
   fake.expected_us = fake.pulse != NULL ? fake.pulse->expected_us : 0;
-  *(int32_t *)decode->finite.data = 1;
+  *(int32_t *)decode->finite.data = fake.overflows ? 0 : 1;
   for (int64_t i = 0; i < tensor_count(pixels); i++) {
     int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
     float value = decode->row->latents[(y * width + x) * 4 + i % 3];
@@ -131,5 +132,7 @@ size_t model_decode_bytes(const struct model *model, int height, int width) {
   (void)model;
   return (size_t)(height * width) * (fake.decode_bytes != 0 ? fake.decode_bytes : 64);
 }
+
+#include "tests/unit/engine/fake_exact.h"
 
 #endif

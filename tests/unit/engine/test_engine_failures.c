@@ -125,7 +125,7 @@ static void any_budget_gives_back_all_it_took(void **state) {
     book_close(&fixture->book);
     size_t before = device_memory_used(fixture->device);
     if (engine_open(&settings, &listener, &fixture->engine) != OK) {
-      assert_true(memory < 200 * 1024); /* not even the known-answer image */
+      assert_true(memory < 200 * 1024); /* not even the self-test's image */
       continue;
     }
     int ended = 0, begun = 0;
@@ -159,7 +159,7 @@ static void a_prompt_is_encoded_once(void **state) {
     }
     run_all(fixture);
   }
-  /* "a house" alone: the known-answer image has encoded the others already. */
+  /* "a house" alone: the self-test has encoded the others already. */
   assert_int_equal(fake.conditioned, 1);
   Darkroom__V1__Job job = job_of("elsewhere", "a house", 1);
   job.model = (char *)"other";
@@ -200,7 +200,7 @@ static void a_failed_call_fails_its_jobs_and_a_broken_device_leaves(void **state
   one.has_images = 1;
   one.images = 3;
   struct entry *first = admit(fixture, &one), *second = admit(fixture, &two);
-  fake.predict_status = EXHAUSTED;
+  fake.predict_status = UNAVAILABLE;
   assert_int_equal(engine_turn(fixture->engine), OK);
   assert_int_equal(first->failed + second->failed, 2);
   assert_int_equal(first->code, DARKROOM__V1__ERROR_CODE__ERROR_ENGINE);
@@ -220,7 +220,7 @@ static void a_restless_device_does_not_open(void **state) {
   struct engine *engine = NULL;
   fake.restless = true;
   assert_int_equal(engine_open(&settings, &listener, &engine), BROKEN);
-  assert_non_null(strstr(fail_reason(), "not the same when run again"));
+  assert_non_null(strstr(fail_reason(), "not the same picture when run again"));
   assert_null(engine);
   fake.restless = false;
 }

@@ -38,7 +38,7 @@ static void rows_follow_the_rate(void **state) {
   for (size_t i = 0; i < sizeof devices / sizeof devices[0]; i++) {
     struct engine_settings settings = standard(fixture);
     fake.row_ms = devices[i].row_ms;
-    open_engine(fixture, &settings); /* its known-answer image is what it has measured so far */
+    open_engine(fixture, &settings); /* its self-test is what it has measured so far */
     struct entry *entries[JOBS];
     admit_eight(fixture, 6, entries);
     run_turns(fixture, 10);
@@ -190,7 +190,7 @@ static void the_parent_is_told_what_to_expect(void **state) {
   struct entry *entry = admit(fixture, &job);
   run_all(fixture);
   assert_int_equal(entry->finished, 1);
-  assert_in_range(fake.expected_us, 300000, 300010); /* the known-answer image has shown it */
+  assert_in_range(fake.expected_us, 300000, 300010); /* the self-test has shown it */
   assert_int_equal(pulse.expected_us, 0);            /* nothing is expected of an idle engine */
   fake.decode_ms = 5000;
   admit(fixture, &large);

@@ -57,9 +57,12 @@ static inline void workbench_end(struct task *task, struct sample *sample) {
 
 /* One row of the sample's plan, alone. */
 static inline void workbench_step(struct workbench *bench, struct sample *sample) {
+  const struct workplace place = {bench->device, bench->scratch, bench->room};
   struct batch batch;
+  struct batch_outcome outcome;
   batch_gather(sample, sample, 1, BATCH_ROWS_MAX, &batch);
-  assert_ok(batch_run(&batch, bench->device, bench->scratch, &bench->room));
+  assert_ok(batch_queue(&batch, &place, &outcome));
+  sample_advanced(sample);
 }
 
 /* Its latents as [H, W, C] on the host; free() them. */

@@ -1,0 +1,195 @@
+/* decodes.c - pictures. */
+#include "worker/engine/decodes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "monitoring/log.h"
+#include "worker/engine/admission.h"
+#include "worker/engine/expectation.h"
+#include "worker/engine/memory.h"
+#include "worker/engine/second_look.h"
+
+#define NS_PER_US 1000
+#define DECODE_ROWS 3 /* rows of a U-Net call that a decode is as much work as (SD 1.5) */
+/* What tells a decode from a U-Net call among kept sequences. */
+#define DECODE_KEY (UINT64_C(1) << 63)
+
+/* ---- queueing ---- */
+
+struct decoding {
+  struct model *model;
+  struct arena *scratch;
+  struct tensor told; /* one struct batch_row on the device */
+  struct decode decode;
+};
+
+static enum status queue_decode(void *context) {
+  const struct decoding *decoding = context;
+  return model_decode(decoding->model, decoding->scratch, &decoding->decode);
+}
+
+/* Its places lie where they lay the last time, for the scratch is empty between decodes. */
+static enum status take_places(struct decoding *decoding, const struct task *task) {
+  struct decode *decode = &decoding->decode;
+  TRY(tensor_take(decoding->scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof(struct batch_row)),
+                  &decoding->told));
+  TRY(tensor_take(decoding->scratch, ELEMENT_I32, TENSOR_SHAPE(1), &decode->finite));
+  TRY(tensor_take(decoding->scratch, ELEMENT_U8, TENSOR_SHAPE(task->height, task->width, 3),
+                  &decode->pixels));
+  decode->row = decoding->told.data;
+  return OK;
+}
+
+static enum status run(struct engine *engine, const struct sample *sample,
+                       struct decoding *decoding) {
+  const struct task *task = sample->task;
+  const struct batch_row row = {.latents = sample->latents.data,
+                                .scale = model_decode_scale(decoding->model)};
+  TRY(take_places(decoding, task));
+  TRY(device_put(engine->settings.device, &row, sizeof row, &decoding->told));
+  const struct sequence sequence = {
+      .key = {(uint64_t)(uintptr_t)decoding->model,
+              (uint64_t)task->latent_height << 32 | (uint64_t)task->latent_width, DECODE_KEY,
+              (uint64_t)(uintptr_t)decoding->told.data},
+      .queue = queue_decode,
+      .context = decoding};
+  return device_sequence(engine->settings.device, &sequence);
+}
+
+static enum status run_and_receive(struct engine *engine, const struct sample *sample,
+                                   struct flight *flight) {
+  struct device *device = engine->settings.device;
+  struct decoding decoding = {.model = sample->task->resident->model,
+                              .scratch = scratch_of(engine, QUEUE_DECODES)};
+  const struct decode *decode = &decoding.decode;
+  struct arena_mark mark = arena_mark(decoding.scratch);
+  enum status status = run(engine, sample, &decoding);
+  arena_release(decoding.scratch, mark);
+  TRY(status);
+  TRY(device_receive(device, &decode->finite, flight->finite, sizeof flight->finite[0]));
+  return device_receive(device, &decode->pixels, flight->rgb, tensor_bytes(&decode->pixels));
+}
+
+/* The steps run on another queue: the decode waits there for the last of them. */
+static enum status follow_steps(struct engine *engine, const struct sample *sample) {
+  const struct flight *last = flight_numbered(&engine->flights, sample->last_turn);
+  return last != NULL ? event_follow(last->event) : OK;
+}
+
+static enum status queue(struct engine *engine, struct sample *sample, struct flight *flight) {
+  flight->follows = sample->last_turn;
+  TRY(follow_steps(engine, sample));
+  TRY(run_and_receive(engine, sample, flight));
+  return flight_depart(&engine->flights, flight);
+}
+
+static void board(struct engine *engine, struct sample *sample, struct flight *flight) {
+  struct task *task = sample->task;
+  double work = (double)(DECODE_ROWS * task_cells(task));
+  lane_pay(task->lane, lane_samples(task->lane, engine->samples, engine->settings.slots), work);
+  task->due = sample->due + work;
+  sample->decoding = true;
+  flight_board(flight, sample, false);
+}
+
+enum status decodes_warm(struct engine *engine, const struct sample *sample) {
+  struct decoding decoding = {.model = sample->task->resident->model,
+                              .scratch = scratch_of(engine, QUEUE_DECODES)};
+  struct arena_mark mark = arena_mark(decoding.scratch);
+  enum status status = run(engine, sample, &decoding);
+  arena_release(decoding.scratch, mark);
+  return status;
+}
+
+enum status decodes_queue(struct engine *engine, struct sample *sample) {
+  struct device *device = engine->settings.device;
+  struct flight *flight = flight_free(&engine->flights, QUEUE_DECODES);
+  flight->work = work_of(sample->task, PACE_DECODE, 1);
+  expect_more(engine, &flight->work);
+  flight->queued_ns = clock_ns();
+  device_use(device, QUEUE_DECODES);
+  enum status status = queue(engine, sample, flight);
+  device_use(device, QUEUE_STEPS);
+  if (status == OK) {
+    board(engine, sample, flight);
+    return OK;
+  }
+  return status == BROKEN ? BROKEN : task_fail_queued(engine, sample->task, status);
+}
+
+/* ---- reading ---- */
+
+static void finish_task(struct engine *engine, struct task *task) {
+  Darkroom__V1__Timings timings = DARKROOM__V1__TIMINGS__INIT;
+  timings.has_encode_us = timings.has_denoise_us = timings.has_denoise_steps =
+      timings.has_decode_us = 1;
+  timings.encode_us = task->encode_us;
+  timings.denoise_us = (uint64_t)((task->denoise_ended_ns - task->denoise_began_ns) / NS_PER_US);
+  timings.denoise_steps = task->steps_done;
+  timings.decode_us = task->decode_us;
+  char id[sizeof task->id];
+  memcpy(id, task->id, sizeof id);
+  uint64_t fence = task->fence;
+  task_drop(engine, task);
+  engine->listener.finished(engine->listener.context, id, fence, &timings);
+}
+
+static void deliver(struct engine *engine, struct sample *sample, const uint8_t *rgb) {
+  struct task *task = sample->task;
+  const struct engine_picture picture = {.id = task->id,
+                                         .fence = task->fence,
+                                         .seed = task->seed + sample->index,
+                                         .index = sample->index,
+                                         .width = (uint32_t)task->width,
+                                         .height = (uint32_t)task->height,
+                                         .rgb = rgb};
+  engine->listener.pixels(engine->listener.context, &picture);
+  task->images_done++;
+  image_end(engine, sample);
+  if (task->images_done == task->images) {
+    finish_task(engine, task);
+  }
+}
+
+/* Never delivered as it is: decoded once more, or the job fails. */
+static enum status mend(struct engine *engine, struct sample *sample, struct flight *flight,
+                        const char *what) {
+  struct task *task = sample->task;
+  int64_t began = clock_ns();
+  enum status status = second_look(engine, sample, flight->rgb);
+  if (status == BROKEN) {
+    return BROKEN;
+  }
+  task->decode_us += (uint64_t)((clock_ns() - began) / NS_PER_US);
+  if (status == OK) {
+    log_warning("decoded_again", log_text("job", task->id), log_text("model", task->resident->id),
+                log_text("reason", what));
+    deliver(engine, sample, flight->rgb);
+    return OK;
+  }
+  char reason[FAIL_REASON_MAX];
+  snprintf(reason, sizeof reason, "%s; not decoded again in f32: %.400s", what, fail_reason());
+  task_fail(engine, task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
+            DARKROOM__V1__ERROR_CODE__ERROR_NUMERIC, reason);
+  return OK;
+}
+
+enum status decodes_read(struct engine *engine, struct flight *flight, uint64_t took_us) {
+  const struct passenger *passenger = &flight->passenger[0];
+  pace_note(&engine->pace, &flight->work, took_us);
+  if (!passenger_here(passenger)) {
+    return OK;
+  }
+  struct sample *sample = passenger->sample;
+  sample->task->decode_us += took_us;
+  if (flight->finite[0] == 0) {
+    return mend(engine, sample, flight, "the picture is not finite");
+  }
+  if (picture_is_flat(flight->rgb, sample->task)) {
+    return mend(engine, sample, flight, "the picture is of a single colour");
+  }
+  deliver(engine, sample, flight->rgb);
+  return OK;
+}

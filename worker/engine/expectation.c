@@ -1,0 +1,22 @@
+/* expectation.c - sums of measured times. */
+#include "worker/engine/expectation.h"
+
+struct pace_work work_of(const struct task *task, enum pace_kind kind, int rows) {
+  return (struct pace_work){task->resident, kind, task_cells(task), rows};
+}
+
+static uint64_t in_flight(const struct engine *engine) {
+  uint64_t sum = 0;
+  for (int i = 0; i < FLIGHT_QUEUES * FLIGHTS_OF_A_QUEUE; i++) {
+    const struct flight *flight =
+        &engine->flights.place[i / FLIGHTS_OF_A_QUEUE][i % FLIGHTS_OF_A_QUEUE];
+    sum += flight->turn != 0 ? pace_expect(&engine->pace, &flight->work) : 0;
+  }
+  return sum;
+}
+
+void expect_more(struct engine *engine, const struct pace_work *work) {
+  pulse_expect(engine->settings.pulse, in_flight(engine) + pace_expect(&engine->pace, work));
+}
+
+void expect_rest(struct engine *engine) { pulse_expect(engine->settings.pulse, in_flight(engine)); }

@@ -1,0 +1,132 @@
+/* self_test.c - the engine tries itself, as its caller would. */
+#include "worker/engine/self_test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "kernels/tensor.h"
+#include "monitoring/log.h"
+#include "worker/engine/answers.h"
+
+enum { STEPS = 2, SEED = 1, RUNS = 2 };
+#define RGB_BYTES_MAX (ANSWER_SIDE_MAX * ANSWER_SIDE_MAX * 3)
+
+/* What came out of each run, and why it failed if it did. */
+struct outcome {
+  int pictures;
+  uint32_t side;
+  uint8_t rgb[RUNS][RGB_BYTES_MAX];
+  char reason[FAIL_REASON_MAX];
+};
+
+static void on_started(void *context, const char *id, uint64_t fence) {
+  (void)context, (void)id, (void)fence;
+}
+static void on_step(void *context, const char *id, uint64_t fence, uint32_t step, uint32_t steps) {
+  (void)context, (void)id, (void)fence, (void)step, (void)steps;
+}
+static void on_turn(void *context, uint32_t rows, uint32_t samples, uint64_t microseconds) {
+  (void)context, (void)rows, (void)samples, (void)microseconds;
+}
+static void on_finished(void *context, const char *id, uint64_t fence,
+                        const Darkroom__V1__Timings *timings) {
+  (void)context, (void)id, (void)fence, (void)timings;
+}
+
+static void on_pixels(void *context, const struct engine_picture *picture) {
+  struct outcome *outcome = context;
+  if (picture->index != 0) {
+    return; /* the stranger's */
+  }
+  outcome->side = picture->width;
+  memcpy(outcome->rgb[picture->fence], picture->rgb, (size_t)picture->width * picture->height * 3);
+  outcome->pictures++;
+}
+
+static void on_failed(void *context, const char *id, uint64_t fence, Darkroom__V1__FailKind kind,
+                      const Darkroom__V1__Error *error) {
+  (void)id, (void)fence, (void)kind;
+  struct outcome *outcome = context;
+  snprintf(outcome->reason, sizeof outcome->reason, "%s", error->message);
+}
+
+/* The run's number is its fence; in the second a second image goes along. */
+static enum status run(struct engine *engine, const Darkroom__V1__ModelInfo *model,
+                       uint64_t number) {
+  uint32_t side = model->max_side < ANSWER_SIDE_MAX ? model->max_side : ANSWER_SIDE_MAX;
+  Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
+  job.id = (char *)"self-test";
+  job.model = model->id;
+  job.prompt = (char *)"a lake";
+  job.has_width = job.has_height = 1;
+  job.width = job.height = side;
+  job.has_steps = job.has_seed = job.has_images = job.has_sampler = 1;
+  job.steps = STEPS;
+  job.seed = SEED;
+  job.images = 1 + (uint32_t)number;
+  job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER_A;
+  TRY(engine_admit(engine, &job, number));
+  while (engine_busy(engine)) {
+    TRY(engine_turn(engine));
+  }
+  return OK;
+}
+
+static enum status judge(const char *model, const struct outcome *outcome) {
+  if (outcome->pictures != RUNS) {
+    return fail(BROKEN, "self-test of model %s: %s", model, outcome->reason);
+  }
+  size_t bytes = (size_t)outcome->side * outcome->side * 3;
+  if (memcmp(outcome->rgb[0], outcome->rgb[1], bytes) != 0) {
+    return fail(BROKEN, "self-test of model %s: not the same picture when run again in a batch",
+                model);
+  }
+  return OK;
+}
+
+/* Whatever decides the bits of a picture. */
+static enum status name_subject(const struct self_test *test, char *out, size_t bytes) {
+  struct device_info info;
+  TRY(device_describe(test->device, &info));
+  const char *name = device_name(test->device);
+  snprintf(out, bytes, "%s|%.*s|%s|%s|%s|%s|%s", test->model.sha256, (int)strcspn(name, ":"), name,
+           element_name(device_element(test->device)), info.model, info.runtime,
+           device_determinism(test->device) == DETERMINISM_STRICT ? "strict" : "fast",
+           DARKROOM_VERSION);
+  return OK;
+}
+
+static enum status compare(const struct self_test *test, const struct outcome *outcome) {
+  char subject[ANSWER_SUBJECT_BYTES_MAX];
+  if (test->answers == NULL || test->model.sha256 == NULL) {
+    return OK;
+  }
+  TRY(name_subject(test, subject, sizeof subject));
+  const struct answer answer = {subject, outcome->side, outcome->side, outcome->rgb[0]};
+  if (answers_compare(test->answers, &answer) == BROKEN) {
+    char reason[FAIL_REASON_MAX];
+    snprintf(reason, sizeof reason, "%s", fail_reason());
+    return fail(BROKEN, "self-test picture of model %s: %.440s", test->model.id, reason);
+  }
+  return OK;
+}
+
+enum status self_test_run(struct engine *engine, const struct self_test *test) {
+  struct outcome outcome = {.reason = "no picture came out"};
+  const struct engine_listener own = {&outcome,    on_started, on_step, on_pixels,
+                                      on_finished, on_failed,  on_turn};
+  const struct engine_listener before = engine_listen(engine, &own);
+  int64_t began = clock_ms();
+  enum status status = OK;
+  for (uint64_t number = 0; status == OK && number < RUNS; number++) {
+    status = run(engine, &test->model, number);
+  }
+  engine_listen(engine, &before);
+  TRY(status);
+  TRY(judge(test->model.id, &outcome));
+  TRY(compare(test, &outcome));
+  log_event("self_test", log_text("model", test->model.id), log_number("ms", clock_ms() - began));
+  return OK;
+}

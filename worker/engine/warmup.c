@@ -1,0 +1,115 @@
+/* warmup.c - calls of idle places. */
+#include "worker/engine/warmup.h"
+
+#include "base/clock.h"
+#include "base/progress.h"
+#include "monitoring/log.h"
+#include "worker/engine/decodes.h"
+#include "worker/engine/memory.h"
+
+enum { TIMES = 2 };
+
+/* A guided picture of the size the model was made for. */
+static enum status open_task(struct engine *engine, const struct resident *resident,
+                             struct task *out) {
+  struct refusal why = {0};
+  Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
+  job.id = (char *)"warmup";
+  job.model = (char *)resident->id;
+  job.prompt = (char *)"";
+  job.has_steps = job.has_seed = job.has_sampler = 1;
+  job.steps = 1;
+  job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER;
+  return task_open(&engine->residence, &job, &why, out);
+}
+
+static enum status wait(struct engine *engine) {
+  TRY(device_wait(engine->settings.device));
+  progress_count();
+  return OK;
+}
+
+static enum status warm_steps(struct engine *engine, const struct sample *sample) {
+  const struct task *task = sample->task;
+  const struct workplace place = {engine->settings.device, scratch_of(engine, QUEUE_STEPS),
+                                  engine->room};
+  for (int rows = 0; rows < task->rows_max;) {
+    int before = rows;
+    rows = batch_next_rows(rows, task->rows_max);
+    enum status status = OK;
+    for (int i = 0; i < TIMES && status == OK; i++) {
+      status = batch_queue_idle(sample, rows, &place);
+    }
+    TRY(wait(engine));
+    if (status == EXHAUSTED && before >= task_rows(task)) {
+      log_warning("rows_lowered", log_text("model", task->resident->id), log_number("rows", before),
+                  log_text("reason", fail_reason()));
+      ceiling_lower(&engine->ceilings, &(struct ceiling){.model = task->resident,
+                                                         .height = task->latent_height,
+                                                         .width = task->latent_width,
+                                                         .rows = before});
+      return OK;
+    }
+    TRY(status);
+  }
+  return OK;
+}
+
+static enum status warm_decode(struct engine *engine, const struct sample *sample) {
+  device_use(engine->settings.device, QUEUE_DECODES);
+  enum status status = OK;
+  for (int i = 0; i < TIMES && status == OK; i++) {
+    status = decodes_warm(engine, sample);
+  }
+  device_use(engine->settings.device, QUEUE_STEPS);
+  return wait(engine) == OK ? status : BROKEN;
+}
+
+static enum status warm_sample(struct engine *engine, struct task *task) {
+  struct sample sample;
+  size_t bytes = sample_bytes(task);
+  TRY(conditionings_make_room(engine->conditionings, bytes));
+  enum status status = sample_open(&sample, engine->settings.device, task, 0, &engine->room);
+  if (status == OK) {
+    status = wait(engine); /* for its latents, which both queues read */
+    status = status == OK ? warm_steps(engine, &sample) : status;
+    status = status == OK ? warm_decode(engine, &sample) : status;
+    sample_close(&sample);
+  }
+  budget_give(&engine->budget, bytes);
+  return status;
+}
+
+static enum status warm(struct engine *engine, struct task *task) {
+  int64_t began = clock_ms();
+  TRY(task_condition(task, engine->conditionings, scratch_of(engine, QUEUE_STEPS)));
+  TRY(warm_sample(engine, task));
+  log_event("warmed_up", log_text("model", task->resident->id), log_number("side", task->width),
+            log_number("rows", task->rows_max), log_number("ms", clock_ms() - began));
+  return OK;
+}
+
+/* Each model's task, or only its scratch memory: with that growing, what was kept would be lost. */
+static enum status each_model(struct engine *engine, bool scratch_only) {
+  for (size_t i = 0; i < engine->residence.count; i++) {
+    const struct resident *resident = &engine->residence.rows[i];
+    struct task task;
+    if (resident_side(resident) > resident->max_side) {
+      continue; /* never asked for here */
+    }
+    TRY(open_task(engine, resident, &task));
+    enum status status = scratch_reserve(engine, &task);
+    status = status == OK && !scratch_only ? warm(engine, &task) : status;
+    task_close(&task);
+    TRY(status);
+  }
+  return OK;
+}
+
+enum status warmup(struct engine *engine) {
+  if (!device_keeps_sequences(engine->settings.device)) {
+    return OK;
+  }
+  TRY(each_model(engine, true));
+  return each_model(engine, false);
+}
