@@ -66,6 +66,7 @@
 #define FLEET_MODELS_MAX 512   /* of all workers, those that have gone included */
 #define WORKER_TOKEN_BYTES_MAX JOB_ID_BYTES_MAX
 #define WORKER_HOST_BYTES_MAX 64
+#define WORKER_DEVICE_TEXT_BYTES_MAX 256 /* of each text about a device */
 #define LIST_JOBS_MAX 1000
 #define LIST_PAGE_ROWS 25 /* of a longer LIST: what one turn asks for */
 
@@ -120,6 +121,8 @@ _Static_assert(FLEET_MODELS_MAX *(JOB_MODEL_BYTES_MAX + 64 + 64) < FRAME_BYTES_M
 _Static_assert(LOSSES_MAX > CRASHES_MAX, "who is a suspect can still be proved guilty");
 _Static_assert(WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX < 1024,
                "a worker's identity is a small text, also beside 64 models");
+_Static_assert(DEVICES_MAX * 9 * WORKER_DEVICE_TEXT_BYTES_MAX < FRAME_BYTES_MAX / 4,
+               "what a worker says of its devices fits in a BEAT beside its jobs");
 _Static_assert(WORKER_CREDITS_MAX >= MODELS_MAX,
                "a worker that has said HELLO with its models can CLAIM work for each of them");
 _Static_assert(WORKER_CREDITS_MAX *(JOB_MODEL_BYTES_MAX + 32) < FRAME_BYTES_MAX,

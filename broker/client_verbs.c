@@ -13,7 +13,7 @@
 #include "monitoring/metrics.h"
 #include "proto/job.h"
 
-enum { LIST_DEFAULT = 100 };
+enum { LIST_DEFAULT = 100, STATUS_BYTES_MAX = FRAME_BYTES_MAX / 2 };
 
 static enum status not_found(struct request *request, const char *id) {
   return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_NOT_FOUND, "id", NULL,
@@ -237,7 +237,7 @@ enum status explain_answer(struct turn *turn, struct request *request) {
 /* ---- models, status -------------------------------------------------------------------------- */
 
 enum status models_ask(struct turn *turn, struct request *request) {
-  request->call = queue_fleet(turn->redis);
+  request->call = queue_fleet(turn->redis, false);
   return OK;
 }
 
@@ -253,7 +253,7 @@ enum status models_answer(struct turn *turn, struct request *request) {
 
 enum status status_ask(struct turn *turn, struct request *request) {
   request->call = queue_stats(turn->redis);
-  (void)queue_fleet(turn->redis);
+  (void)queue_fleet(turn->redis, true);
   return OK;
 }
 
@@ -269,10 +269,37 @@ static void add_credits(struct turn *turn, const Darkroom__V1__FleetStatus *stat
 }
 
 /* A fleet whose rows do not fit in one frame is shown in part, and counted whole. */
+static bool all_ready(const Darkroom__V1__WorkerInfo *worker) {
+  for (size_t i = 0; i < worker->n_device_info; i++) {
+    const char *state = worker->device_info[i]->state;
+    if (state == NULL || strcmp(state, "ready") != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* What is said of devices goes first, from the end of the list, and of those that are well before
+ * the others. Gives the size that is left. */
+static size_t leave_devices_out(Darkroom__V1__FleetStatus *status, size_t bytes, bool of_all) {
+  for (size_t i = status->n_worker; i > 0 && bytes > STATUS_BYTES_MAX; i--) {
+    Darkroom__V1__WorkerInfo *worker = status->worker[i - 1];
+    if (worker->n_device_info > 0 && (of_all || all_ready(worker))) {
+      size_t before = protobuf_c_message_get_packed_size(&worker->base);
+      worker->n_device_info = 0;
+      bytes -= before - protobuf_c_message_get_packed_size(&worker->base);
+    }
+  }
+  return bytes;
+}
+
 static void fit_in_frame(Darkroom__V1__FleetStatus *status) {
   status->has_workers = true;
   status->workers = (uint32_t)status->n_worker;
-  while (protobuf_c_message_get_packed_size(&status->base) > FRAME_BYTES_MAX / 2) {
+  size_t bytes = protobuf_c_message_get_packed_size(&status->base);
+  bytes = leave_devices_out(status, bytes, false);
+  bytes = leave_devices_out(status, bytes, true);
+  while (protobuf_c_message_get_packed_size(&status->base) > STATUS_BYTES_MAX) {
     status->n_worker -= status->n_worker / 8 + 1;
   }
 }

@@ -51,7 +51,7 @@ const struct verb errand_tick = {"tick", tick_ask, tick_answer};
 /* ---- the fleet and the gauges ---------------------------------------------------------------- */
 
 static enum status fleet_ask(struct turn *turn, struct request *request) {
-  request->call = queue_fleet(turn->redis);
+  request->call = queue_fleet(turn->redis, false);
   return OK;
 }
 
@@ -65,7 +65,7 @@ const struct verb errand_fleet = {"fleet", fleet_ask, fleet_answer};
 
 static enum status stats_ask(struct turn *turn, struct request *request) {
   request->call = queue_stats(turn->redis);
-  (void)queue_fleet(turn->redis);
+  (void)queue_fleet(turn->redis, false);
   (void)queue_trial(turn->redis);
   return OK;
 }

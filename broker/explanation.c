@@ -9,7 +9,7 @@
 #include "broker/serving.h"
 #include "proto/job.h"
 
-enum { REASONS_MAX = 9 };
+enum { REASONS_MAX = 10 };
 
 struct story {
   struct turn *turn;
@@ -129,6 +129,16 @@ static void say_troubled(struct story *story) {
   }
 }
 
+/* A worker with a cordoned device has told more slots than it fills. */
+static void say_cordoned(struct story *story) {
+  uint64_t cordoned = number(story, "cordoned");
+  if (cordoned > 0) {
+    say(story, "%llu of them %s a device that takes no jobs; worker %s has cordoned %s",
+        (unsigned long long)cordoned, cordoned == 1 ? "has" : "have", text(story, "cordon_of"),
+        text(story, "cordon"));
+  }
+}
+
 /* Of the worker that has the job. */
 static void say_trouble(struct story *story) {
   if (text(story, "trouble")[0] != '\0') {
@@ -151,6 +161,7 @@ static void say_queued(struct story *story) {
   }
   say_workers(story);
   say_troubled(story);
+  say_cordoned(story);
   say_deadline(story);
   say_history(story);
 }
@@ -179,6 +190,7 @@ static void say_delayed(struct story *story) {
   say(story, "delayed: it is tried again in %.1f s", seconds_until(story, "due"));
   say_workers(story);
   say_troubled(story);
+  say_cordoned(story);
   say_deadline(story);
   say_history(story);
 }

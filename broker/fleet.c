@@ -12,6 +12,7 @@ struct row {
   const char *name, *state, *trouble;
   uint64_t generation, held;
   const Darkroom__V1__Hello *hello;
+  const redisReply *devices; /* packed; empty when they were not asked for, or are not known */
 };
 
 static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescriptor *type,
@@ -24,7 +25,7 @@ static enum status unpack(const redisReply *bytes, const ProtobufCMessageDescrip
 }
 
 static enum status read_row(const redisReply *element, struct arena *arena, struct row *out) {
-  if (element->type != REDIS_REPLY_ARRAY || element->elements != 6) {
+  if (element->type != REDIS_REPLY_ARRAY || element->elements != 7) {
     fail(BROKEN, "the script fleet returned something else");
     return BROKEN;
   }
@@ -35,7 +36,8 @@ static enum status read_row(const redisReply *element, struct arena *arena, stru
                       .state = reply_text(element->element[2]),
                       .held = reply_number(element->element[3]),
                       .hello = (const Darkroom__V1__Hello *)hello,
-                      .trouble = reply_text(element->element[5])};
+                      .trouble = reply_text(element->element[5]),
+                      .devices = element->element[6]};
   return OK;
 }
 
@@ -132,6 +134,19 @@ enum status fleet_models(const struct fleet *fleet, struct arena *arena,
   return OK;
 }
 
+static enum status describe_devices(const struct row *row, struct arena *arena,
+                                    Darkroom__V1__WorkerInfo *info) {
+  if (row->devices->str == NULL || row->devices->len == 0) {
+    return OK;
+  }
+  ProtobufCMessage *message = NULL;
+  TRY(unpack(row->devices, &darkroom__v1__devices__descriptor, arena, &message));
+  const Darkroom__V1__Devices *devices = (const Darkroom__V1__Devices *)message;
+  info->device_info = devices->device;
+  info->n_device_info = devices->n_device;
+  return OK;
+}
+
 static enum status describe(const struct row *row, struct arena *arena,
                             Darkroom__V1__WorkerInfo **out) {
   Darkroom__V1__WorkerInfo *info = arena_take(arena, sizeof *info);
@@ -154,6 +169,7 @@ static enum status describe(const struct row *row, struct arena *arena,
   info->n_model = row->hello->n_model;
   info->version = row->hello->version;
   info->trouble = row->trouble[0] != '\0' ? (char *)row->trouble : NULL;
+  TRY(describe_devices(row, arena, info));
   *out = info;
   return OK;
 }

@@ -140,8 +140,8 @@ static bool is_ready(void *context, char *reason, size_t reason_bytes) {
 static void note_readiness(const struct redis *redis) {
   pthread_mutex_lock(&readiness.lock);
   readiness.ready = redis_ready(redis, readiness.why, sizeof readiness.why) && !leaving;
-  if (leaving) {
-    snprintf(readiness.why, sizeof readiness.why, "leaving");
+  if (leaving || readiness.ready) {
+    snprintf(readiness.why, sizeof readiness.why, "%s", leaving ? "leaving" : "");
   }
   pthread_mutex_unlock(&readiness.lock);
 }

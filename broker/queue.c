@@ -11,7 +11,7 @@
 
 _Static_assert(CODE_WORKER_LOST == DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST,
                "the scripts store the contract's number");
-_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 4 + 5 * SCRIPT_LOOP_MAX,
+_Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 7 + 5 * SCRIPT_LOOP_MAX,
                "a beat of the most jobs fits in a call");
 
 enum { COST_PIXELS = 64 };
@@ -205,12 +205,42 @@ static void put_images(struct redis *redis, const Darkroom__V1__Progress *progre
   put_packed(redis, &images.base, arena);
 }
 
+/* How a device says that it takes no more jobs. */
+static const char *cordon_words(const Darkroom__V1__Devices *devices, struct arena *arena) {
+  for (size_t i = 0; devices != NULL && i < devices->n_device; i++) {
+    const Darkroom__V1__DeviceInfo *device = devices->device[i];
+    if (device->state != NULL && strcmp(device->state, "cordoned") == 0) {
+      const char *name = device->name != NULL ? device->name : "a device";
+      const char *reason = device->reason != NULL ? device->reason : "";
+      size_t bytes = strlen(name) + strlen(reason) + sizeof ": ";
+      char *words = arena_take(arena, bytes);
+      if (words != NULL) {
+        snprintf(words, bytes, "%s: %s", name, reason);
+        return words;
+      }
+    }
+  }
+  return "";
+}
+
+/* Its devices and what one of them is cordoned for; no bytes: as they were told last. */
+static void put_devices(struct redis *redis, const Darkroom__V1__Devices *devices,
+                        struct arena *arena) {
+  if (devices != NULL) {
+    put_packed(redis, &devices->base, arena);
+  } else {
+    redis_text(redis, "");
+  }
+  redis_text(redis, cordon_words(devices, arena));
+}
+
 size_t queue_beat(struct redis *redis, const Darkroom__V1__Beat *beat, const char *via,
                   struct arena *arena) {
   begin_of_worker(redis, SCRIPT_BEAT, beat->worker, beat->generation);
   redis_text(redis, via);
   redis_number(redis, beat->has_draining && beat->draining ? 1 : 0);
   redis_text(redis, beat->trouble != NULL ? beat->trouble : "");
+  put_devices(redis, beat->devices, arena);
   for (size_t i = 0; i < beat->n_progress; i++) {
     const Darkroom__V1__Progress *progress = beat->progress[i];
     redis_text(redis, progress->id);
@@ -235,7 +265,11 @@ size_t queue_sweep(struct redis *redis, uint64_t retention_ms) {
   return redis_end(redis);
 }
 
-size_t queue_fleet(struct redis *redis) { return ask_plainly(redis, SCRIPT_FLEET); }
+size_t queue_fleet(struct redis *redis, bool devices) {
+  redis_begin(redis, SCRIPT_FLEET);
+  redis_number(redis, devices ? 1 : 0);
+  return redis_end(redis);
+}
 
 size_t queue_trial(struct redis *redis) { return ask_plainly(redis, SCRIPT_TRIAL); }
 

@@ -173,7 +173,7 @@ enum status submit_ask(struct turn *turn, struct request *request) {
   if (model == NULL &&
       !filing->fleet_asked) { /* a worker may have come this moment: look before refusing */
     filing->fleet_asked = true;
-    request->call = queue_fleet(turn->redis);
+    request->call = queue_fleet(turn->redis, false);
     return OK;
   }
   if (model == NULL) {

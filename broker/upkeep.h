@@ -22,7 +22,8 @@ struct swept {
 };
 enum status queue_sweep_reply(const struct redis *redis, size_t call, struct swept *out);
 
-size_t queue_fleet(struct redis *redis);
+/* devices: with what each worker has told of its devices, which only STATUS shows. */
+size_t queue_fleet(struct redis *redis, bool devices);
 enum status queue_fleet_reply(const struct redis *redis, size_t call, const redisReply **out);
 
 size_t queue_stats(struct redis *redis);

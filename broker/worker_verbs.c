@@ -335,6 +335,29 @@ enum status release_answer(struct turn *turn, struct request *request) {
 
 /* ---- beat ------------------------------------------------------------------------------------ */
 
+static bool fits(const char *text) {
+  return text == NULL || strlen(text) <= WORKER_DEVICE_TEXT_BYTES_MAX;
+}
+
+static enum status check_devices(struct request *request, const Darkroom__V1__Devices *devices) {
+  if (devices == NULL) {
+    return OK;
+  }
+  if (devices->n_device == 0 || devices->n_device > DEVICES_MAX) {
+    return missing(request, "devices", "1..16 devices");
+  }
+  for (size_t i = 0; i < devices->n_device; i++) {
+    const Darkroom__V1__DeviceInfo *device = devices->device[i];
+    if (device->name == NULL || !fits(device->name) || !fits(device->model) ||
+        !fits(device->uuid) || !fits(device->driver) || !fits(device->runtime) ||
+        !fits(device->element) || !fits(device->determinism) || !fits(device->state) ||
+        !fits(device->reason)) {
+      return missing(request, "devices", "a name, and texts of 0..256 bytes");
+    }
+  }
+  return OK;
+}
+
 enum status beat_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
   TRY(verb_check_id(request, "worker", beat->worker));
@@ -344,6 +367,7 @@ enum status beat_ask(struct turn *turn, struct request *request) {
   if (beat->n_progress > SCRIPT_LOOP_MAX) {
     return missing(request, "progress", "0..100 jobs");
   }
+  TRY(check_devices(request, beat->devices));
   for (size_t i = 0; i < beat->n_progress; i++) {
     TRY(verb_check_id(request, "id", beat->progress[i]->id));
   }

@@ -132,6 +132,28 @@ void show_models(const Darkroom__V1__ModelList *list) {
   }
 }
 
+/* "80 GB", as it is sold: of 1000 each. */
+static void show_device(const Darkroom__V1__DeviceInfo *device) {
+  char copy[SHOW_SAFE_BYTES_MAX];
+  printf("  %s", show_safe(device->name, copy));
+  printf(" %s", show_safe(device->state, copy));
+  const char *const facts[] = {device->model, device->uuid, device->driver, device->element,
+                               device->determinism};
+  static const char *const heads[] = {"", "", "driver ", "", ""};
+  for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+    if (facts[i] != NULL && facts[i][0] != '\0') {
+      printf(", %s%s", heads[i], show_safe(facts[i], copy));
+    }
+  }
+  if (device->memory_total > 0) {
+    printf(", %.1f GB", (double)device->memory_total / 1e9);
+  }
+  if (device->reason != NULL && device->reason[0] != '\0') {
+    printf(": %s", show_safe(device->reason, copy));
+  }
+  printf("\n");
+}
+
 static void show_worker(const Darkroom__V1__WorkerInfo *worker) {
   char copy[SHOW_SAFE_BYTES_MAX];
   printf("%-28s ", show_safe(worker->id, copy));
@@ -145,6 +167,9 @@ static void show_worker(const Darkroom__V1__WorkerInfo *worker) {
   printf("\n");
   if (worker->trouble != NULL && worker->trouble[0] != '\0') {
     printf("  %s\n", show_safe(worker->trouble, copy));
+  }
+  for (size_t i = 0; i < worker->n_device_info; i++) {
+    show_device(worker->device_info[i]);
   }
 }
 

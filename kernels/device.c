@@ -114,6 +114,13 @@ enum status device_open(const char *name, const struct device_settings *settings
   return OK;
 }
 
+enum status device_built(const char *name) {
+  char kind[16];
+  const struct backend *backend = NULL;
+  snprintf(kind, sizeof kind, "%.*s", (int)strcspn(name, ":"), name);
+  return find_backend(name, kind, &backend);
+}
+
 void device_close(struct device **device) {
   if (device == NULL || *device == NULL) {
     return;

@@ -55,6 +55,9 @@ struct device_info {
 enum status device_open(const char *name, const struct device_settings *settings,
                         struct device **out);
 void device_close(struct device **device);
+/* Whether this program has the backend that the name asks for: the outcomes of device_open, as far
+ * as they can be told without opening anything. */
+enum status device_built(const char *name);
 
 /* First in main of a program that will open "cpu": makes threads that wait for one another sleep
  * after some 50 us. libgomp would let them spin for milliseconds, and with other load on the cores

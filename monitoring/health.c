@@ -62,8 +62,9 @@ static unsigned render_ready(const struct health *health, struct bytes *body) {
   char reason[HEALTH_REASON_BYTES_MAX] = "";
   bool ready = health->options.ready == NULL ||
                health->options.ready(health->options.context, reason, sizeof reason);
-  enum status status =
-      ready ? bytes_append_text(body, "ready\n") : bytes_printf(body, "not ready: %s\n", reason);
+  const char *state = ready ? "ready" : "not ready";
+  enum status status = reason[0] != '\0' ? bytes_printf(body, "%s: %s\n", state, reason)
+                                         : bytes_printf(body, "%s\n", state);
   return ready && status == OK ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 

@@ -33,7 +33,8 @@ struct health_options {
   const char
       *address; /* "127.0.0.1:9100", "[::1]:0", ":9100" (all addresses); port 0: any free one */
   const char *version; /* the text of /version */
-  /* Called on the admin thread at each /readyz: true, or false with one line of why in reason.
+  /* Called on the admin thread at each /readyz: true, or false with one line of why in reason; of
+   * one that is ready the line says what is amiss all the same, "" when nothing is.
    * NULL: always ready. */
   bool (*ready)(void *context, char *reason, size_t reason_bytes);
   void *context;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "worker/device_report.h"
+
 /* One beat's messages, from the scratch arena: it names up to HELD_MAX jobs with all their fresh
  * pictures. */
 struct beat {
@@ -60,6 +62,21 @@ static void add_progress(struct worker *worker, struct beat *beat, struct held *
   held->news = false;
 }
 
+enum { DEVICES_AGAIN_MS = 5000 }; /* what was lost on its way is told again */
+
+static bool devices_due(const struct worker *worker, int64_t now_ms) {
+  return device_report_key(worker) != worker->devices_said ||
+         now_ms - worker->devices_said_ms >= DEVICES_AGAIN_MS;
+}
+
+static void add_devices(struct worker *worker, struct beat *beat, int64_t now_ms) {
+  if (devices_due(worker, now_ms)) {
+    beat->message.devices = device_report(worker, worker->scratch);
+    worker->devices_said = device_report_key(worker);
+    worker->devices_said_ms = now_ms;
+  }
+}
+
 static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms) {
   arena_drop(worker->scratch);
   struct beat *beat = arena_take_zeroed(worker->scratch, sizeof *beat);
@@ -74,6 +91,7 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
   beat->message.has_draining = beat->message.draining = worker->draining;
   trouble_write(&worker->store, &worker->spool_watch, worker->trouble_said);
   beat->message.trouble = worker->trouble_said[0] != '\0' ? worker->trouble_said : NULL;
+  add_devices(worker, beat, now_ms);
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     if (held->state != HELD_LEAVING && held->generation == generation) {
@@ -88,7 +106,8 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
 static bool any_news(struct worker *worker) {
   char trouble[TROUBLE_BYTES_MAX];
   trouble_write(&worker->store, &worker->spool_watch, trouble);
-  if (strcmp(trouble, worker->trouble_said) != 0) {
+  if (strcmp(trouble, worker->trouble_said) != 0 ||
+      device_report_key(worker) != worker->devices_said) {
     return true;
   }
   struct held *held = NULL;

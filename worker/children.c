@@ -1,27 +1,18 @@
-/* children.c - fork, exec, watch, reap.
- *
- * The child gets our own arguments and environment, less the keys of the store: it has no use for
- * them. It dies with us (PR_SET_PDEATHSIG, and the end of its pipe), and a terminal's Ctrl-C is for
- * the parent alone.
- */
+/* children.c - watch, end, reap, start again. */
 #include "worker/children.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/process.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/engine_main.h"
+#include "worker/launch.h"
 
 enum {
   BACKOFF_FIRST_MS = 500,
@@ -32,128 +23,32 @@ enum {
   UNSEEN_MS_MAX = 2 * LOOK_MS,    /* what one look may add to an engine's silence */
   EXPECTED_MS_MAX = 24 * 3600000, /* of what an engine says about itself */
 };
-enum { ENVIRONMENT_MAX = 1024 };
-#define ENVIRONMENT_FD "DARKROOM_ENGINE_CHILD"
-#define ENVIRONMENT_PULSE "DARKROOM_ENGINE_PULSE"
-#define ENVIRONMENT_DEVICE "DARKROOM_ENGINE_DEVICE"
-
-void children_open(struct children *children, const char *const *devices, size_t count) {
-  *children = (struct children){.count = count};
-  for (size_t i = 0; i < count; i++) {
-    children->child[i] = (struct child){.device = devices[i], .pid = -1, .pipe = {.fd = -1}};
+void children_open(struct children *children, const struct worker_devices *devices) {
+  *children = (struct children){.count = devices->count};
+  for (size_t i = 0; i < devices->count; i++) {
+    const struct worker_device *place = &devices->row[i];
+    children->child[i] =
+        (struct child){.device = place->name, .place = place, .pid = -1, .pipe = {.fd = -1}};
+    children->on_host += !place->own_memory;
   }
 }
 
 /* starting ------------------------------------------------------------------------------------- */
 
-/* What the new program is given: made before the fork, because after it only plain system calls are
- * safe. */
-struct launch {
-  char *environment[ENVIRONMENT_MAX];
-  char fd[64], pulse[64], device[128], spin_count[32];
-  const char *path;
-};
-
-/* OpenMP threads that spin for long while they wait lose whole time slices to any other load:
- * beside two busy processes on two cores a step took 50 times as long as with threads that soon
- * sleep. libgomp reads it before main, so only a parent can set it. */
-#define SPIN_COUNT "GOMP_SPINCOUNT"
-
-static bool inherited(const char *variable) {
-  return strncmp(variable, "AWS_", 4) != 0 &&
-         strncmp(variable, ENVIRONMENT_FD, sizeof ENVIRONMENT_FD - 1) != 0 &&
-         strncmp(variable, ENVIRONMENT_PULSE, sizeof ENVIRONMENT_PULSE - 1) != 0 &&
-         strncmp(variable, ENVIRONMENT_DEVICE, sizeof ENVIRONMENT_DEVICE - 1) != 0;
-}
-
-/* What an engine inherits: its end of the pipe, and the page where it counts its work. */
-struct inheritance {
-  int pipe, pulse;
-};
-
-static void prepare(struct launch *launch, const char *device, const struct inheritance *given) {
-  size_t count = 0;
-  for (char **variable = environ; *variable != NULL && count < ENVIRONMENT_MAX - 5; variable++) {
-    if (inherited(*variable)) {
-      launch->environment[count++] = *variable;
-    }
-  }
-  snprintf(launch->fd, sizeof launch->fd, ENVIRONMENT_FD "=%d", given->pipe);
-  snprintf(launch->pulse, sizeof launch->pulse, ENVIRONMENT_PULSE "=%d", given->pulse);
-  snprintf(launch->device, sizeof launch->device, ENVIRONMENT_DEVICE "=%s", device);
-  snprintf(launch->spin_count, sizeof launch->spin_count, SPIN_COUNT "=1000");
-  launch->environment[count++] = launch->fd;
-  launch->environment[count++] = launch->pulse;
-  launch->environment[count++] = launch->device;
-  if (getenv(SPIN_COUNT) == NULL && getenv("OMP_WAIT_POLICY") == NULL) {
-    launch->environment[count] = launch->spin_count;
-  }
-  launch->path = process_path();
-}
-
-/* In the new process: nothing that could take a lock. */
-static void become(const struct launch *launch, const struct inheritance *given, pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  setpgid(0, 0);
-  fcntl(given->pipe, F_SETFD, 0);
-  fcntl(given->pulse, F_SETFD, 0);
-  if (getppid() == parent) { /* otherwise it died before the prctl */
-    execve(launch->path, process_arguments(), launch->environment);
-  }
-  _Exit(EXIT_CODE_UNAVAILABLE);
-}
-
-static enum status launch_with(struct child *child, const struct inheritance *given) {
-  struct launch *launch = calloc(1, sizeof *launch);
-  enum status status = launch != NULL ? OK : fail(EXHAUSTED, "no memory");
-  if (launch != NULL) {
-    prepare(launch, child->device, given);
-  }
-  pid_t parent = getpid();
-  pid_t pid = status == OK ? fork() : -1;
-  if (pid == 0) {
-    become(launch, given, parent);
-  }
-  free(launch);
-  child->pid = pid;
-  return status == OK && pid < 0 ? fail(UNAVAILABLE, "no process: %s", strerror(errno)) : status;
-}
-
-static enum status launch_child(struct child *child) {
-  int pair[2];
-  struct inheritance given = {.pulse = -1};
-  pulse_close(&child->pulse);
-  child->pulse_seen = 0;
-  TRY(pulse_open(&child->pulse, &given.pulse));
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-    close(given.pulse);
-    return fail(UNAVAILABLE, "no socket pair: %s", strerror(errno));
-  }
-  given.pipe = pair[1];
-  enum status status = launch_with(child, &given);
-  close(given.pulse);
-  close(given.pipe);
-  if (status != OK) {
-    close(pair[0]);
-    return status;
-  }
-  return pipe_open(&child->pipe, pair[0]);
-}
-
-static void start(struct child *child, int64_t now_ms) {
+static void start(const struct children *children, struct child *child, int64_t now_ms) {
   child->killed = false;
+  child->end = END_NONE;
+  child->loaded = child->said_why = child->told = false;
   child->model_count = 0;
   child->turns = 0;
   child->started_ms = now_ms;
   child_heard(child, now_ms);
-  if (launch_child(child) == OK) {
+  if (launch_engine(children, child) == OK) {
     child->state = CHILD_LOADING;
     log_event("engine_started", log_text("device", child->device), log_number("pid", child->pid));
     return;
   }
+  child_says_why(child, fail_reason());
   log_error("engine_not_started", log_text("device", child->device),
             log_text("reason", fail_reason()));
   child->failures++;
@@ -170,7 +65,34 @@ void child_lost(struct child *child, int64_t now_ms) {
 
 void child_kill(struct child *child) {
   child->killed = true;
+  child->killed_ms = clock_ms();
   kill(child->pid, SIGKILL);
+}
+
+void child_cordon(struct child *child) {
+  child->cordoned = true;
+  if (child->state == CHILD_AWAY) {
+    child->state = CHILD_CORDONED;
+  } else if (child->pid > 0 && !child->killed) {
+    child_kill(child);
+  }
+}
+
+void child_let_in(struct child *child, int64_t now_ms) {
+  child->cordoned = false;
+  child->failures = 0;
+  if (child->state == CHILD_CORDONED) {
+    child->state = CHILD_AWAY;
+    child->due_ms = now_ms;
+  }
+}
+
+/* It goes into messages and lines: printable, and cut. */
+void child_says_why(struct child *child, const char *reason) {
+  snprintf(child->reason, sizeof child->reason, "%s", reason);
+  for (char *at = child->reason; *at != '\0'; at++) {
+    *at = *at >= ' ' && *at < 0x7f ? *at : '?';
+  }
 }
 
 static int64_t backoff_ms(int failures) {
@@ -181,21 +103,69 @@ static int64_t backoff_ms(int failures) {
   return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
 }
 
+static const struct {
+  int code;
+  enum child_end end;
+} meanings[] = {
+    {EXIT_CODE_OK, END_ORDERED},
+    {EXIT_CODE_REFUSED, END_REFUSED},
+    {EXIT_CODE_USAGE, END_REFUSED},
+    {EXIT_CODE_UNAVAILABLE, END_SHORT},
+};
+
+/* SIGKILL is what an operator sends, and the kernel when memory runs out; a fault of the engine's
+ * own raises others. */
+static enum child_end end_of(const struct child *child, int code, int signal_number, bool loaded) {
+  if (child->cordoned && child->killed) {
+    return END_CORDON;
+  }
+  if (child->killed) {
+    return loaded ? END_SILENT : END_LOADING;
+  }
+  if (signal_number == SIGKILL || signal_number == SIGTERM || signal_number == SIGINT) {
+    return END_OUTSIDE;
+  }
+  for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
+    if (meanings[i].code == code) {
+      return meanings[i].end;
+    }
+  }
+  return END_FAULT;
+}
+
+/* In our words, where it has left none of its own. */
+static void say_end(struct child *child, int code, int signal_number) {
+  char words[CHILD_REASON_BYTES_MAX];
+  if (child->end == END_CORDON) {
+    child_says_why(child, "its device was cordoned");
+  } else if (child->end == END_SILENT || child->end == END_LOADING) {
+    child_says_why(child, child->end == END_SILENT ? "it worked without progress, and was ended"
+                                                   : "it loaded without progress, and was ended");
+  } else if (!child->said_why) {
+    bool signalled = signal_number != 0;
+    snprintf(words, sizeof words, "%s %d", signalled ? "it was ended by signal" : "it left with",
+             signalled ? signal_number : code);
+    child_says_why(child, words);
+  }
+}
+
 static void bury(struct child *child, int exit_status, int64_t now_ms) {
   int code = WIFEXITED(exit_status) ? WEXITSTATUS(exit_status) : -1;
   int signal_number = WIFSIGNALED(exit_status) ? WTERMSIG(exit_status) : 0;
+  child->end = end_of(child, code, signal_number, child->loaded);
+  say_end(child, code, signal_number);
   log_warning("engine_ended", log_text("device", child->device), log_number("pid", child->pid),
               log_number("code", code), log_number("signal", signal_number),
               log_text("watchdog", child->killed ? "yes" : "no"));
   pipe_close(&child->pipe);
   pulse_close(&child->pulse);
   child->pid = -1;
-  if (code == EXIT_CODE_REFUSED || code == EXIT_CODE_USAGE) { /* so would the next one */
+  if (child->end == END_REFUSED) { /* so would the next one */
     child->state = CHILD_REFUSED;
     return;
   }
   child->failures = now_ms - child->started_ms > HEALTHY_MS ? 1 : child->failures + 1;
-  child->state = CHILD_AWAY;
+  child->state = child->cordoned ? CHILD_CORDONED : CHILD_AWAY;
   child->due_ms = now_ms + backoff_ms(child->failures);
   metric_add(M_ENGINE_RESTARTS, 1);
 }
@@ -210,25 +180,46 @@ static bool reap(struct child *child, int64_t now_ms) {
   return true;
 }
 
+/* Still there long after it was killed: what it held is given up. */
+static void give_up(struct child *child) {
+  log_error("engine_cannot_be_ended", log_text("device", child->device),
+            log_number("pid", child->pid));
+  child->told = true;
+  child->end = child->end != END_NONE ? child->end : end_of(child, -1, SIGKILL, child->loaded);
+  child_says_why(child, "its process hangs in the driver and cannot be ended");
+}
+
+static void tend_leaving(struct children *children, size_t index, int64_t now_ms,
+                         void (*ended)(void *context, size_t index), void *context) {
+  struct child *child = &children->child[index];
+  if (child->due_ms <= now_ms) {
+    kill(child->pid, SIGKILL);
+  }
+  bool told = child->told;
+  if (!reap(child, now_ms) && child->due_ms + LEAVING_MS <= now_ms && !told) {
+    give_up(child);
+  }
+  if (!told && (child->told || child->pid < 0)) {
+    ended(context, index);
+  }
+}
+
 /* A child whose pipe still holds reports is not reaped before they are read: a last picture may be
  * among them. */
 static void tend_one(struct children *children, size_t index, int64_t now_ms,
                      void (*ended)(void *context, size_t index), void *context) {
   struct child *child = &children->child[index];
   if (child->state == CHILD_AWAY && child->due_ms <= now_ms) {
-    start(child, now_ms);
+    start(children, child, now_ms);
   } else if (child->state == CHILD_LOADING && child->silent_ms > children->load_ms &&
              !child->killed) {
     log_error("engine_hangs_loading", log_text("device", child->device),
               log_number("seconds", children->load_ms / 1000));
     child_kill(child);
   } else if (child->state == CHILD_LEAVING) {
-    if (child->due_ms <= now_ms) {
-      kill(child->pid, SIGKILL);
-    }
-    if (reap(child, now_ms)) {
-      ended(context, index);
-    }
+    tend_leaving(children, index, now_ms, ended, context);
+  } else if (child->killed && child->pid > 0 && child->killed_ms + LEAVING_MS <= now_ms) {
+    child_lost(child, now_ms);
   }
 }
 
@@ -251,7 +242,7 @@ int64_t children_due_ms(const struct children *children) {
     } else if (child->state == CHILD_LOADING) {
       own = child->looked_ms + LOOK_MS;
     } else if (child->state == CHILD_LEAVING) {
-      own = clock_ms() + LEAVING_LOOK_MS;
+      own = clock_ms() + (child->told ? LOOK_MS : LEAVING_LOOK_MS);
     }
     due = own < due ? own : due;
   }
@@ -267,6 +258,11 @@ void children_close(struct children *children, int64_t grace_ms) {
     struct child *child = &children->child[i];
     int exit_status = 0;
     while (child->pid > 0 && waitpid(child->pid, &exit_status, WNOHANG) == 0) {
+      if (clock_ms() >= until_ms + LEAVING_MS) {
+        log_error("engine_cannot_be_ended", log_text("device", child->device),
+                  log_number("pid", child->pid));
+        break; /* it dies with us: PR_SET_PDEATHSIG, as soon as the driver lets it */
+      }
       if (clock_ms() >= until_ms) {
         kill(child->pid, SIGKILL);
       }
@@ -341,7 +337,8 @@ const struct child_model *child_model(const struct child *child, const char *id)
 bool children_settled(const struct children *children) {
   for (size_t i = 0; i < children->count; i++) {
     const struct child *child = &children->child[i];
-    if (child->state != CHILD_READY && child->state != CHILD_REFUSED && child->failures == 0) {
+    if (child->state != CHILD_READY && child->state != CHILD_REFUSED &&
+        child->state != CHILD_CORDONED && child->failures == 0) {
       return false;
     }
   }

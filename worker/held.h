@@ -64,10 +64,13 @@ struct held {
   uint32_t step, steps;
   uint32_t images, received;
   struct picture *picture; /* images of them */
-  uint32_t media_out;      /* tasks with media */
-  bool finished;           /* the engine said so, or the spool */
-  bool sealing;            /* the spool is being told */
-  bool sealed;             /* and knows */
+  struct caption_means
+      means;          /* by what they were made; "" of an earlier life: they say it themselves
+                                 */
+  uint32_t media_out; /* tasks with media */
+  bool finished;      /* the engine said so, or the spool */
+  bool sealing;       /* the spool is being told */
+  bool sealed;        /* and knows */
   Darkroom__V1__Timings timings;
   int64_t last_pixels_ms;
   struct offer offer;

@@ -35,7 +35,7 @@ static int run_engine(const struct options *options, const struct models_table *
   size_t count = 0;
   for (size_t i = 0; i < table->count; i++) {
     const struct models_row *row = &table->row[i];
-    if (models_row_on(row, options->engine_device)) {
+    if (models_row_on(row, options->engine_name, options->engine_device)) {
       models[count++] = (struct engine_model){
           .id = row->id,
           .sha256 = row->sha256,
@@ -48,29 +48,32 @@ static int run_engine(const struct options *options, const struct models_table *
       .pulse = (int)options->engine_pulse,
       .threads = (int)options->threads,
       .force_f32 = options->force_f32,
+      .determinism = (enum determinism)options->determinism,
       .models = models,
       .model_count = count,
       .slots = (int)options->slots,
       .batch_rows = (int)options->batch_rows,
       .max_side = (int)options->max_side,
       .memory_max = (size_t)options->memory_mib * 1024 * 1024,
-      .neighbours = options->devices.count - 1,
+      .own_memory = devices_own_memory(options->engine_device),
+      .on_host = (size_t)options->engine_on_host,
+      .on_gpus = (size_t)options->engine_on_gpus,
   };
   return engine_main((int)options->engine_child, &settings);
 }
 
 /* the parent ----------------------------------------------------------------------------------- */
 
-static enum status every_device_has_a_model(const struct options *options,
-                                            const struct models_table *table) {
-  for (size_t d = 0; d < options->devices.count; d++) {
+static enum status every_device_has_a_model(const struct worker *worker) {
+  const struct worker_devices *devices = &worker->hardware.devices;
+  for (size_t d = 0; d < devices->count; d++) {
+    const struct worker_device *device = &devices->row[d];
     bool any = false;
-    for (size_t i = 0; i < table->count; i++) {
-      any = any || models_row_on(&table->row[i], options->devices.item[d]);
+    for (size_t i = 0; i < worker->table->count; i++) {
+      any = any || models_row_on(&worker->table->row[i], device->name, device->open);
     }
     if (!any) {
-      return fail(BAD_INPUT, "%s: no model is pinned to %s", options->models,
-                  options->devices.item[d]);
+      return fail(BAD_INPUT, "%s: no model is pinned to %s", worker->options->models, device->name);
     }
   }
   return OK;
@@ -101,6 +104,7 @@ static int block_signals(void) {
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGCHLD);
+  sigaddset(&set, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   signal(SIGHUP, SIG_IGN); /* nothing to read again; a lost terminal is no reason to leave */
   return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -115,16 +119,24 @@ struct parent {
   int signals;
 };
 
+static void open_children(struct worker *worker) {
+  enum { WATCH_MS = 1000 };
+  children_open(&worker->children, &worker->hardware.devices);
+  worker->children.load_ms = worker->options->load_seconds * WATCH_MS;
+  worker->children.watchdog_ms = worker->options->watchdog_seconds * WATCH_MS;
+}
+
 static enum exit_code open_parent(struct parent *parent, struct options *options) {
   struct worker *worker = &parent->worker;
   struct store_settings store = {
       .url = options->store,
       .s3 = {.addressing = (enum s3_addressing)options->s3_addressing, .proxy = options->s3_proxy},
   };
-  if (every_device_has_a_model(options, worker->table) != OK ||
+  if (hardware_open(&worker->hardware, options) != OK || every_device_has_a_model(worker) != OK ||
       models_table_check(worker->table) != OK) {
     return complain(EXIT_CODE_REFUSED);
   }
+  open_children(worker);
   if (identity_take(options, &parent->spool_lock, &worker->identity) != OK) {
     return complain(EXIT_CODE_UNAVAILABLE);
   }
@@ -164,6 +176,7 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
 static void close_parent(struct parent *parent) {
   enum { ENGINE_GRACE_MS = 2000 };
   children_close(&parent->worker.children, ENGINE_GRACE_MS);
+  hardware_close(&parent->worker.hardware);
   link_close(&parent->worker.link);
   media_close(&parent->worker.media);
   health_close(&parent->health);
@@ -181,7 +194,7 @@ static void close_parent(struct parent *parent) {
 }
 
 static enum exit_code run_parent(struct options *options, const struct models_table *table) {
-  enum { BEAT_MS = 5000, WATCH_MS = 1000 };
+  enum { BEAT_MS = 5000 };
   static struct parent parent; /* large, and zero at birth */
   parent.spool_lock = -1;
   parent.signals = block_signals();
@@ -191,9 +204,6 @@ static enum exit_code run_parent(struct options *options, const struct models_ta
   worker->ready = &parent.ready;
   worker->beat_ms = BEAT_MS;
   readiness_open(&parent.ready);
-  children_open(&worker->children, options->devices.item, options->devices.count);
-  worker->children.load_ms = options->load_seconds * WATCH_MS;
-  worker->children.watchdog_ms = options->watchdog_seconds * WATCH_MS;
   enum exit_code code = open_parent(&parent, options);
   if (code == EXIT_CODE_OK) {
     log_event("worker_started", log_text("name", options->name), log_text("store", options->store),

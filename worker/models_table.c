@@ -10,8 +10,10 @@
 #include "base/nearest.h"
 #include "base/text.h"
 #include "proto/job.h"
+#include "worker/devices.h"
 #include "worker/media/digest.h"
 #include "worker/media/files.h"
+#include "worker/options.h"
 
 #define TABLE_BYTES_MAX ((size_t)1024 * 1024)
 enum { HASH_LETTERS = SHA256_TEXT_MAX - 1 };
@@ -68,8 +70,30 @@ static enum status set_path(struct reading *reading, struct models_row *row, con
   return copy(reading, path, &row->folder);
 }
 
+static enum status check_item(const struct reading *reading, const char *item) {
+  bool every = strcmp(item, "*") == 0 || strcmp(item, "cuda") == 0;
+  return every || devices_check(item) == OK
+             ? OK
+             : fail(BAD_INPUT,
+                    "%s:%d: \"%.60s\" is no device: *, cpu, ref, cuda (every GPU), cuda:N, "
+                    "cuda:GPU-UUID or cuda:MIG-UUID",
+                    reading->path, reading->line, item);
+}
+
+/* devices = LIST: a name that means nothing would pin the model nowhere, and nobody would know. */
 static enum status set_devices(struct reading *reading, struct models_row *row, const char *value) {
-  return copy(reading, value, &row->devices);
+  const char *item[OPTIONS_ITEMS_MAX];
+  size_t count = 0;
+  TRY(copy(reading, value, &row->devices));
+  char *list = arena_copy_text(reading->table->arena, value, strlen(value));
+  if (list == NULL) {
+    return EXHAUSTED;
+  }
+  TRY(text_split("devices", list, OPTIONS_ITEMS_MAX, item, &count));
+  for (size_t i = 0; i < count; i++) {
+    TRY(check_item(reading, item[i]));
+  }
+  return OK;
 }
 
 static enum status set_default(struct reading *reading, struct models_row *row, const char *value) {
@@ -244,14 +268,11 @@ const struct models_row *models_table_standard(const struct models_table *table)
   return table->count == 1 ? &table->row[0] : NULL;
 }
 
-bool models_row_on(const struct models_row *row, const char *device) {
+bool models_row_on(const struct models_row *row, const char *name, const char *open) {
   for (const char *item = row->devices;;) {
     item += strspn(item, " ");
     size_t bytes = strcspn(item, ", ");
-    bool all = bytes == 1 && item[0] == '*';
-    bool same =
-        strncmp(item, device, bytes) == 0 && (device[bytes] == '\0' || device[bytes] == ':');
-    if (all || (bytes > 0 && same)) {
+    if (bytes > 0 && device_is_meant(item, bytes, name, open)) {
       return true;
     }
     item += strcspn(item, ",");

@@ -3,7 +3,8 @@
  *
  *   [demo]                      the id jobs name
  *   path = models/demo          diffusers layout; relative to the table's own folder
- *   devices = cpu, cuda:0       where it is pinned; left out or *: on every device
+ *   devices = cpu, cuda:0       where it is pinned; left out or *: on every device; cuda or
+ *                               cuda:all: on every GPU; cuda:GPU-8f3a: by its UUID
  *   default = yes               taken when a job names no model
  *   sha256 unet/diffusion_pytorch_model.safetensors = 64 hex digits, one line per weight file
  *
@@ -51,8 +52,9 @@ enum status models_table_check(const struct models_table *table);
 /* The row marked default, or the only row; NULL when no model is the default. */
 const struct models_row *models_table_standard(const struct models_table *table);
 
-/* "cuda" in a row means every "cuda:N". */
-bool models_row_on(const struct models_row *row, const char *device);
+/* Whether the row is pinned to this device: by its name, or by the one that it is opened by
+ * (devices.h says what an item may be). */
+bool models_row_on(const struct models_row *row, const char *name, const char *open);
 
 /* Prints a row for a folder, ready to paste: of each network the file that is loaded, and in
  * comments what lies beside it and why it is not. BAD_INPUT and nothing printed for a folder whose

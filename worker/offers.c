@@ -23,6 +23,8 @@ void offers_restart(struct worker *worker) {
   worker->bye.due_ms = 0;
   worker->claim_due_ms = 0;
   worker->last_beat_ms = 0;
+  worker->devices_said =
+      0; /* the next broker's queue is the same; its news need not have got there */
   worker->claim_stale = true;
 }
 

@@ -12,6 +12,8 @@
 #include "monitoring/log.h"
 #include "proto/job.h"
 #include "s3/place.h"
+#include "worker/cordon.h"
+#include "worker/devices.h"
 #include "worker/media/media.h"
 
 #define FIELD(name) offsetof(struct options, name)
@@ -29,7 +31,8 @@ static const struct setting table[] = {
      .standard = "cpu",
      .min = 1,
      .max = OPTIONS_LIST_BYTES_MAX - 1,
-     .help = "cpu, ref or cuda:N[,...]: one engine process each"},
+     .help = "cpu, ref, cuda:N (in the order of the PCI bus), cuda:all, cuda:GPU-UUID or "
+             "cuda:MIG-UUID, beginnings of UUIDs too [,...]: one engine process each"},
     {.name = "store",
      .type = SETTING_TEXT,
      .field = FIELD(store),
@@ -96,12 +99,29 @@ static const struct setting table[] = {
      .field = FIELD(memory_mib),
      .standard = "0",
      .max = 1 << 20,
-     .help = "MiB per engine beside the weights (0: what control group and machine leave)"},
+     .help =
+         "MiB per engine beside the weights (0: what the GPU has free; of the host what control "
+         "group and machine leave)"},
     {.name = "force-f32",
      .type = SETTING_FLAG,
      .field = FIELD(force_f32),
      .standard = "false",
-     .help = "compute in f32 even where bf16 is fast"},
+     .help = "compute in f32 even where 16 bits are fast"},
+    {.name = "determinism",
+     .type = SETTING_CHOICE,
+     .field = FIELD(determinism),
+     .standard = "strict",
+     .choices = "strict|fast",
+     .help =
+         "strict: a picture never depends on what is computed beside it; fast: on GPUs its last "
+         "bits may, and it says so in its parameters"},
+    {.name = "cordon-deaths",
+     .type = SETTING_INTEGER,
+     .field = FIELD(cordon_deaths),
+     .standard = "3",
+     .max = CORDON_DEATHS_MAX,
+     .help = "a device whose engine dies this often in ten minutes, and no one job explains it, "
+             "gets no more jobs until SIGUSR1 or a restart (0: however often)"},
     {.name = "media-threads",
      .type = SETTING_INTEGER,
      .field = FIELD(media_threads),
@@ -166,6 +186,22 @@ static const struct setting table[] = {
      .type = SETTING_TEXT,
      .field = FIELD(engine_device),
      .help = "set by the worker for its engine processes"},
+    {.name = "engine-name",
+     .type = SETTING_TEXT,
+     .field = FIELD(engine_name),
+     .help = "set by the worker for its engine processes"},
+    {.name = "engine-on-host",
+     .type = SETTING_INTEGER,
+     .field = FIELD(engine_on_host),
+     .standard = "1",
+     .max = DEVICES_MAX,
+     .help = "set by the worker for its engine processes"},
+    {.name = "engine-on-gpus",
+     .type = SETTING_INTEGER,
+     .field = FIELD(engine_on_gpus),
+     .standard = "0",
+     .max = DEVICES_MAX,
+     .help = "set by the worker for its engine processes"},
 };
 
 static const struct exit_row exits[] = {
@@ -186,7 +222,9 @@ const struct settings_program options_program = {
     .summary = "makes the pictures: takes jobs from a broker, one engine process per device",
     .usage = "[settings]",
     .ending =
-        "SIGTERM or Ctrl-C drains, a second one hands back at once; SIGHUP is ignored.\n\n"
+        "SIGTERM or Ctrl-C drains, a second one hands back at once; SIGUSR1 lets cordoned devices "
+        "in "
+        "again; SIGHUP is ignored.\n\n"
         "Example: darkroom-worker --models models.conf --device cpu --store "
         "file:///tmp/images\n",
     .table = table,
@@ -200,8 +238,9 @@ static enum status split(const char *name, const char *text, size_t max, struct 
   return text_split(name, out->memory, max, out->item, &out->count);
 }
 
-static enum status each_once(const struct options_list *devices) {
+static enum status check_devices(const struct options_list *devices) {
   for (size_t i = 0; i < devices->count; i++) {
+    TRY(devices_check(devices->item[i]));
     for (size_t k = i + 1; k < devices->count; k++) {
       if (strcmp(devices->item[i], devices->item[k]) == 0) {
         return fail_field(BAD_INPUT, "device", "--device: %s is named twice", devices->item[i]);
@@ -214,7 +253,7 @@ static enum status each_once(const struct options_list *devices) {
 enum status options_complete(struct options *options) {
   TRY(split("broker", options->broker, ENDPOINTS_MAX, &options->brokers));
   TRY(split("device", options->device, DEVICES_MAX, &options->devices));
-  TRY(each_once(&options->devices));
+  TRY(check_devices(&options->devices));
   if (options->name != NULL && !job_id_valid(options->name)) {
     return fail_field(BAD_INPUT, "name",
                       "--name %s: 1-64 of [A-Za-z0-9._-], a letter or digit first", options->name);

@@ -30,6 +30,8 @@ struct options {
   int s3_addressing;
   int64_t slots, batch_rows, threads, max_side, memory_mib;
   bool force_f32;
+  int determinism; /* enum determinism */
+  int64_t cordon_deaths;
   int64_t media_threads, spool_images, spool_mib;
   int64_t drain_seconds, progress_ms, silence_ms;
   int64_t watchdog_seconds, load_seconds;
@@ -37,7 +39,8 @@ struct options {
   const char *print_hashes;
   /* set by the parent for its child, through the environment */
   int64_t engine_child, engine_pulse;
-  const char *engine_device;
+  const char *engine_device, *engine_name;
+  int64_t engine_on_host, engine_on_gpus;
   /* derived */
   struct options_list brokers, devices;
   char name_made[65];

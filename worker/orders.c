@@ -33,6 +33,7 @@ static void on_welcome(struct worker *worker, const struct order *order) {
     worker->beat_ms = welcome->beat_ms;
   }
   worker->last_beat_ms = clock_ms();
+  worker->devices_said = 0; /* a generation begins without them */
   worker->claim_stale = true;
   log_event("welcomed", log_count("generation", worker->generation),
             log_text("broker", worker->link.endpoints[worker->link.at]));

@@ -33,6 +33,7 @@ static struct media_task *task_for(const struct worker *worker, const struct hel
   if (model != NULL) {
     memcpy(task->model_sha256, model->sha256, sizeof task->model_sha256);
   }
+  task->means = held->means;
   return task;
 }
 
@@ -46,6 +47,18 @@ static void fail_for_memory(struct worker *worker, struct held *held) {
            DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, fail_reason());
 }
 
+/* Told by the engine that made it: it may be gone when the picture is stored. */
+static struct caption_means means_of(const struct child *child) {
+  struct caption_means means = {0};
+  size_t kind = strcspn(child->device, ":");
+  if (child->hardware.element[0] != '\0' && kind < sizeof means.device) {
+    memcpy(means.device, child->device, kind);
+    memcpy(means.element, child->hardware.element, sizeof means.element);
+    memcpy(means.determinism, child->hardware.determinism, sizeof means.determinism);
+  }
+  return means;
+}
+
 void picture_received(struct worker *worker, struct held *held, uint32_t index, uint32_t width,
                       uint32_t height, struct bytes *rgb) {
   bool sane = index < held->images && held->picture[index].state == PICTURE_MISSING &&
@@ -57,6 +70,7 @@ void picture_received(struct worker *worker, struct held *held, uint32_t index, 
              "the engine sent a picture of another size or index");
     return;
   }
+  held->means = means_of(&worker->children.child[held->child]);
   held->received++;
   held->last_pixels_ms = clock_ms();
   struct media_task *task = task_for(worker, held, MEDIA_FINISH, index);

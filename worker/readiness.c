@@ -10,10 +10,10 @@ void readiness_open(struct readiness *readiness) {
 
 void readiness_close(struct readiness *readiness) { pthread_mutex_destroy(&readiness->lock); }
 
-void readiness_set(struct readiness *readiness, const char *reason) {
+void readiness_set(struct readiness *readiness, bool ready, const char *words) {
   pthread_mutex_lock(&readiness->lock);
-  readiness->ready = reason == NULL;
-  snprintf(readiness->reason, sizeof readiness->reason, "%s", reason == NULL ? "" : reason);
+  readiness->ready = ready;
+  snprintf(readiness->reason, sizeof readiness->reason, "%s", words);
   pthread_mutex_unlock(&readiness->lock);
 }
 

@@ -17,8 +17,8 @@ struct readiness {
 
 void readiness_open(struct readiness *readiness);
 void readiness_close(struct readiness *readiness);
-/* reason NULL: ready. */
-void readiness_set(struct readiness *readiness, const char *reason);
+/* words: why it is not ready; of one that is, what is amiss all the same, or "". */
+void readiness_set(struct readiness *readiness, bool ready, const char *words);
 /* The callback of health_options. */
 bool readiness_get(void *readiness, char *reason, size_t reason_bytes);
 

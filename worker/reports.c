@@ -20,10 +20,36 @@ static void copy(char *to, size_t room, const char *text) {
   snprintf(to, room, "%s", text != NULL ? text : "");
 }
 
+/* They become labels and lines: printable, and no comma. */
+static void copy_plain(char *to, size_t room, const char *text) {
+  copy(to, room, text);
+  for (char *at = to; *at != '\0'; at++) {
+    *at = *at < ' ' || *at > '~' || *at == ',' || *at == '"' || *at == '\\' ? ' ' : *at;
+  }
+}
+
+static void keep_hardware(struct child_hardware *hardware, const Darkroom__V1__DeviceInfo *info) {
+  *hardware =
+      (struct child_hardware){.capability = info->capability, .memory_total = info->memory_total};
+  copy_plain(hardware->model, sizeof hardware->model, info->model);
+  copy_plain(hardware->uuid, sizeof hardware->uuid, info->uuid);
+  copy_plain(hardware->driver, sizeof hardware->driver, info->driver);
+  copy_plain(hardware->runtime, sizeof hardware->runtime, info->runtime);
+  copy_plain(hardware->element, sizeof hardware->element, info->element);
+  copy_plain(hardware->determinism, sizeof hardware->determinism, info->determinism);
+}
+
 static void on_ready(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
   struct child *child = &worker->children.child[index];
   const Darkroom__Pipe__Ready *ready = report->ready;
+  if (child->cordoned) {
+    return; /* it is being ended */
+  }
   child->state = CHILD_READY;
+  child->loaded = true;
+  if (ready->device_info != NULL) {
+    keep_hardware(&child->hardware, ready->device_info);
+  }
   child->slots = ready->slots;
   child->model_count = 0;
   for (size_t i = 0; i < ready->n_model && i < MODELS_MAX; i++) {
@@ -35,8 +61,18 @@ static void on_ready(struct worker *worker, size_t index, const Darkroom__Pipe__
     model->max_side = ready->model[i]->max_side;
   }
   log_event("engine_ready", log_text("device", child->device), log_count("slots", ready->slots),
-            log_count("models", child->model_count),
+            log_count("models", child->model_count), log_text("model", child->hardware.model),
+            log_text("element", child->hardware.element),
+            log_text("determinism", child->hardware.determinism),
             log_number("ms", clock_ms() - child->started_ms));
+}
+
+static void on_leaving(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  struct child *child = &worker->children.child[index];
+  if (report->leaving->reason != NULL) {
+    child_says_why(child, report->leaving->reason);
+    child->said_why = true;
+  }
 }
 
 /* The held job a report is about; NULL when it has been stopped or given up in the meantime. */
@@ -116,6 +152,7 @@ static void on_finished(struct worker *worker, size_t index, const Darkroom__Pip
              DARKROOM__V1__ERROR_CODE__ERROR_ENGINE, "the engine finished without all images");
     return;
   }
+  hardware_job_finished(worker, index, held, clock_ms());
   engine_is_through(worker, held);
 }
 
@@ -152,6 +189,7 @@ static const struct {
     {offsetof(Darkroom__Pipe__Report, finished), on_finished},
     {offsetof(Darkroom__Pipe__Report, failed), on_failed},
     {offsetof(Darkroom__Pipe__Report, turn), on_turn},
+    {offsetof(Darkroom__Pipe__Report, leaving), on_leaving},
 };
 
 static void act(struct worker *worker, size_t index, const ProtobufCMessage *message) {
@@ -196,20 +234,22 @@ void reports_take_all(struct worker *worker, size_t index) {
 
 /* A job whose pictures have all arrived goes on. Of the others nobody knows which was the cause, so
  * the broker is told what happened and judges: a death counts only against a job that it gave out
- * alone, and an end by the watchdog against none. What had not entered yet goes back whole. */
+ * alone, and an end by the watchdog against none. What had not entered yet goes back whole, and so
+ * does all that a cordoned device held. */
 void reports_child_ended(void *context, size_t index) {
   struct worker *worker = context;
   bool killed = worker->children.child[index].killed;
+  bool cordoned = hardware_engine_ended(worker, index, clock_ms());
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
     bool waiting = held->state == HELD_WAITING;
     if (held->child != index || !(waiting || held_in_engine(held))) {
       continue;
     }
-    if (waiting) {
-      job_release(worker, held);
-    } else if (held->received == held->images) {
+    if (held->received == held->images && !waiting) {
       engine_is_through(worker, held);
+    } else if (waiting || cordoned) {
+      job_release(worker, held);
     } else {
       job_fail(worker, held,
                killed ? DARKROOM__V1__FAIL_KIND__FAIL_LOST : DARKROOM__V1__FAIL_KIND__FAIL_CRASH,

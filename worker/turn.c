@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -21,6 +22,10 @@ enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000, BYES = 2 };
 
 /* What is waited for, in this order. */
 enum { ON_BROKER, ON_SIGNAL, ON_MEDIA, ON_CHILDREN };
+
+#define READY_BYTES_MAX 400 /* of why we are not ready, or not with all devices */
+_Static_assert(READY_BYTES_MAX >= TROUBLE_BYTES_MAX && READY_BYTES_MAX >= HARDWARE_WORDS_BYTES_MAX,
+               "all that may be said fits");
 
 /* waiting -------------------------------------------------------------------------------------- */
 
@@ -128,8 +133,10 @@ static void drain_tend(struct worker *worker, int64_t now_ms) {
 static void on_signals(struct worker *worker, int signals) {
   struct signalfd_siginfo info;
   while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
-    if (info.ssi_signo !=
-        SIGCHLD) { /* a dead child is seen on its pipe; the signal only wakes the loop */
+    if (info.ssi_signo == SIGUSR1) {
+      hardware_let_in(worker, clock_ms());
+    } else if (info.ssi_signo !=
+               SIGCHLD) { /* a dead child is seen on its pipe: that only wakes us */
       drain(worker, clock_ms());
     }
   }
@@ -137,12 +144,25 @@ static void on_signals(struct worker *worker, int signals) {
 
 /* readiness ------------------------------------------------------------------------------------ */
 
-static const char *not_ready_because(const struct worker *worker, char trouble[TROUBLE_BYTES_MAX]) {
+/* The first device that has something to say of why it is not there. */
+static const char *no_engine_because(const struct worker *worker, char words[READY_BYTES_MAX]) {
+  hardware_write_cordons(worker, words);
+  for (size_t i = 0; i < worker->children.count && words[0] == '\0'; i++) {
+    const char *reason = hardware_reason(worker, i);
+    if (reason[0] != '\0') {
+      snprintf(words, READY_BYTES_MAX, "no engine is ready: %s: %.300s",
+               worker->children.child[i].device, reason);
+    }
+  }
+  return words[0] != '\0' ? words : "no engine is ready";
+}
+
+static const char *not_ready_because(const struct worker *worker, char trouble[READY_BYTES_MAX]) {
   if (worker->draining) {
     return "draining";
   }
   if (children_ready(&worker->children) == 0) {
-    return "no engine is ready";
+    return no_engine_because(worker, trouble);
   }
   if (worker->generation == 0) {
     return worker->unwelcome[0] != '\0' ? worker->unwelcome : "no broker has welcomed this worker";
@@ -152,6 +172,16 @@ static const char *not_ready_because(const struct worker *worker, char trouble[T
   }
   trouble_write(&worker->store, &worker->spool_watch, trouble);
   return trouble[0] != '\0' ? trouble : NULL;
+}
+
+/* One that works on with a device less says so. */
+static void tell_readiness(struct worker *worker) {
+  char words[READY_BYTES_MAX];
+  const char *because = not_ready_because(worker, words);
+  if (because == NULL) {
+    hardware_write_cordons(worker, words);
+  }
+  readiness_set(worker->ready, because == NULL, because == NULL ? words : because);
 }
 
 /* the turn ------------------------------------------------------------------------------------- */
@@ -201,6 +231,7 @@ static void reap_orphans(const struct worker *worker) {
 static void decide(struct worker *worker) {
   int64_t now_ms = clock_ms();
   reap_orphans(worker);
+  hardware_tend(worker, now_ms); /* before ends are judged: an Xid may be why */
   children_tend(&worker->children, now_ms, reports_child_ended, worker);
   watchdog(worker, now_ms);
   admission_tend(worker);
@@ -210,8 +241,7 @@ static void decide(struct worker *worker) {
   }
   drain_tend(worker, now_ms);
   offers_tend(worker, now_ms);
-  char trouble[TROUBLE_BYTES_MAX];
-  readiness_set(worker->ready, not_ready_because(worker, trouble));
+  tell_readiness(worker);
   if (children_all_refused(&worker->children) && held_count(&worker->held) == 0) {
     log_error("models_refused", log_count("devices", worker->children.count));
     worker->exit_code = EXIT_CODE_REFUSED;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "worker/children.h"
+#include "worker/hardware.h"
 #include "worker/held.h"
 #include "worker/identity.h"
 #include "worker/link.h"
@@ -35,6 +36,7 @@ enum { RESUME_MS = 20000 }; /* HELLO waits for jobs of an earlier life this long
 struct worker {
   const struct options *options;
   const struct models_table *table;
+  struct hardware hardware;
   struct children children;
   struct media *media;
   struct link link;
@@ -62,6 +64,8 @@ struct worker {
   struct store_watch store;
   struct spool_watch spool_watch;
   char trouble_said[TROUBLE_BYTES_MAX]; /* in the last BEAT */
+  uint64_t devices_said;                /* what the last one that told of devices was about */
+  int64_t devices_said_ms;
   size_t next_asker; /* where the search for a picture that asks the store goes on */
 
   /* leaving */

@@ -18,6 +18,14 @@ local function worker_troubled(name, trouble)
   end
 end
 
+-- Its devices as they are now, packed, and why one of them takes no more jobs; empty: none is so.
+local function worker_has(name, devices, cordon)
+  local was = redis.call('HMGET', KEY_WORKER .. name, 'devices', 'cordon')
+  if was[1] ~= devices or was[2] ~= cordon then
+    redis.call('HSET', KEY_WORKER .. name, 'devices', devices, 'cordon', cordon)
+  end
+end
+
 -- It was heard by the broker `via`: alive until WORKER_SILENT_MS from now.
 local function worker_heard(name, via, state)
   redis.call('ZADD', KEY_WORKERS, clk, name)

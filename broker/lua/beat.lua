@@ -3,8 +3,9 @@
 -- are its orders. A beat for an ASSIGNED job proves that it was received, so that lease is renewed
 -- too.
 -- KEYS prefix
--- ARGV worker generation via draining(0|1) trouble(text or empty) (id fence step steps
---   images(bytes or empty))..., at most SCRIPT_LOOP_MAX
+-- ARGV worker generation via draining(0|1) trouble(text or empty) devices(bytes, or empty: as told
+--   last) cordon(text or empty: of those devices) (id fence step steps images(bytes or empty))...,
+--   at most SCRIPT_LOOP_MAX
 -- returns {0} when the generation is not the live one | {1, verdict...}: OK, CANCEL or STALE, in
 --   the order asked
 -- uses: record ready lease worker
@@ -12,8 +13,9 @@ local worker, generation = ARGV[1], ARGV[2]
 if not worker_live(worker, generation) then return {0} end
 worker_heard(worker, ARGV[3], ARGV[4] == '1' and 'draining' or 'ready')
 worker_troubled(worker, ARGV[5])
+if ARGV[6] ~= '' then worker_has(worker, ARGV[6], ARGV[7]) end
 local answer = {1}
-for i = 6, #ARGV, 5 do
+for i = 8, #ARGV, 5 do
   local job = attempt(ARGV[i], worker, generation, ARGV[i + 1])
   if job then
     lease_give(job, LEASE_RUNNING_MS)

@@ -47,5 +47,6 @@ redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3
   'since', digits(wall_us()))
 worker_heard(name, ARGV[2], 'ready')
 worker_troubled(name, '')
+worker_has(name, '', '')
 redis.call('PUBLISH', KEY_EVENTS, 'FLEET') -- also when it was ready before: its models may be others
 return generation

@@ -67,12 +67,12 @@ class Queue:
             "claim": ("w1", self.generation, "b1", 1, "demo", 2, 512),
             "start": self.lease("sent"), "release": lease, "complete": (*lease, b"result"),
             "fail": (*lease, "RETRY", 13, "it did not work", 500),
-            "beat": ("w1", self.generation, "b1", 0, "", "run", self.fence["run"], 3, 20, b"image"),
+            "beat": ("w1", self.generation, "b1", 0, "", b"devices", "cordon", "run", self.fence["run"], 3, 20, b"image"),
             "cancel": ("wait", "t"), "requeue": ("bad", "t"), "bury": ("bad", "t"), "get": ("wait", "t"),
             "explain": ("wait", "t"), "list": ("", "t", 0, 10),
             "worker_hello": ("w1", "b1", 9, "demo", b"hello", "demo", b"info"),
             "worker_bye": ("w1", self.generation), "worker_gone": ("w1", self.generation, "b1"),
-            "boot": ("run2",), "tick": (), "sweep": (1,), "stats": (), "fleet": (), "audit": (), "trial": (),
+            "boot": ("run2",), "tick": (), "sweep": (1,), "stats": (), "fleet": (1,), "audit": (), "trial": (),
         }[name]
 
     def pass_time(self):

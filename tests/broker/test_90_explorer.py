@@ -89,7 +89,7 @@ class Explorer:
         """An empty word: it lives, and may be draining."""
         worker, draining = self.random.choice(["w1", "w2"]), self.random.randrange(4) == 0
         known = self.worker_state(worker) is not None
-        assert self.script("beat", worker, self.generation[worker], "b", int(draining), "")[0] == int(known)
+        assert self.script("beat", worker, self.generation[worker], "b", int(draining), "", "", "")[0] == int(known)
         assert self.worker_state(worker) == (("draining" if draining else "ready") if known else None)
 
     def review(self):
@@ -118,7 +118,7 @@ class Explorer:
         before = self.redis.record(attempt[2])
         live = (not forged and before.get("fence") == attempt[3] and before.get("state") in ("ASSIGNED", "RUNNING"))
         if verb == "beat":
-            reply = self.script("beat", attempt[0], attempt[1], "b", 0, "", attempt[2], attempt[3], self.random.randrange(21), 20, "")
+            reply = self.script("beat", attempt[0], attempt[1], "b", 0, "", "", "", attempt[2], attempt[3], self.random.randrange(21), 20, "")
             word = "STALE" if reply[0] == 0 else reply[1].decode()
         elif verb == "fail":
             kind = self.random.choice(["RETRY", "RETRY", "PERMANENT", "CRASH", "LOST", "CANCELLED"])

@@ -188,8 +188,12 @@ static enum status loop(struct child *child) {
 /* Where neither is known. */
 #define MEMORY_UNKNOWN_BYTES ((uint64_t)4 * 1024 * 1024 * 1024)
 
-/* Bytes for all that this engine takes of the device, weights and all. */
-static size_t standard_memory(size_t neighbours) {
+/* What a GPU's engine takes of the host: the driver's and the libraries' own (some 500 MiB, mostly
+ * cuDNN), pinned memory, and the piece of a weight file that is on its way. */
+#define ON_GPU_BYTES ((uint64_t)1024 * 1024 * 1024)
+
+/* Bytes of the host for all that this engine takes, weights and all. */
+static size_t host_share(const struct engine_main_settings *settings) {
   struct memory there;
   memory_look("", &there);
   uint64_t machine = there.machine - there.machine / MACHINE_PART_OF_OTHERS;
@@ -197,21 +201,32 @@ static size_t standard_memory(size_t neighbours) {
   if (there.machine == MEMORY_UNLIMITED && there.group == MEMORY_UNLIMITED) {
     least = MEMORY_UNKNOWN_BYTES;
   }
-  uint64_t total = (least > REST_BYTES ? least - REST_BYTES : 0) / (neighbours + 1);
+  uint64_t rest = REST_BYTES + settings->on_gpus * ON_GPU_BYTES;
+  uint64_t sharing = settings->on_host > 1 ? settings->on_host : 1;
+  uint64_t total = (least > rest ? least - rest : 0) / sharing;
   log_event("engine_memory", log_count("bytes", total),
             log_text("limited_by", there.group < machine ? there.group_path : "machine"));
   return total;
 }
 
 /* The device holds the engine to its share: should a sum be wrong somewhere, a job fails by name
- * and nobody is killed. One byte where there is nothing, for 0 means no limit. */
+ * and nobody is killed. One byte where there is nothing, for 0 means no limit. One with memory of
+ * its own takes what is free of it and says how much that is. */
 static enum status open_device(struct child *child, const struct engine_main_settings *settings,
-                               size_t total) {
-  struct device_settings device = {.threads = settings->threads, .force_f32 = settings->force_f32};
-  if (settings->memory_max == 0) {
-    device.memory_max = total > 0 ? total : 1;
+                               size_t *total) {
+  struct device_settings device = {.threads = settings->threads,
+                                   .force_f32 = settings->force_f32,
+                                   .determinism = settings->determinism};
+  bool share_host = settings->memory_max == 0 && !settings->own_memory;
+  size_t bytes = share_host ? host_share(settings) : 0;
+  device.memory_max = share_host && bytes == 0 ? 1 : bytes;
+  TRY(device_open(settings->device, &device, &child->device));
+  if (settings->own_memory && settings->memory_max == 0) {
+    bytes = device_memory_total(child->device);
+    log_event("engine_memory", log_count("bytes", bytes), log_text("limited_by", "device"));
   }
-  return device_open(settings->device, &device, &child->device);
+  *total = bytes;
+  return OK;
 }
 
 static enum status start(struct child *child, int fd, const struct engine_main_settings *settings) {
@@ -221,8 +236,8 @@ static enum status start(struct child *child, int fd, const struct engine_main_s
     progress_share(&child->pulse->count); /* the page stays as long as the process */
   }
   TRY(arena_open(NULL, MESSAGE_BYTES_MAX, &child->message));
-  size_t total = settings->memory_max == 0 ? standard_memory(settings->neighbours) : 0;
-  TRY(open_device(child, settings, total));
+  size_t total = 0;
+  TRY(open_device(child, settings, &total));
   struct engine_settings engine = {
       .device = child->device,
       .pulse = child->pulse,
@@ -236,8 +251,7 @@ static enum status start(struct child *child, int fd, const struct engine_main_s
   };
   const struct engine_listener listener = report_listener(&child->reporter);
   TRY(engine_open(&engine, &listener, &child->engine));
-  report_ready(&child->reporter, child->engine, &engine);
-  return OK;
+  return report_ready(&child->reporter, child->engine, &engine);
 }
 
 static void finish(struct child *child) {
@@ -265,6 +279,8 @@ static enum exit_code exit_code(enum status status) {
   return EXIT_CODE_UNAVAILABLE;
 }
 
+enum status engine_built_for(const char *device) { return device_built(device); }
+
 enum exit_code engine_main(int fd, const struct engine_main_settings *settings) {
   static struct child child; /* large; there is one to a process */
   child = (struct child){.pipe.fd = -1, .reporter.pipe = &child.pipe};
@@ -275,6 +291,7 @@ enum exit_code engine_main(int fd, const struct engine_main_settings *settings) 
   if (status != OK) {
     log_error("engine_failed", log_text("device", settings->device),
               log_text("status", status_name(status)), log_text("reason", fail_reason()));
+    report_leaving(&child.reporter, fail_reason());
   }
   report_rest(&child.reporter);
   if (status != BROKEN) { /* then the device's own calls may hang */

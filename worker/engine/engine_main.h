@@ -16,11 +16,12 @@
 #include "worker/engine/engine.h"
 
 struct engine_main_settings {
-  const char *device;                /* "ref", "cpu", "cuda:0" */
-  int pulse;                         /* descriptor of the page to count work in (pulse.h), taken
+  const char *device; /* "ref", "cpu", "cuda:0" */
+  int pulse;          /* descriptor of the page to count work in (pulse.h), taken
                                         over; 0: nobody watches */
-  int threads;                       /* cpu: 0 = all cores this process may use */
-  bool force_f32;                    /* cpu: activations in f32 even where bf16 is fast */
+  int threads;        /* cpu: 0 = all cores this process may use */
+  bool force_f32;     /* activations in f32 even where 16 bits are fast */
+  enum determinism determinism;
   const struct engine_model *models; /* those pinned to this device, 1..MODELS_MAX; borrowed */
   size_t model_count;
   int slots;         /* samples held at once, 1..SAMPLES_MAX; 0: ENGINE_SLOTS_STANDARD */
@@ -28,11 +29,18 @@ struct engine_main_settings {
                         ENGINE_BATCH_ROWS_STANDARD */
   int max_side;      /* pixels, 0: JOB_SIDE_PIXELS_MAX; larger jobs are refused */
   size_t memory_max; /* bytes for samples, conditionings and scratch, beside the weights; 0: what
-                        control group and machine leave */
-  size_t neighbours; /* other engines that share the host's memory with this one, evenly */
+                        is left of the device's own memory, or of the host's */
+  bool own_memory;   /* the device has memory of its own, a GPU's: all of it that is free is ours */
+  size_t on_host;    /* engines in the host's memory, which share it evenly, this one among them; 0
+                        means 1 */
+  size_t on_gpus;    /* engines that need some of it beside their GPU's */
 };
 #define ENGINE_SLOTS_STANDARD 16
 #define ENGINE_BATCH_ROWS_STANDARD 16
+
+/* Whether engines of this program can have such a device: BAD_INPUT for an unknown kind,
+ * UNAVAILABLE for one that it was built without. Opens nothing. */
+enum status engine_built_for(const char *device);
 
 /* Runs until ordered to finish or the parent is gone. Returns what to exit with, for the parent:
  * EXIT_CODE_OK ordered to finish, or the parent closed its end; EXIT_CODE_REFUSED settings or a

@@ -103,14 +103,36 @@ struct engine_listener report_listener(struct reporter *reporter) {
                                   .turn = on_turn};
 }
 
-void report_ready(struct reporter *reporter, const struct engine *engine,
-                  const struct engine_settings *settings) {
+/* A text of the contract: NULL where there is none. */
+static char *known(char *text) { return text[0] != '\0' ? text : NULL; }
+
+static void write_info(struct device *device, struct device_info *info,
+                       Darkroom__V1__DeviceInfo *out) {
+  darkroom__v1__device_info__init(out);
+  out->model = known(info->model);
+  out->uuid = known(info->uuid);
+  out->driver = known(info->driver);
+  out->runtime = known(info->runtime);
+  out->has_capability = info->capability != 0;
+  out->capability = (uint32_t)info->capability;
+  out->has_memory_total = info->memory_total != 0;
+  out->memory_total = info->memory_total;
+  out->element = (char *)element_name(device_element(device));
+  out->determinism = (char *)(device_determinism(device) == DETERMINISM_FAST ? "fast" : "strict");
+}
+
+enum status report_ready(struct reporter *reporter, const struct engine *engine,
+                         const struct engine_settings *settings) {
   Darkroom__V1__ModelInfo infos[MODELS_MAX];
   Darkroom__V1__ModelInfo *list[MODELS_MAX];
+  struct device_info device;
+  TRY(device_describe(settings->device, &device));
   for (size_t i = 0; i < settings->model_count; i++) {
     engine_model_info(engine, i, &infos[i]);
     list[i] = &infos[i];
   }
+  Darkroom__V1__DeviceInfo info;
+  write_info(settings->device, &device, &info);
   Darkroom__Pipe__Ready ready = DARKROOM__PIPE__READY__INIT;
   ready.device = (char *)device_name(settings->device);
   ready.n_model = settings->model_count;
@@ -118,8 +140,18 @@ void report_ready(struct reporter *reporter, const struct engine *engine,
   ready.has_slots = ready.has_memory_bytes = 1;
   ready.slots = (uint32_t)settings->slots;
   ready.memory_bytes = device_memory_used(settings->device);
+  ready.device_info = &info;
   Darkroom__Pipe__Report message = DARKROOM__PIPE__REPORT__INIT;
   message.ready = &ready;
+  report(reporter, &message);
+  return OK;
+}
+
+void report_leaving(struct reporter *reporter, const char *reason) {
+  Darkroom__Pipe__Leaving leaving = DARKROOM__PIPE__LEAVING__INIT;
+  leaving.reason = (char *)reason;
+  Darkroom__Pipe__Report message = DARKROOM__PIPE__REPORT__INIT;
+  message.leaving = &leaving;
   report(reporter, &message);
 }
 

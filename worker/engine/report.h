@@ -13,8 +13,11 @@ struct reporter {
 /* The engine's listener; reporter is borrowed as its context. */
 struct engine_listener report_listener(struct reporter *reporter);
 
-void report_ready(struct reporter *reporter, const struct engine *engine,
-                  const struct engine_settings *settings);
+/* What is ready, and on what. BROKEN: the device does not answer. */
+enum status report_ready(struct reporter *reporter, const struct engine *engine,
+                         const struct engine_settings *settings);
+/* Why it leaves; reason is borrowed for the call. */
+void report_leaving(struct reporter *reporter, const char *reason);
 /* A job that the engine never saw: it may go better elsewhere. */
 void report_no_room(struct reporter *reporter, const char *id, uint64_t fence, const char *reason);
 /* Sends what still waits, blocking. */

@@ -32,6 +32,22 @@ uint64_t caption_seed(const struct caption *caption) { return caption->job->seed
 
 static const char *text_or_empty(const char *text) { return text != NULL ? text : ""; }
 
+static bool means_known(const struct caption_means *means) { return means->device[0] != '\0'; }
+
+static enum status means_infotext(const struct caption_means *means, struct bytes *out) {
+  return means_known(means) ? bytes_printf(out, "Device: %s, Precision: %s, Determinism: %s, ",
+                                           means->device, means->element, means->determinism)
+                            : OK;
+}
+
+/* A member of a JSON object, with the comma before the next; the texts are words of ours. */
+static enum status means_json(const struct caption_means *means, struct bytes *out) {
+  return means_known(means)
+             ? bytes_printf(out, "\"device\":\"%s\",\"element\":\"%s\",\"determinism\":\"%s\",",
+                            means->device, means->element, means->determinism)
+             : OK;
+}
+
 enum status caption_infotext(const struct caption *caption, struct bytes *out) {
   const Darkroom__V1__Job *job = caption->job;
   TRY(bytes_printf(out, "%s\n", text_or_empty(job->prompt)));
@@ -45,8 +61,9 @@ enum status caption_infotext(const struct caption *caption, struct bytes *out) {
   if (caption->model_sha256[0] != '\0') {
     TRY(bytes_printf(out, "Model hash: %.*s, ", SHORT_HASH_LETTERS, caption->model_sha256));
   }
-  return bytes_printf(out, "Model: %s, Version: darkroom %s", text_or_empty(job->model),
-                      caption->version);
+  TRY(bytes_printf(out, "Model: %s, ", text_or_empty(job->model)));
+  TRY(means_infotext(&caption->means, out));
+  return bytes_printf(out, "Version: darkroom %s", caption->version);
 }
 
 /* A copy that shares all texts: the message itself is never changed. */
@@ -65,18 +82,21 @@ static Darkroom__V1__Job anonymous(const struct caption *caption) {
 
 enum status caption_parameters(const struct caption *caption, struct bytes *out) {
   Darkroom__V1__Job job = anonymous(caption);
-  TRY(bytes_printf(out, "{\"darkroom\":\"%s\",\"model_sha256\":\"%s\",\"parameters\":",
-                   caption->version, caption->model_sha256));
+  TRY(bytes_printf(out, "{\"darkroom\":\"%s\",\"model_sha256\":\"%s\",", caption->version,
+                   caption->model_sha256));
+  TRY(means_json(&caption->means, out));
+  TRY(bytes_append_text(out, "\"parameters\":"));
   TRY(job_to_json(&job, out));
   return bytes_append_text(out, "}");
 }
 
 enum status caption_sidecar(const struct caption *caption, const Darkroom__V1__Image *image,
                             struct bytes *out) {
-  TRY(bytes_printf(out,
-                   "{\"darkroom\":\"%s\",\"worker\":\"%s\",\"fence\":%" PRIu64
-                   ",\"model_sha256\":\"%s\",\"image\":",
-                   caption->version, caption->worker, caption->fence, caption->model_sha256));
+  TRY(bytes_printf(
+      out, "{\"darkroom\":\"%s\",\"worker\":\"%s\",\"fence\":%" PRIu64 ",\"model_sha256\":\"%s\",",
+      caption->version, caption->worker, caption->fence, caption->model_sha256));
+  TRY(means_json(&caption->means, out));
+  TRY(bytes_append_text(out, "\"image\":"));
   TRY(message_to_json(&image->base, out));
   TRY(bytes_append_text(out, ",\"job\":"));
   TRY(job_to_json(caption->job, out));

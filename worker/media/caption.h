@@ -15,11 +15,19 @@
 
 #define CAPTION_BYTES_MAX ((size_t)256 * 1024)
 
+/* By what a picture was computed, as far as it decides its last bits; "": not known. */
+struct caption_means {
+  char device[8];      /* the kind: "cpu", "cuda" */
+  char element[8];     /* what most of the model was held in: "f16" */
+  char determinism[8]; /* "strict" or "fast" */
+};
+
 struct caption {
   const Darkroom__V1__Job *job; /* as assigned: with all defaults */
   uint64_t fence;
   uint32_t index;
   const char *model_sha256; /* "" when not known */
+  struct caption_means means;
   const char *worker;
   const char *version; /* of darkroom */
 };

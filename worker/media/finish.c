@@ -49,6 +49,7 @@ static struct caption caption_of(const struct finish *finish, const struct media
       .fence = task->fence,
       .index = task->index,
       .model_sha256 = task->model_sha256,
+      .means = task->means,
       .worker = finish->worker,
       .version = finish->version,
   };

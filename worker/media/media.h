@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "worker/media/caption.h"
 #include "worker/media/digest.h"
 #include "worker/media/store.h"
 
@@ -39,6 +40,7 @@ struct media_task {
   struct bytes assign;  /* FINISH, STORE, DROP: the packed Assign */
   struct bytes payload; /* SEAL: the packed Complete */
   char model_sha256[SHA256_TEXT_MAX];
+  struct caption_means means;
   uint32_t width, height;       /* FINISH */
   struct bytes pixels;          /* FINISH: freed once they are encoded */
   struct bytes png;             /* the encoded picture, kept only while it could not be spooled */

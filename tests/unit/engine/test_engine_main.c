@@ -214,6 +214,10 @@ static void exit_codes_tell_the_parent_what_to_do(void **state) {
   struct fixture *fixture = *state;
   start(fixture,
         &(struct engine_main_settings){.device = "ref", .models = broken, .model_count = 1});
+  const Darkroom__Pipe__Report *report = next(fixture);
+  assert_non_null(report);
+  assert_null(report->ready);
+  assert_string_not_equal(report->leaving->reason, "");
   assert_null(next(fixture));
   assert_int_equal(exit_of(fixture), EXIT_CODE_REFUSED);
   teardown(state);

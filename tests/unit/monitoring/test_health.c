@@ -25,12 +25,13 @@
 #include "monitoring/metrics.h"
 
 static bool is_ready = true;
+static const char *amiss = ""; /* what is amiss though it is ready */
 static long request_ms = 10000;
 static struct health *health;
 
 static bool ready(void *context, char *reason, size_t reason_bytes) {
   assert_ptr_equal(context, &is_ready);
-  snprintf(reason, reason_bytes, "redis is away");
+  snprintf(reason, reason_bytes, "%s", is_ready ? amiss : "redis is away");
   return is_ready;
 }
 
@@ -106,6 +107,9 @@ static void test_pages(void **state) {
 
 static void test_not_ready_says_why(void **state) {
   (void)state;
+  amiss = "one of two is away";
+  expect("GET", "/readyz", 200, "ready: one of two is away\n");
+  amiss = "";
   is_ready = false;
   expect("GET", "/readyz", 503, "not ready: redis is away\n");
   expect("GET", "/healthz", 200, "ok\n");

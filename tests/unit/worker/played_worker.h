@@ -83,7 +83,8 @@ static inline struct media_task *sent_take(enum media_kind kind) {
 static inline int setup(void **state) {
   (void)state;
   static const char *endpoints[1];
-  static const char *const devices[] = {"cpu"};
+  static const struct worker_devices devices = {.row = {{.name = "cpu", .open = "cpu"}},
+                                                .count = 1};
   int pair[2];
   played_open(&broker);
   endpoints[0] = broker.endpoint;
@@ -95,7 +96,7 @@ static inline int setup(void **state) {
                              .drain_seconds = 12};
   options.store = "file:/nowhere";
   worker = (struct worker){.options = &options, .table = &table, .beat_ms = BEAT_MS};
-  children_open(&worker.children, devices, 1);
+  children_open(&worker.children, &devices);
   struct child *child = &worker.children.child[0];
   assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
   assert_int_equal(pipe_open(&child->pipe, pair[0]), OK);

@@ -24,10 +24,11 @@ static struct arena *arena;
 
 static int setup(void **state) {
   (void)state;
-  static const char *const devices[] = {"one", "two"};
+  static const struct worker_devices devices = {
+      .row = {{.name = "one", .open = "one"}, {.name = "two", .open = "two"}}, .count = 2};
   clock_hold(100000, 100000);
   worker = (struct worker){0};
-  children_open(&worker.children, devices, 2);
+  children_open(&worker.children, &devices);
   for (size_t i = 0; i < 2; i++) {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);

@@ -96,8 +96,9 @@ static void tend(int64_t now_ms) { children_tend(&children, now_ms, ended, &chil
 
 static int setup(void **state) {
   (void)state;
-  static const char *const devices[] = {"one", "two"};
-  children_open(&children, devices, 2);
+  static const struct worker_devices devices = {
+      .row = {{.name = "one", .open = "one"}, {.name = "two", .open = "two"}}, .count = 2};
+  children_open(&children, &devices);
   children.load_ms = LOAD_MS;
   children.watchdog_ms = 2000;
   endings = 0;

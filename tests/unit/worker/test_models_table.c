@@ -63,7 +63,7 @@ static void devices_are_matched(void **state) {
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     struct models_row row = {.devices = cases[i].devices};
-    assert_int_equal(models_row_on(&row, cases[i].device), cases[i].on);
+    assert_int_equal(models_row_on(&row, cases[i].device, cases[i].device), cases[i].on);
   }
 }
 

@@ -10,6 +10,7 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "tests/unit/worker/played_worker.h"
+#include "worker/device_report.h"
 
 enum { ANSWER_MS = 2000 }; /* as in offer.c: an offer is said again after it */
 
@@ -39,6 +40,8 @@ static uint64_t greet(void) {
   played_say(&broker, WIRE_WELCOME, broker.message.correlation, &welcome.base);
   hear_out();
   assert_int_equal(hear_claim(&claimed), SLOTS);
+  worker.devices_said = device_report_key(&worker); /* as if a BEAT had told of them */
+  worker.devices_said_ms = INT64_MAX / 2;
   return claimed;
 }
 

@@ -25,10 +25,10 @@ static int setup(void **state) {
 }
 
 static struct child *engine(uint32_t slots) {
-  static const char *const devices[DEVICES_MAX];
+  static const struct worker_devices devices;
   size_t count = worker.children.count;
   if (count == 0) {
-    children_open(&worker.children, devices, 0);
+    children_open(&worker.children, &devices);
   }
   struct child *child = &worker.children.child[count];
   *child = (struct child){.state = CHILD_READY, .slots = slots};
