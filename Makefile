@@ -176,13 +176,19 @@ tests: $(TESTS)
 unit: tests
 	@tests/run-unit $(TESTS)
 
+# NVML without a driver: a library that programs of any variant load (LD_LIBRARY_PATH), so without sanitizers
+NVML := $(B)/tests/emulation/libnvidia-ml.so.1
+$(NVML): tests/emulation/nvml/nvml.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(filter-out -Wmissing-prototypes,$(WARNINGS)) -O1 -g -D_GNU_SOURCE -shared -fPIC -fvisibility=hidden $< -o $@
+
 # the backend over the emulation: what stands for every machine, under several seeds (tests/emulation/README.md) ----------------
 ifeq ($(VARIANT),emulated)
 $(B)/tests/emulation/%: $(B)/tests/emulation/programs/%.cu.o $(EMULATION)
 	$(CXX) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 endif
 EMULATED := $(patsubst tests/emulation/programs/%.cu,build/emulated/tests/emulation/%,$(wildcard tests/emulation/programs/*.cu))
-emulated-programs: $(EMULATED)
+emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1
 emulated:
 	@$(MAKE) -s -j$(JOBS) VARIANT=emulated emulated-programs
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
@@ -201,7 +207,7 @@ fuzz:
 # stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
 PYTHON := /usr/bin/python3
 STORIES ?= tests/broker tests/flow tests/faults tests/s3 tests/model
-stories: all
+stories: all $(NVML)
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 
 # the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on

@@ -32,7 +32,7 @@ def planted(name, way, seed):
 def outputs(name, way, seeds=SEEDS):
     results = [planted(name, way, seed) for seed in seeds]
     for result in results:
-        assert result.returncode == 0, result.stderr
+        assert result.returncode == 0, (result.returncode, result.stderr)
     return {result.stdout for result in results}
 
 

@@ -8,8 +8,8 @@
 
 namespace emulation {
 
-/* A meeting that not all lanes have come to. Masks that are in use at once have no lane in common,
- * so the lowest lane tells them apart. */
+/* A meeting that not all lanes have come to; free when none has. A lane of one part of the warp may
+ * wait for all while another part still meets, so masks that overlap can be open at once. */
 struct Meeting {
   unsigned mask, came;
   void *lanes[32];
@@ -18,7 +18,8 @@ struct Meeting {
   Together all;
 };
 struct Warp {
-  unsigned ended; /* lanes; those that a last, narrow warp lacks too */
+  unsigned ended;   /* lanes; those that a last, narrow warp lacks too */
+  unsigned highest; /* meeting that was ever used */
   Meeting meetings[32];
 };
 static std::vector<Warp> warps;
@@ -42,14 +43,31 @@ static void close_meeting(unsigned warp, Meeting *meeting, unsigned waiting) {
   *meeting = {};
 }
 
+/* A lane waits in one at a time: there are never more than lanes. */
+static Meeting *meeting_of(Warp *warp, unsigned mask) {
+  Meeting *unused = nullptr;
+  for (Meeting &meeting : warp->meetings) {
+    if (meeting.came != 0 && meeting.mask == mask) {
+      return &meeting;
+    }
+    if (meeting.came == 0 && unused == nullptr) {
+      unused = &meeting;
+    }
+    if (meeting.came == 0 && &meeting > &warp->meetings[warp->highest]) {
+      break;
+    }
+  }
+  warp->highest = std::max(warp->highest, static_cast<unsigned>(unused - warp->meetings));
+  return unused;
+}
+
 void meet(unsigned mask, void *mine, Together all, const char *file, int line) {
   Warp *warp = &warps[here->warp];
   if ((mask >> here->lane & 1) == 0) {
     refuse("%s:%d: a lane calls with a mask %08x that lacks it", file, line, mask);
   }
-  Meeting *meeting = &warp->meetings[__builtin_ctz(mask)];
-  if (meeting->came != 0 &&
-      (meeting->mask != mask || meeting->line != line || strcmp(meeting->file, file) != 0)) {
+  Meeting *meeting = meeting_of(warp, mask);
+  if (meeting->came != 0 && (meeting->line != line || strcmp(meeting->file, file) != 0)) {
     refuse("lanes of a warp meet at different places: %s:%d (mask %08x) and %s:%d (mask %08x)",
            file, line, mask, meeting->file, meeting->line, meeting->mask);
   }
