@@ -66,7 +66,7 @@ EMULATION := $(patsubst %.cpp,$(B)/%.cpp.o,$(wildcard tests/emulation/*.cpp))
 LOOPS := $(patsubst %.c,$(B)/%.o,$(wildcard tests/emulation/*.c))
 CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -Wshadow -Wno-unknown-pragmas $(FLAGS_emulated) -fno-exceptions -fno-sanitize=vptr
 # Section: the shared variables' bounds are checked too. Aliasing: nvcc assumes nothing of it.
-KERNEL_FLAGS := -O2 -fno-strict-aliasing -fsanitize-sections=emulated_shared
+KERNEL_FLAGS := -O2 -Wno-shadow -fno-strict-aliasing -fsanitize-sections=emulated_shared
 $(B)/%.cpp.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
@@ -218,7 +218,7 @@ story-full: all
 LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))
 FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.h)) \
   $(wildcard tests/*/*.c tests/*/*.h tests/*/*/*.c tests/*/*/*.h tests/emulation/*.cpp tests/emulation/*/*.cu) \
-  $(shell find tests/emulation/include -name '*.h' -o -name '*.cuh')
+  $(wildcard kernels/cuda/*.h kernels/cuda/*.cu kernels/cuda/*.cuh) $(shell find tests/emulation/include -name '*.h' -o -name '*.cuh')
 lint: $(GENERATED_HEADERS)
 	@deploy/install-packages build lint
 	$(PYTHON) tests/check/check.py

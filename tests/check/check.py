@@ -163,7 +163,7 @@ def check_guard(path, text):
 
 
 def all_code():
-    return {path: path.read_text() for path in sources(".c", ".h", ".cu")}
+    return {path: path.read_text() for path in sources(".c", ".h", ".cu", ".cuh")}
 
 
 def check_rows(name, rows, code, where):

@@ -1,4 +1,5 @@
-/* bench.cuh - what the tests of the emulated runtime start from: two streams, two events, memory. */
+/* bench.cuh - what the tests of the emulated runtime start from: two streams, two events, memory.
+ */
 #ifndef DARKROOM_EMULATION_BENCH_CUH
 #define DARKROOM_EMULATION_BENCH_CUH
 
