@@ -5,7 +5,8 @@
  * A problem says everything that decides the bits of one image; the number of images is not part
  * of it. With DETERMINISM_STRICT one algorithm is chosen per problem and used for every number
  * of images, without split-K or stream-K. UNAVAILABLE means that the library does not serve a
- * problem: our own kernel takes it (launch.h). Work is queued on the stream. */
+ * problem: our own kernel takes it (launch.h). Work is queued on the stream.
+ */
 #ifndef DARKROOM_KERNELS_CUDA_LIBRARY_H
 #define DARKROOM_KERNELS_CUDA_LIBRARY_H
 
