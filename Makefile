@@ -105,7 +105,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check cuda-check bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check
+.PHONY: all circles names tools check cuda-check cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -256,8 +256,15 @@ check: packages-check
 cuda-check:
 	@deploy/install-packages build run check cuda
 	@deploy/install-cuda
-	@$(MAKE) -s -j$(JOBS) CUDA=1 all tests
+	@$(MAKE) -s -j$(JOBS) CUDA=1 all tests cuda-tools
 	@$(MAKE) -s CUDA=1 STORIES=tests/cuda stories
+# What its libraries would be asked, over a driver that only loads code.
+cuda-tools: $(B)/tests/cuda/graphs $(B)/tests/cuda/libcuda.so.1
+$(B)/tests/cuda/graphs: $(B)/tests/cuda/graphs.o $(call libs,kernels)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(B)/tests/cuda/libcuda.so.1: tests/cuda/driver.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -shared -fPIC -Wl,-soname,$(@F) $< -o $@
 tsan:
 	@$(MAKE) -s -j$(JOBS) VARIANT=tsan $(TSAN_TESTS:%=build/tsan/%)
 	@TSAN_OPTIONS="suppressions=tests/tsan.supp $$TSAN_OPTIONS" tests/run-unit $(TSAN_TESTS:%=build/tsan/%)

@@ -96,7 +96,8 @@ void cuda_forget(struct device *device);
 struct cuda_weight {
   struct weight head;
   void *kernel;
-  float *bias; /* NULL for none */
+  float *bias;        /* NULL for none */
+  void *bias_rounded; /* behind it: the same in the weight's element, which a library can fuse */
   size_t kernel_bytes, bias_bytes;
 };
 static inline const struct cuda_weight *weight_of(const struct weight *weight) {

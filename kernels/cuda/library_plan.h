@@ -4,7 +4,7 @@
  * plans for any other number are made of the same engine with the same knobs, and a number for
  * which there is none is run image by image with the plan for one. So the number never decides
  * about the order of a sum.
- *
+ */
 #ifndef DARKROOM_KERNELS_CUDA_LIBRARY_PLAN_H
 #define DARKROOM_KERNELS_CUDA_LIBRARY_PLAN_H
 

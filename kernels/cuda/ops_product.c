@@ -74,6 +74,7 @@ static enum status ask_product(struct cuda *cuda, const struct work *work) {
   const struct product_run run = {.x = work->run.x,
                                   .w = work->run.w,
                                   .bias = work->run.bias,
+                                  .bias_as_y = work->run.bias_as_y,
                                   .residual = work->run.residual,
                                   .y = work->run.y,
                                   .images = work->run.images};
@@ -140,6 +141,12 @@ static enum status serve(struct cuda *cuda, const struct work *work) {
 
 /* ---- the ops ---- */
 
+/* The bias in y's element, which is f32 or the weight's. */
+static const void *bias_as_y(const struct weight *w, const struct tensor *y) {
+  const struct cuda_weight *weight = weight_of(w);
+  return y->element == ELEMENT_F32 ? weight->bias : weight->bias_rounded;
+}
+
 static void *data_of(const struct tensor *tensor) { return tensor != NULL ? tensor->data : NULL; }
 
 /* Rows of one image are the pixels of a picture of one line. Of rank 2, every row is an image. */
@@ -166,6 +173,7 @@ enum status cuda_matmul(struct device *device, const struct tensor *x, const str
                             .run = {.x = x->data,
                                     .w = weight->kernel,
                                     .bias = weight->bias,
+                                    .bias_as_y = bias_as_y(w, y),
                                     .residual = data_of(options->residual),
                                     .y = y->data,
                                     .images = x->shape[0]},
@@ -201,6 +209,7 @@ enum status cuda_conv2d(struct device *device, const struct tensor *x, const str
                       .run = {.x = x->data,
                               .w = weight_of(w)->kernel,
                               .bias = weight_of(w)->bias,
+                              .bias_as_y = bias_as_y(w, y),
                               .channel_add = data_of(add),
                               .residual = data_of(options->residual),
                               .y = y->data,
@@ -233,10 +242,11 @@ static enum status convolve_parity(struct cuda *cuda, struct work work, int row,
 enum status cuda_upsample_conv(struct device *device, const struct tensor *x,
                                const struct weight *w, const struct tensor *y) {
   struct cuda *cuda = cuda_of(device);
-  struct work work = {.problem = problem_of(x, w, y),
-                      .run = {.x = x->data, .bias = weight_of(w)->bias, .y = y->data},
-                      .add_element = x->element,
-                      .y_image = y->shape[1] * y->shape[2] * w->outputs};
+  struct work work = {
+      .problem = problem_of(x, w, y),
+      .run = {.x = x->data, .bias = weight_of(w)->bias, .bias_as_y = bias_as_y(w, y), .y = y->data},
+      .add_element = x->element,
+      .y_image = y->shape[1] * y->shape[2] * w->outputs};
   work.run.images = x->shape[0];
   work.problem.out_height = x->shape[1];
   work.problem.out_width = x->shape[2];

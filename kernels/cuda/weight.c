@@ -94,14 +94,20 @@ static enum status pack_kernel(struct cuda *cuda, const struct weight_source *so
   return OK;
 }
 
-static enum status pack_bias(struct cuda *cuda, const struct tensor *bias, float *to) {
+/* As it is, and behind that rounded to the weight's element. */
+static enum status pack_bias(struct cuda *cuda, const struct tensor *bias,
+                             const struct cuda_weight *weight) {
   int64_t count = tensor_count(bias);
+  size_t size = element_bytes(weight->head.element);
   for (int64_t first = 0; first < count; first += BIAS_PIECE) {
-    float piece[BIAS_PIECE];
+    float piece[BIAS_PIECE], rounded[BIAS_PIECE]; /* no element is larger */
     int64_t values = count - first < BIAS_PIECE ? count - first : BIAS_PIECE;
     const char *from = (const char *)bias->data + (size_t)first * element_bytes(bias->element);
     elements_to_f32(bias->element, from, values, piece);
-    TRY(staging_put(cuda, to + first, piece, (size_t)values * sizeof *piece));
+    elements_from_f32(weight->head.element, piece, values, rounded);
+    TRY(staging_put(cuda, weight->bias + first, piece, (size_t)values * sizeof *piece));
+    TRY(staging_put(cuda, (char *)weight->bias_rounded + (size_t)first * size, rounded,
+                    (size_t)values * size));
   }
   return OK;
 }
@@ -118,13 +124,16 @@ static enum status fill_weight(struct cuda *cuda, const struct weight_source *so
   weight->kernel_bytes = bytes;
   TRY(pack_kernel(cuda, source, weight));
   if (bias->data != NULL) {
-    bytes = (size_t)tensor_count(bias) * sizeof(float);
+    size_t exact = (size_t)tensor_count(bias) * sizeof(float);
+    exact = (exact + POOL_ALIGNMENT - 1) / POOL_ALIGNMENT * POOL_ALIGNMENT;
+    bytes = exact + (size_t)tensor_count(bias) * element_bytes(weight->head.element);
     weight->bias = device_take(&cuda->head, bytes);
     if (weight->bias == NULL) {
       return EXHAUSTED;
     }
     weight->bias_bytes = bytes;
-    TRY(pack_bias(cuda, bias, weight->bias));
+    weight->bias_rounded = (char *)weight->bias + exact;
+    TRY(pack_bias(cuda, bias, weight));
   }
   /* Other queues will read it, and nobody asks them to follow this one. Once, at load. */
   return CUDA(cuda, cudaStreamSynchronize(cuda_stream(cuda)));
