@@ -33,6 +33,7 @@ struct book {
   int jobs, ended, turns;
   uint32_t largest_rows;
   uint64_t longest_us; /* of a batch */
+  uint64_t total_us;   /* of all batches */
   bool backwards;      /* a step was told that was not more than the one before */
   struct entry entries[BOOK_JOBS_MAX];
 };
@@ -110,6 +111,7 @@ static inline void book_turn(void *context, uint32_t rows, uint32_t samples,
   struct book *book = context;
   book->turns++;
   book->largest_rows = rows > book->largest_rows ? rows : book->largest_rows;
+  book->total_us += microseconds;
   book->longest_us = microseconds > book->longest_us ? microseconds : book->longest_us;
 }
 

@@ -25,6 +25,7 @@ static struct fake {
   bool overflows;                            /* decodes are not finite, but in f32 */
   enum status exact_status;                  /* of a decode in f32, instead of OK */
   int exact;                                 /* decodes in f32 */
+  bool skewed;                               /* decodes come out darker, all alike */
   bool restless;                             /* the same input gives another output every time */
   size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
   int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */

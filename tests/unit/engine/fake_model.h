@@ -123,7 +123,7 @@ enum status model_decode(struct model *model, struct arena *turn, const struct d
     int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
     float value = decode->row->latents[(y * width + x) * 4 + i % 3];
     ((uint8_t *)pixels->data)[i] =
-        (uint8_t)lrintf(fminf(fmaxf(value * 40.0f + 128.0f, 0.0f), 255.0f));
+        (uint8_t)lrintf(fminf(fmaxf(value * 40.0f + (fake.skewed ? 90.0f : 128.0f), 0.0f), 255.0f));
   }
   return OK;
 }

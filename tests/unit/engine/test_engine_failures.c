@@ -194,6 +194,44 @@ static void a_flat_picture_is_no_picture(void **state) {
   assert_int_equal(entry->pictures, 0);
 }
 
+/* Overflow in 16 bits alone: once more in f32, and only then the job fails. */
+static void an_infinite_picture_gets_a_second_look(void **state) {
+  struct fixture *fixture = *state;
+  Darkroom__V1__Job job = job_of("good", "a lake", 1), again = job_of("again", "a lake", 1),
+                    worse = job_of("worse", "a lake", 1);
+  struct entry *good = admit(fixture, &job);
+  run_all(fixture);
+  size_t used = device_memory_used(fixture->device);
+  fake.overflows = true;
+  struct entry *mended = admit(fixture, &again);
+  run_all(fixture);
+  assert_int_equal(mended->finished, 1);
+  assert_int_equal(fake.exact, 1);
+  assert_memory_equal(mended->rgb, good->rgb, 64 * 64 * 3);
+  assert_int_equal(device_memory_used(fixture->device), used);
+  static const enum status outcomes[] = {EXHAUSTED, BAD_INPUT};
+  for (int i = 0; i < 2; i++) {
+    fake.exact_status = outcomes[i];
+    worse.id = (char *)(i == 0 ? "worse-0" : "worse-1");
+    struct entry *fails = admit(fixture, &worse);
+    run_all(fixture);
+    assert_int_equal(fails->code, DARKROOM__V1__ERROR_CODE__ERROR_NUMERIC);
+    assert_int_equal(fails->kind, DARKROOM__V1__FAIL_KIND__FAIL_RETRY);
+    assert_int_equal(fails->pictures, 0);
+  }
+  assert_int_equal(device_memory_used(fixture->device), used);
+  fake.exact_status = BROKEN;
+  worse.id = (char *)"last";
+  admit(fixture, &worse);
+  enum status status = OK;
+  for (int i = 0; i < 20 && status == OK; i++) {
+    status = engine_turn(fixture->engine);
+  }
+  assert_int_equal(status, BROKEN);
+  fake.overflows = false;
+  fake.exact_status = OK;
+}
+
 static void a_failed_call_fails_its_jobs_and_a_broken_device_leaves(void **state) {
   struct fixture *fixture = *state;
   Darkroom__V1__Job one = job_of("one", "a lake", 1), two = job_of("two", "a lake", 2);
@@ -258,6 +296,7 @@ int main(void) {
       TEST(a_prompt_is_encoded_once),
       TEST(an_infinite_sample_fails_alone),
       TEST(a_flat_picture_is_no_picture),
+      TEST(an_infinite_picture_gets_a_second_look),
       TEST(a_failed_call_fails_its_jobs_and_a_broken_device_leaves),
       TEST(a_restless_device_does_not_open),
       TEST(settings_out_of_range_are_refused),
