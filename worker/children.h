@@ -99,6 +99,7 @@ struct children {
   size_t count;
   size_t on_host; /* of them: those that compute in the host's memory and share it */
   int64_t load_ms, watchdog_ms;
+  const char *spool; /* where engines keep the pictures of their self-test; NULL: nowhere */
 };
 
 /* devices are borrowed. Nothing is started yet. */

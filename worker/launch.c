@@ -18,8 +18,13 @@
 
 #include "base/process.h"
 #include "worker/engine/engine_main.h"
+#include "worker/media/spool.h"
 
-enum { ENVIRONMENT_MAX = 1024, VARIABLE_BYTES_MAX = 128, LAUNCH_OWN_MAX = 7 };
+enum {
+  ENVIRONMENT_MAX = 1024,
+  VARIABLE_BYTES_MAX = SPOOL_FOLDER_BYTES_MAX + 128,
+  LAUNCH_OWN_MAX = 8
+};
 _Static_assert(DEVICE_WORD_BYTES_MAX <= DEVICE_NAME_BYTES_MAX &&
                    DEVICE_WORD_BYTES_MAX + sizeof "DARKROOM_ENGINE_DEVICE=" <= VARIABLE_BYTES_MAX,
                "what an engine is told of its device fits");
@@ -38,6 +43,9 @@ struct launch {
  * beside two busy processes on two cores a step took 50 times as long as with threads that soon
  * sleep. libgomp reads it before main, so only a parent can set it. */
 #define SPIN_COUNT "GOMP_SPINCOUNT"
+
+/* In the spool's folder, where an attempt's name has a dot and a number. */
+#define SELF_TEST_FILE "/self-test"
 
 static bool inherited(const char *variable) {
   return strncmp(variable, "AWS_", 4) != 0 && strncmp(variable, "DARKROOM_ENGINE_", 16) != 0;
@@ -82,6 +90,11 @@ static void prepare(struct launch *launch, const struct children *children,
   add_own(launch, "DARKROOM_ENGINE_NAME", place->name);
   add_own_number(launch, "DARKROOM_ENGINE_ON_HOST", children->on_host);
   add_own_number(launch, "DARKROOM_ENGINE_ON_GPUS", children->count - children->on_host);
+  if (children->spool != NULL) {
+    char answers[SPOOL_FOLDER_BYTES_MAX + sizeof SELF_TEST_FILE];
+    snprintf(answers, sizeof answers, "%s" SELF_TEST_FILE, children->spool);
+    add_own(launch, "DARKROOM_ENGINE_ANSWERS", answers);
+  }
   if (getenv(SPIN_COUNT) == NULL && getenv("OMP_WAIT_POLICY") == NULL) {
     add_own(launch, SPIN_COUNT, "1000");
   }

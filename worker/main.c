@@ -58,6 +58,7 @@ static int run_engine(const struct options *options, const struct models_table *
       .own_memory = devices_own_memory(options->engine_device),
       .on_host = (size_t)options->engine_on_host,
       .on_gpus = (size_t)options->engine_on_gpus,
+      .answers = options->engine_answers,
   };
   return engine_main((int)options->engine_child, &settings);
 }
@@ -140,6 +141,7 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
   if (identity_take(options, &parent->spool_lock, &worker->identity) != OK) {
     return complain(EXIT_CODE_UNAVAILABLE);
   }
+  worker->children.spool = options->spool;
   if (leftovers_read(worker) != OK) {
     return complain(EXIT_CODE_UNAVAILABLE);
   }

@@ -39,7 +39,7 @@ struct options {
   const char *print_hashes;
   /* set by the parent for its child, through the environment */
   int64_t engine_child, engine_pulse;
-  const char *engine_device, *engine_name;
+  const char *engine_device, *engine_name, *engine_answers;
   int64_t engine_on_host, engine_on_gpus;
   /* derived */
   struct options_list brokers, devices;

@@ -1,5 +1,6 @@
 /* backend.c - the cpu device: host memory, OpenMP threads, oneDNN, our own vector code by what the
  * processor has. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/progress.h"
@@ -88,6 +89,14 @@ void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int6
   }
 }
 
+/* Whatever decides its bits. */
+static enum status cpu_describe(struct device *device, struct device_info *out) {
+  const dnnl_version_t *version = dnnl_version();
+  snprintf(out->runtime, sizeof out->runtime, "oneDNN %d.%d.%d, isa %x, %d threads", version->major,
+           version->minor, version->patch, (unsigned)dnnl_get_effective_cpu_isa(), device->threads);
+  return OK;
+}
+
 const struct backend backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -97,6 +106,7 @@ const struct backend backend_cpu = {
     .put = host_put,
     .get = host_get,
     .wait = host_wait,
+    .describe = cpu_describe,
     .weight_close = cpu_weight_close,
     .ops = {.pack = cpu_pack,
             .matmul = cpu_matmul,

@@ -81,4 +81,5 @@ def test_nothing_is_left_in_the_spool(fleet):
     fleet.wait(fleet.submit(steps=2, seed=1))
     worker.wait_for("event=job_completed")
     assert worker.stop() == 0
-    assert {path.name for path in (fleet.folder / "spool-tidy").iterdir()} == {"identity", "lock"}
+    assert {path.name for path in (fleet.folder / "spool-tidy").iterdir()} == \
+        {"identity", "lock", "self-test", "self-test.lock"}

@@ -248,6 +248,7 @@ static enum status start(struct child *child, int fd, const struct engine_main_s
       .max_side = settings->max_side != 0 ? settings->max_side : JOB_SIDE_PIXELS_MAX,
       .memory_max = settings->memory_max,
       .memory_total = total,
+      .answers = settings->answers,
   };
   const struct engine_listener listener = report_listener(&child->reporter);
   TRY(engine_open(&engine, &listener, &child->engine));

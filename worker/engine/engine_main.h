@@ -34,6 +34,7 @@ struct engine_main_settings {
   size_t on_host;    /* engines in the host's memory, which share it evenly, this one among them; 0
                         means 1 */
   size_t on_gpus;    /* engines that need some of it beside their GPU's */
+  const char *answers; /* file where the pictures of the self-test are kept; NULL: they are not */
 };
 #define ENGINE_SLOTS_STANDARD 16
 #define ENGINE_BATCH_ROWS_STANDARD 16

@@ -218,7 +218,8 @@ static void rows_come_in_few_sizes(void **state) {
   close_late(fixture);
 }
 
-/* All sizes up to what was set, twice each, before the first job; the last may be none of the few. */
+/* All sizes up to what was set, twice each, before the first job; the last may be none of the
+ * few. */
 static void all_sizes_are_made_at_the_start(void **state) {
   struct fixture *fixture = *state;
   static const int wanted[] = {1, 1, 2, 2, 4, 4, 6, 6, 8, 8, 10, 10};

@@ -97,7 +97,8 @@ static void other_shapes_keep_theirs(void **state) {
   assert_int_equal(most_rows(), 16);
 }
 
-/* A guided picture takes two rows, one without guidance one: the first fails, the second does not. */
+/* A guided picture takes two rows, one without guidance one: the first fails, the second does
+ * not. */
 static void a_picture_that_does_not_fit_fails_by_name(void **state) {
   struct fixture *fixture = *state;
   Darkroom__V1__Job guided = job_of("guided", "a lake", 1), plain = job_of("plain", "a boat", 2);
