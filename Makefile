@@ -105,7 +105,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check cuda-check cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check
+.PHONY: all circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ story-full: all
 LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))
 FORMATTED := $(LINTED) $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.h)) \
   $(wildcard tests/*/*.c tests/*/*.h tests/*/*/*.c tests/*/*/*.h tests/emulation/*.cpp tests/emulation/*/*.cu) \
-  $(wildcard kernels/cuda/*.h kernels/cuda/*.cu kernels/cuda/*.cuh) $(shell find tests/emulation/include -name '*.h' -o -name '*.cuh')
+  $(wildcard kernels/cuda/*.c kernels/cuda/*.h kernels/cuda/*.cu kernels/cuda/*.cuh) $(shell find tests/emulation/include -name '*.h' -o -name '*.cuh')
 lint: $(GENERATED_HEADERS)
 	@deploy/install-packages build lint
 	$(PYTHON) tests/check/check.py
@@ -256,8 +256,13 @@ check: packages-check
 cuda-check:
 	@deploy/install-packages build run check cuda
 	@deploy/install-cuda
+	@$(MAKE) -s CUDA=1 cuda-tidy
 	@$(MAKE) -s -j$(JOBS) CUDA=1 all tests cuda-tools
 	@$(MAKE) -s CUDA=1 STORIES=tests/cuda stories
+# clang-tidy over the C files of the backend, with the toolkit's own headers (tidy wants a flag to be one word).
+cuda-tidy:
+	@printf '%s\n' $(wildcard kernels/cuda/*.c tests/cuda/*.c) | \
+	  xargs -P 2 -n 4 tests/check/tidy $(subst -isystem /,-isystem/,$(subst -isystem .,-isystem.,$(CPPFLAGS)))
 # What its libraries would be asked, over a driver that only loads code.
 cuda-tools: $(B)/tests/cuda/graphs $(B)/tests/cuda/libcuda.so.1
 $(B)/tests/cuda/graphs: $(B)/tests/cuda/graphs.o $(call libs,kernels)

@@ -49,6 +49,7 @@ enum status library_open(enum determinism determinism, struct library **out) {
 }
 
 static enum status describe_device(struct library *library, const char *json) {
+  TRY(library_load_cublaslt(&library->lt));
   TRY(library_load_cudnn(&library->dnn));
   const struct cudnn *dnn = &library->dnn;
   TRY(library_check_cudnn(

@@ -49,7 +49,7 @@ struct library {
   char versions[64];
 };
 
-/* Opens cuDNN alone for a GPU that is not here but whose properties are known, as JSON in
+/* Opens the libraries for a GPU that is not here but whose properties are known, as JSON in
  * cuDNN's words: everything up to a plan can then be made, and nothing be run. For tests of what
  * a GPU would be asked. */
 enum status library_open_without_device(const char *properties, enum determinism determinism,
@@ -78,6 +78,11 @@ enum status library_check_cudnn(const struct library *library, cudnnStatus_t sta
                                 const char *what);
 enum status library_check_cublaslt(const struct library *library, cublasStatus_t status,
                                    const char *what);
+
+/* Says to cuBLASLt all that a product of so many images is described by, which needs no device.
+ * UNAVAILABLE if it does not take it. */
+enum status library_product_describe(const struct library *library,
+                                     const struct product_problem *problem, int64_t images);
 
 /* The largest power of two, of 16 at most, that divides so many bytes. */
 int64_t library_alignment(int64_t bytes);

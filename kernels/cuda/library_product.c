@@ -103,6 +103,11 @@ static enum status view_open(const struct library *library, const struct product
   return OK;
 }
 
+/* For questions: an address that nobody follows, aligned as memory of the device is. */
+static struct product_run question(int64_t images) {
+  return (struct product_run){.images = images, .bias_as_y = (const void *)(uintptr_t)256};
+}
+
 /* ---- choosing ------------------------------------------------------------------------------ */
 
 /* What every address of a problem is sure to be aligned to: not what it happens to be. */
@@ -134,23 +139,44 @@ static enum status prefer(const struct library *library, const struct product_pr
   return OK;
 }
 
-static enum status ask(const struct library *library, const struct product_problem *p,
-                       const struct view *view, size_t workspace_bytes,
-                       cublasLtMatmulHeuristicResult_t *found, int *count) {
-  const struct cublaslt *lt = &library->lt;
-  cublasLtMatmulPreference_t preference = NULL;
-  TRY(library_check_cublaslt(library, lt->cublasLtMatmulPreferenceCreate(&preference),
-                             "what is wished of a product"));
-  enum status status = prefer(library, p, workspace_bytes, preference);
-  if (status == OK) {
-    status = library_check_cublaslt(
-        library,
-        lt->cublasLtMatmulAlgoGetHeuristic(library->lt_handle, view->operation, view->a, view->b,
-                                           view->d, view->d, preference, CANDIDATES, found, count),
-        "choosing an algorithm");
+/* A problem and the wishes about it, described to cuBLASLt. */
+struct inquiry {
+  struct view view;
+  cublasLtMatmulPreference_t preference;
+};
+
+static void inquiry_close(const struct library *library, struct inquiry *inquiry) {
+  view_close(library, &inquiry->view);
+  if (inquiry->preference != NULL) {
+    (void)library->lt.cublasLtMatmulPreferenceDestroy(inquiry->preference);
   }
-  (void)lt->cublasLtMatmulPreferenceDestroy(preference);
-  return status;
+}
+
+static enum status inquiry_open(const struct library *library, const struct product_problem *p,
+                                int64_t images, size_t workspace_bytes, struct inquiry *out) {
+  const struct product_run run = question(images);
+  struct inquiry inquiry = {0};
+  TRY(view_open(library, p, &run, &inquiry.view));
+  enum status status = library_check_cublaslt(
+      library, library->lt.cublasLtMatmulPreferenceCreate(&inquiry.preference),
+      "what is wished of a product");
+  if (status == OK) {
+    status = prefer(library, p, workspace_bytes, inquiry.preference);
+  }
+  if (status != OK) {
+    inquiry_close(library, &inquiry);
+    return status;
+  }
+  *out = inquiry;
+  return OK;
+}
+
+enum status library_product_describe(const struct library *library,
+                                     const struct product_problem *problem, int64_t images) {
+  struct inquiry inquiry;
+  TRY(inquiry_open(library, problem, images, 0, &inquiry));
+  inquiry_close(library, &inquiry);
+  return OK;
 }
 
 static bool is_whole(const struct library *library, const cublasLtMatmulAlgo_t *algorithm) {
@@ -165,11 +191,6 @@ static bool is_whole(const struct library *library, const cublasLtMatmulAlgo_t *
                                                   &scheme, sizeof scheme,
                                                   &written) == CUBLAS_STATUS_SUCCESS &&
          pieces <= 1 && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
-}
-
-/* For questions: an address that nobody follows, aligned as memory of the device is. */
-static struct product_run question(int64_t images) {
-  return (struct product_run){.images = images, .bias_as_y = (const void *)(uintptr_t)256};
 }
 
 /* Whether the algorithm serves a number of images. */
@@ -194,13 +215,18 @@ static enum status check(const struct library *library, const struct product_pro
 
 static enum status choose(const struct library *library, const struct product_problem *p,
                           int64_t images, size_t workspace_bytes, struct product *out) {
-  const struct product_run run = question(images);
   cublasLtMatmulHeuristicResult_t found[CANDIDATES];
-  struct view view;
+  struct inquiry inquiry;
   int count = 0;
-  TRY(view_open(library, p, &run, &view));
-  enum status status = ask(library, p, &view, workspace_bytes, found, &count);
-  view_close(library, &view);
+  TRY(inquiry_open(library, p, images, workspace_bytes, &inquiry));
+  const struct view *view = &inquiry.view;
+  enum status status =
+      library_check_cublaslt(library,
+                             library->lt.cublasLtMatmulAlgoGetHeuristic(
+                                 library->lt_handle, view->operation, view->a, view->b, view->d,
+                                 view->d, inquiry.preference, CANDIDATES, found, &count),
+                             "choosing an algorithm");
+  inquiry_close(library, &inquiry);
   TRY(status);
   for (int i = 0; i < count; i++) {
     bool fits = found[i].state == CUBLAS_STATUS_SUCCESS;

@@ -189,6 +189,28 @@ static void ask_attentions(enum element element) {
   }
 }
 
+/* cuBLASLt chooses on a device only; what it is told can be said to it here. */
+static void ask_products(enum element element) {
+  static const struct product_problem kinds[] = {
+      {.rows = 4096, .inputs = 320, .outputs = 960},
+      {.rows = 4096, .inputs = 320, .outputs = 320, .has_bias = 1, .has_residual = 1},
+      {.rows = 1024, .inputs = 640, .outputs = 5120, .has_bias = 1},
+      {.rows = 1, .inputs = 320, .outputs = 1280, .has_bias = 1},
+      {.rows = 77, .inputs = 768, .outputs = 768, .has_bias = 1, .has_residual = 1},
+      {.rows = 64, .inputs = 4, .outputs = 4, .has_bias = 1},
+  };
+  for (size_t i = 0; i < 2 * sizeof kinds / sizeof kinds[0]; i++) {
+    struct product_problem p = kinds[i / 2];
+    p.element = element;
+    p.y_element = i % 2 == 0 ? element : ELEMENT_F32;
+    enum status status = library_product_describe(library, &p, 2);
+    printf("%-11s product %lld x %lld -> %lld, %s: %s\n", element_name(element), (long long)p.rows,
+           (long long)p.inputs, (long long)p.outputs, element_name(p.y_element),
+           status == OK ? "described" : fail_reason());
+    surprises += status != OK;
+  }
+}
+
 int main(int argc, char **argv) {
   static char properties[4096];
   FILE *file = argc < 2 ? NULL : fopen(argv[1], "r");
@@ -208,6 +230,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "graphs: %s\n", fail_reason());
     return 69;
   }
+  ask_products(ELEMENT_F16);
+  ask_products(ELEMENT_BF16);
+  ask_products(ELEMENT_F32);
   ask_convolutions(ELEMENT_F16);
   ask_attentions(ELEMENT_F16);
   ask_convolutions(ELEMENT_BF16);

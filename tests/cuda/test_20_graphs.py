@@ -12,6 +12,7 @@ import fleet as fleets
 import pytest
 
 HERE = pathlib.Path(__file__).parent
+UNAVAILABLE = 69
 IMAGES = ["1", "2", "16"]
 SPLITS = {0, 9, 12, 17, 20, 38, 39}  # knobs that cut a sum into pieces (enum cudnnBackendKnobType_t)
 
@@ -25,15 +26,41 @@ def libraries():
     return found[0].resolve() if found else None
 
 
-def ask(determinism):
+def ask(determinism, named=None, loader=True):
+    """Runs the tool with the libraries' folder named, or another."""
     folder = libraries()
     if folder is None or not (folder / "cudnn").exists():
         pytest.skip("cuDNN is not installed here (deploy/install-cuda)")
     tool = fleets.BUILD / "tests" / "cuda" / "graphs"
-    environment = {**os.environ, "DARKROOM_CUDA_LIBRARIES": str(folder),
-                   "LD_LIBRARY_PATH": f"{tool.parent}:{folder / 'cu13' / 'lib'}"}
+    environment = {**os.environ, "DARKROOM_CUDA_LIBRARIES": str(named or folder),
+                   "LD_LIBRARY_PATH": f"{tool.parent}:{folder / 'cu13' / 'lib'}" if loader else ""}
     return subprocess.run([tool, HERE / "h100.json", determinism, *IMAGES], capture_output=True, text=True,
                           env=environment, timeout=900)
+
+
+def refusal(named):
+    done = ask("strict", named, loader=False)
+    assert done.returncode == UNAVAILABLE and done.stdout == "", done
+    line, = done.stderr.splitlines()
+    return line
+
+
+def test_a_library_that_is_not_there_is_one_line(tmp_path):
+    if pathlib.Path("/usr/local/cuda").exists():
+        pytest.skip("this machine has a toolkit of its own")
+    line = refusal(tmp_path)
+    assert "cuBLASLt" in line and "libcublasLt.so.13" in line and str(tmp_path) in line
+
+
+def test_one_of_two_libraries_is_not_enough(tmp_path):
+    (tmp_path / "cu13").symlink_to(libraries() / "cu13")
+    line = refusal(tmp_path)
+    assert "cuDNN" in line and "libcudnn_graph.so.9" in line and str(tmp_path) in line
+
+
+def test_a_damaged_library_is_told_by_the_loader(tmp_path):
+    (tmp_path / "libcublasLt.so.13").write_text("not a library")
+    assert "libcublasLt.so.13: file too short" in refusal(tmp_path)
 
 
 def test_every_graph_is_served_in_strict_sums():
