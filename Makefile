@@ -182,6 +182,8 @@ $(NVML): tests/emulation/nvml/nvml.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 $(filter-out -Wmissing-prototypes,$(WARNINGS)) -O1 -g -D_GNU_SOURCE -shared -fPIC -fvisibility=hidden $< -o $@
 
+$(B)/tests/unit/worker/test_gpus: | $(NVML)
+
 # the backend over the emulation: what stands for every machine, under several seeds (tests/emulation/README.md) ----------------
 ifeq ($(VARIANT),emulated)
 $(B)/tests/emulation/%: $(B)/tests/emulation/programs/%.cu.o $(EMULATION)

@@ -298,7 +298,7 @@ static void fit_in_frame(Darkroom__V1__FleetStatus *status) {
   status->workers = (uint32_t)status->n_worker;
   size_t bytes = protobuf_c_message_get_packed_size(&status->base);
   bytes = leave_devices_out(status, bytes, false);
-  bytes = leave_devices_out(status, bytes, true);
+  (void)leave_devices_out(status, bytes, true);
   while (protobuf_c_message_get_packed_size(&status->base) > STATUS_BYTES_MAX) {
     status->n_worker -= status->n_worker / 8 + 1;
   }

@@ -1,7 +1,8 @@
 /* devices.h - the setting --device: what may be written, and which pieces of hardware it means.
  *
  *   cpu, ref              the host
- *   cuda:N                a GPU, numbered from 0 in the order of the PCI bus (nvidia-smi's)
+ *   cuda:N                a GPU, numbered from 0 in the order of the PCI bus (nvidia-smi's); the
+ *                         numbers behind one that falls out move up, a UUID stays
  *   cuda:all              every GPU, and every instance of those that MIG has cut up
  *   cuda:GPU-8f3a         a GPU by the beginning of its UUID
  *   cuda:MIG-91c2...      an instance by the beginning of its UUID

@@ -23,6 +23,7 @@ struct gpus {
   pthread_cond_t changed; /* on the monotonic clock */
   int holders;            /* the loop, and the thread while it runs */
   bool closing;
+  bool asked;  /* to look at once: others are followed now */
   bool listed; /* the list, or why there is none, is there */
   enum status status;
   char reason[FAIL_REASON_MAX];
@@ -74,6 +75,9 @@ static void read_one(struct gpus *gpus, struct nvml *nvml, size_t row) {
 }
 
 static void read_all(struct gpus *gpus, struct nvml *nvml) {
+  pthread_mutex_lock(&gpus->lock);
+  gpus->asked = false;
+  pthread_mutex_unlock(&gpus->lock);
   for (size_t i = 0; i < gpus->list.count; i++) {
     if (flag(gpus, &gpus->followed[i])) {
       read_one(gpus, nvml, i);
@@ -92,7 +96,7 @@ static void keep_xid(struct gpus *gpus, const struct gpu_xid *xid) {
 /* Xids until the next look is due. */
 static void listen(struct gpus *gpus, struct nvml *nvml, bool telling) {
   int64_t until_ms = clock_ms() + GPUS_LOOK_MS;
-  while (clock_ms() < until_ms && !flag(gpus, &gpus->closing)) {
+  while (clock_ms() < until_ms && !flag(gpus, &gpus->closing) && !flag(gpus, &gpus->asked)) {
     struct gpu_xid xid;
     int64_t begun_ms = clock_ms();
     bool told = telling && nvml_next_xid(nvml, &gpus->list, SLICE_MS, &xid);
@@ -176,7 +180,7 @@ enum status gpus_open(int64_t patience_ms, struct gpus **out) {
   }
   enum status status = background_run(watch, gpus);
   if (status != OK) {
-    let_go(gpus);
+    gpus->holders = 1;
     let_go(gpus);
     return status;
   }
@@ -213,6 +217,7 @@ void gpus_follow(struct gpus *gpus, const size_t *rows, size_t count) {
   for (size_t i = 0; i < count; i++) {
     gpus->followed[rows[i]] = true;
   }
+  gpus->asked = true;
   pthread_mutex_unlock(&gpus->lock);
 }
 

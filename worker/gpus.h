@@ -25,7 +25,7 @@ void gpus_close(struct gpus **gpus);
 
 /* As it was at the start; borrowed until close. */
 const struct gpu_list *gpus_list(const struct gpus *gpus);
-/* These rows of the list are read from now on; until then none is. */
+/* These rows of the list are read from now on, at once first; until then none is. */
 void gpus_follow(struct gpus *gpus, const size_t *rows, size_t count);
 
 /* What was read last of a row. */

@@ -24,8 +24,9 @@ enum { TURN_MS_MAX = 1000, AFTER_DRAIN_MS = 3000, BYES = 2 };
 enum { ON_BROKER, ON_SIGNAL, ON_MEDIA, ON_CHILDREN };
 
 #define READY_BYTES_MAX 400 /* of why we are not ready, or not with all devices */
-_Static_assert(READY_BYTES_MAX >= TROUBLE_BYTES_MAX && READY_BYTES_MAX >= HARDWARE_WORDS_BYTES_MAX,
-               "all that may be said fits");
+_Static_assert(READY_BYTES_MAX >= TROUBLE_BYTES_MAX, "what keeps pictures from their store fits");
+_Static_assert(READY_BYTES_MAX >= HARDWARE_WORDS_BYTES_MAX,
+               "so does what devices are cordoned for");
 
 /* waiting -------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,8 @@
  * What a GPU says of itself stands in the file EMULATION_NVML, read anew at every question, so that
  * a test can change it: lines `NAME VALUE` for all GPUs or `NUMBER.NAME VALUE` for one. Names are
  * those of `values` below; mig N cuts the GPU into N instances; xid N is told once for each time
- * that the line changes; lost 1: it does not answer; driver 1: nvmlInit says there is none.
+ * that the line changes; lost 1: it does not answer; hang 1: what is asked of it comes back when
+ * the line is gone; driver 1: nvmlInit says there is none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ static const struct {
     {"mig", 0},
     {"xid", 0},
     {"lost", 0},
+    {"hang", 0},
     {"driver", 0},
 };
 
@@ -96,7 +98,16 @@ static unsigned long long memory_total(void) {
   return text == NULL || *text == '\0' ? 2ULL << 30 : strtoull(text, NULL, 10);
 }
 
+/* As in a driver that waits for a GPU. */
+static void hang(unsigned number) {
+  const struct timespec while_ = {0, 20 * 1000 * 1000};
+  while (value_of(number, "hang") != 0) {
+    nanosleep(&while_, NULL);
+  }
+}
+
 static int answer(const struct part *part, const char *name, unsigned *out) {
+  hang(part->number);
   if (value_of(part->number, "lost") != 0) {
     return GPU_IS_LOST;
   }
@@ -121,6 +132,7 @@ VISIBLE int nvmlInit_v2(void) {
       instances[i][k] = (struct part){i, k};
     }
   }
+  hang(0);
   return value_of(0, "driver") != 0 ? DRIVER_NOT_LOADED : SUCCESS;
 }
 VISIBLE int nvmlShutdown(void) { return SUCCESS; }
