@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define CUDA "cuda:"
+_Static_assert(sizeof CUDA - 1 + GPU_UUID_BYTES_MAX <= DEVICE_WORD_BYTES_MAX,
+               "a name by UUID fits");
 enum { CUDA_BYTES = sizeof CUDA - 1, UUID_HEAD_BYTES = 4, UUID_BYTES = 40, NUMBER_BASE = 10 };
 
 /* what may be written -------------------------------------------------------------------------- */
@@ -190,10 +192,7 @@ static enum status add_gpu(struct worker_devices *devices, const struct gpu_view
   } else {
     snprintf(device.name, sizeof device.name, CUDA "%d", number_of(view, at));
   }
-  int length = snprintf(device.open, sizeof device.open, CUDA "%s", gpu->uuid);
-  if (length >= (int)sizeof device.open) {
-    return fail(UNAVAILABLE, "the driver gives a GPU the UUID %s", gpu->uuid);
-  }
+  snprintf(device.open, sizeof device.open, CUDA "%s", gpu->uuid);
   return add(devices, &device);
 }
 

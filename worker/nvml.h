@@ -13,7 +13,7 @@
 
 #include "base/status.h"
 
-#define GPU_UUID_BYTES_MAX 64 /* "GPU-" or "MIG-" and 36 letters, with room */
+#define GPU_UUID_BYTES_MAX 48 /* "GPU-" or "MIG-" and 36 letters, with room */
 #define GPU_MODEL_BYTES_MAX 96
 #define GPU_DRIVER_BYTES_MAX 32
 /* GPUs of a machine and the instances that MIG has cut them into; further ones are not seen. */

@@ -309,6 +309,83 @@ static void one_that_does_not_leave_is_killed(void **state) {
   /* the other is left to teardown, whose children_close has no patience */
 }
 
+/* Starts the first, which behaves like this, and waits for its end. */
+static enum child_end end_of_life(const char *play, int signal_number) {
+  static int64_t now_ms = 100;
+  struct child *child = &children.child[0];
+  children.count = 1;
+  setenv("PLAY", play, 1);
+  tend(now_ms += HEALTHY_MS);
+  assert_int_equal(child->state, CHILD_LOADING);
+  if (signal_number != 0) {
+    kill(child->pid, signal_number);
+  }
+  lose(child, now_ms);
+  wait_for_end(child, now_ms);
+  return child->end;
+}
+
+/* What somebody else ends is no fault of the device's. */
+static void its_end_tells_whose_fault_it_was(void **state) {
+  (void)state;
+  struct child *child = &children.child[0];
+  assert_int_equal(end_of_life("load", SIGKILL), END_OUTSIDE);
+  assert_string_equal(child->reason, "it was ended by signal 9");
+  assert_int_equal(end_of_life("load", SIGTERM), END_OUTSIDE);
+  assert_int_equal(end_of_life("load", SIGSEGV), END_FAULT);
+  assert_int_equal(end_of_life("crash", 0), END_FAULT);
+  assert_string_equal(child->reason, "it left with 70");
+  assert_int_equal(end_of_life("refuse", 0), END_REFUSED);
+}
+
+static void a_cordoned_one_is_ended_and_stays_away(void **state) {
+  (void)state;
+  struct child *child = &children.child[0];
+  children.count = 1;
+  setenv("PLAY", "load", 1);
+  tend(100);
+  child_cordon(child);
+  lose(child, 200);
+  wait_for_end(child, 200);
+  assert_int_equal(child->end, END_CORDON);
+  assert_int_equal(child->state, CHILD_CORDONED);
+  assert_int_equal(endings, 1);
+  tend(200 + 10 * HEALTHY_MS);
+  assert_int_equal(child->state, CHILD_CORDONED);
+  assert_true(children_settled(&children));
+  assert_false(children_all_refused(&children));
+  child_let_in(child, 300);
+  tend(300);
+  assert_int_equal(child->state, CHILD_LOADING);
+  child_cordon(child);
+}
+
+/* As of a process that hangs in the driver: no end of it is ever seen, as the test has taken it. */
+static void one_that_cannot_be_ended_is_given_up(void **state) {
+  (void)state;
+  struct child *child = &children.child[0];
+  children.count = 1;
+  setenv("PLAY", "load", 1);
+  tend(100);
+  child_kill(child);
+  assert_int_equal(waitpid(child->pid, NULL, 0), child->pid);
+  child->killed_ms = 200;
+  tend(200 + LEAVING_MS - 1);
+  assert_int_equal(child->state, CHILD_LOADING);
+  tend(200 + LEAVING_MS);
+  assert_int_equal(child->state, CHILD_LEAVING);
+  for (int64_t now_ms = 200 + LEAVING_MS; now_ms < 200 + 3 * LEAVING_MS; now_ms += 10) {
+    tend(now_ms);
+  }
+  assert_int_equal(endings, 0);
+  for (int looks = 0; looks < 3; looks++) {
+    tend(200 + 3 * LEAVING_MS);
+    assert_int_equal(endings, 1);                  /* what it held is given up, once */
+    assert_int_equal(child->state, CHILD_LEAVING); /* and no other is started beside it */
+  }
+  assert_non_null(strstr(child->reason, "cannot be ended"));
+}
+
 static void its_turn_sets_its_patience(void **state) {
   (void)state;
   struct child *child = &children.child[0];
@@ -366,6 +443,9 @@ int main(int argc, char **argv) {
       TEST(work_is_seen_while_nothing_is_said),
       TEST(time_in_which_nobody_looked_is_no_silence),
       TEST(one_that_does_not_leave_is_killed),
+      TEST(its_end_tells_whose_fault_it_was),
+      TEST(a_cordoned_one_is_ended_and_stays_away),
+      TEST(one_that_cannot_be_ended_is_given_up),
       TEST(its_turn_sets_its_patience),
       TEST(its_pace_is_the_median_of_the_latest_turns),
       TEST(models_are_found_by_their_id),

@@ -1,5 +1,5 @@
-/* test_hardware.c - a worker whose devices are not trusted any more: what becomes of their jobs, and
- * what is told of them. Engines are the test's ends of two pipes.
+/* test_hardware.c - a worker whose devices are not trusted any more: what becomes of their jobs,
+ * and what is told of them. Engines are the test's ends of two pipes.
  */
 #include <setjmp.h>
 #include <stdarg.h>

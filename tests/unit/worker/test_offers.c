@@ -130,6 +130,41 @@ static void credits_are_said_when_they_change(void **state) {
   assert_int_equal(claimed, worker.claim_correlation);
 }
 
+/* The next BEAT tells of devices, or does not. */
+static bool hear_devices(void) {
+  say_all();
+  const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)played_hear(&broker, WIRE_BEAT);
+  if (beat->devices == NULL) {
+    return false;
+  }
+  assert_int_equal(beat->devices->n_device, 1);
+  assert_string_equal(beat->devices->device[0]->name, "cpu");
+  return true;
+}
+
+static void devices_are_told_when_they_change_and_now_and_then(void **state) {
+  (void)state;
+  greet();
+  worker.claim_due_ms = INT64_MAX;
+  worker.devices_said = 0; /* a generation begins without them */
+  worker.devices_said_ms = 0;
+  clock_move(PROGRESS_MS); /* soon: it is news */
+  assert_true(hear_devices());
+  clock_move(BEAT_MS - 1);
+  say_all();
+  played_hear_nothing(&broker);
+  cordon_xid(&worker.hardware.cordon[0], 79, clock_ms());
+  assert_true(hear_devices());
+  worker.store.away = true; /* other news, before it is time again */
+  snprintf(worker.store.words, sizeof worker.store.words, "away");
+  clock_move(PROGRESS_MS);
+  assert_false(hear_devices());
+  clock_move(BEAT_MS);
+  assert_true(hear_devices());
+  offers_restart(&worker); /* at another broker */
+  assert_true(hear_devices());
+}
+
 static void a_push_under_an_older_claim_is_put_right(void **state) {
   (void)state;
   uint64_t claimed = greet();
@@ -304,6 +339,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(hello_says_what_there_is_until_it_is_welcomed),
       TEST(credits_are_said_when_they_change),
+      TEST(devices_are_told_when_they_change_and_now_and_then),
       TEST(a_push_under_an_older_claim_is_put_right),
       TEST(a_refused_claim_is_not_said_again_at_once),
       TEST(a_closed_generation_lets_go_of_everything),
