@@ -106,7 +106,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check
+.PHONY: all circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check gpu-package
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -310,6 +310,16 @@ GPU := $(patsubst %.c,$(B)/%.o,$(wildcard tests/gpu/*.c))
 $(GPU): | $(call headers,engine)
 $(B)/darkroom-gpu: $(GPU) $(WITH_kernels) $(call libs,engine)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+# The same for a machine that has none of our packages: they are linked in, and the cpu backend, whose oneDNN is large, is not.
+GPU_LIBRARIES := $(patsubst %,-l:lib%.a,protobuf-c jansson pcre2-8 utf8proc crypto gomp)
+$(B)/gpu/device.o: kernels/device.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_kernels) -DDARKROOM_WITHOUT_CPU -c $< -o $@
+$(B)/gpu/darkroom-gpu: $(GPU) $(B)/gpu/device.o $(WITH_kernels) $(call libs,engine)
+	$(CC) $(FLAGS_$(VARIANT)) -static-libgcc $^ $(GPU_LIBRARIES) $(LDLIBS_cuda:-lstdc++=-l:libstdc++.a) -lm -lpthread -ldl -o $@
+gpu-package:
+	@$(MAKE) -s -j$(JOBS) CUDA=1 build/cuda/gpu/darkroom-gpu
+	@tests/gpu/package build/cuda/gpu/darkroom-gpu gpu-package
 
 clean:
 	rm -rf build

@@ -15,7 +15,9 @@
 
 static const struct backend *const backends[] = {
     &backend_ref,
+#if !defined(DARKROOM_WITHOUT_CPU)
     &backend_cpu,
+#endif
 #if defined(DARKROOM_CUDA)
     &backend_cuda,
 #endif

@@ -18,7 +18,7 @@ static const struct part parts[] = {
      .script = "peer.py compiled"},
     {"decode", "one picture of 512x512 decoded", 10, .run = bench_decode},
     {"plain", "as whole, without graphs", 40, .run = bench_whole,
-     .environment = "DARKROOM_CUDA_PLAIN=1"},
+     .environment = "DARKROOM_GPU_PLAIN=1"},
     {"step-ops", "a step op by op: share and ceiling", 25, .run = bench_step_ops},
     {"bands", "our own kernels that only move bytes, beside a copy", 15, .run = bench_bands},
     {"strict", "strict against fast", 30, .run = bench_strict},
@@ -30,6 +30,8 @@ static const struct part parts[] = {
     {"demo", "the demo model, 128x128, 20 steps, 1 to 16 images", 15, .run = bench_demo},
     {"own", "as whole, all by our own kernels", 40, .run = bench_whole,
      .environment = "DARKROOM_CUDA_OWN=1"},
+    {"warm", "diffusers compiled into its cache, nothing measured (only when asked for)", 170,
+     .script = "peer.py warm", .asked = true},
 };
 
 const struct table gpu_bench = {.name = "gpu-bench",

@@ -109,8 +109,8 @@ static void time_groups(struct sheet *sheet) {
 
 /* The least time that the card's measured ceilings allow, ms; NAN where they were not measured. */
 static double floor_ms(const struct sheet *sheet, const struct group *group) {
-  double matrix = ceiling_of(sheet->settings, "matrix.f16"),
-         copy = ceiling_of(sheet->settings, "copy");
+  double matrix = measured_ceiling(sheet->settings, "matrix.f16"),
+         copy = measured_ceiling(sheet->settings, "copy");
   return fmax(group->operations / matrix / 1e9, group->bytes / copy / 1e6);
 }
 
@@ -261,7 +261,7 @@ static bool moves_bytes(const struct op_case *c) {
 
 void bench_bands(const struct gpu_settings *settings, struct report *report) {
   struct device *device = subject_open(settings, settings->device, false, report);
-  double least = INFINITY, copy = ceiling_of(settings, "copy");
+  double least = INFINITY, copy = measured_ceiling(settings, "copy");
   for (int i = 0; i < op_case_count && report_seconds_left(report) > 0; i++) {
     const struct op_case *c = &op_cases[i];
     char name[96];

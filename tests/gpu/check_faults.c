@@ -140,9 +140,9 @@ static void squeeze(const struct gpu_settings *settings, struct report *report) 
   studio_open(
       &studio, settings,
       &(struct studio_wish){.models = {model},
-                            .memory_max = settings->tiny ? (size_t)2 << 20 : (size_t)1200 << 20},
+                            .memory_max = settings->tiny ? (size_t)4 << 20 : (size_t)1200 << 20},
       report);
-  static char ids[8][16];
+  static char ids[8][32];
   int waiting = 0, done = 0;
   while (done < 8) {
     while (waiting < 8) {

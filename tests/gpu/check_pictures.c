@@ -104,8 +104,8 @@ void check_goldens(const struct gpu_settings *settings, struct report *report) {
 /* An engine opens only if every model's self-test passes. */
 void check_self_test(const struct gpu_settings *settings, struct report *report) {
   static const struct studio_wish wishes[] = {
-      {.models = {"tiny-eps", "tiny-v"}},
-      {.models = {"tiny-eps", "tiny-v"}, .device.force_f32 = true},
+      {.models = {"tiny-eps"}},
+      {.models = {"tiny-v"}, .device.force_f32 = true},
       {.models = {"demo"}},
       {.models = {"sd15"}},
   };
@@ -156,7 +156,7 @@ static void check_mates_of(struct studio *studio, const Darkroom__V1__Job *job, 
 static void check_mates_on(const struct gpu_settings *settings, struct report *report,
                            const char *model, int side) {
   struct studio studio;
-  studio_open(&studio, settings, &(struct studio_wish){.models = {model}, .slots = 16}, report);
+  studio_open(&studio, settings, &(struct studio_wish){.models = {model}}, report);
   for (int mates = 1; mates <= (settings->tiny ? 2 : 15); mates++) {
     char id[64];
     snprintf(id, sizeof id, "%s-%d", model, mates);
@@ -193,8 +193,8 @@ static void check_sequences_of(const struct gpu_settings *settings, struct repor
   struct studio studio;
   uint64_t pictures[4];
   for (int plain = 0; plain < 2; plain++) {
-    setenv("DARKROOM_CUDA_PLAIN", plain == 1 ? "1" : "", 1);
-    studio_open(&studio, settings, &(struct studio_wish){.models = {model}}, report);
+    studio_open(&studio, settings, &(struct studio_wish){.models = {model}, .plain = plain == 1},
+                report);
     for (int again = 0; again < 2; again++) { /* the second all from graphs, if there are any */
       pictures[2 * plain + again] = picture_of(&studio, model, side, again);
     }

@@ -32,6 +32,7 @@ struct part {
   const char *script;      /* instead of run: a Python file beside the program and its words */
   const char *environment; /* "NAME=value" for this part alone, or NULL */
   bool ahead;              /* begun with the first part, beside them; awaited in its turn */
+  bool asked;              /* run only when --only names it */
 };
 
 /* What gpu-check and gpu-bench are. */

@@ -49,7 +49,7 @@ class Bench:
         self.report, self.options = Report(options.rows, options.seconds), options
         self.device = "cuda" if options.device.startswith("cuda") and torch.cuda.is_available() else "cpu"
         self.half = torch.float16 if self.device == "cuda" else torch.bfloat16
-        self.folder = Path("build/fixtures/tiny-eps") if options.tiny else Path(options.scratch) / "sd15"
+        self.folder = Path(options.scratch) / ("fixtures/tiny-eps" if options.tiny else "sd15")
         self.side = 8 if options.tiny else 64
         torch.manual_seed(0)
 

@@ -11,6 +11,7 @@
 static struct {
   const struct backend *real;
   struct backend recorded;
+  struct queues queues; /* without sequences: a graph would call no op */
   struct recording *recording;
 } now;
 
@@ -242,6 +243,12 @@ void recorder_start(struct device *device, struct recording *recording) {
   RECORD(upsample);
   RECORD(timestep_embedding);
 #undef RECORD
+  if (now.real->queues != NULL) {
+    now.queues = *now.real->queues;
+    now.queues.sequence = NULL;
+    now.queues.forget = NULL;
+    now.recorded.queues = &now.queues;
+  }
   device->backend = &now.recorded;
 }
 

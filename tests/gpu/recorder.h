@@ -33,8 +33,9 @@ struct recording {
   struct call call[CALLS_MAX];
 };
 
-/* From here on every op of the device is written down, until recorder_stop. One device at a time;
- * the recording is borrowed. Calls beyond CALLS_MAX are counted and not kept. */
+/* From here on sequences are queued op by op, and every op of the device is written down, until
+ * recorder_stop. One device at a time; the recording is borrowed. Calls beyond CALLS_MAX are
+ * counted and not kept. */
 void recorder_start(struct device *device, struct recording *recording);
 void recorder_stop(struct device *device);
 

@@ -1,7 +1,21 @@
 /* studio.c - see studio.h. */
 #include "tests/gpu/studio.h"
 
-#include "base/memory.h"
+#include "kernels/backend.h"
+
+/* The device keeps no sequences from here on: all is queued op by op. */
+static void make_plain(struct device *device) {
+  static struct backend plain;
+  static struct queues queues;
+  if (device->backend->queues != NULL) {
+    plain = *device->backend;
+    queues = *plain.queues;
+    queues.sequence = NULL;
+    queues.forget = NULL;
+    plain.queues = &queues;
+    device->backend = &plain;
+  }
+}
 
 /* Beside ours there may be PyTorch on the card: not all is taken. */
 static size_t memory_for(const struct gpu_settings *settings) {
@@ -32,15 +46,17 @@ void studio_open(struct studio *studio, const struct gpu_settings *settings,
   }
   device.memory_max = device.memory_max == 0 ? memory_for(settings) : device.memory_max;
   report_must(report, settings->device, device_open(settings->device, &device, &studio->device));
-  const struct engine_settings engine = {
-      .device = studio->device,
-      .models = models,
-      .model_count = count,
-      .slots = wish->slots == 0 ? 16 : wish->slots,
-      .batch_rows = wish->batch_rows == 0 ? 32 : wish->batch_rows,
-      .max_side = settings->tiny ? 128 : 512,
-      .memory_max = wish->memory_max,
-      .memory_total = device.memory_max};
+  if (wish->plain || getenv("DARKROOM_GPU_PLAIN") != NULL) {
+    make_plain(studio->device);
+  }
+  const struct engine_settings engine = {.device = studio->device,
+                                         .models = models,
+                                         .model_count = count,
+                                         .slots = settings->tiny ? 8 : 16,
+                                         .batch_rows = settings->tiny ? 4 : 32,
+                                         .max_side = settings->tiny ? 128 : 512,
+                                         .memory_max = wish->memory_max,
+                                         .memory_total = device.memory_max};
   const struct engine_listener listener = book_listener(&studio->book);
   report_must(report, "the engine opens", engine_open(&engine, &listener, &studio->engine));
 }

@@ -21,7 +21,7 @@ struct studio {
 struct studio_wish {
   const char *models[STUDIO_MODELS_MAX];
   struct device_settings device;
-  int slots, batch_rows;
+  bool plain;        /* without graphs; also where the part's environment has DARKROOM_GPU_PLAIN */
   size_t memory_max; /* of the engine; 0: what the device's settings leave */
 };
 

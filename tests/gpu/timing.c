@@ -38,7 +38,7 @@ double processor_ms(void) {
   return (double)spent.tv_sec * 1000 + (double)spent.tv_nsec / 1e6;
 }
 
-double ceiling_of(const struct gpu_settings *settings, const char *name) {
+double measured_ceiling(const struct gpu_settings *settings, const char *name) {
   char path[4096], line[512];
   double value = NAN;
   snprintf(path, sizeof path, "%s/gpu-bench.ceilings.rows", settings->scratch);

@@ -21,6 +21,6 @@ double milliseconds_since(int64_t begin_ns);
 double processor_ms(void);
 
 /* A figure of the part "ceilings" ("copy", "matrix.f16"), NAN where it was not measured. */
-double ceiling_of(const struct gpu_settings *settings, const char *name);
+double measured_ceiling(const struct gpu_settings *settings, const char *name);
 
 #endif
