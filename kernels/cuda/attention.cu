@@ -310,6 +310,9 @@ cudaError_t launch_attention(const struct launch_attention *attention, cudaStrea
   if (!countable(attention)) {
     return cudaErrorInvalidValue;
   }
+  if (attention->images == 0 || attention->tokens == 0) {
+    return cudaSuccess;
+  }
   struct attention_plan plan = {};
   plan.attention = *attention;
   plan.scale = static_cast<float>(M_LOG2E / sqrt(static_cast<double>(attention->depth)));

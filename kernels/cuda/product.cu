@@ -204,6 +204,9 @@ cudaError_t launch_product(const struct launch_product *product, cudaStream_t st
   struct product_plan plan = {};
   plan.product = *product;
   plan.rows = static_cast<int>(product->images * product->out_height * product->out_width);
+  if (plan.rows == 0) {
+    return cudaSuccess;
+  }
   plan.columns = static_cast<int>(product->outputs);
   plan.depth = static_cast<int>(product->kernel_height * product->kernel_width * product->inputs);
   plan.even = product->y_row == product->out_width * product->y_pixel &&

@@ -138,7 +138,8 @@ std::vector<Thread> &threads_of_block() { return block.threads; }
 
 static void check_same_place(const char *file, int line) {
   for (const Thread &other : block.threads) {
-    if (other.at_barrier && (other.line != line || strcmp(other.file, file) != 0)) {
+    if (other.at_barrier &&
+        (other.line != line || (other.file != file && strcmp(other.file, file) != 0))) {
       refuse("threads of a block wait at different barriers: %s:%d and %s:%d", file, line,
              other.file, other.line);
     }

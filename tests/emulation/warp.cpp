@@ -67,7 +67,8 @@ void meet(unsigned mask, void *mine, Together all, const char *file, int line) {
     refuse("%s:%d: a lane calls with a mask %08x that lacks it", file, line, mask);
   }
   Meeting *meeting = meeting_of(warp, mask);
-  if (meeting->came != 0 && (meeting->line != line || strcmp(meeting->file, file) != 0)) {
+  if (meeting->came != 0 &&
+      (meeting->line != line || (meeting->file != file && strcmp(meeting->file, file) != 0))) {
     refuse("lanes of a warp meet at different places: %s:%d (mask %08x) and %s:%d (mask %08x)",
            file, line, mask, meeting->file, meeting->line, meeting->mask);
   }
