@@ -78,6 +78,7 @@ static enum status cuda_open(const struct device_settings *settings, const char 
   }
   cuda->head.backend = &backend_cuda;
   cuda->head.threads = 1;
+  which = which[0] != '\0' ? which : "0";
   snprintf(cuda->head.name, sizeof cuda->head.name, "cuda:%s", which);
   set_elements(cuda, settings->force_f32);
   enum status status = find(cuda, which);
