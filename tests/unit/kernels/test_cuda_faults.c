@@ -43,8 +43,8 @@ static void refused(const char *name, enum status wanted, const char *word) {
 static void test_no_device(void **state) {
   (void)state;
   if (again_with("test_no_device", "EMULATION_DEVICES=0", NULL)) {
-    refused("cuda:0", UNAVAILABLE, "no such device");
-    refused("cuda", UNAVAILABLE, "no such device");
+    refused("cuda:0", UNAVAILABLE, "no NVIDIA driver");
+    refused("cuda", UNAVAILABLE, "no NVIDIA driver");
   }
 }
 
