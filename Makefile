@@ -259,7 +259,7 @@ check: packages-check
 	@$(MAKE) -s stories
 # The GPU's side, for real: compiled and linked with the toolkit, and started where there may be no GPU.
 cuda-check:
-	@deploy/install-packages build run check cuda
+	@deploy/install-packages build run check lint cuda
 	@deploy/install-cuda
 	@$(MAKE) -s CUDA=1 cuda-tidy
 	@$(MAKE) -s -j$(JOBS) CUDA=1 all tests cuda-tools
