@@ -5,6 +5,7 @@
 #define DARKROOM_EMULATION_LAUNCH_H
 
 #include <functional>
+#include <new>
 #include <tuple>
 #include <utility>
 
@@ -63,7 +64,10 @@ cudaError_t active_blocks(int *out, int threads, size_t shared_bytes);
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Parameters...),
                                Arguments &&...arguments) {
-  std::tuple<std::decay_t<Parameters>...> values(std::forward<Arguments>(arguments)...);
+  /* In memory that was cleared: what lies between arguments would be looked at as well. */
+  using Values = std::tuple<std::decay_t<Parameters>...>;
+  alignas(Values) unsigned char room[sizeof(Values)] = {};
+  const Values &values = *new (room) Values(std::forward<Arguments>(arguments)...);
   auto thread = [kernel, values] { std::apply(kernel, values); };
   return emulation::launch(
       *config, {reinterpret_cast<const void *>(kernel), thread, &values, sizeof values});
