@@ -70,7 +70,7 @@ CXXFLAGS := -std=c++17 -Wall -Wextra -Werror -Wshadow -Wno-unknown-pragmas $(FLA
 KERNEL_FLAGS := -O2 -Wno-shadow -fno-strict-aliasing -fsanitize-sections=emulated_shared
 $(B)/%.cpp.o: %.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c $< -o $@
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -O2 -MMD -MP -c $< -o $@
 $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) $(KERNEL_FLAGS) -MMD -MP -x c++ -c $< -o $@
@@ -132,7 +132,7 @@ $(B)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(CCACHE) $(NVCC) $(CPPFLAGS) $(NVCC_FLAGS) -c $< -o $@
 endif
-CFLAGS_kernels := $(if $(filter release cuda,$(VARIANT)),-O3 -fno-math-errno) $(if $(filter cuda emulated,$(VARIANT)),-DDARKROOM_CUDA)
+CFLAGS_kernels := $(if $(filter release cuda,$(VARIANT)),-O3 -fno-math-errno) $(if $(filter emulated,$(VARIANT)),-O2) $(if $(filter cuda emulated,$(VARIANT)),-DDARKROOM_CUDA)
 
 # generated code: a room waits for the headers of the rooms it links with, and for no others --------------------------
 HEADERS_proto := $(B)/gen/proto/darkroom.pb-c.h

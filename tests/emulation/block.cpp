@@ -34,7 +34,9 @@ static struct {
   Fiber *main;
   std::vector<Fiber *> idle;
   unsigned ended, waiting;
-  int voted, votes;
+  int voted;
+  const char *file; /* the barrier that threads wait in */
+  int line;
 } block;
 
 static Dice &thread_dice() {
@@ -136,14 +138,9 @@ std::vector<Thread> &threads_of_block() { return block.threads; }
 
 /* ---- the barrier of a block ---- */
 
-static void check_same_place(const char *file, int line) {
-  for (const Thread &other : block.threads) {
-    if (other.at_barrier &&
-        (other.line != line || (other.file != file && strcmp(other.file, file) != 0))) {
-      refuse("threads of a block wait at different barriers: %s:%d and %s:%d", file, line,
-             other.file, other.line);
-    }
-  }
+/* All that wait in it came to the same line; names of files are compared only where pointers differ. */
+static bool same_place(const char *file, int line) {
+  return block.line == line && (block.file == file || strcmp(block.file, file) == 0);
 }
 
 static int result_of(Vote vote) {
@@ -155,9 +152,12 @@ static int result_of(Vote vote) {
 
 int block_barrier(Vote vote, int value, const char *file, int line) {
   Thread *thread = block.running;
-  if (block.waiting > 0) {
-    check_same_place(file, line);
+  if (block.waiting > 0 && !same_place(file, line)) {
+    refuse("threads of a block wait at different barriers: %s:%d and %s:%d", file, line, block.file,
+           block.line);
   }
+  block.file = file;
+  block.line = line;
   async_lapse(thread);
   block.voted += value != 0;
   block.waiting++;
