@@ -195,7 +195,7 @@ endif
 EMULATED := $(patsubst tests/emulation/programs/%.cu,build/emulated/tests/emulation/%,$(wildcard tests/emulation/programs/*.cu))
 emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1
 emulated:
-	@$(MAKE) -s -j$(JOBS) VARIANT=emulated emulated-programs
+	@$(MAKE) -s -j$(JOBS) VARIANT=emulated all emulated-programs
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
 
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------

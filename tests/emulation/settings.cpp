@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "emulation/thread.h"
+#include "tests/emulation/machine.h"
 
 namespace emulation {
 
@@ -66,11 +67,13 @@ struct Order {
   Fault fault;
   unsigned long number;
   bool onward;       /* that one and all after it */
+  long device;       /* on this one alone; -1: on any */
   std::string token; /* a file: only the first process that can make it obeys */
 };
 
 static Order read_order(const std::string &text) {
   Order order = {};
+  order.device = -1;
   size_t colon = text.find(':'), at = text.find('@');
   std::string name = text.substr(0, colon);
   for (size_t i = 0; i < static_cast<size_t>(Fault::count) && colon != std::string::npos; i++) {
@@ -78,6 +81,9 @@ static Order read_order(const std::string &text) {
     order.number = strtoul(text.c_str() + colon + 1, &end, 10);
     order.onward = *end == '+';
     end += order.onward;
+    if (*end == '%') {
+      order.device = strtol(end + 1, &end, 10);
+    }
     if (name == fault_names[i] && order.number > 0 && (*end == '\0' || *end == '@')) {
       order.fault = static_cast<Fault>(i);
       order.token = at == std::string::npos ? "" : text.substr(at + 1);
@@ -85,7 +91,8 @@ static Order read_order(const std::string &text) {
     }
   }
   refuse(
-      "EMULATION_FAULT=%s: KIND:NUMBER[+][@FILE] is wanted, KIND one of launch, hang, skip, "
+      "EMULATION_FAULT=%s: KIND:NUMBER[+][%%DEVICE][@FILE] is wanted, KIND one of launch, hang, "
+      "skip, "
       "malloc, pin, copy, graph, library",
       text.c_str());
 }
@@ -120,7 +127,8 @@ bool fault_strikes(Fault fault) {
   unsigned long count = ++counts[static_cast<size_t>(fault)];
   for (const Order &order : orders) {
     bool struck = order.onward ? count >= order.number : count == order.number;
-    if (order.fault == fault && struck && takes_token(order)) {
+    bool on_it = order.device < 0 || order.device == current_device();
+    if (order.fault == fault && struck && on_it && takes_token(order)) {
       fprintf(stderr, "emulation: fault %s:%lu strikes\n", fault_names[static_cast<int>(fault)],
               count);
       return true;

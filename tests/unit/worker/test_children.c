@@ -332,7 +332,7 @@ static void its_end_tells_whose_fault_it_was(void **state) {
   assert_int_equal(end_of_life("load", SIGKILL), END_OUTSIDE);
   assert_string_equal(child->reason, "it was ended by signal 9");
   assert_int_equal(end_of_life("load", SIGTERM), END_OUTSIDE);
-  assert_int_equal(end_of_life("load", SIGSEGV), END_FAULT);
+  assert_int_equal(end_of_life("load", SIGABRT), END_FAULT);
   assert_int_equal(end_of_life("crash", 0), END_FAULT);
   assert_string_equal(child->reason, "it left with 70");
   assert_int_equal(end_of_life("refuse", 0), END_REFUSED);
