@@ -197,6 +197,8 @@ emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1
 emulated:
 	@$(MAKE) -s -j$(JOBS) VARIANT=emulated all emulated-programs
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
+	@$(MAKE) -s -j$(JOBS) VARIANT=emulated build/emulated/darkroom-gpu
+	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
 
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -211,8 +213,8 @@ fuzz:
 
 # stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
 PYTHON := /usr/bin/python3
-STORIES ?= tests/broker tests/flow tests/faults tests/s3 tests/model
-stories: all $(NVML)
+STORIES ?= tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
+stories: all $(NVML) $(B)/darkroom-gpu
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 
 # the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on
