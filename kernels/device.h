@@ -50,8 +50,9 @@ struct device_info {
 
 /* Opens a device by name: "ref", "cpu", "cuda:N" with a number in the order of the PCI bus, or
  * "cuda:GPU-..." and "cuda:MIG-..." with the beginning of a UUID. BAD_INPUT for an unknown name
- * (with the list), UNAVAILABLE for one that this build or machine does not have, BROKEN if a
- * slot of its ops is empty. The caller closes it after everything taken from it. */
+ * (with the list), UNAVAILABLE for one that this build or machine does not have, EXHAUSTED for one
+ * that others hold or that is not up yet, BROKEN if a slot of its ops is empty. The caller closes
+ * it after everything taken from it. */
 enum status device_open(const char *name, const struct device_settings *settings,
                         struct device **out);
 void device_close(struct device **device);

@@ -60,6 +60,10 @@ static int run_engine(const struct options *options, const struct models_table *
       .on_gpus = (size_t)options->engine_on_gpus,
       .answers = options->engine_answers,
   };
+  if (options->cuda_libraries != NULL && options->cuda_libraries[0] != '\0') {
+    /* who loads them reads it there, wherever it was set */
+    (void)setenv("DARKROOM_CUDA_LIBRARIES", options->cuda_libraries, 1);
+  }
   return engine_main((int)options->engine_child, &settings);
 }
 

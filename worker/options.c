@@ -115,6 +115,12 @@ static const struct setting table[] = {
      .help =
          "strict: a picture never depends on what is computed beside it; fast: on GPUs its last "
          "bits may, and it says so in its parameters"},
+    {.name = "cuda-libraries",
+     .type = SETTING_TEXT,
+     .field = FIELD(cuda_libraries),
+     .help =
+         "folders (a:b) in which cuBLASLt and cuDNN are looked for first, or a folder of Python "
+         "packages that brought them"},
     {.name = "cordon-deaths",
      .type = SETTING_INTEGER,
      .field = FIELD(cordon_deaths),

@@ -31,6 +31,7 @@ struct options {
   int64_t slots, batch_rows, threads, max_side, memory_mib;
   bool force_f32;
   int determinism; /* enum determinism */
+  const char *cuda_libraries;
   int64_t cordon_deaths;
   int64_t media_threads, spool_images, spool_mib;
   int64_t drain_seconds, progress_ms, silence_ms;

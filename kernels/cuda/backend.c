@@ -21,15 +21,15 @@ static enum status check_capability(struct cuda *cuda) {
   return OK;
 }
 
-/* The first call that the device itself answers. Others may hold it, or it may not be up: that is
- * no fault of what runs here. */
+/* The first call that the device itself answers. Others may hold it, or it may not be up yet: that
+ * passes, unlike a device that is not there. */
 static enum status wake(struct cuda *cuda) {
   cudaError_t error = cudaSetDevice(cuda->ordinal);
   if (error == cudaSuccess || error == cudaErrorMemoryAllocation) {
     return CUDA(cuda, error);
   }
   (void)cudaGetLastError();
-  return fail(UNAVAILABLE, "%s: %s", cuda->head.name, cudaGetErrorString(error));
+  return fail(EXHAUSTED, "%s: %s", cuda->head.name, cudaGetErrorString(error));
 }
 
 static enum status open_library(struct cuda *cuda, enum determinism determinism) {

@@ -60,7 +60,7 @@ static enum status count_devices(const char *which, int *out) {
                 visible != NULL ? visible : "");
   }
   if (error != cudaSuccess) {
-    return fail(UNAVAILABLE, "cuda:%s: cudaGetDeviceCount: %s", which, cudaGetErrorString(error));
+    return fail(EXHAUSTED, "cuda:%s: cudaGetDeviceCount: %s", which, cudaGetErrorString(error));
   }
   *out = count;
   return OK;

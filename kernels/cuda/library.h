@@ -10,6 +10,7 @@
 #ifndef DARKROOM_KERNELS_CUDA_LIBRARY_H
 #define DARKROOM_KERNELS_CUDA_LIBRARY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,13 @@ struct library;
 enum status library_open(enum determinism determinism, struct library **out);
 void library_close(struct library **library);
 const char *library_versions(const struct library *library);
+
+/* What was decided about problems is kept, a tenth of a megabyte for a problem and a number of
+ * images. Whether it has become so much that it should be forgotten before new shapes come: then
+ * nothing queued or captured may use it any more. It is decided anew, and alike, when it is asked
+ * for. */
+bool library_is_full(const struct library *library);
+void library_forget(struct library *library);
 
 /* Memory on the device for whatever an algorithm wants beside its operands; one per stream,
  * given by the backend, of the same number of bytes for all. Algorithms that want more are not

@@ -63,7 +63,7 @@ enum status library_entry(struct library *library, const struct library_key *key
 enum status library_keep(struct library_entry *entry, const void *made, size_t bytes,
                          void (*close)(struct library *library, void *made));
 /* The entry as if nothing had been decided. */
-void library_forget(struct library *library, struct library_entry *entry);
+void library_entry_clear(struct library *library, struct library_entry *entry);
 void library_table_close(struct library *library);
 
 /* Where something is queued. */

@@ -109,7 +109,7 @@ static void forget_plans(struct library *library, const struct graph_maker *make
     struct library_entry *entry = NULL;
     key.images = images[i];
     if (library_entry(library, &key, &entry) == OK) {
-      library_forget(library, entry);
+      library_entry_clear(library, entry);
     }
   }
 }

@@ -122,12 +122,25 @@ static enum status launch(struct cuda *cuda, struct kept *kept) {
   return CUDA(cuda, cudaEventRecord(kept->launched, cuda_stream(cuda)));
 }
 
+/* New shapes want new plans: of what the libraries keep too much is kept. Graphs hold its
+ * kernels. */
+static enum status make_room_for_plans(struct cuda *cuda) {
+  if (cuda->library == NULL || !library_is_full(cuda->library)) {
+    return OK;
+  }
+  TRY(cuda_wait(&cuda->head));
+  cuda_forget(&cuda->head);
+  library_forget(cuda->library);
+  return OK;
+}
+
 enum status cuda_sequence(struct device *device, const struct sequence *sequence) {
   struct cuda *cuda = cuda_of(device);
   assert(!cuda->capturing); /* none within another */
   struct kept *kept = find_kept(cuda, sequence);
   uint64_t call = ++cuda->sequences->calls;
   if (kept == NULL) {
+    TRY(make_room_for_plans(cuda));
     TRY(sequence->queue(sequence->context));
     kept = make_place(cuda->sequences);
     *kept = (struct kept){.state = STATE_SEEN, .queue = cuda->queue, .used = call};

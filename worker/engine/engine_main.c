@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -220,7 +221,13 @@ static enum status open_device(struct child *child, const struct engine_main_set
   bool share_host = settings->memory_max == 0 && !settings->own_memory;
   size_t bytes = share_host ? host_share(settings) : 0;
   device.memory_max = share_host && bytes == 0 ? 1 : bytes;
-  TRY(device_open(settings->device, &device, &child->device));
+  enum status status = device_open(settings->device, &device, &child->device);
+  if (status == UNAVAILABLE) { /* this machine has it not: starting again will not help */
+    char reason[FAIL_REASON_MAX];
+    snprintf(reason, sizeof reason, "%s", fail_reason());
+    return fail(BAD_INPUT, "%s", reason);
+  }
+  TRY(status);
   if (settings->own_memory && settings->memory_max == 0) {
     bytes = device_memory_total(child->device);
     log_event("engine_memory", log_count("bytes", bytes), log_text("limited_by", "device"));
