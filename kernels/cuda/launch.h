@@ -4,6 +4,9 @@
  * but for the argument struct itself, which is read during the call. No launch depends on the
  * number of images for the bits of any of them. Types are those of activations: f32, f16 or bf16
  * (enum element); sums are f32. Formulas are those of kernels/ops.h.
+ *
+ * Tensors begin at any value of theirs. Those that begin at multiples of 16 bytes, as all do that
+ * device_take gives, go by quicker ways, and a norm's last bits may depend on that.
  */
 #ifndef DARKROOM_KERNELS_CUDA_LAUNCH_H
 #define DARKROOM_KERNELS_CUDA_LAUNCH_H
