@@ -78,10 +78,15 @@ static void test_every_case_agrees_with_ref(void **state) {
 static void test_a_row_does_not_depend_on_its_batch_mates(void **state) {
   (void)state;
   for (int s = 0; s < SUBJECTS; s++) {
-    struct device *device = open_subject(&subjects[s]);
-    for (int i = 0; i < op_case_count && subjects[s].precision == PRECISION_FAST; i++) {
-      struct op_case c = case_of(&subjects[s], i);
-      if (is_worth(&subjects[s], &c) && !is_large(&c)) {
+    const struct subject *subject = &subjects[s];
+    bool f32_twice = subject->force_f32 && strcmp(subject->own, "0") == 0;
+    if (subject->precision != PRECISION_FAST || f32_twice) {
+      continue;
+    }
+    struct device *device = open_subject(subject);
+    for (int i = 0; i < op_case_count; i++) {
+      struct op_case c = case_of(subject, i);
+      if (is_worth(subject, &c) && !is_large(&c)) {
         struct output alone = output_of(device, &c, 1, in_order);
         compare_among(device, &c, 3, 1, alone.bytes);
         free(alone.bytes);
