@@ -193,9 +193,11 @@ $(B)/tests/emulation/%: $(B)/tests/emulation/programs/%.cu.o $(EMULATION)
 	$(CXX) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 endif
 EMULATED := $(patsubst tests/emulation/programs/%.cu,build/emulated/tests/emulation/%,$(wildcard tests/emulation/programs/*.cu))
-emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1
+EMULATED_UNIT := $(patsubst %.c,build/emulated/%,$(wildcard tests/unit/*/test_cuda_*.c))
+emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1 $(EMULATED_UNIT)
 emulated:
 	@$(MAKE) -s -j$(JOBS) VARIANT=emulated all emulated-programs
+	@tests/run-unit $(EMULATED_UNIT)
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
 	@$(MAKE) -s -j$(JOBS) VARIANT=emulated build/emulated/darkroom-gpu
 	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
