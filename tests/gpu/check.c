@@ -1,9 +1,11 @@
 /* check.c - the table of gpu-check: is what the GPU computes right? */
 #include "tests/gpu/check.h"
+#include "tests/gpu/bench.h"
 
 #define OWN "DARKROOM_CUDA_OWN=1"
 
 static const struct part parts[] = {
+    {"machine", "which GPU, driver and libraries these are", 10, .run = bench_machine},
     {"models", "models that follow from a hash, made here", 40, .script = "models.py",
      .ahead = true},
     {"ops", "every op in f16, bf16 and f32 against ref", 25, .run = check_ops},
