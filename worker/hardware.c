@@ -139,7 +139,12 @@ bool hardware_engine_ended(struct worker *worker, size_t index, int64_t now_ms) 
     struct cordon_death death = {.at_ms = now_ms};
     list_suspects(worker, index, &death);
     metric_add_labelled(M_DEVICE_ENGINE_DEATHS, child->device, 1);
-    if (cordon_died(cordon, &death, child->reason)) {
+    bool closes = cordon_died(cordon, &death, child->reason);
+    log_warning("engine_died", log_text("device", child->device), log_text("reason", child->reason),
+                log_count("jobs", death.count),
+                log_number("against_device", cordon_count(cordon, now_ms)),
+                log_number("limit", cordon->limit));
+    if (closes) {
       child_cordon(&worker->children.child[index]);
       tell_cordon(worker, index);
     }
