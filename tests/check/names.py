@@ -25,7 +25,7 @@ DOORS = {
     "proto/wire.c": "wire_header_decode wire_header_encode",  # vectors and the fuzzer, without a socket
     "s3/sigv4.c": "sigv4_canonical sigv4_query",  # published vectors have the steps
     "worker/children.c": "child_look",
-    "worker/engine/engine.c": "engine_free_slots",
+    "worker/engine/admission.c": "engine_free_slots",
     "worker/media/store.c": "store_scheme",
     "worker/model/config.c": "config_parse",
     "worker/model/model.c": "model_bytes",
