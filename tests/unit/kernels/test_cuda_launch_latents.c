@@ -102,6 +102,7 @@ static void advance_on_device(const struct batch *batch, int first, int count, i
     }
   }
   int32_t *verdicts = take_bytes(sizeof(int32_t) * BATCH_ROWS_MAX);
+  CUDA(cudaMemset(verdicts, 0, sizeof(int32_t) * BATCH_ROWS_MAX));
   const struct launch_advance advance = {send_bytes(samples, sizeof *samples * (size_t)count),
                                          batch->prediction.device, verdicts, count, batch->each};
   CUDA(launch_advance(&advance, NULL));

@@ -179,10 +179,10 @@ static void test_a_flat_group_gives_its_shift(void **state) {
 
 /* Far from zero, with a first value that is farther still: where sums of squares, and sums
  * about a value that is no member, lose their digits. */
-static void check_far(const struct shape *shape, bool layer) {
+static void check_far(const struct shape *shape, float first, bool layer) {
   struct problem p = take_problem(shape, ELEMENT_F32, layer);
   for (int64_t i = 0; i < p.x.count; i++) {
-    p.x.host[i] += i % (shape->channels * shape->pixels) == 0 ? 340.0f : 300.0f;
+    p.x.host[i] += i % (shape->channels * shape->pixels) == 0 ? first : 300.0f;
   }
   send_values(&p.x);
   ask_ref(&p);
@@ -193,10 +193,14 @@ static void check_far(const struct shape *shape, bool layer) {
 
 static void test_a_group_far_from_zero_keeps_its_digits(void **state) {
   (void)state;
-  check_far(&group_shapes[3], false);
-  check_far(&group_shapes[7], false);
-  check_far(&group_shapes[15], false);
-  check_far(&(struct shape){1, 9, 320, 1, 0, 0, 0}, true);
+  check_far(&group_shapes[3], 340, false);
+  check_far(&group_shapes[7], 340, false);
+  check_far(&group_shapes[15], 340, false);
+  check_far(&(struct shape){1, 9, 320, 1, 0, 0, 0}, 340, true);
+  /* the first mean is off by more than the bound; the second is not */
+  check_far(&(struct shape){1, 200, 1026, 1, 0, 0, 0}, 1e6f, false);
+  check_far(&group_shapes[7], 1e6f, false);
+  check_far(&(struct shape){1, 3, 2560, 1, 0, 0, 0}, 1e6f, true);
 }
 
 /* One value that is not finite: its group is NaN, and no other group of any image. */

@@ -192,7 +192,8 @@ static void check_finite(int64_t images, int64_t each, enum element element, int
   int32_t *verdicts = take_bytes((size_t)images * sizeof *verdicts), got[64];
   const struct launch_finite finite = {x.device, verdicts, (enum launch_element)element, images,
                                        each};
-  for (int again = 0; again < 2; again++) { /* over what was there before */
+  for (int before = 0; before < 2; before++) { /* what was there, in every byte */
+    CUDA(cudaMemset(verdicts, before, (size_t)images * sizeof *verdicts));
     CUDA(launch_finite(&finite, NULL));
     CUDA(cudaMemcpy(got, verdicts, (size_t)images * sizeof *got, cudaMemcpyDeviceToHost));
     for (int64_t b = 0; b < images; b++) {
