@@ -50,11 +50,11 @@ __device__ __forceinline__ void multiply_step(const typename Tile::T *stage, con
     uint32_t x[Tile::HIGH][4], w[Tile::WIDE / 2][4];
 #pragma unroll
     for (int i = 0; i < Tile::HIGH; i++) {
-      load_matrices(x[i], stage + Copies::place(x_row + 16 * i, column + lane / 16 * 8));
+      load_matrices(x[i], stage + Copies::place_below(x_row, column + lane / 16 * 8, 16 * i));
     }
 #pragma unroll
     for (int j = 0; j < Tile::WIDE / 2; j++) {
-      load_matrices(w[j], stage + Copies::place(w_row + 16 * j, column + lane / 8 % 2 * 8));
+      load_matrices(w[j], stage + Copies::place_below(w_row, column + lane / 8 % 2 * 8, 16 * j));
     }
 #pragma unroll
     for (int i = 0; i < Tile::HIGH; i++) {

@@ -19,8 +19,8 @@ __device__ __forceinline__ void multiply_step(const float *stage, int down, int 
     float4 x[EACH], w[EACH];
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
-      const int x_at = Copies::place(down + SIDE * i, column);
-      const int w_at = Copies::place(Copies::ROWS + across + SIDE * i, column);
+      const int x_at = Copies::place_below(down, column, SIDE * i);
+      const int w_at = Copies::place_below(Copies::ROWS + across, column, SIDE * i);
       x[i] = *reinterpret_cast<const float4 *>(stage + x_at);
       w[i] = *reinterpret_cast<const float4 *>(stage + w_at);
     }
