@@ -35,19 +35,18 @@ static inline dim3 attention_grid(const struct attention_plan *plan) {
 template <class T>
 struct head_rows {
   const T *from;
-  int64_t step;
-  int rows;
+  int step, rows;
   bool eights; /* eight values can be copied at once */
 
   __device__ __forceinline__ head_rows(const void *values, int64_t offset, int64_t step, int rows,
                                        int depth)
-      : from(static_cast<const T *>(values) + offset), step(step), rows(rows) {
+      : from(static_cast<const T *>(values) + offset), step(static_cast<int>(step)), rows(rows) {
     eights = depth % 8 == 0 && step % 8 == 0 && reinterpret_cast<uintptr_t>(from) % 16 == 0;
   }
   /* From row `first` on. */
   __device__ __forceinline__ head_rows behind(int first) const {
     head_rows rest = *this;
-    rest.from += first < rows ? first * step : 0;
+    rest.from += first < rows ? static_cast<int64_t>(first) * step : 0;
     rest.rows = rows - first;
     return rest;
   }
@@ -84,8 +83,9 @@ struct attention_operands {
 
 /* Starts the copies of ROWS rows to shared memory, zeros for what is not there: a weight of zero
  * must not meet a NaN. What cannot be copied in eights is copied at once. Layout says how wide rows
- * are and where their eights lie. A thread copies one column of every DOWN-th row, so that its
- * addresses are steps from one another and take few registers. */
+ * are, where their eights lie, and how many copies' addresses are kept at once. A thread copies one
+ * column of every DOWN-th row, so that its addresses are steps from one another and take few
+ * registers. */
 template <class Layout, int ROWS, int THREADS, class T>
 __device__ __forceinline__ void copy_rows(T *to, const head_rows<T> &rows, int depth) {
   constexpr int PIECES = Layout::DEPTH / 8, DOWN = THREADS / PIECES;
@@ -95,9 +95,10 @@ __device__ __forceinline__ void copy_rows(T *to, const head_rows<T> &rows, int d
   if (THREADS % PIECES != 0 && first >= DOWN) {
     return;
   }
-  const T *from = rows.from + first * rows.step + column;
-#pragma unroll
-  for (int row = first; row < first + ROWS; row += DOWN, from += DOWN * rows.step) {
+  const T *from = rows.from + static_cast<int64_t>(first) * rows.step + column;
+#pragma unroll Layout::AT_ONCE
+  for (int row = first; row < first + ROWS;
+       row += DOWN, from += static_cast<int64_t>(DOWN) * rows.step) {
     if (ROWS % DOWN != 0 && row >= ROWS) {
       break;
     }
@@ -119,13 +120,13 @@ __device__ __forceinline__ void copy_rows(T *to, const head_rows<T> &rows, int d
  * their eights traded: either way eight rows' eights of one column lie in different banks. */
 template <int DEPTH_>
 struct padded_rows {
-  static constexpr int DEPTH = DEPTH_, ROW = DEPTH + 8;
+  static constexpr int DEPTH = DEPTH_, ROW = DEPTH + 8, AT_ONCE = 4;
   static_assert(DEPTH % 16 == 0, "an odd number of eights in a row");
   static __device__ __forceinline__ int place(int row, int column) { return row * ROW + column; }
 };
 template <int DEPTH_>
 struct traded_rows {
-  static constexpr int DEPTH = DEPTH_, ROW = DEPTH;
+  static constexpr int DEPTH = DEPTH_, ROW = DEPTH, AT_ONCE = 2;
   static_assert(DEPTH % 64 == 0, "trades are within eight eights");
   static __device__ __forceinline__ int place(int row, int column) {
     return row * ROW + ((column / 8) ^ (row % 8)) * 8 + column % 8;

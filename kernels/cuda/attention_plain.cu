@@ -43,7 +43,8 @@ __device__ __forceinline__ void bring_piece(plain_shared &shared, const head_row
   for (int i = static_cast<int>(threadIdx.x); i < KEYS * PIECE; i += THREADS) {
     const int row = i / PIECE, column = first_column + i % PIECE;
     const bool there = row < rows.rows && column < depth;
-    shared.piece[row][i % PIECE] = there ? rows.from[row * rows.step + column] : 0;
+    shared.piece[row][i % PIECE] =
+        there ? rows.from[static_cast<int64_t>(row) * rows.step + column] : 0;
   }
   __syncthreads();
 }
@@ -65,6 +66,7 @@ __device__ __forceinline__ void score(const plain_query &of, plain_shared &share
 __device__ __forceinline__ void weigh(plain_query &of, plain_shared &shared, float scale,
                                       int first_key, float (&scores)[2]) {
   float largest = of.largest;
+#pragma unroll
   for (int i = 0; i < 2; i++) {
     scores[i] = first_key + of.lane + i * LANES < of.seen ? scores[i] : NO_SCORE;
     largest = fmaxf(largest, scores[i]);
@@ -72,6 +74,7 @@ __device__ __forceinline__ void weigh(plain_query &of, plain_shared &shared, flo
   largest = lanes_max(largest);
   const float rescale = exp2f((of.largest - largest) * scale);
   of.weight *= rescale;
+#pragma unroll
   for (int i = 0; i < 2; i++) {
     const float weight = exp2f((scores[i] - largest) * scale);
     shared.weights[of.query][of.lane + i * LANES] = weight;
@@ -137,7 +140,8 @@ __global__ void __launch_bounds__(THREADS)
   const auto queries = operands.q.behind(operands.first);
   for (int d = of.lane; d < ATTENTION_DEPTH_MAX; d += LANES) {
     const bool there = of.query < queries.rows && d < depth;
-    shared.q[of.query][d] = there ? queries.from[of.query * queries.step + d] : 0;
+    shared.q[of.query][d] =
+        there ? queries.from[static_cast<int64_t>(of.query) * queries.step + d] : 0;
   }
   for (int key = 0; key < operands.keys; key += KEYS) {
     float scores[2];
