@@ -48,7 +48,8 @@ struct product_copies {
   static __device__ __forceinline__ int place(int row, int column) {
     return row * DEPTH + ((column / PIECE) ^ (row / 2 % 4)) * PIECE + column % PIECE;
   }
-  /* The place `rows` further down: eight rows on, the trades are the same, and one address serves. */
+  /* The place `rows` further down: eight rows on, the trades are the same, and one address serves.
+   */
   static __device__ __forceinline__ int place_below(int row, int column, int rows) {
     return rows % 8 == 0 ? place(row, column) + rows * DEPTH : place(row + rows, column);
   }
