@@ -134,9 +134,10 @@ enum status fleet_models(const struct fleet *fleet, struct arena *arena,
   return OK;
 }
 
+/* Of one that has gone nobody knows how its devices are. */
 static enum status describe_devices(const struct row *row, struct arena *arena,
                                     Darkroom__V1__WorkerInfo *info) {
-  if (row->devices->str == NULL || row->devices->len == 0) {
+  if (strcmp(row->state, "gone") == 0 || row->devices->str == NULL || row->devices->len == 0) {
     return OK;
   }
   ProtobufCMessage *message = NULL;

@@ -29,6 +29,9 @@ def test_status_shows_devices_as_they_were_told_last(worker, client):
     assert shown(client)[1].reason == "not the sha256 of models.conf"
     worker.hello()
     assert shown(client) == [], "a new generation tells of its own"
+    worker.beat(devices=told)
+    worker.bye()
+    assert client.ask("STATUS").worker[0].state == "gone" and shown(client) == []
 
 
 def test_explain_tells_of_a_device_that_takes_no_jobs(worker, client):

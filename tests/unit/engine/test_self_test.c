@@ -191,7 +191,7 @@ static void no_file_is_no_reason(void **state) {
 static enum status open_again(struct fixture *fixture, const struct folder *folder,
                               const char *sha256) {
   static struct engine_model model;
-  model = (struct engine_model){.id = "fake", .sha256 = sha256, .source.folder = "fake"};
+  model = (struct engine_model){.id = "fake", .sha256 = sha256, .source.folder = folder->path};
   struct engine_settings settings = standard(fixture);
   settings.models = &model;
   settings.model_count = 1;
@@ -219,6 +219,35 @@ static void a_model_that_draws_otherwise_does_not_open(void **state) {
   teardown(&inner);
 }
 
+static void say_scheduler(const struct folder *folder, const char *text) {
+  char path[160];
+  snprintf(path, sizeof path, "%s/scheduler", folder->path);
+  (void)mkdir(path, 0700); /* it may be there */
+  snprintf(path, sizeof path, "%s/scheduler/scheduler_config.json", folder->path);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs(text, file);
+  fclose(file);
+}
+
+/* With these weights and another scheduler's config it is another model. */
+static void what_configs_say_makes_another_model(void **state) {
+  const struct folder *folder = *state;
+  void *inner = NULL;
+  setup(&inner);
+  struct fixture *fixture = inner;
+  say_scheduler(folder, "{\"prediction_type\": \"epsilon\"}");
+  assert_int_equal(open_again(fixture, folder, "abc"), OK);
+  fake.skewed = true;
+  assert_int_equal(open_again(fixture, folder, "abc"), BROKEN);
+  say_scheduler(folder, "{\"prediction_type\": \"v_prediction\"}");
+  assert_int_equal(open_again(fixture, folder, "abc"), OK);
+  fake.skewed = false;
+  say_scheduler(folder, "{\"prediction_type\": \"epsilon\"}");
+  assert_int_equal(open_again(fixture, folder, "abc"), OK);
+  teardown(&inner);
+}
+
 #define FOLDER_TEST(name) cmocka_unit_test_setup_teardown(name, folder_setup, folder_teardown)
 
 int main(void) {
@@ -230,6 +259,7 @@ int main(void) {
       FOLDER_TEST(the_file_stays_small),
       FOLDER_TEST(no_file_is_no_reason),
       FOLDER_TEST(a_model_that_draws_otherwise_does_not_open),
+      FOLDER_TEST(what_configs_say_makes_another_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
