@@ -14,12 +14,6 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/library.h"
 
-/* Of each queue, taken at birth, for whatever a single op wants beside its operands: the library's
- * workspace, a norm's partial sums, a weight on its way. Ops of one queue follow one another, so
- * they share it; it never moves, for the sequences that are kept know its address. 32 MiB is what
- * cuBLASLt's manual names for Hopper. */
-#define SCRATCH_BYTES ((size_t)32 << 20)
-
 struct pool;
 struct staging;
 struct sequences;
@@ -35,8 +29,8 @@ struct cuda {
   enum queue queue;  /* in use */
   void *reservation; /* all memory of the device that will ever be used */
   size_t reserved;
-  struct pool *pool; /* within the reservation */
-  void *scratch[QUEUE_COUNT];
+  struct pool *pool;                             /* within the reservation */
+  struct library_workspace scratch[QUEUE_COUNT]; /* beside an op's operands (memory.c) */
   struct staging *staging;
   struct sequences *sequences;
 };

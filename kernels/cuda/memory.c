@@ -11,6 +11,24 @@
 #define MARGIN_SHARE 32 /* and one part in so many of the whole */
 _Static_assert(MARGIN_BYTES >= (size_t)SEQUENCES_MAX << 22, "4 MiB for each graph that is kept");
 
+/* Of each queue, taken at birth, for whatever a single op wants beside its operands: the library's
+ * workspace, a norm's partial sums, a weight on its way. Ops of one queue follow one another, so
+ * they share it; it never moves, for the sequences that are kept know its address. cuBLASLt's
+ * manual names 32 MiB for Hopper; cuDNN puts an image of one parity of a doubled picture there
+ * before it spreads it, 72 MiB in the decoder's last doubling at 768x768. Steps and decodes have
+ * the same, so that an algorithm suits a problem in both or in neither. */
+static const size_t scratch_bytes[QUEUE_COUNT] = {[QUEUE_STEPS] = (size_t)80 << 20,
+                                                  [QUEUE_DECODES] = (size_t)80 << 20,
+                                                  [QUEUE_COPIES] = (size_t)8 << 20};
+
+static size_t all_scratch_bytes(void) {
+  size_t sum = 0;
+  for (int i = 0; i < QUEUE_COUNT; i++) {
+    sum += scratch_bytes[i];
+  }
+  return sum;
+}
+
 static enum status measure_reservation(struct cuda *cuda, size_t memory_max, size_t *out) {
   size_t free_bytes = 0, total = 0;
   TRY(CUDA(cuda, cudaMemGetInfo(&free_bytes, &total)));
@@ -18,11 +36,11 @@ static enum status measure_reservation(struct cuda *cuda, size_t memory_max, siz
   size_t bytes =
       memory_max != 0 ? memory_max : free_bytes - (margin < free_bytes ? margin : free_bytes);
   bytes = bytes / POOL_ALIGNMENT * POOL_ALIGNMENT;
-  if (bytes > free_bytes || bytes < QUEUE_COUNT * SCRATCH_BYTES) {
+  if (bytes > free_bytes || bytes < all_scratch_bytes()) {
     return fail(EXHAUSTED,
                 "%s: %zu MiB wanted, at least %zu, of %zu MiB that are free of %zu (%zu are left "
                 "to the driver)",
-                cuda->head.name, bytes >> 20, QUEUE_COUNT * SCRATCH_BYTES >> 20, free_bytes >> 20,
+                cuda->head.name, bytes >> 20, all_scratch_bytes() >> 20, free_bytes >> 20,
                 total >> 20, memory_max != 0 ? (size_t)0 : margin >> 20);
   }
   *out = bytes;
@@ -37,10 +55,11 @@ enum status cuda_memory_open(struct cuda *cuda, size_t memory_max) {
   cuda->head.memory_total = bytes;
   TRY(pool_open(bytes, &cuda->pool));
   for (int i = 0; i < QUEUE_COUNT; i++) {
-    cuda->scratch[i] = device_take(&cuda->head, SCRATCH_BYTES);
-    if (cuda->scratch[i] == NULL) {
+    void *data = device_take(&cuda->head, scratch_bytes[i]);
+    if (data == NULL) {
       return EXHAUSTED;
     }
+    cuda->scratch[i] = (struct library_workspace){data, scratch_bytes[i]};
   }
   return staging_open(cuda, &cuda->staging);
 }
@@ -48,7 +67,7 @@ enum status cuda_memory_open(struct cuda *cuda, size_t memory_max) {
 void cuda_memory_close(struct cuda *cuda) {
   staging_close(&cuda->staging);
   for (int i = 0; i < QUEUE_COUNT; i++) {
-    device_drop(&cuda->head, cuda->scratch[i], SCRATCH_BYTES);
+    device_drop(&cuda->head, cuda->scratch[i].data, cuda->scratch[i].bytes);
   }
   pool_close(&cuda->pool);
   if (cuda->reservation != NULL) {

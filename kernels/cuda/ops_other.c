@@ -32,7 +32,7 @@ static struct launch_norm norm_of(const struct cuda *cuda, const struct tensor *
                               .y = y->data,
                               .gamma = norm->gamma.data,
                               .beta = norm->beta.data,
-                              .scratch = cuda->scratch[cuda->queue],
+                              .scratch = cuda->scratch[cuda->queue].data,
                               .element = element_of(x),
                               .channels = (int)columns_of(x),
                               .groups = 1,
@@ -47,7 +47,7 @@ enum status cuda_group_norm(struct device *device, const struct tensor *x, const
   launch.pixels = x->shape[1] * x->shape[2];
   launch.groups = norm->groups;
   launch.silu = silu;
-  if (launch_norm_scratch(&launch) > SCRATCH_BYTES) {
+  if (launch_norm_scratch(&launch) > cuda->scratch[cuda->queue].bytes) {
     return fail(EXHAUSTED, "%s: a group norm over %lld images of %lld pixels wants %zu MiB",
                 cuda->head.name, (long long)launch.images, (long long)launch.pixels,
                 launch_norm_scratch(&launch) >> 20);
@@ -93,7 +93,7 @@ static enum status ask_library(struct cuda *cuda, const struct attention *attent
                                             .v_image = image_step(v),
                                             .y_image = y->shape[1] * y->shape[2]};
   const struct attention_run run = {first_of(q), first_of(k), first_of(v), y->data, y->shape[0]};
-  const struct library_workspace workspace = {cuda->scratch[cuda->queue], SCRATCH_BYTES};
+  const struct library_workspace workspace = cuda->scratch[cuda->queue];
   return cuda_library_outcome(
       cuda, library_attention(cuda->library, &problem, &run, workspace, cuda_stream(cuda)));
 }

@@ -9,7 +9,7 @@
 static enum launch_element launched(enum element element) { return (enum launch_element)element; }
 
 static struct library_workspace workspace_of(const struct cuda *cuda) {
-  return (struct library_workspace){cuda->scratch[cuda->queue], SCRATCH_BYTES};
+  return cuda->scratch[cuda->queue];
 }
 
 /* ---- what both are: y = activation(conv(x, w) + bias) + channel_add + residual ---- */

@@ -15,10 +15,12 @@ enum { PARITIES = 4, PARITY_TAPS = 4, BIAS_PIECE = 1024 };
 
 /* Raw bytes lie in the first half of the scratch; the sums of a doubling weight, which come out
  * with the parities of the slice side by side, in the second. */
-#define HALF_BYTES (SCRATCH_BYTES / 2)
-
+static size_t half_bytes(const struct cuda *cuda) {
+  return cuda->scratch[cuda->queue].bytes / 2 / POOL_ALIGNMENT * POOL_ALIGNMENT;
+}
+static void *first_half(const struct cuda *cuda) { return cuda->scratch[cuda->queue].data; }
 static void *second_half(const struct cuda *cuda) {
-  return (char *)cuda->scratch[cuda->queue] + HALF_BYTES;
+  return (char *)first_half(cuda) + half_bytes(cuda);
 }
 
 static int64_t taps_of(const struct weight *head) {
@@ -34,11 +36,12 @@ static size_t row_bytes(const struct weight *head) {
   return (size_t)(head->inputs * taps) * element_bytes(head->element);
 }
 
-/* Outputs that go through the scratch at a time. */
-static int64_t slice_rows(const struct weight_source *source, const struct weight *head) {
+/* Outputs that go through half of the scratch at a time. */
+static int64_t slice_rows(const struct weight_source *source, const struct weight *head,
+                          size_t half) {
   size_t row = source_row_bytes(source, head);
   row = head->doubling && row_bytes(head) > row ? row_bytes(head) : row;
-  return row == 0 ? head->outputs : (int64_t)(HALF_BYTES / row);
+  return row == 0 ? head->outputs : (int64_t)(half / row);
 }
 
 size_t weight_parity_bytes(const struct weight *head) {
@@ -63,7 +66,7 @@ static enum status pack_slice(struct cuda *cuda, const struct weight_source *sou
                               const struct cuda_weight *weight, int64_t first, int64_t rows) {
   const struct weight *head = &weight->head;
   size_t source_row = source_row_bytes(source, head);
-  void *raw = cuda->scratch[cuda->queue];
+  void *raw = first_half(cuda);
   char *place = (char *)weight->kernel + (size_t)first * row_bytes(head);
   const struct launch_pack pack = {.x = raw,
                                    .y = head->doubling ? second_half(cuda) : place,
@@ -81,10 +84,11 @@ static enum status pack_slice(struct cuda *cuda, const struct weight_source *sou
 
 static enum status pack_kernel(struct cuda *cuda, const struct weight_source *source,
                                const struct cuda_weight *weight) {
-  int64_t outputs = weight->head.outputs, slice = slice_rows(source, &weight->head);
+  int64_t outputs = weight->head.outputs;
+  int64_t slice = slice_rows(source, &weight->head, half_bytes(cuda));
   if (slice == 0) {
     return fail(EXHAUSTED, "a weight of %lld inputs: more than %zu MiB for one output",
-                (long long)weight->head.inputs, HALF_BYTES >> 20);
+                (long long)weight->head.inputs, half_bytes(cuda) >> 20);
   }
   for (int64_t first = 0; first < outputs; first += slice) {
     int64_t rows = outputs - first < slice ? outputs - first : slice;

@@ -116,7 +116,7 @@ void check_killed(const struct gpu_settings *settings, struct report *report) {
 static void exhaust(const struct gpu_settings *settings, struct report *report) {
   struct device *device = NULL;
   struct arena *arena = NULL;
-  const struct device_settings small = {.memory_max = (size_t)256 << 20};
+  const struct device_settings small = {.memory_max = (size_t)512 << 20};
   report_must(report, "a small device", device_open(settings->device, &small, &device));
   report_must(report, "its arena", device_arena(device, (size_t)1 << 40, &arena));
   enum status status = OK;
@@ -126,7 +126,7 @@ static void exhaust(const struct gpu_settings *settings, struct report *report) 
     status = tensor_take(arena, ELEMENT_U8, TENSOR_SHAPE((int64_t)16 << 20), &room);
   }
   report_holds(report, "no memory is EXHAUSTED", status == EXHAUSTED, fail_reason());
-  report_holds(report, "most of it was to be had", taken >= 8, "fewer than 128 of 256 MiB");
+  report_holds(report, "most of it was to be had", taken >= 8, "fewer than 128 of 512 MiB");
   report_holds(report, "the device goes on", device_wait(device) == OK, fail_reason());
   arena_close(&arena);
   device_close(&device);

@@ -4,7 +4,7 @@
 
 #include "kernels/queue.h"
 
-#define MEMORY ((size_t)160 << 20)
+#define MEMORY ((size_t)224 << 20)
 enum { BLOCKS = 300, ROUNDS = 20000, ALIGNMENT = 256 };
 
 struct block {
