@@ -30,7 +30,7 @@ static Darkroom__V1__Job square(const char *id, uint32_t side) {
 static void the_largest_side_follows_the_memory(void **state) {
   struct fixture *fixture = *state;
   uint32_t before = 0;
-  for (size_t memory = 48 * 1024; memory <= 1024 * 1024; memory = memory * 5 / 4) {
+  for (size_t memory = 20 * 1024; memory <= 1024 * 1024; memory = memory * 5 / 4) {
     open_held(fixture, memory);
     uint32_t side = side_of(fixture);
     assert_true(side >= before && side >= 8 && side <= 256);
