@@ -268,6 +268,7 @@ cuda-check:
 	@$(MAKE) -s CUDA=1 cuda-tidy
 	@$(MAKE) -s -j$(JOBS) CUDA=1 all tests cuda-tools
 	@$(MAKE) -s CUDA=1 STORIES=tests/cuda stories
+	@$(MAKE) -s gpu-package
 # clang-tidy over the C files of the backend, with the toolkit's own headers (tidy wants a flag to be one word).
 cuda-tidy:
 	@printf '%s\n' $(wildcard kernels/cuda/*.c tests/cuda/*.c) | \

@@ -61,9 +61,9 @@ class Bench:
             torch.cuda.synchronize()
 
     def milliseconds(self, call, seconds=1.0, least=5, most=50):
-        """Median of single calls between two waits; call takes the number of the call, to take turns among inputs."""
-        call(0)
-        call(1)
+        """Median of single calls between two waits, after one or two that warm up; call takes its number."""
+        for number in range(min(least, 2)):
+            call(number)
         self.wait()
         times, end = [], time.monotonic() + seconds
         while len(times) < least or (len(times) < most and time.monotonic() < end):
@@ -135,7 +135,7 @@ def whole(bench, unet, images):
             latents = scheduler.step(without + 7.5 * (asked - without), timestep, latents, return_dict=False)[0]
         if not torch.isfinite(latents).all():
             sys.exit("the latents are not finite")
-    return bench.milliseconds(denoise, 2.0, 3, 10)
+    return bench.milliseconds(denoise, 2.0, 3, 10) if images == 1 else bench.milliseconds(denoise, 0.5, 1, 3)
 
 
 def decode(bench, vae):
@@ -150,17 +150,18 @@ def diffusers_figures(bench, compiled):
     decoder = lambda latents: vae.decode(latents, return_dict=False)[0]  # noqa: E731
     bench.report.text("weights", str(bench.folder))
     if compiled:
-        unet = torch.compile(unet, mode="reduce-overhead", fullgraph=True)
-        decoder = torch.compile(decoder, mode="reduce-overhead", fullgraph=True)
+        unet = torch.compile(unet, mode="reduce-overhead", fullgraph=True, dynamic=False)
+        decoder = torch.compile(decoder, mode="reduce-overhead", fullgraph=True, dynamic=False)
     bench.report.value("step.b1", step(bench, unet, 1), "ms")
     if bench.options.what != "warm":
         bench.report.value("whole.b1", whole(bench, unet, 1), "ms")
     bench.report.value("decode", decode(bench, decoder), "ms")
     for images in IMAGES[1:]:
-        if bench.report.left() < (60 if compiled else 5) or bench.options.what == "warm" or bench.options.tiny:
+        if bench.report.left() < (25 if compiled else 8) or bench.options.tiny:
             break
         bench.report.value(f"step.b{images}", step(bench, unet, images), "ms")
-        bench.report.value(f"whole.b{images}", whole(bench, unet, images), "ms")
+        if bench.options.what != "warm":
+            bench.report.value(f"whole.b{images}", whole(bench, unet, images), "ms")
 
 
 PARTS = {"ceilings": ceilings, "eager": lambda bench: diffusers_figures(bench, False),
