@@ -53,7 +53,7 @@ static enum status find(struct cuda *cuda, const char *which) {
 
 static enum status open_parts(struct cuda *cuda, const struct device_settings *settings) {
   TRY(open_library(cuda, settings->determinism));
-  TRY(cuda_queues_open(cuda));
+  TRY(cuda_streams_open(cuda));
   TRY(sequences_open(&cuda->sequences));
   return cuda_memory_open(cuda, settings->memory_max);
 }
@@ -61,10 +61,10 @@ static enum status open_parts(struct cuda *cuda, const struct device_settings *s
 /* After an error most of these calls fail as well; the process is about to end then. */
 static void cuda_close(struct device *device) {
   struct cuda *cuda = cuda_of(device);
-  cuda_queues_settle(cuda);
+  cuda_streams_settle(cuda);
   sequences_close(cuda);
   cuda_memory_close(cuda);
-  cuda_queues_close(cuda);
+  cuda_streams_close(cuda);
   library_close(&cuda->library);
   (void)cudaGetLastError();
   free(cuda);

@@ -70,10 +70,10 @@ void staging_close(struct staging **staging);
  * is full of copies that have not run. */
 enum status staging_put(struct cuda *cuda, void *to, const void *host, size_t bytes);
 
-/* ---- queue.c ---- */
-enum status cuda_queues_open(struct cuda *cuda);
-void cuda_queues_settle(struct cuda *cuda); /* waits, whatever comes of it */
-void cuda_queues_close(struct cuda *cuda);
+/* ---- stream.c and queue.c ---- */
+enum status cuda_streams_open(struct cuda *cuda);
+void cuda_streams_settle(struct cuda *cuda); /* waits, whatever comes of it */
+void cuda_streams_close(struct cuda *cuda);
 enum status cuda_wait(struct device *device);
 extern const struct queues cuda_queues;
 
