@@ -196,10 +196,10 @@ EMULATED := $(patsubst tests/emulation/programs/%.cu,build/emulated/tests/emulat
 EMULATED_UNIT := $(patsubst %.c,build/emulated/%,$(wildcard tests/unit/*/test_cuda_*.c))
 emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1 $(EMULATED_UNIT)
 emulated:
-	@$(MAKE) -s -j$(JOBS) VARIANT=emulated all emulated-programs
-	@tests/run-unit $(EMULATED_UNIT)
-	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
-	@$(MAKE) -s -j$(JOBS) VARIANT=emulated build/emulated/darkroom-gpu
+	@$(MAKE) -s -j$(JOBS) VARIANT=emulated all emulated-programs build/emulated/darkroom-gpu
+	@EMULATION_SEED=1 tests/run-unit $(EMULATED_UNIT)
+	@EMULATION_SEED=2 tests/run-unit $(filter-out %/test_cuda_cases %/test_cuda_engine,$(EMULATED_UNIT))
+	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
 	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
 
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
