@@ -69,12 +69,13 @@ struct Order {
   bool onward;       /* that one and all after it */
   long device;       /* on this one alone; -1: on any */
   std::string token; /* a file: only the first process that can make it obeys */
+  bool armed;        /* rather the first that can take it away: a test makes it when it is time */
 };
 
 static Order read_order(const std::string &text) {
   Order order = {};
   order.device = -1;
-  size_t colon = text.find(':'), at = text.find('@');
+  size_t colon = text.find(':'), at = text.find_first_of("@!");
   std::string name = text.substr(0, colon);
   for (size_t i = 0; i < static_cast<size_t>(Fault::count) && colon != std::string::npos; i++) {
     char *end;
@@ -84,16 +85,17 @@ static Order read_order(const std::string &text) {
     if (*end == '%') {
       order.device = strtol(end + 1, &end, 10);
     }
-    if (name == fault_names[i] && order.number > 0 && (*end == '\0' || *end == '@')) {
+    if (name == fault_names[i] && order.number > 0 &&
+        (*end == '\0' || *end == '@' || *end == '!')) {
       order.fault = static_cast<Fault>(i);
       order.token = at == std::string::npos ? "" : text.substr(at + 1);
+      order.armed = at != std::string::npos && text[at] == '!';
       return order;
     }
   }
   refuse(
-      "EMULATION_FAULT=%s: KIND:NUMBER[+][%%DEVICE][@FILE] is wanted, KIND one of launch, hang, "
-      "skip, "
-      "malloc, pin, copy, graph, library",
+      "EMULATION_FAULT=%s: KIND:NUMBER[+][%%DEVICE][@FILE or !FILE] is wanted, KIND one of launch, "
+      "hang, skip, malloc, pin, copy, graph, library",
       text.c_str());
 }
 
@@ -112,6 +114,9 @@ static std::vector<Order> read_orders() {
 static bool takes_token(const Order &order) {
   if (order.token.empty()) {
     return true;
+  }
+  if (order.armed) {
+    return unlink(order.token.c_str()) == 0;
   }
   int file = open(order.token.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
   if (file < 0) {

@@ -56,6 +56,14 @@ def test_only_the_first_process_obeys(tmp_path):
     assert said(fault) == HEALTHY
 
 
+def test_a_fault_waits_until_it_is_armed(tmp_path):
+    fault = f"launch:1+!{tmp_path}/armed"
+    assert said(fault) == HEALTHY
+    (tmp_path / "armed").touch()
+    assert said(fault) != HEALTHY
+    assert said(fault) == HEALTHY
+
+
 def test_a_device_can_hang():
     with pytest.raises(subprocess.TimeoutExpired):
         run("faults", timeout=3, EMULATION_FAULT="hang:2")
