@@ -10,6 +10,7 @@
 #ifndef DARKROOM_KERNELS_CUDA_PRODUCT_CUH
 #define DARKROOM_KERNELS_CUDA_PRODUCT_CUH
 
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/launch_products.h"
 #include "kernels/cuda/values.cuh"
@@ -201,16 +202,6 @@ __device__ __forceinline__ void product_steps(product_loader<Copies> &loader,
 
 /* ---- what follows the sums ---- */
 
-static __device__ __forceinline__ float activate(float value, enum launch_activation activation) {
-  if (activation == LAUNCH_SILU) {
-    return value / (1 + expf(-value));
-  }
-  if (activation == LAUNCH_GELU) {
-    return value * (1 + erff(value * 0.70710678f)) / 2;
-  }
-  return activation == LAUNCH_QUICK_GELU ? value / (1 + expf(-1.702f * value)) : value;
-}
-
 #define PRODUCT_ALL 0 /* as count: eight, and the address is a multiple of 16 */
 
 /* `count` values at values + offset. */
@@ -268,7 +259,7 @@ static __device__ __forceinline__ void finish_run(const product_plan &plan, int 
   if (p.activation != LAUNCH_NONE) {
 #pragma unroll
     for (int i = 0; i < 8; i++) {
-      values[i] = activate(values[i], p.activation);
+      values[i] = activated<float>(values[i], p.activation);
     }
   }
   if (p.channel_add != nullptr) {
