@@ -20,7 +20,11 @@ namespace emulation {
 
 constexpr size_t PAGE = 4096;
 constexpr size_t CHUNK = size_t{4} << 20; /* of the file of ones */
-constexpr size_t ROOM_FACTOR = 4;         /* address space over memory: holes cost nothing */
+/* Guarding costs time for every page in use: a device that holds more is closed to the host once in
+ * so many times. What the host does wrong it does again and again. */
+constexpr size_t ALWAYS_GUARDED = size_t{32} << 20;
+constexpr unsigned GUARDED_ONCE_IN = 16;
+constexpr size_t ROOM_FACTOR = 4; /* address space over memory: holes cost nothing */
 
 struct Block {
   size_t bytes; /* asked for */
@@ -29,7 +33,9 @@ struct Block {
 struct DeviceMemory {
   char *base;
   size_t room, used;
-  int opened; /* how many Opened there are */
+  int opened;    /* how many Opened there are */
+  bool open;     /* to everybody */
+  unsigned left; /* times that it could have been closed */
   std::map<char *, Block> blocks;
 };
 static DeviceMemory memories[DEVICES_OF_A_MACHINE_MAX];
@@ -98,13 +104,18 @@ static void protect(const DeviceMemory &memory, int protection) {
 }
 
 Opened::Opened(int which) : device(which) {
-  if (memory_of(device).opened++ == 0) {
-    protect(memory_of(device), PROT_READ | PROT_WRITE);
+  DeviceMemory &memory = memory_of(device);
+  if (memory.opened++ == 0 && !memory.open) {
+    protect(memory, PROT_READ | PROT_WRITE);
+    memory.open = true;
   }
 }
 Opened::~Opened() {
-  if (--memory_of(device).opened == 0) {
-    protect(memory_of(device), PROT_NONE);
+  DeviceMemory &memory = memory_of(device);
+  bool guard = memory.used <= ALWAYS_GUARDED || ++memory.left % GUARDED_ONCE_IN == 0;
+  if (--memory.opened == 0 && guard) {
+    protect(memory, PROT_NONE);
+    memory.open = false;
   }
 }
 
@@ -138,7 +149,7 @@ static cudaError_t take(DeviceMemory &memory, size_t bytes, void **out) {
   if (at == nullptr || fault_strikes(Fault::malloc)) {
     return cudaErrorMemoryAllocation;
   }
-  map_ones(at, room, memory.opened > 0 ? PROT_READ | PROT_WRITE : PROT_NONE);
+  map_ones(at, room, memory.open ? PROT_READ | PROT_WRITE : PROT_NONE);
   ASAN_UNPOISON_MEMORY_REGION(at, room);
   ASAN_POISON_MEMORY_REGION(at + bytes, room - bytes);
   ASAN_POISON_MEMORY_REGION(at - PAGE, PAGE);
