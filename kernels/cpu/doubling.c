@@ -72,9 +72,11 @@ static int64_t image_bytes(const struct problem *p) { return p->out_height * row
 /* Rows [first, first + rows) of the doubled picture's parity, all images' below one another. */
 static void put_piece(struct cpu *cpu, const struct parity *parity, char *to, int64_t rows) {
   const struct problem *p = &parity->problem;
-  const struct spread arguments = {parity->piece, to, p->out_width,
-                                   (size_t)p->outputs * element_bytes(p->output),
-                                   (size_t)(4 * row_bytes(p))};
+  struct spread arguments = {.from = parity->piece,
+                             .width = p->out_width,
+                             .pixel_bytes = (size_t)p->outputs * element_bytes(p->output),
+                             .row_bytes = (size_t)(4 * row_bytes(p))};
+  arguments.to = to;
   cpu_parallel(cpu, spread, &arguments, rows, GRAIN_VALUES / (p->out_width * p->outputs) + 1);
 }
 
