@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "kernels/cuda/library_plan.h"
 
-enum { WORKSPACE_BYTES = 32 * 1024 * 1024, COUNTS_MAX = 16 };
+enum { WORKSPACE_BYTES = 80 * 1024 * 1024, COUNTS_MAX = 16 };
 
 struct shape {
   const char *name;
