@@ -71,15 +71,6 @@ struct launch_upsample {
 };
 cudaError_t launch_upsample(const struct launch_upsample *upsample, cudaStream_t stream);
 
-/* Four pictures [images, height, width, pixel bytes], one for each parity (row, column), the first
- * parity 0,0, one after another at x, become one of twice the sides. */
-struct launch_interleave {
-  const void *x;
-  void *y;
-  int64_t images, height, width, pixel;
-};
-cudaError_t launch_interleave(const struct launch_interleave *interleave, cudaStream_t stream);
-
 struct launch_timesteps {
   const struct batch_row *rows;
   void *y; /* [count, width] */

@@ -1,7 +1,7 @@
 /* moving.cu - what only moves bytes.
  *
- * Must be moved, and is moved: concat and interleave everything in and out; upsample every pixel
- * once in (its other readings come from the caches) and all out.
+ * Must be moved, and is moved: concat everything in and out; upsample every pixel once in (its
+ * other readings come from the caches) and all out.
  */
 #include "kernels/cuda/sheet.cuh"
 
@@ -74,24 +74,16 @@ struct picture {
 };
 constexpr int64_t SIDE_MAX = 1 << 15;
 
-/* The pixel of x that comes to row, column of image `image`: the nearest neighbour, or of the
- * picture of the parity. */
-template <bool PARITIES>
+/* The pixel of x that comes to row, column of image `image`: the nearest neighbour. */
 __device__ __forceinline__ int64_t source_of(const struct picture &picture, int64_t image,
                                              unsigned row, unsigned column) {
-  if (PARITIES) {
-    image += (row % 2 * 2 + column % 2) * picture.images;
-    row /= 2;
-    column /= 2;
-  } else {
-    row = row * picture.height / picture.out_height;
-    column = column * picture.width / picture.out_width;
-  }
+  row = row * picture.height / picture.out_height;
+  column = column * picture.width / picture.out_width;
   return (image * picture.height + row) * picture.width + column;
 }
 
 /* A row of the sheet is a row of pixels of y, in pieces. */
-template <class P, bool PARITIES>
+template <class P>
 __global__ void __launch_bounds__(BLOCK_THREADS_MAX)
     picture_kernel(const struct picture picture, const struct sheet sheet) {
   const struct sheet_place place = place_in(sheet);
@@ -103,8 +95,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS_MAX)
   for (int d = 0; d < LOADS_UNDER_WAY; d++) {
     if (has_row(sheet, place, d)) {
       const unsigned row = static_cast<unsigned>(row_of(place, d));
-      pieces[d] = x[source_of<PARITIES>(picture, row / picture.out_height, row % picture.out_height,
-                                        column) *
+      pieces[d] = x[source_of(picture, row / picture.out_height, row % picture.out_height, column) *
                     picture.pixel];
     }
   }
@@ -117,8 +108,8 @@ __global__ void __launch_bounds__(BLOCK_THREADS_MAX)
   }
 }
 
-template <class P, bool PARITIES>
-cudaError_t start_picture(const struct picture &bytes, cudaStream_t stream) {
+template <class P>
+cudaError_t start_upsample(const struct picture &bytes, cudaStream_t stream) {
   struct picture picture = bytes;
   picture.pixel /= static_cast<int>(sizeof(P));
   const int64_t rows = picture.images * picture.out_height,
@@ -127,16 +118,7 @@ cudaError_t start_picture(const struct picture &bytes, cudaStream_t stream) {
     return cudaErrorInvalidValue;
   }
   const struct sheet sheet = sheet_of(rows, static_cast<int>(columns), LOADS_UNDER_WAY);
-  return start_if_any(picture_kernel<P, PARITIES>, sheet_blocks(sheet, 1), stream, picture, sheet);
-}
-
-template <class P>
-cudaError_t start_upsample(const struct picture &picture, cudaStream_t stream) {
-  return start_picture<P, false>(picture, stream);
-}
-template <class P>
-cudaError_t start_interleave(const struct picture &picture, cudaStream_t stream) {
-  return start_picture<P, true>(picture, stream);
+  return start_if_any(picture_kernel<P>, sheet_blocks(sheet, 1), stream, picture, sheet);
 }
 
 bool is_picture(const struct launch_upsample &up) {
@@ -174,16 +156,4 @@ cudaError_t launch_upsample(const struct launch_upsample *upsample, cudaStream_t
   const uint64_t all =
       static_cast<uint64_t>(upsample->pixel) | address_of(upsample->x) | address_of(upsample->y);
   return BY_PIECE(piece_power(all), start_upsample, picture_of(*upsample), stream);
-}
-
-cudaError_t launch_interleave(const struct launch_interleave *from, cudaStream_t stream) {
-  const struct launch_upsample doubled = {from->x,         from->y,     from->images,
-                                          from->height,    from->width, 2 * from->height,
-                                          2 * from->width, from->pixel};
-  if (!is_picture(doubled)) {
-    return cudaErrorInvalidValue;
-  }
-  const uint64_t all =
-      static_cast<uint64_t>(from->pixel) | address_of(from->x) | address_of(from->y);
-  return BY_PIECE(piece_power(all), start_interleave, picture_of(doubled), stream);
 }

@@ -65,17 +65,14 @@ static void test_concat(void **state) {
   CUDA(launch_concat(&none, NULL));
 }
 
-/* Of the nearest neighbours in a picture, or of four pictures, one for each parity. */
-static void expect_picture(const struct launch_upsample *up, bool parities, const uint8_t *x,
-                           uint8_t *y) {
+/* Of the nearest neighbours. */
+static void expect_picture(const struct launch_upsample *up, const uint8_t *x, uint8_t *y) {
   for (int64_t b = 0; b < up->images; b++) {
     for (int64_t i = 0; i < up->out_height; i++) {
       for (int64_t j = 0; j < up->out_width; j++) {
-        int64_t image = parities ? (i % 2 * 2 + j % 2) * up->images + b : b;
         int64_t row = i * up->height / up->out_height, column = j * up->width / up->out_width;
         memcpy(y + ((b * up->out_height + i) * up->out_width + j) * up->pixel,
-               x + ((image * up->height + row) * up->width + column) * up->pixel,
-               (size_t)up->pixel);
+               x + ((b * up->height + row) * up->width + column) * up->pixel, (size_t)up->pixel);
       }
     }
   }
@@ -87,7 +84,7 @@ static void check_upsample(struct launch_upsample up, int shift) {
                              2);
   up.x = x.device;
   up.y = y.device;
-  expect_picture(&up, false, x.host, y.host);
+  expect_picture(&up, x.host, y.host);
   CUDA(launch_upsample(&up, NULL));
   check_room("upsample", &y);
   free(x.host);
@@ -105,31 +102,6 @@ static void test_upsample(void **state) {
   check_upsample((struct launch_upsample){NULL, NULL, 1, 4, 4, 8, 8, 16}, 8);
   const struct launch_upsample vast = {NULL, NULL, 1, 1 << 16, 1, 1 << 17, 2, 2};
   assert_int_equal(launch_upsample(&vast, NULL), cudaErrorInvalidValue);
-}
-
-static void check_interleave(struct launch_interleave from, int shift) {
-  size_t bytes = (size_t)(4 * from.images * from.height * from.width * from.pixel);
-  struct bytes x = take_room(bytes, shift, 1), y = take_room(bytes, shift, 2);
-  const struct launch_upsample up = {NULL,           NULL,       from.images,
-                                     from.height,    from.width, 2 * from.height,
-                                     2 * from.width, from.pixel};
-  expect_picture(&up, true, x.host, y.host);
-  from.x = x.device;
-  from.y = y.device;
-  CUDA(launch_interleave(&from, NULL));
-  check_room("interleave", &y);
-  free(x.host);
-  free(y.host);
-  give_back(NULL);
-}
-
-static void test_interleave(void **state) {
-  (void)state;
-  check_interleave((struct launch_interleave){NULL, NULL, 2, 8, 8, 256}, 0);
-  check_interleave((struct launch_interleave){NULL, NULL, 3, 5, 3, 20}, 0);
-  check_interleave((struct launch_interleave){NULL, NULL, 1, 1, 1, 6}, 0);
-  check_interleave((struct launch_interleave){NULL, NULL, 2, 2, 9, 1040}, 0);
-  check_interleave((struct launch_interleave){NULL, NULL, 2, 3, 4, 32}, 2);
 }
 
 /* ---- embeddings ---- */
@@ -282,7 +254,6 @@ int main(int count, char **words) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_concat, find_device, give_back),
       cmocka_unit_test_setup_teardown(test_upsample, find_device, give_back),
-      cmocka_unit_test_setup_teardown(test_interleave, find_device, give_back),
       cmocka_unit_test_setup_teardown(test_embed, find_device, give_back),
       cmocka_unit_test_setup_teardown(test_timesteps, find_device, give_back),
       cmocka_unit_test_setup_teardown(test_pack, find_device, give_back),
