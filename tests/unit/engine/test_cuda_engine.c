@@ -179,7 +179,7 @@ static void a_device_that_breaks_is_left(void **state) {
   if (!is_again()) {
     static const char *const faults[] = {"EMULATION_FAULT=launch:40", "EMULATION_FAULT=launch:1500",
                                          "EMULATION_FAULT=copy:90"};
-    struct device *device = open_cuda(&(struct device_settings){.memory_max = MEMORY});
+    struct device *device = open_cuda(&(struct device_settings){.memory_max = 2 * MEMORY});
     device_close(&device);
     for (int i = 0; i < 3; i++) {
       run_again("a_device_that_breaks_is_left", (const char *const[]){faults[i], NULL});
