@@ -116,14 +116,20 @@ static redisReply *worker_row(const char *name, const char *state, uint32_t max_
   hello.worker = (char *)name;
   hello.model = infos;
   hello.n_model = 1;
-  redisReply **row = arena_take(arena, 6 * sizeof(void *));
+  Darkroom__V1__DeviceInfo device = DARKROOM__V1__DEVICE_INFO__INIT, *list[] = {&device};
+  Darkroom__V1__Devices devices = DARKROOM__V1__DEVICES__INIT;
+  device.name = (char *)"cuda:0";
+  devices.device = list;
+  devices.n_device = 1;
+  redisReply **row = arena_take(arena, 7 * sizeof(void *));
   row[0] = word(name);
   row[1] = word("7");
   row[2] = word(state);
   row[3] = integer(2);
   row[4] = packed(&hello.base);
   row[5] = word(strcmp(state, "gone") == 0 ? "the store refuses: 403" : "");
-  return array(6, row);
+  row[6] = max_side == 128 ? word("") : packed(&devices.base);
+  return array(7, row);
 }
 
 static void test_fleet(void **state) {
@@ -154,6 +160,10 @@ static void test_fleet(void **state) {
   assert_string_equal(infos[2]->state, "gone");
   assert_string_equal(infos[2]->trouble, "the store refuses: 403");
   assert_null(infos[0]->trouble);
+  assert_int_equal(infos[0]->n_device_info, 0); /* not told */
+  assert_int_equal(infos[1]->n_device_info, 1);
+  assert_string_equal(infos[1]->device_info[0]->name, "cuda:0");
+  assert_int_equal(infos[2]->n_device_info, 0); /* it has gone: nobody knows */
   assert_true(infos[0]->running == 2 && infos[0]->generation == 7);
 }
 
