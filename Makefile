@@ -106,7 +106,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs packages-check gpu-package
+.PHONY: all circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -197,10 +197,12 @@ EMULATED_UNIT := $(patsubst %.c,build/emulated/%,$(wildcard tests/unit/*/test_cu
 emulated-programs: $(EMULATED) build/emulated/tests/emulation/libnvidia-ml.so.1 $(EMULATED_UNIT)
 emulated:
 	@$(MAKE) -s -j$(JOBS) VARIANT=emulated all emulated-programs build/emulated/darkroom-gpu
-	@EMULATION_SEED=1 tests/run-unit $(EMULATED_UNIT)
-	@EMULATION_SEED=2 tests/run-unit $(filter-out %/test_cuda_cases %/test_cuda_engine,$(EMULATED_UNIT))
-	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation
-	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/gpu
+	@$(MAKE) -s -j2 emulated-units emulated-stories
+emulated-units:
+	@UNIT_JOBS=1 EMULATION_SEED=1 tests/run-unit $(EMULATED_UNIT)
+	@UNIT_JOBS=1 EMULATION_SEED=2 tests/run-unit $(filter-out %/test_cuda_cases %/test_cuda_engine,$(EMULATED_UNIT))
+emulated-stories:
+	@DARKROOM_BUILD=$(abspath build/emulated) $(PYTHON) -m pytest -q -p no:cacheprovider tests/emulation tests/gpu
 
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
