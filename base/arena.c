@@ -152,6 +152,15 @@ char *arena_copy_text(struct arena *arena, const char *text, size_t length) {
   return copy;
 }
 
+enum status arena_keep_text(struct arena *arena, const char *text, const char **out) {
+  const char *copy = text != NULL ? arena_copy_text(arena, text, strlen(text)) : NULL;
+  if (text != NULL && copy == NULL) {
+    return EXHAUSTED;
+  }
+  *out = copy;
+  return OK;
+}
+
 struct arena_mark arena_mark(const struct arena *arena) {
   return (struct arena_mark){arena->block, arena->used, arena->total};
 }

@@ -45,6 +45,8 @@ void *arena_take_zeroed(struct arena *arena, size_t bytes);
 
 /* A NUL-terminated copy of text[0..length). */
 char *arena_copy_text(struct arena *arena, const char *text, size_t length);
+/* A copy of a text that may be NULL, which stays NULL. EXHAUSTED. */
+enum status arena_keep_text(struct arena *arena, const char *text, const char **out);
 
 /* Remembers the present fill; arena_release forgets all that was taken after the mark (blocks stay
  * for reuse). */

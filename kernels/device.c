@@ -170,6 +170,18 @@ enum status device_arena(struct device *device, size_t max, struct arena **out) 
   return arena_open(&source, max, out);
 }
 
+enum status device_block(struct device *device, size_t bytes, struct arena **out) {
+  struct arena *arena = NULL;
+  TRY(device_arena(device, bytes, &arena));
+  if (arena_take(arena, bytes) == NULL) {
+    arena_close(&arena);
+    return EXHAUSTED;
+  }
+  arena_drop(arena);
+  *out = arena;
+  return OK;
+}
+
 enum status device_put(struct device *device, const void *host, size_t bytes,
                        const struct tensor *to) {
   assert(bytes == tensor_bytes(to));

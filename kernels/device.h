@@ -88,6 +88,10 @@ size_t device_memory_total(const struct device *device);
  * by the host unless the device is the host: use device_put and device_get. */
 enum status device_arena(struct device *device, size_t max, struct arena **out);
 
+/* The same with all of it taken at once, as one block: what it was opened for is there. EXHAUSTED
+ * when it is not. */
+enum status device_block(struct device *device, size_t bytes, struct arena **out);
+
 /* Copies host bytes in or out; `bytes` must equal tensor_bytes. put queues behind what was queued
  * before and has read the host's bytes when it returns; get waits until they are there. */
 enum status device_put(struct device *device, const void *host, size_t bytes,

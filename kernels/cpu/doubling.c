@@ -43,23 +43,15 @@ struct parity {
   char *piece;
 };
 
-static struct problem problem_of(const struct weight *w, const struct tensor *x, bool has_bias,
+static struct problem problem_of(const struct cpu_weight *weight, const struct tensor *x,
                                  int index) {
-  struct problem p;
-  memset(&p, 0, sizeof p);
-  p.kind = PROBLEM_CONV;
-  p.input = p.output = w->element;
-  p.has_bias = has_bias;
-  p.stride = 1;
+  struct problem p = conv_problem(&weight->head, weight->bias != NULL);
   p.pad_top = index / 2 == 0;
   p.pad_bottom = !p.pad_top;
   p.pad_left = index % 2 == 0;
   p.pad_right = !p.pad_left;
   p.height = p.out_height = x->shape[1];
   p.width = p.out_width = x->shape[2];
-  p.inputs = w->inputs;
-  p.outputs = w->outputs;
-  p.kernel_height = p.kernel_width = 2;
   return p;
 }
 
@@ -137,7 +129,7 @@ enum status cpu_upsample_conv(struct device *device, const struct tensor *x, con
   for (int i = 0; i < 4 && status == OK; i++) {
     struct cpu_weight *weight = (struct cpu_weight *)doubling->parity[i];
     const struct parity parity = {
-        .problem = problem_of(w, x, weight->bias != NULL, i),
+        .problem = problem_of(weight, x, i),
         .weight = weight,
         .x = x->data,
         .y =

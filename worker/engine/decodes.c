@@ -9,6 +9,7 @@
 #include "worker/engine/admission.h"
 #include "worker/engine/expectation.h"
 #include "worker/engine/memory.h"
+#include "worker/engine/picture.h"
 #include "worker/engine/second_look.h"
 
 #define NS_PER_US 1000
@@ -21,7 +22,6 @@
 struct decoding {
   struct model *model;
   struct arena *scratch;
-  struct tensor told; /* one struct batch_row on the device */
   struct decode decode;
 };
 
@@ -31,45 +31,39 @@ static enum status queue_decode(void *context) {
 }
 
 /* Its places lie where they lay the last time, for the scratch is empty between decodes. */
-static enum status take_places(struct decoding *decoding, const struct task *task) {
-  struct decode *decode = &decoding->decode;
-  TRY(tensor_take(decoding->scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof(struct batch_row)),
-                  &decoding->told));
-  TRY(tensor_take(decoding->scratch, ELEMENT_I32, TENSOR_SHAPE(1), &decode->finite));
-  TRY(tensor_take(decoding->scratch, ELEMENT_U8, TENSOR_SHAPE(task->height, task->width, 3),
-                  &decode->pixels));
-  decode->row = decoding->told.data;
-  return OK;
-}
-
-static enum status run(struct engine *engine, const struct sample *sample,
-                       struct decoding *decoding) {
+static enum status queue_in_scratch(struct engine *engine, const struct sample *sample,
+                                    struct decoding *decoding) {
   const struct task *task = sample->task;
-  const struct batch_row row = {.latents = sample->latents.data,
-                                .scale = model_decode_scale(decoding->model)};
-  TRY(take_places(decoding, task));
-  TRY(device_put(engine->settings.device, &row, sizeof row, &decoding->told));
+  struct device *device = engine->settings.device;
+  TRY(picture_places(device, decoding->scratch, sample, &decoding->decode));
   const struct sequence sequence = {
       .key = {(uint64_t)(uintptr_t)decoding->model,
               (uint64_t)task->latent_height << 32 | (uint64_t)task->latent_width, DECODE_KEY,
-              (uint64_t)(uintptr_t)decoding->told.data},
+              (uint64_t)(uintptr_t)decoding->decode.row},
       .queue = queue_decode,
       .context = decoding};
-  return device_sequence(engine->settings.device, &sequence);
+  return device_sequence(device, &sequence);
+}
+
+/* Where it will put what comes out. */
+static enum status run(struct engine *engine, const struct sample *sample, struct decode *out) {
+  struct decoding decoding = {.model = sample->task->resident->model,
+                              .scratch = scratch_of(engine, QUEUE_DECODES)};
+  struct arena_mark mark = arena_mark(decoding.scratch);
+  enum status status = queue_in_scratch(engine, sample, &decoding);
+  arena_release(decoding.scratch, mark);
+  TRY(status);
+  *out = decoding.decode;
+  return OK;
 }
 
 static enum status run_and_receive(struct engine *engine, const struct sample *sample,
                                    struct flight *flight) {
   struct device *device = engine->settings.device;
-  struct decoding decoding = {.model = sample->task->resident->model,
-                              .scratch = scratch_of(engine, QUEUE_DECODES)};
-  const struct decode *decode = &decoding.decode;
-  struct arena_mark mark = arena_mark(decoding.scratch);
-  enum status status = run(engine, sample, &decoding);
-  arena_release(decoding.scratch, mark);
-  TRY(status);
-  TRY(device_receive(device, &decode->finite, flight->finite, sizeof flight->finite[0]));
-  return device_receive(device, &decode->pixels, flight->rgb, tensor_bytes(&decode->pixels));
+  struct decode decode;
+  TRY(run(engine, sample, &decode));
+  TRY(device_receive(device, &decode.finite, flight->finite, sizeof flight->finite[0]));
+  return device_receive(device, &decode.pixels, flight->rgb, tensor_bytes(&decode.pixels));
 }
 
 /* The steps run on another queue: the decode waits there for the last of them. */
@@ -95,12 +89,8 @@ static void board(struct engine *engine, struct sample *sample, struct flight *f
 }
 
 enum status decodes_warm(struct engine *engine, const struct sample *sample) {
-  struct decoding decoding = {.model = sample->task->resident->model,
-                              .scratch = scratch_of(engine, QUEUE_DECODES)};
-  struct arena_mark mark = arena_mark(decoding.scratch);
-  enum status status = run(engine, sample, &decoding);
-  arena_release(decoding.scratch, mark);
-  return status;
+  struct decode unread;
+  return run(engine, sample, &unread);
 }
 
 enum status decodes_queue(struct engine *engine, struct sample *sample) {

@@ -129,30 +129,18 @@ enum status scratch_close(struct engine *engine) {
   return OK;
 }
 
-static enum status take_scratch(struct engine *engine, struct scratch *scratch, size_t bytes) {
-  struct arena *arena = NULL;
-  TRY(device_arena(engine->settings.device, bytes, &arena)); /* one block: what was promised */
-  if (arena_take(arena, bytes) == NULL) {
-    arena_close(&arena);
-    return EXHAUSTED;
-  }
-  arena_drop(arena);
-  scratch->arena = arena;
-  return OK;
-}
-
 /* Nothing in it outlives a turn, so the old one goes before the new one comes: the two never live
  * at once, and the budget's sum is what there is. */
 static enum status exchange_scratch(struct engine *engine, struct scratch *scratch, size_t bytes) {
   TRY(settle(engine));
   arena_close(&scratch->arena);
-  enum status status = take_scratch(engine, scratch, bytes);
+  enum status status = device_block(engine->settings.device, bytes, &scratch->arena);
   if (status == OK || scratch->bytes == 0) {
     return status;
   }
   char reason[FAIL_REASON_MAX];
   snprintf(reason, sizeof reason, "%s", fail_reason());
-  return take_scratch(engine, scratch, scratch->bytes) == OK
+  return device_block(engine->settings.device, scratch->bytes, &scratch->arena) == OK
              ? fail(EXHAUSTED, "%s", reason)
              : fail(BROKEN, "the scratch memory of running jobs is gone: %s", fail_reason());
 }

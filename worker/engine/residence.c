@@ -3,19 +3,10 @@
 
 #include <string.h>
 
-static enum status copy_text(struct arena *memory, const char *text, const char **out) {
-  const char *copy = text != NULL ? arena_copy_text(memory, text, strlen(text)) : NULL;
-  if (text != NULL && copy == NULL) {
-    return EXHAUSTED;
-  }
-  *out = copy;
-  return OK;
-}
-
 static enum status resident_open(struct arena *memory, struct device *device,
                                  const struct engine_model *source, struct resident *out) {
-  TRY(copy_text(memory, source->id, &out->id));
-  TRY(copy_text(memory, source->sha256, &out->sha256));
+  TRY(arena_keep_text(memory, source->id, &out->id));
+  TRY(arena_keep_text(memory, source->sha256, &out->sha256));
   out->levels = arena_take(memory, sizeof *out->levels);
   if (out->levels == NULL) {
     return EXHAUSTED;

@@ -5,9 +5,6 @@
 
 #include "worker/engine/state.h"
 
-/* Whether a picture is of a single colour: what NaN and overflow look like after clamping. */
-bool picture_is_flat(const uint8_t *rgb, const struct task *task);
-
 /* Decodes the sample anew into rgb, with weights loaded for that alone and given back; nothing else
  * happens meanwhile. BAD_INPUT when the picture is no better, or the decoder is in f32 already;
  * EXHAUSTED when there is no memory for it. */

@@ -159,25 +159,16 @@ static enum status load_into(struct opening *opening,
   return status;
 }
 
-static enum status copy_text(struct arena *host, const char *text, const char **out) {
-  const char *copy = text != NULL ? arena_copy_text(host, text, strlen(text)) : NULL;
-  if (text != NULL && copy == NULL) {
-    return EXHAUSTED;
-  }
-  *out = copy;
-  return OK;
-}
-
 /* Where it comes from, for the decoder may be wanted once more. */
 static enum status remember_source(struct model *model, const struct model_source *source) {
   struct weight_hash *hashes = arena_take(model->host, source->hash_count * sizeof *hashes);
   if (hashes == NULL) {
     return EXHAUSTED;
   }
-  TRY(copy_text(model->host, source->folder, &model->source.folder));
+  TRY(arena_keep_text(model->host, source->folder, &model->source.folder));
   for (size_t i = 0; i < source->hash_count; i++) {
-    TRY(copy_text(model->host, source->hashes[i].path, &hashes[i].path));
-    TRY(copy_text(model->host, source->hashes[i].sha256, &hashes[i].sha256));
+    TRY(arena_keep_text(model->host, source->hashes[i].path, &hashes[i].path));
+    TRY(arena_keep_text(model->host, source->hashes[i].sha256, &hashes[i].sha256));
   }
   model->source.hashes = hashes;
   model->source.hash_count = source->hash_count;
