@@ -10,13 +10,20 @@
 
 enum { CLAIM_AGAIN_MS = 500 };
 
+/* What a credit is worth: never more than the jobs in all. After one of two jobs a model that was not
+ * pushed still counts two of itself, and one in all; to say that again would be a second CLAIM over
+ * pushes that are on their way, and the broker would push for both. */
+static uint32_t worth(const struct credit *credit, uint32_t jobs) {
+  return credit->jobs < jobs ? credit->jobs : jobs;
+}
+
 static bool same_as_said(const struct worker *worker, const struct grant *grant) {
   if (grant->count != worker->said_count || grant->jobs != worker->said_jobs) {
     return false;
   }
   for (size_t i = 0; i < grant->count; i++) {
     if (strcmp(grant->credit[i].model, worker->said[i].model) != 0 ||
-        grant->credit[i].jobs != worker->said[i].jobs) {
+        worth(&grant->credit[i], grant->jobs) != worth(&worker->said[i], worker->said_jobs)) {
       return false;
     }
   }

@@ -127,7 +127,10 @@ static void on_orders(struct worker *worker, const struct order *order) {
     hello_again(worker);
     return;
   }
-  worker->claim_stale = worker->claim_stale || orders->claim_again;
+  /* A CLAIM said after the BEAT that this answers is on its way, and what it grants may be, too:
+   * said again it would be granted twice. */
+  bool missed = order->wire->correlation > worker->claim_correlation;
+  worker->claim_stale = worker->claim_stale || (orders->claim_again && missed);
   for (size_t i = 0; i < orders->n_cancel; i++) {
     struct held *held = held_find_id(&worker->held, orders->cancel[i]);
     if (held != NULL) {

@@ -22,6 +22,10 @@ def test_two_models_on_one_device(fleet):
     assert fleet.picture(fleet.wait(fleet.submit(steps=3, seed=1))["images"][0]) == pictures[0]
 
 
+def under_way(fleet):
+    return [job for job in fleet.ask("list", "--limit", "100")["job"] if job["state"] in ("assigned", "running")]
+
+
 def test_credits_are_shared_by_models_of_one_device(fleet):
     two_models(fleet, "default = yes\n", "")
     fleet.broker()
@@ -29,10 +33,10 @@ def test_credits_are_shared_by_models_of_one_device(fleet):
     jobs = [fleet.submit(steps=900, seed=seed, size="256x256", model=("tiny-eps", "tiny-v")[seed % 2])
             for seed in range(8)]
     fleet.worker(slots=2, name="second")
-    fleets.until(lambda: sum(job["step"] > 3 for job in fleet.ask("list", "--limit", "100")["job"]) >= 2,
-                 what="two jobs on their way")
-    held = [job for job in fleet.ask("list", "--limit", "100")["job"] if job["state"] in ("assigned", "running")]
-    assert len(held) == 2, "two slots are two jobs, whatever the number of models"
+    fleets.until(lambda: sum(job["step"] > 3 for job in under_way(fleet)) >= 2, what="two jobs on their way")
+    # one whose steps are done has left its slot while its picture is made and stored
+    held = [job for job in under_way(fleet) if job["step"] < job["steps"]]
+    assert len(held) <= 2, "two slots are two jobs, whatever the number of models"
     for job in jobs:
         fleet.client("cancel", job)
 
