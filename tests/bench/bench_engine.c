@@ -59,8 +59,12 @@ static void on_turn(void *context, uint32_t rows, uint32_t samples, uint64_t mic
   (void)context, (void)rows, (void)samples;
   told.turn_us += microseconds;
 }
-static const struct engine_listener listener = {NULL,        on_started, on_step, on_pixels,
-                                                on_finished, on_failed,  on_turn};
+static const struct engine_listener listener = {.started = on_started,
+                                                .step = on_step,
+                                                .pixels = on_pixels,
+                                                .finished = on_finished,
+                                                .failed = on_failed,
+                                                .turn = on_turn};
 
 static double ms_since(int64_t start_ns) { return (double)(clock_ns() - start_ns) / 1e6; }
 
@@ -87,7 +91,7 @@ static void admit(struct engine *engine, int k, const char *prompt, double guida
   job.guidance_scale = guidance;
   job.steps = STEPS;
   job.seed = (uint64_t)k;
-  CHECK(engine_admit(engine, &job, 1));
+  CHECK(engine_admit(engine, &job, 1, NULL));
 }
 static void run(struct engine *engine) {
   while (engine_busy(engine)) {

@@ -101,7 +101,7 @@ static void admit_arrived(struct course *course) {
   double now = milliseconds_since(course->begin_ns);
   while (course->arrived < course->count && course->arrival_ms[course->arrived] <= now) {
     const Darkroom__V1__Job job = job_number(course->settings, course->arrived);
-    enum status status = engine_admit(course->studio->engine, &job, 1);
+    enum status status = engine_admit(course->studio->engine, &job, 1, NULL);
     if (status == EXHAUSTED) {
       return;
     }

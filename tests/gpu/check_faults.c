@@ -145,7 +145,7 @@ static void squeeze(const struct gpu_settings *settings, struct report *report,
     while (waiting < 8) {
       snprintf(ids[waiting], sizeof ids[0], "tight-%d", waiting);
       const Darkroom__V1__Job job = studio_job(model, ids[waiting], (uint64_t)waiting, side, 3);
-      enum status status = engine_admit(studio.engine, &job, 1);
+      enum status status = engine_admit(studio.engine, &job, 1, NULL);
       if (status == EXHAUSTED) {
         break;
       }

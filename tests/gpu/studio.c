@@ -68,7 +68,7 @@ void studio_close(struct studio *studio) {
 }
 
 void studio_admit(struct studio *studio, const Darkroom__V1__Job *job) {
-  report_must(studio->report, job->id, engine_admit(studio->engine, job, 1));
+  report_must(studio->report, job->id, engine_admit(studio->engine, job, 1, NULL));
 }
 
 void studio_finish(struct studio *studio) {

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/engine/inputs.h"
 #include "worker/engine/memory.h"
 
 /* ---- what it says of itself ---- */
@@ -171,7 +172,8 @@ static enum status refuse_promise(struct engine *engine, const Darkroom__V1__Job
   return status;
 }
 
-enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence) {
+enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
+                         const struct engine_inputs *inputs) {
   if (job->id != NULL && find_task(engine, job->id, fence) != NULL) {
     return OK;
   }
@@ -181,7 +183,8 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
   }
   struct refusal why = {0};
   bool alone = !engine_busy(engine);
-  enum status status = task_open(&engine->residence, job, &why, task);
+  enum status status = inputs_check(inputs, &why);
+  status = status == OK ? task_open(&engine->residence, job, &why, task) : status;
   if (status == BAD_INPUT) {
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);
   }

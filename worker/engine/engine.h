@@ -24,11 +24,20 @@ struct engine_model {
   const char *sha256; /* one hash over its weight files, passed on in Ready; NULL: not told */
   struct model_source source;
 };
+/* What jobs may name beside their model: nets that steer, adapters, words, small decoders. */
+enum extra_kind { EXTRA_CONTROL, EXTRA_LORA, EXTRA_EMBEDDING, EXTRA_TINY };
+struct engine_extra {
+  enum extra_kind kind;
+  const char *id;
+  struct model_source source;
+};
 struct engine_settings {
   struct device *device;
   struct pulse *pulse; /* where each turn says how long it should take; NULL: nobody watches */
   const struct engine_model *models;
   size_t model_count;
+  const struct engine_extra *extras; /* read when a job asks for one */
+  size_t extra_count;
   int slots;         /* samples held at once, 1..SAMPLES_MAX */
   int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX */
   int max_side;      /* pixels */
@@ -38,7 +47,23 @@ struct engine_settings {
       *answers; /* file where the pictures of the self-test are kept (answers.h); NULL: not */
 };
 
-/* A finished picture: image `index` of its job, height x width x 3 bytes. */
+/* What a job brings along: the bytes of its blobs, pictures decoded. */
+enum input_kind { INPUT_IMAGE, INPUT_MASK, INPUT_CONTROL, INPUT_ADAPTER, INPUT_EMBEDDING };
+#define INPUT_KINDS 5
+struct engine_input {
+  enum input_kind kind;
+  uint32_t index;                   /* among its kind, in the job's order */
+  uint32_t width, height, channels; /* of pictures: 3, of masks 1; rows packed. Else 0 */
+  const uint8_t *data;              /* pixels, or the file as it is */
+  size_t bytes;
+};
+struct engine_inputs {
+  const struct engine_input *input;
+  size_t count;
+};
+
+/* A finished picture, or a small one on the way there: image `index` of its job, height x width x 3
+ * bytes. */
 struct engine_picture {
   const char *id;
   uint64_t fence, seed;
@@ -57,6 +82,9 @@ struct engine_listener {
   void (*failed)(void *context, const char *id, uint64_t fence, Darkroom__V1__FailKind kind,
                  const Darkroom__V1__Error *error);
   void (*turn)(void *context, uint32_t rows, uint32_t samples, uint64_t microseconds);
+  /* What was done otherwise than a job may expect: a prompt that was cut. NULL: nobody asks. */
+  void (*warning)(void *context, const char *id, uint64_t fence, const char *text);
+  void (*preview)(void *context, const struct engine_picture *picture); /* NULL: nobody asks */
 };
 
 /* Tries the device's ops against the reference, loads all models, finds out how large a picture of
@@ -74,11 +102,13 @@ struct engine_listener engine_listen(struct engine *engine, const struct engine_
  * engine_close. */
 void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__ModelInfo *out);
 
-/* Takes a job (copied); one that is here under the same fence already is left as it is. EXHAUSTED
- * when no slot or memory is left: nothing happened, try later. BAD_INPUT when this model cannot do
- * it (size, sampler): the job has been reported failed for good. Images beyond the free slots wait
+/* Takes a job (copied) and what it brings along (borrowed for the call; NULL: nothing); one that is
+ * here under the same fence already is left as it is. EXHAUSTED when no slot or memory is left:
+ * nothing happened, try later. BAD_INPUT when it cannot be done here (size, sampler, an input of
+ * the wrong kind): the job has been reported failed for good. Images beyond the free slots wait
  * inside. */
-enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence);
+enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
+                         const struct engine_inputs *inputs);
 /* Forgets the job at once if it is here, also in the middle of a turn: its slots are free for the
  * next one. Silent when unknown. */
 void engine_stop(struct engine *engine, const char *id, uint64_t fence);

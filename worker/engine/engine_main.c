@@ -69,7 +69,7 @@ static void forget_pending(struct child *child, int index) {
 /* A job that the engine refuses has been reported by it; one that it has no room for waits, behind
  * those that wait. */
 static enum status admit(struct child *child, const Darkroom__V1__Job *job, uint64_t fence) {
-  enum status status = engine_admit(child->engine, job, fence);
+  enum status status = engine_admit(child->engine, job, fence, NULL);
   if (status == UNAVAILABLE) {
     report_no_room(&child->reporter, job->id, fence, fail_reason());
   }

@@ -71,7 +71,7 @@ static enum status run(struct engine *engine, const Darkroom__V1__ModelInfo *mod
   job.seed = SEED;
   job.images = 1 + (uint32_t)number;
   job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER_A;
-  TRY(engine_admit(engine, &job, number));
+  TRY(engine_admit(engine, &job, number, NULL));
   while (engine_busy(engine)) {
     TRY(engine_turn(engine));
   }
@@ -151,8 +151,13 @@ static enum status compare(const struct self_test *test, const struct outcome *o
 
 enum status self_test_run(struct engine *engine, const struct self_test *test) {
   struct outcome outcome = {.reason = "no picture came out"};
-  const struct engine_listener own = {&outcome,    on_started, on_step, on_pixels,
-                                      on_finished, on_failed,  on_turn};
+  const struct engine_listener own = {.context = &outcome,
+                                      .started = on_started,
+                                      .step = on_step,
+                                      .pixels = on_pixels,
+                                      .finished = on_finished,
+                                      .failed = on_failed,
+                                      .turn = on_turn};
   const struct engine_listener before = engine_listen(engine, &own);
   int64_t began = clock_ms();
   enum status status = OK;

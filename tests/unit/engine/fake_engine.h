@@ -74,7 +74,7 @@ static inline void run_all(struct fixture *fixture) {
   assert_false(engine_busy(fixture->engine));
 }
 static inline struct entry *admit(struct fixture *fixture, const Darkroom__V1__Job *job) {
-  assert_int_equal(engine_admit(fixture->engine, job, 7), OK);
+  assert_int_equal(engine_admit(fixture->engine, job, 7, NULL), OK);
   return book_find(&fixture->book, job->id);
 }
 

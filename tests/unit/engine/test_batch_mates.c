@@ -83,13 +83,13 @@ static void check_job(struct fixture *fixture, int k) {
   snprintf(alone_id, sizeof alone_id, "alone-%d", k % 100);
   snprintf(mated_id, sizeof mated_id, "mated-%d", k % 100);
   Darkroom__V1__Job alone = compared_job(k, alone_id), mated = compared_job(k, mated_id);
-  assert_ok(engine_admit(fixture->engine, &alone, 1));
+  assert_ok(engine_admit(fixture->engine, &alone, 1, NULL));
   run_turns(fixture, 1000);
   for (int i = 0; i < STRANGERS; i++) {
     Darkroom__V1__Job other = stranger(k * STRANGERS + i);
-    assert_ok(engine_admit(fixture->engine, &other, 1));
+    assert_ok(engine_admit(fixture->engine, &other, 1, NULL));
     if (i == 2) {
-      assert_ok(engine_admit(fixture->engine, &mated, 1));
+      assert_ok(engine_admit(fixture->engine, &mated, 1, NULL));
     }
     if (i == 5) {
       engine_stop(fixture->engine, other.id, 1);

@@ -83,7 +83,7 @@ static void run_alone(struct fixture *fixture, uint64_t hashes[JOBS]) {
     char id[32];
     snprintf(id, sizeof id, "alone-%d", k);
     Darkroom__V1__Job job = crowd_job(k, id);
-    assert_ok(engine_admit(fixture->engine, &job, 1));
+    assert_ok(engine_admit(fixture->engine, &job, 1, NULL));
     run_all(fixture, true);
     hashes[k] = book_find(&fixture->book, id)->hash[0];
     assert_int_equal(book_find(&fixture->book, id)->finished, 1);
@@ -101,10 +101,10 @@ static void run_crowd(struct fixture *fixture, uint64_t hashes[JOBS]) {
     stranger.seed += 100;
     stranger.steps = 4;
     stranger.width = k == 2 ? SIDE + 8 : SIDE;
-    while (engine_admit(fixture->engine, &job, 1) != OK) {
+    while (engine_admit(fixture->engine, &job, 1, NULL) != OK) {
       turn(fixture, false);
     }
-    bool admitted = engine_admit(fixture->engine, &stranger, 1) == OK;
+    bool admitted = engine_admit(fixture->engine, &stranger, 1, NULL) == OK;
     turn(fixture, false);
     if (admitted && k % 2 == 0) {
       engine_stop(fixture->engine, strangers[k], 1);
@@ -154,7 +154,7 @@ static void an_engine_closes_at_any_time(void **state) {
     open_fixture(&fixture);
     for (int k = 0; k < 2; k++) {
       Darkroom__V1__Job job = crowd_job(k, k == 0 ? "one" : "two");
-      assert_ok(engine_admit(fixture.engine, &job, 1));
+      assert_ok(engine_admit(fixture.engine, &job, 1, NULL));
     }
     for (int i = 0; i < turns; i++) {
       turn(&fixture, false);
@@ -191,7 +191,7 @@ static void a_device_that_breaks_is_left(void **state) {
   enum status status = try_open(&fixture, SIDE, MEMORY);
   Darkroom__V1__Job job = crowd_job(0, "unlucky");
   job.steps = 100;
-  status = status == OK ? engine_admit(fixture.engine, &job, 1) : status;
+  status = status == OK ? engine_admit(fixture.engine, &job, 1, NULL) : status;
   while (status == OK && engine_busy(fixture.engine)) {
     status = engine_turn(fixture.engine);
   }

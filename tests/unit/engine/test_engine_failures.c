@@ -10,7 +10,7 @@ static void refused(struct fixture *fixture, Darkroom__V1__Job *job, Darkroom__V
   char id[32];
   snprintf(id, sizeof id, "refused-%d", count++);
   job->id = id;
-  assert_int_equal(engine_admit(fixture->engine, job, 7), BAD_INPUT);
+  assert_int_equal(engine_admit(fixture->engine, job, 7, NULL), BAD_INPUT);
   struct entry *entry = book_find(&fixture->book, id);
   assert_int_equal(entry->failed, 1);
   assert_int_equal(entry->started, 0);
@@ -73,7 +73,7 @@ static void no_slot_means_try_later(void **state) {
     admit(fixture, &job);
   }
   Darkroom__V1__Job job = job_of("ninth", "a lake", 1);
-  assert_int_equal(engine_admit(fixture->engine, &job, 7), EXHAUSTED);
+  assert_int_equal(engine_admit(fixture->engine, &job, 7, NULL), EXHAUSTED);
   assert_int_equal(book_find(&fixture->book, "ninth")->failed, 0);
   run_all(fixture);
   struct entry *entry = admit(fixture, &job);
@@ -96,11 +96,11 @@ static void memory_is_promised_at_admission(void **state) {
   fake.predict_bytes_of_row = 16;
   struct entry *entry = admit(fixture, &small);
   fake.predict_bytes_of_row = 260; /* 520 KB: not now, and not alone either */
-  assert_int_equal(engine_admit(fixture->engine, &huge, 7), EXHAUSTED);
+  assert_int_equal(engine_admit(fixture->engine, &huge, 7, NULL), EXHAUSTED);
   assert_int_equal(book_find(&fixture->book, "huge")->failed, 0);
   run_all(fixture); /* what was admitted is not disturbed */
   assert_int_equal(entry->finished, 1);
-  assert_int_equal(engine_admit(fixture->engine, &huge, 7), BAD_INPUT);
+  assert_int_equal(engine_admit(fixture->engine, &huge, 7, NULL), BAD_INPUT);
   struct entry *told = book_find(&fixture->book, "huge");
   assert_int_equal(told->failed, 1);
   assert_int_equal(told->code, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED);
@@ -133,7 +133,7 @@ static void any_budget_gives_back_all_it_took(void **state) {
       Darkroom__V1__Job job = stranger(k);
       job.images = 1 + (uint32_t)k % 3;
       job.has_images = 1;
-      enum status status = engine_admit(fixture->engine, &job, 7);
+      enum status status = engine_admit(fixture->engine, &job, 7, NULL);
       begun += status != EXHAUSTED;
       assert_int_equal(engine_turn(fixture->engine), OK);
     }

@@ -35,7 +35,7 @@ static void run_crowd(struct fixture *fixture, int *most) {
     Darkroom__V1__Job job = stranger(k);
     job.images = 1 + (uint32_t)k % 2;
     job.has_images = 1;
-    k += engine_admit(fixture->engine, &job, 7) == OK;
+    k += engine_admit(fixture->engine, &job, 7, NULL) == OK;
     run_turns(fixture, 2);
     int now = in_flight(fixture, QUEUE_STEPS);
     *most = now > *most ? now : *most;

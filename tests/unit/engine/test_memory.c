@@ -41,7 +41,7 @@ static void the_largest_side_follows_the_memory(void **state) {
     run_all(fixture);
     assert_int_equal(entry->finished, 1);
     /* what is advertised is what is taken */
-    assert_int_equal(engine_admit(fixture->engine, &more, 7), BAD_INPUT);
+    assert_int_equal(engine_admit(fixture->engine, &more, 7, NULL), BAD_INPUT);
     struct entry *told = book_find(&fixture->book, "more");
     assert_int_equal(told->code, DARKROOM__V1__ERROR_CODE__ERROR_FIELD);
     assert_string_equal(told->field, "width");
@@ -74,10 +74,10 @@ static void scratch_grows_within_the_memory(void **state) {
     snprintf(ids[k], sizeof ids[k], "grows-%d", k);
     Darkroom__V1__Job job = square(ids[k], 32 * (uint32_t)(k + 1));
     job.steps = 20;
-    enum status status = engine_admit(fixture->engine, &job, 7);
+    enum status status = engine_admit(fixture->engine, &job, 7, NULL);
     while (status == EXHAUSTED) { /* it waits until others have left */
       run_turns(fixture, 1);
-      status = engine_admit(fixture->engine, &job, 7);
+      status = engine_admit(fixture->engine, &job, 7, NULL);
     }
     assert_int_equal(status, OK);
     entries[k] = book_find(&fixture->book, ids[k]);
@@ -101,7 +101,7 @@ static void what_is_admitted_has_its_memory(void **state) {
       uint32_t side = side_of(fixture);
       job.width = 8 * (2 + (uint32_t)(k * 7) % (side / 8 - 1)); /* few cells may be of one colour */
       job.height = k % 5 == 0 ? side : 32;
-      begun += engine_admit(fixture->engine, &job, 7) == OK;
+      begun += engine_admit(fixture->engine, &job, 7, NULL) == OK;
       run_turns(fixture, 1);
     }
     run_all(fixture);

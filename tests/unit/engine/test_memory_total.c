@@ -26,14 +26,14 @@ static void work(struct engine *engine, struct book *book, uint32_t side) {
   Darkroom__V1__Job most = job_of("most", "a red house", 1);
   most.width = most.height = side;
   most.steps = 1;
-  assert_ok(engine_admit(engine, &most, 1));
+  assert_ok(engine_admit(engine, &most, 1, NULL));
   run_all(engine);
   Darkroom__V1__Job several = job_of("several", "a red house", 1);
   several.width = several.height = side / 2 / 8 * 8;
   several.steps = 1;
   several.has_images = 1;
   several.images = 4;
-  assert_ok(engine_admit(engine, &several, 1));
+  assert_ok(engine_admit(engine, &several, 1, NULL));
   run_all(engine);
   assert_int_equal(book_find(book, "most")->finished, 1);
   assert_int_equal(book_find(book, "several")->finished, 1);

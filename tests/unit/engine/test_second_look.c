@@ -95,7 +95,7 @@ static int teardown(void **state) {
 
 static const struct entry *run_job(struct fixture *fixture, const char *id) {
   Darkroom__V1__Job job = job_of(id, "a red house", 3);
-  assert_ok(engine_admit(fixture->engine, &job, 1));
+  assert_ok(engine_admit(fixture->engine, &job, 1, NULL));
   while (engine_busy(fixture->engine)) {
     assert_ok(engine_turn(fixture->engine));
   }

@@ -54,7 +54,7 @@ static void a_decode_has_its_memory_promised(void **state) {
   Darkroom__V1__Job job = job_of("large", "a lake", 1);
   fake.predict_bytes_of_row = 1;
   fake.decode_bytes = 8000; /* 500 KB for 64 cells */
-  assert_int_equal(engine_admit(fixture->engine, &job, 7), BAD_INPUT);
+  assert_int_equal(engine_admit(fixture->engine, &job, 7, NULL), BAD_INPUT);
   struct entry *entry = book_find(&fixture->book, "large");
   assert_int_equal(entry->started, 0);
   assert_int_equal(entry->code, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED);

@@ -127,7 +127,7 @@ static void newcomers_do_not_starve_the_old(void **state) {
     snprintf(ids[turn % 2], sizeof ids[0], "newcomer-%d", turn % 20);
     Darkroom__V1__Job job = job_of(ids[turn % 2], "a boat", 5);
     job.steps = 1;
-    (void)engine_admit(fixture->engine, &job, (uint64_t)turn + 100);
+    (void)engine_admit(fixture->engine, &job, (uint64_t)turn + 100, NULL);
     run_turns(fixture, 1);
   }
   assert_int_equal(entries[0]->finished, 1);
