@@ -10,9 +10,9 @@
 
 enum { CLAIM_AGAIN_MS = 500 };
 
-/* What a credit is worth: never more than the jobs in all. After one of two jobs a model that was not
- * pushed still counts two of itself, and one in all; to say that again would be a second CLAIM over
- * pushes that are on their way, and the broker would push for both. */
+/* What a credit is worth: never more than the jobs in all. After one of two jobs a model that was
+ * not pushed still counts two of itself, and one in all; to say that again would be a second CLAIM
+ * over pushes that are on their way, and the broker would push for both. */
 static uint32_t worth(const struct credit *credit, uint32_t jobs) {
   return credit->jobs < jobs ? credit->jobs : jobs;
 }
