@@ -62,20 +62,19 @@ static enum status check_job(const Darkroom__V1__Job *job, struct refusal *why) 
 static enum status fill_plan(const Darkroom__V1__Job *job, struct refusal *why, struct task *out) {
   const char *name =
       job_sampler_name(job->sampler, DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL);
-  struct plan_request request = {
-      .levels = out->resident->levels,
-      .sampler = name != NULL ? name : "unknown",
-      .karras = job->noise_schedule == DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_KARRAS,
-      .steps = (int)job->steps};
+  struct plan_request request =
+      plan_request_make(out->resident->levels, name != NULL ? name : "unknown", (int)job->steps);
+  request.schedule = (enum noise_schedule)job->noise_schedule; /* the same numbers */
   enum status status = plan_make(out->memory, &request, &out->plan);
   if (status == BAD_INPUT) {
-    bool steps = strcmp(fail_field_name(), "steps") == 0;
-    char reason[sizeof why->message];
+    char reason[sizeof why->message], field[sizeof why->field];
     snprintf(reason, sizeof reason, "%s", fail_reason());
+    snprintf(field, sizeof field, "%s", fail_field_name());
+    bool sampler = strcmp(field, "sampler") == 0 || strcmp(field, "noise_schedule") == 0;
     return refuse(why,
-                  steps ? DARKROOM__V1__ERROR_CODE__ERROR_FIELD
-                        : DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER,
-                  steps ? "steps" : "sampler", NULL, "%s", reason);
+                  sampler ? DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER
+                          : DARKROOM__V1__ERROR_CODE__ERROR_FIELD,
+                  field, NULL, "%s", reason);
   }
   return status;
 }

@@ -53,6 +53,11 @@ enum status ddim_fill(struct arena *arena, const struct plan_request *request, s
     struct predicted at = predicted_at(levels->facts.prediction, levels->alpha_bar[timestep]);
     double keep = sqrt(to);
     double add = sqrt(1.0 - to);
+    /* add_noise at the next timestep of the list, not where this step leads: trailing and linspace
+     * have other strides than T / steps. */
+    double next = i + 1 < request->steps ? levels->alpha_bar[(int)points.timestep[i + 1]] : 1.0;
+    out->row[i].keep_clean = (float)sqrt(next);
+    out->row[i].keep_begun = (float)sqrt(1.0 - next);
     out->row[i].timestep = (float)timestep;
     *plan_cell(out, i, 0, COLUMN_SAMPLE) =
         (float)(keep * at.image.by_sample + add * at.noise.by_sample);

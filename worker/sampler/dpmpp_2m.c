@@ -17,7 +17,7 @@ enum { SLOT_BEFORE = 1, SLOTS = 2 };
  * rounds them except for the cosine schedule, where it cuts. */
 static enum status place(const struct plan_request *request, struct points *points) {
   const struct noise_levels *levels = request->levels;
-  if (!request->karras) {
+  if (request->schedule != SCHEDULE_KARRAS) {
     TRY(points_space(levels, &rule, request->steps, points));
     points_sigmas(levels, points);
     return points_check_falling(points);
@@ -59,7 +59,10 @@ enum status dpmpp_2m_fill(struct arena *arena, const struct plan_request *reques
   TRY(plan_take(arena, request->steps, SLOTS, out));
   for (int i = 0; i < request->steps; i++) {
     double sigma = points.sigma[i];
+    double to = points.sigma[i + 1];
     out->row[i].timestep = (float)points.timestep[i];
+    out->row[i].keep_clean = (float)alpha(to);
+    out->row[i].keep_begun = (float)(to * alpha(to));
     fill_row(out, i, predicted_image(request->levels->facts.prediction, alpha(sigma), sigma),
              &points.sigma[i]);
   }

@@ -11,7 +11,7 @@ static const struct spacing_rule rule = {.standard = SPACING_LINSPACE};
 static enum status place(const struct plan_request *request, struct points *points) {
   TRY(points_space(request->levels, &rule, request->steps, points));
   points_sigmas(request->levels, points);
-  if (request->karras) {
+  if (request->schedule == SCHEDULE_KARRAS) {
     points_karras(request->levels, points->sigma[0], points->sigma[request->steps - 1], points);
   }
   return points_check_falling(points);
@@ -49,6 +49,8 @@ static enum status fill(struct arena *arena, const struct plan_request *request,
     out->row[i].input_scale = (float)(1.0 / sqrt(sigma * sigma + 1.0));
     out->row[i].needs_noise =
         ancestral; /* also on the last row, where it counts nothing: so does diffusers */
+    out->row[i].keep_clean = 1.0f;
+    out->row[i].keep_begun = (float)to;
     fill_row(out, i, predicted_image(request->levels->facts.prediction, 1.0, sigma), sigma, down,
              up);
   }

@@ -42,14 +42,44 @@ static enum status check_finite(const struct plan *plan, const char *name) {
                              name);
 }
 
+/* What is not built is refused. */
+static enum status check_whole(const struct plan_request *request) {
+  if (request->eta != 0.0) {
+    return fail_field(BAD_INPUT, "eta", "eta %g is not offered", request->eta);
+  }
+  if (request->image || request->strength != 1.0) {
+    return fail_field(BAD_INPUT, "strength", "a beginning with an image is not offered");
+  }
+  if (request->begin != 0.0 || request->end != 1.0) {
+    return fail_field(BAD_INPUT, "denoising", "a part of the steps is not offered");
+  }
+  if (request->spacing != SPACING_DEFAULT) {
+    return fail_field(BAD_INPUT, "spacing", "the model's spacing cannot be overridden");
+  }
+  return OK;
+}
+
+struct plan_request plan_request_make(const struct noise_levels *levels, const char *sampler,
+                                      int steps) {
+  return (struct plan_request){.levels = levels,
+                               .sampler = sampler,
+                               .schedule = SCHEDULE_MODEL,
+                               .spacing = SPACING_DEFAULT,
+                               .steps = steps,
+                               .strength = 1.0,
+                               .end = 1.0};
+}
+
 enum status plan_make(struct arena *arena, const struct plan_request *request, struct plan *out) {
   const struct sampler *sampler = find(request->sampler);
   if (sampler == NULL) {
     return unknown(request->sampler);
   }
-  if (request->karras && !sampler->has_karras) {
-    return fail_field(BAD_INPUT, "sampler", "%s has no Karras spacing", sampler->name);
+  if (request->schedule != SCHEDULE_MODEL &&
+      !(request->schedule == SCHEDULE_KARRAS && sampler->has_karras)) {
+    return fail_field(BAD_INPUT, "noise_schedule", "%s has no such noise schedule", sampler->name);
   }
+  TRY(check_whole(request));
   if (request->steps < 1 || request->steps > JOB_STEPS_MAX) {
     return fail_field(BAD_INPUT, "steps", "%d steps are not in 1..%d", request->steps,
                       JOB_STEPS_MAX);

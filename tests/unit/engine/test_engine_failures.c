@@ -32,7 +32,7 @@ static void what_the_model_cannot_do_is_refused_by_name(void **state) {
   job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_DDIM;
   job.has_noise_schedule = 1;
   job.noise_schedule = DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_KARRAS;
-  refused(fixture, &job, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER, "sampler");
+  refused(fixture, &job, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER, "noise_schedule");
   static const uint32_t sides[] = {0, 4, 60, 264, 4294967288u};
   for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
     job = job_of("", "a lake", 1);

@@ -54,8 +54,8 @@ static void the_plan_reaches_the_golden(void **state) {
   struct plan plan;
   assert_int_equal(noise_levels_make(&facts, &levels), OK);
   assert_int_equal(arena_open(NULL, 1 << 20, &arena), OK);
-  assert_int_equal(
-      plan_make(arena, &(struct plan_request){&levels, "euler_a", false, loop.steps}, &plan), OK);
+  struct plan_request request = plan_request_make(&levels, "euler_a", loop.steps);
+  assert_int_equal(plan_make(arena, &request, &plan), OK);
   for (int e = 0; e < plan.rows; e++) {
     const struct plan_row *row = &plan.row[e];
     double noise[LOOP_VALUES];

@@ -64,7 +64,8 @@ static void check(struct arena *arena, const struct golden *golden) {
                               .rescale_zero_snr = golden->rescale_zero_snr};
   static struct noise_levels levels;
   assert_int_equal(noise_levels_make(&facts, &levels), OK);
-  struct plan_request request = {&levels, golden->sampler, golden->karras, golden->steps};
+  struct plan_request request = plan_request_make(&levels, golden->sampler, golden->steps);
+  request.schedule = golden->karras ? SCHEDULE_KARRAS : SCHEDULE_MODEL;
   struct plan plan;
   assert_int_equal(plan_make(arena, &request, &plan), OK);
   assert_float_equal(plan.row[0].timestep, golden->first_timestep, 1e-3);

@@ -81,7 +81,8 @@ static void run_plan(const struct plan *plan, const struct loop *loop,
 
 static double run_plan_of(const struct loop *loop, const char *sampler, double *out) {
   static double slots[LOOP_VALUES][SAMPLE_SLOTS_MAX];
-  struct plan_request request = {&levels, sampler, loop->karras, loop->steps};
+  struct plan_request request = plan_request_make(&levels, sampler, loop->steps);
+  request.schedule = loop->karras ? SCHEDULE_KARRAS : SCHEDULE_MODEL;
   struct plan plan;
   assert_int_equal(plan_make(arena, &request, &plan), OK);
   memset(slots, 0, sizeof slots);

@@ -25,7 +25,8 @@ static struct noise_facts stable_diffusion(void) {
 }
 
 static enum status make(const char *sampler, bool karras, int steps, struct plan *plan) {
-  struct plan_request request = {&levels, sampler, karras, steps};
+  struct plan_request request = plan_request_make(&levels, sampler, steps);
+  request.schedule = karras ? SCHEDULE_KARRAS : SCHEDULE_MODEL;
   return plan_make(arena, &request, plan);
 }
 
@@ -160,7 +161,7 @@ static void refusals_name_the_field(void **state) {
   assert_string_equal(fail_field_name(), "sampler");
   assert_non_null(strstr(fail_reason(), "euler, euler_a, ddim, dpmpp_2m"));
   assert_int_equal(make("ddim", true, 20, &plan), BAD_INPUT);
-  assert_string_equal(fail_field_name(), "sampler");
+  assert_string_equal(fail_field_name(), "noise_schedule");
   assert_int_equal(make("euler", false, 0, &plan), BAD_INPUT);
   assert_string_equal(fail_field_name(), "steps");
   assert_int_equal(make("euler", false, 1001, &plan), BAD_INPUT);
@@ -178,7 +179,7 @@ static void memory_runs_out_politely(void **state) {
   assert_int_equal(noise_levels_make(&facts, &levels), OK);
   struct arena *small = NULL;
   assert_int_equal(arena_open(NULL, 1024, &small), OK);
-  struct plan_request request = {&levels, "euler", false, 20};
+  struct plan_request request = plan_request_make(&levels, "euler", 20);
   struct plan plan;
   assert_int_equal(plan_make(small, &request, &plan), EXHAUSTED);
   arena_close(&small);
