@@ -21,7 +21,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "models"))
-from fixtures import Shapes, uniform  # noqa: E402
+from fixture_nets import Shapes  # noqa: E402
+from fixtures import uniform  # noqa: E402
 
 CHANNELS, CROSS, TIME = (320, 640, 1280, 1280), 768, 1280
 VAE_CHANNELS = (512, 512, 256, 128)  # of the decoder, from the inside out
