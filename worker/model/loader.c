@@ -18,6 +18,28 @@ struct module_name name_of(const char *format, ...) {
   return name;
 }
 
+/* ---- what adapters may change ---- */
+
+static enum status list(struct loader *loader, const struct module *module) {
+  if (loader->modules == NULL || loader->network == NETWORK_NONE) {
+    return OK;
+  }
+  struct module listed = *module;
+  listed.network = loader->network;
+  return modules_add(loader->modules, &listed);
+}
+
+static struct module module_of(const char *name, enum module_kind kind, struct matrix_shape shape,
+                               const void *held) {
+  return (struct module){.name = name,
+                         .kind = kind,
+                         .outputs = shape.outputs,
+                         .inputs = shape.inputs,
+                         .bias = shape.bias,
+                         .parts = 1,
+                         .held = held};
+}
+
 /* ---- matrices and convolutions ---- */
 
 static enum status pack(struct loader *loader, struct weight_source *source, struct weight **out) {
@@ -69,7 +91,12 @@ enum status load_matrix(struct loader *loader, const char *name, struct matrix_s
                         struct weight **out) {
   struct weight_source source = {0};
   TRY(take_matrix(loader, name, shape, &source));
-  return pack(loader, &source, out);
+  struct weight *packed = NULL;
+  TRY(pack(loader, &source, &packed));
+  struct module module = module_of(name, MODULE_LINEAR, shape, packed);
+  TRY(list(loader, &module));
+  *out = packed;
+  return OK;
 }
 
 static enum status take_conv(struct loader *loader, const char *name, struct matrix_shape shape,
@@ -82,20 +109,30 @@ static enum status take_conv(struct loader *loader, const char *name, struct mat
 
 enum status load_conv(struct loader *loader, const char *name, int64_t outputs, int64_t inputs,
                       struct weight **out) {
+  struct matrix_shape shape = {outputs, inputs, true};
   struct weight_source source;
-  TRY(take_conv(loader, name, (struct matrix_shape){outputs, inputs, true}, &source));
-  return pack(loader, &source, out);
+  TRY(take_conv(loader, name, shape, &source));
+  struct weight *packed = NULL;
+  TRY(pack(loader, &source, &packed));
+  struct module module = module_of(name, MODULE_CONV, shape, packed);
+  TRY(list(loader, &module));
+  *out = packed;
+  return OK;
 }
 
 enum status load_growing_conv(struct loader *loader, const char *name, int64_t channels,
                               struct weight **plain, struct weight **doubling) {
+  struct matrix_shape shape = {channels, channels, true};
   struct weight_source source;
-  TRY(take_conv(loader, name, (struct matrix_shape){channels, channels, true}, &source));
+  TRY(take_conv(loader, name, shape, &source));
   if (plain != NULL) {
     TRY(pack(loader, &source, plain));
   }
   source.doubling = true;
-  return pack(loader, &source, doubling);
+  TRY(pack(loader, &source, doubling));
+  struct module module = module_of(name, MODULE_CONV, shape, plain != NULL ? *plain : NULL);
+  module.doubling = *doubling;
+  return list(loader, &module);
 }
 
 /* Copies the part to its place: parts are of one size. The first part decides the type. */
@@ -118,12 +155,17 @@ static enum status take_joined(struct loader *loader, const struct tensor *part,
   return tensor_take(loader->scratch, like.element, like.rank, like.shape, out);
 }
 
-static enum status join(struct loader *loader, const char *prefix, const char *const *parts,
-                        struct matrix_shape each, struct weight_source *out) {
-  int64_t count = 0;
+static int count_parts(const char *const *parts) {
+  int count = 0;
   while (parts[count] != NULL) {
     count++;
   }
+  return count;
+}
+
+static enum status join(struct loader *loader, const char *prefix, const char *const *parts,
+                        struct matrix_shape each, struct weight_source *out) {
+  int64_t count = count_parts(parts);
   *out = (struct weight_source){0};
   for (int64_t i = 0; i < count; i++) {
     struct module_name name = name_of("%s.%s", prefix, parts[i]);
@@ -151,7 +193,15 @@ enum status load_joined(struct loader *loader, const char *prefix, const char *c
     status = pack(loader, &source, out);
   }
   arena_drop(loader->scratch);
-  return status;
+  TRY(status);
+  for (int i = 0; parts[i] != NULL; i++) {
+    struct module_name name = name_of("%s.%s", prefix, parts[i]);
+    struct module module = module_of(name.text, MODULE_LINEAR, each, *out);
+    module.part = i;
+    module.parts = count_parts(parts);
+    TRY(list(loader, &module));
+  }
+  return OK;
 }
 
 /* ---- norms and tables ---- */
@@ -204,6 +254,11 @@ enum status load_norm(struct loader *loader, const char *name, struct norm_shape
   struct norm norm = {.epsilon = shape.epsilon, .groups = shape.groups};
   TRY(put_as(loader, &gamma, ELEMENT_F32, &norm.gamma));
   TRY(put_as(loader, &beta, ELEMENT_F32, &norm.beta));
+  struct matrix_shape channels = {shape.channels, 1, true};
+  struct module module = module_of(name, MODULE_NORM, channels, norm.gamma.data);
+  module.epsilon = shape.epsilon;
+  module.groups = shape.groups;
+  TRY(list(loader, &module));
   *out = norm;
   return OK;
 }

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "worker/model/modules.h"
 #include "worker/model/weights.h"
 
 /* Packed weights are taken one by one and must be given back one by one: a list in the host arena.
@@ -30,6 +31,8 @@ struct loader {
   struct arena *on_device; /* norms and tables */
   struct arena *scratch;   /* heap: tensors being joined or converted; empty between calls */
   struct packed *packed;
+  struct modules *modules; /* where what is loaded is listed for adapters; NULL: nowhere */
+  enum network network;    /* as whose; NETWORK_NONE: not at all */
 };
 
 /* A module's name, by value: name_of("%s.conv1", prefix).text lives until the end of the statement.

@@ -26,6 +26,7 @@ struct model {
   size_t bytes, decoder_bytes; /* on the device: all, and of these the decoder's */
   struct family family;
   struct tokenizer *tokenizer;
+  struct modules *modules; /* what adapters may change */
   struct clip clip;
   struct unet unet;
   struct vae vae;
@@ -72,6 +73,9 @@ static enum status load_vae(struct opening *opening) {
 static enum status (*const loads[WEIGHT_STEMS])(struct opening *opening) = {
     [STEM_VAE] = load_vae, [STEM_UNET] = load_unet, [STEM_CLIP] = load_clip};
 
+static const enum network networks[WEIGHT_STEMS] = {
+    [STEM_UNET] = NETWORK_UNET, [STEM_CLIP] = NETWORK_TEXT};
+
 static enum status open_file(const struct model_source *source, const char *path,
                              const char *sha256, struct weights **out) {
   char whole[CONFIG_PATH_MAX];
@@ -90,6 +94,7 @@ static enum status open_network(struct opening *opening, int stem) {
   opening->loader.element =
       device_element_for(opening->model->device,
                          stem == STEM_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
+  opening->loader.network = networks[stem];
   size_t before = device_memory_used(opening->model->device);
   enum status status = loads[stem](opening);
   if (stem == STEM_VAE) {
@@ -181,7 +186,10 @@ static enum status fill(struct opening *opening) {
   TRY(remember_source(model, opening->source));
   TRY(family_read(folder, &model->family));
   TRY(open_tokenizer(folder, &model->family, &model->tokenizer));
-  return load_into(opening, open_networks);
+  TRY(modules_open(model->host, &model->modules));
+  opening->loader.modules = model->modules;
+  TRY(load_into(opening, open_networks));
+  return modules_seal(model->modules);
 }
 
 /* An empty one. */
@@ -233,6 +241,8 @@ void model_close(struct model **pointer) {
 const struct family *model_family(const struct model *model) { return &model->family; }
 
 size_t model_bytes(const struct model *model) { return model->bytes; }
+
+const struct modules *model_modules(const struct model *model) { return model->modules; }
 
 /* ---- passes ---- */
 

@@ -42,6 +42,9 @@ enum status model_look(const struct model_source *source);
 const struct family *model_family(const struct model *model);
 /* Bytes of weights it holds on the device. */
 size_t model_bytes(const struct model *model);
+/* What adapters may change of it, by number (modules.h); as long as the model. */
+struct modules;
+const struct modules *model_modules(const struct model *model);
 
 /* What a prompt becomes: the embedding and, for every cross-attention layer, its keys and values
  * side by side. Lives in the arena it was made from; read-only; shared by all samples with this

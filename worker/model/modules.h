@@ -1,0 +1,56 @@
+/* modules.h - what adapters may change of a model: every linear layer, convolution and norm of its
+ * U-Net and text encoders, by the names of diffusers and transformers.
+ *
+ * The loader fills the list while it loads, so that no second list of names exists. A pass knows a
+ * module by what it holds on the device: the packed weight, or a norm's gamma.
+ */
+#ifndef DARKROOM_WORKER_MODEL_MODULES_H
+#define DARKROOM_WORKER_MODEL_MODULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+
+/* A network whose modules are listed; the VAE's and those of control nets are not. */
+enum network { NETWORK_NONE, NETWORK_UNET, NETWORK_TEXT, NETWORK_TEXT_2 };
+#define NETWORK_COUNT 4
+
+enum module_kind {
+  MODULE_LINEAR, /* a matrix [outputs, inputs]; also a 1x1 convolution */
+  MODULE_CONV,   /* 3x3 */
+  MODULE_NORM    /* gamma and beta [outputs] */
+};
+
+struct module {
+  const char *name; /* "down_blocks.0.attentions.0.proj_in" */
+  enum network network;
+  enum module_kind kind;
+  int64_t outputs, inputs;
+  bool bias;
+  int part, parts;  /* its place among the modules packed side by side in one weight (q, k, v) */
+  const void *held; /* by which a pass knows it; NULL: nowhere */
+  const void *doubling; /* a convolution's other weight, for op_upsample_conv; NULL: none */
+  float epsilon;        /* of a norm, */
+  int groups;           /* and its groups */
+};
+
+struct modules;
+
+/* An empty list in the arena, whose modules get the numbers 0, 1, 2, ... */
+enum status modules_open(struct arena *arena, struct modules **out);
+/* Adds one; the name is copied. EXHAUSTED. */
+enum status modules_add(struct modules *modules, const struct module *module);
+/* To be called when all are there: from then on they are found by what they hold. */
+enum status modules_seal(struct modules *modules);
+
+size_t modules_count(const struct modules *modules);
+const struct module *modules_at(const struct modules *modules, int index);
+/* The number of the module of that name; -1: none. */
+int modules_find(const struct modules *modules, enum network network, const char *name);
+/* The number of the first module that this weight (or gamma) is made of; -1: none. */
+int modules_holding(const struct modules *modules, const void *held);
+
+#endif
