@@ -37,7 +37,7 @@ enum status image_begin(struct engine *engine, struct task *task) {
     if (sample->task != NULL) {
       continue;
     }
-    size_t bytes = sample_bytes(task);
+    size_t bytes = sample_bytes(task->recipe);
     TRY(conditionings_make_room(engine->conditionings, bytes));
     enum status status =
         sample_open(sample, engine->settings.device, task, task->images_begun, &engine->room);
@@ -56,7 +56,7 @@ enum status image_begin(struct engine *engine, struct task *task) {
 }
 
 void image_end(struct engine *engine, struct sample *sample) {
-  size_t bytes = sample_bytes(sample->task);
+  size_t bytes = sample_bytes(sample->task->recipe);
   if (flight_numbered(&engine->flights, sample->last_turn) != NULL) {
     leaving_add(&engine->leaving, sample, bytes);
     return;
@@ -112,7 +112,9 @@ enum status task_fail_queued(struct engine *engine, struct task *task, enum stat
 /* ---- admission ---- */
 
 static enum status take_all(struct engine *engine, struct task *task) {
-  TRY(scratch_reserve(engine, task));
+  for (int i = 0; i < task->recipe->stages; i++) {
+    TRY(scratch_reserve(engine, &task->recipe->stage[i]));
+  }
   TRY(task_condition(task, engine->conditionings, engine->scratch[QUEUE_STEPS].arena));
   return image_begin(engine, task);
 }

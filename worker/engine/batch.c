@@ -46,8 +46,8 @@ static struct sample *next_mate(const struct sample *head, const struct sample *
   struct sample *next = NULL;
   for (int i = 0; i < count; i++) {
     struct sample *sample = &samples[i];
-    bool mate =
-        sample->task != NULL && !sample_ended(sample) && task_same_bucket(sample->task, head->task);
+    bool mate = sample->task != NULL && !sample_ended(sample) &&
+                bucket_same(&sample->bucket, &head->bucket);
     if (mate && before(last, sample) && (next == NULL || before(sample, next))) {
       next = sample;
     }
@@ -59,7 +59,7 @@ void batch_gather(struct sample *head, struct sample *samples, int count, int ro
                   struct batch *out) {
   *out = (struct batch){.rows_max = rows_max};
   for (struct sample *s = head; s != NULL; s = next_mate(head, s, samples, count)) {
-    int rows = task_rows(s->task);
+    int rows = stage_rows(sample_stage(s));
     if (out->rows == 0 || out->rows + rows <= rows_max) {
       out->samples[out->count++] = s;
       out->rows += rows;
@@ -105,17 +105,17 @@ static void fill_table(const struct batch *batch, struct batch_table *table) {
   int rows = 0;
   for (int i = 0; i < batch->count; i++) {
     const struct sample *sample = batch->samples[i];
-    const struct task *task = sample->task;
+    const struct stage *stage = sample_stage(sample);
     const struct plan_row *row = sample_row(sample);
-    int uncond = task->uncond != NULL ? add_row(table, rows++, sample, task->uncond) : -1;
-    int cond = add_row(table, rows++, sample, task->cond);
+    int uncond = stage->uncond != NULL ? add_row(table, rows++, sample, stage->uncond) : -1;
+    int cond = add_row(table, rows++, sample, stage->cond);
     table->sample[i] = (struct batch_sample){
         .slots = sample->slots.data,
         .noise = row->needs_noise ? sample->noise.data : NULL,
-        .slot_count = task->plan.slots,
+        .slot_count = stage->plan.slots,
         .cond_row = cond,
         .uncond_row = uncond,
-        .guidance = task->guidance,
+        .guidance = stage->guidance,
     };
     memcpy(table->sample[i].matrix, row->matrix, sizeof row->matrix);
   }
@@ -135,6 +135,7 @@ static void fill_idle(struct batch_table *table, int from, int rows) {
 struct call {
   const struct workplace *place;
   struct model *model;
+  const struct bucket *bucket;
   int rows, samples;
   struct tensor table; /* on the device: the used part of a struct batch_table */
   struct tensor finite;
@@ -156,10 +157,10 @@ static size_t table_bytes(int rows) {
   return offsetof(struct batch_table, sample) + (size_t)rows * sizeof(struct batch_sample);
 }
 
-static enum status take_call(struct call *call, const struct task *task) {
+static enum status take_call(struct call *call, const struct stage *stage) {
   struct arena *scratch = call->place->scratch;
-  const struct unet_facts *unet = &task->resident->family->unet;
-  int64_t height = task->latent_height, width = task->latent_width, rows = call->rows;
+  const struct unet_facts *unet = &stage->resident->family->unet;
+  int64_t height = stage->latent_height, width = stage->latent_width, rows = call->rows;
   TRY(tensor_take(scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)table_bytes(call->rows)),
                   &call->table));
   TRY(tensor_take(scratch, ELEMENT_I32, TENSOR_SHAPE(call->samples), &call->finite));
@@ -172,15 +173,15 @@ static enum status take_call(struct call *call, const struct task *task) {
   return OK;
 }
 
-/* Everything lies in the scratch: with its beginning, the shape and the rows all addresses are
+/* Everything lies in the scratch: with its beginning, the bucket and the rows all addresses are
  * told. */
-static enum status queue_table(struct call *call, const struct task *task,
+static enum status queue_table(struct call *call, const struct stage *stage,
                                const struct batch_table *table) {
-  TRY(take_call(call, task));
+  TRY(take_call(call, stage));
   TRY(device_put(call->place->device, table, tensor_bytes(&call->table), &call->table));
   const struct sequence sequence = {
-      .key = {(uint64_t)(uintptr_t)call->model,
-              (uint64_t)task->latent_height << 32 | (uint64_t)task->latent_width,
+      .key = {bucket_number(call->bucket),
+              (uint64_t)stage->latent_height << 32 | (uint64_t)stage->latent_width,
               (uint64_t)call->rows << 32 | (uint64_t)call->samples,
               (uint64_t)(uintptr_t)call->table.data},
       .queue = queue_call,
@@ -188,11 +189,11 @@ static enum status queue_table(struct call *call, const struct task *task,
   return device_sequence(call->place->device, &sequence);
 }
 
-static enum status queue(struct call *call, const struct task *task,
+static enum status queue(struct call *call, const struct stage *stage,
                          const struct batch_table *table, struct batch_outcome *out) {
   struct arena_mark mark = arena_mark(call->place->scratch);
-  call->model = task->resident->model;
-  enum status status = queue_table(call, task, table);
+  call->model = stage->resident->model;
+  enum status status = queue_table(call, stage, table);
   arena_release(call->place->scratch, mark);
   out->finite = call->finite;
   return status;
@@ -205,29 +206,30 @@ enum status batch_queue(const struct batch *batch, const struct workplace *place
   }
   struct batch_table table = {0};
   struct call call = {.place = place,
+                      .bucket = &batch->samples[0]->bucket,
                       .rows = batch_call_rows(place->device, batch->rows, batch->rows_max)};
   call.samples = device_keeps_sequences(place->device) ? call.rows : batch->count;
   fill_table(batch, &table);
   fill_idle(&table, batch->rows, call.rows);
-  return queue(&call, batch->samples[0]->task, &table, out);
+  return queue(&call, sample_stage(batch->samples[0]), &table, out);
 }
 
 enum status batch_queue_idle(const struct sample *sample, int rows, const struct workplace *place) {
   struct batch_table table = {0};
   struct batch_outcome unread;
-  struct call call = {.place = place, .rows = rows, .samples = rows};
-  add_row(&table, 0, sample, sample->task->cond);
+  struct call call = {.place = place, .bucket = &sample->bucket, .rows = rows, .samples = rows};
+  add_row(&table, 0, sample, sample_stage(sample)->cond);
   fill_idle(&table, 1, rows);
-  return queue(&call, sample->task, &table, &unread);
+  return queue(&call, sample_stage(sample), &table, &unread);
 }
 
-size_t batch_bytes(const struct task *task, struct device *device, int rows) {
-  const struct unet_facts *unet = &task->resident->family->unet;
-  size_t cells = (size_t)rows * (size_t)task_cells(task);
+size_t batch_bytes(const struct stage *stage, struct device *device, int rows) {
+  const struct unet_facts *unet = &stage->resident->family->unet;
+  size_t cells = (size_t)rows * (size_t)stage_cells(stage);
   size_t input = cells * (size_t)unet->in_channels * element_bytes(device_element(device));
   size_t prediction = cells * (size_t)unet->out_channels * sizeof(float);
   size_t told = table_bytes(rows) + (size_t)rows * sizeof(int32_t);
   size_t inside =
-      model_predict_bytes(task->resident->model, rows, task->latent_height, task->latent_width);
+      model_predict_bytes(stage->resident->model, rows, stage->latent_height, stage->latent_width);
   return budget_sum(inside, input + prediction + told + 4 * ALIGNMENT);
 }

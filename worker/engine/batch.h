@@ -49,7 +49,7 @@ enum status batch_queue_idle(const struct sample *sample, int rows, const struct
 int batch_call_rows(const struct device *device, int rows, int rows_max);
 /* The first of these numbers that is larger than `rows`, or rows_max. */
 int batch_next_rows(int rows, int rows_max);
-/* Scratch memory that batch_queue takes at most for so many rows of the task's shape. */
-size_t batch_bytes(const struct task *task, struct device *device, int rows);
+/* Scratch memory that batch_queue takes at most for so many rows of the stage's shape. */
+size_t batch_bytes(const struct stage *stage, struct device *device, int rows);
 
 #endif

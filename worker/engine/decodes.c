@@ -33,12 +33,12 @@ static enum status queue_decode(void *context) {
 /* Its places lie where they lay the last time, for the scratch is empty between decodes. */
 static enum status queue_in_scratch(struct engine *engine, const struct sample *sample,
                                     struct decoding *decoding) {
-  const struct task *task = sample->task;
+  const struct stage *stage = sample_stage(sample);
   struct device *device = engine->settings.device;
   TRY(picture_places(device, decoding->scratch, sample, &decoding->decode));
   const struct sequence sequence = {
       .key = {(uint64_t)(uintptr_t)decoding->model,
-              (uint64_t)task->latent_height << 32 | (uint64_t)task->latent_width, DECODE_KEY,
+              (uint64_t)stage->latent_height << 32 | (uint64_t)stage->latent_width, DECODE_KEY,
               (uint64_t)(uintptr_t)decoding->decode.row},
       .queue = queue_decode,
       .context = decoding};
@@ -47,7 +47,7 @@ static enum status queue_in_scratch(struct engine *engine, const struct sample *
 
 /* Where it will put what comes out. */
 static enum status run(struct engine *engine, const struct sample *sample, struct decode *out) {
-  struct decoding decoding = {.model = sample->task->resident->model,
+  struct decoding decoding = {.model = sample_stage(sample)->resident->model,
                               .scratch = scratch_of(engine, QUEUE_DECODES)};
   struct arena_mark mark = arena_mark(decoding.scratch);
   enum status status = queue_in_scratch(engine, sample, &decoding);
@@ -81,7 +81,7 @@ static enum status queue(struct engine *engine, struct sample *sample, struct fl
 
 static void board(struct engine *engine, struct sample *sample, struct flight *flight) {
   struct task *task = sample->task;
-  double work = (double)(DECODE_ROWS * task_cells(task));
+  double work = (double)(DECODE_ROWS * stage_cells(sample_stage(sample)));
   lane_pay(task->lane, lane_samples(task->lane, engine->samples, engine->settings.slots), work);
   task->due = sample->due + work;
   sample->decoding = true;
@@ -96,7 +96,7 @@ enum status decodes_warm(struct engine *engine, const struct sample *sample) {
 enum status decodes_queue(struct engine *engine, struct sample *sample) {
   struct device *device = engine->settings.device;
   struct flight *flight = flight_free(&engine->flights, QUEUE_DECODES);
-  flight->work = work_of(sample->task, PACE_DECODE, 1);
+  flight->work = work_of(sample_stage(sample), PACE_DECODE, 1);
   expect_more(engine, &flight->work);
   flight->queued_ns = clock_ns();
   device_use(device, QUEUE_DECODES);
@@ -128,12 +128,13 @@ static void finish_task(struct engine *engine, struct task *task) {
 
 static void deliver(struct engine *engine, struct sample *sample, const uint8_t *rgb) {
   struct task *task = sample->task;
+  const struct stage *stage = sample_stage(sample);
   const struct engine_picture picture = {.id = task->id,
                                          .fence = task->fence,
                                          .seed = task->seed + sample->index,
                                          .index = sample->index,
-                                         .width = (uint32_t)task->width,
-                                         .height = (uint32_t)task->height,
+                                         .width = (uint32_t)stage->width,
+                                         .height = (uint32_t)stage->height,
                                          .rgb = rgb};
   engine->listener.pixels(engine->listener.context, &picture);
   task->images_done++;
@@ -154,8 +155,8 @@ static enum status mend(struct engine *engine, struct sample *sample, struct fli
   }
   task->decode_us += (uint64_t)((clock_ns() - began) / NS_PER_US);
   if (status == OK) {
-    log_warning("decoded_again", log_text("job", task->id), log_text("model", task->resident->id),
-                log_text("reason", what));
+    log_warning("decoded_again", log_text("job", task->id),
+                log_text("model", sample_stage(sample)->resident->id), log_text("reason", what));
     deliver(engine, sample, flight->rgb);
     return OK;
   }
@@ -177,7 +178,7 @@ enum status decodes_read(struct engine *engine, struct flight *flight, uint64_t 
   if (flight->finite[0] == 0) {
     return mend(engine, sample, flight, "the picture is not finite");
   }
-  if (picture_is_flat(flight->rgb, sample->task)) {
+  if (picture_is_flat(flight->rgb, sample_stage(sample))) {
     return mend(engine, sample, flight, "the picture is of a single colour");
   }
   deliver(engine, sample, flight->rgb);

@@ -1,8 +1,8 @@
 /* expectation.c - sums of measured times. */
 #include "worker/engine/expectation.h"
 
-struct pace_work work_of(const struct task *task, enum pace_kind kind, int rows) {
-  return (struct pace_work){task->resident, kind, task_cells(task), rows};
+struct pace_work work_of(const struct stage *stage, enum pace_kind kind, int rows) {
+  return (struct pace_work){stage->resident, kind, stage_cells(stage), rows};
 }
 
 static uint64_t in_flight(const struct engine *engine) {

@@ -5,7 +5,7 @@
 
 #include "worker/engine/state.h"
 
-struct pace_work work_of(const struct task *task, enum pace_kind kind, int rows);
+struct pace_work work_of(const struct stage *stage, enum pace_kind kind, int rows);
 /* What is in flight, and this besides, which is about to be queued. */
 void expect_more(struct engine *engine, const struct pace_work *work);
 /* What is in flight; nothing of an idle engine. */

@@ -5,12 +5,11 @@
 
 void leaving_add(struct leaving *leaving, struct sample *sample, size_t bytes) {
   assert(leaving->count < LEAVING_MAX);
-  struct task *task = sample->task;
+  struct recipe *recipe = recipe_share(sample->task->recipe);
   leaving->row[leaving->count++] = (struct leaver){.turn = sample->last_turn,
                                                    .bytes = bytes,
                                                    .memory = sample_abandon(sample),
-                                                   .cond = conditionings_share(task->cond),
-                                                   .uncond = conditionings_share(task->uncond)};
+                                                   .recipe = recipe};
 }
 
 void leaving_settle(struct leaving *leaving, struct flights *flights, struct budget *budget) {
@@ -22,8 +21,7 @@ void leaving_settle(struct leaving *leaving, struct flights *flights, struct bud
       continue;
     }
     arena_close(&row->memory);
-    conditionings_release(&row->cond);
-    conditionings_release(&row->uncond);
+    recipe_release(&row->recipe);
     budget_give(budget, row->bytes);
   }
   leaving->count = kept;

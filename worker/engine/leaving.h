@@ -15,11 +15,11 @@ struct leaving {
     uint64_t turn; /* the last one that uses it */
     size_t bytes;  /* of the budget */
     struct arena *memory;
-    struct conditioned *cond, *uncond;
+    struct recipe *recipe;
   } row[LEAVING_MAX];
 };
 
-/* Takes over the memory of a sample, which took so many bytes, and holds its prompts. */
+/* Takes over the memory of a sample, which took so many bytes, and holds its recipe. */
 void leaving_add(struct leaving *leaving, struct sample *sample, size_t bytes);
 /* Gives back what no turn in flight uses any more. */
 void leaving_settle(struct leaving *leaving, struct flights *flights, struct budget *budget);

@@ -20,20 +20,20 @@ static size_t whole(size_t bytes) {
   return budget_sum(bytes, ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* What one turn for this task may take of the scratch of each queue. */
+/* What one turn for this stage may take of the scratch of each queue. */
 struct turn_bytes {
   size_t queue[FLIGHT_QUEUES];
 };
 
 /* A U-Net call of so many rows or, at admission, the text encoder; and a decode, in the same memory
  * where the device does one thing after another. */
-static struct turn_bytes turn_bytes(const struct engine *engine, const struct task *task,
+static struct turn_bytes turn_bytes(const struct engine *engine, const struct stage *stage,
                                     int rows) {
-  const struct model *model = task->resident->model;
-  size_t step = batch_bytes(task, engine->settings.device, rows);
+  const struct model *model = stage->resident->model;
+  size_t step = batch_bytes(stage, engine->settings.device, rows);
   size_t condition = model_condition_scratch_bytes(model);
-  size_t decode = budget_sum(model_decode_bytes(model, task->latent_height, task->latent_width),
-                             (size_t)task->width * (size_t)task->height * 3 + 4 * ALIGNMENT);
+  size_t decode = budget_sum(model_decode_bytes(model, stage->latent_height, stage->latent_width),
+                             (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT);
   step = larger(condition, step);
   return device_has_queues(engine->settings.device)
              ? (struct turn_bytes){{[QUEUE_STEPS] = whole(step), [QUEUE_DECODES] = whole(decode)}}
@@ -51,16 +51,16 @@ static size_t sum_of(struct turn_bytes bytes) {
 static size_t picture_bytes(const struct engine *engine, const struct resident *resident,
                             int side) {
   int cells = side / resident->family->scale_factor;
-  struct task task = {.resident = resident,
-                      .guidance = 2,
-                      .width = side,
-                      .height = side,
-                      .latent_width = cells,
-                      .latent_height = cells};
+  struct stage stage = {.resident = resident,
+                        .guidance = 2,
+                        .width = side,
+                        .height = side,
+                        .latent_width = cells,
+                        .latent_height = cells};
   size_t piece =
-      (size_t)task_cells(&task) * (size_t)resident->family->vae.latent_channels * sizeof(float);
+      (size_t)stage_cells(&stage) * (size_t)resident->family->vae.latent_channels * sizeof(float);
   size_t sample = (SAMPLE_SLOTS_MAX + 1) * (piece + ALIGNMENT);
-  return budget_sum(sum_of(turn_bytes(engine, &task, task_rows(&task))),
+  return budget_sum(sum_of(turn_bytes(engine, &stage, stage_rows(&stage))),
                     sample + 2 * model_condition_bytes(resident->model));
 }
 
@@ -162,21 +162,21 @@ static enum status grow(struct engine *engine, struct scratch *scratch, size_t b
 
 /* As many rows as were set, unless the device has turned out to have memory for fewer; large
  * pictures leave half of the memory to others. */
-static int rows_for(const struct engine *engine, const struct task *task) {
+static int rows_for(const struct engine *engine, const struct stage *stage) {
   const struct ceiling shape = {
-      .model = task->resident, .height = task->latent_height, .width = task->latent_width};
-  int fewest = task_rows(task);
+      .model = stage->resident, .height = stage->latent_height, .width = stage->latent_width};
+  int fewest = stage_rows(stage);
   int rows = ceiling_of(&engine->ceilings, &shape, engine->settings.batch_rows);
   rows = rows > fewest ? rows : fewest;
-  while (rows > fewest && sum_of(turn_bytes(engine, task, rows)) > engine->budget.max / 2) {
+  while (rows > fewest && sum_of(turn_bytes(engine, stage, rows)) > engine->budget.max / 2) {
     rows = rows / 2 < fewest ? fewest : rows / 2;
   }
   return rows;
 }
 
-enum status scratch_reserve(struct engine *engine, struct task *task) {
-  task->rows_max = rows_for(engine, task);
-  struct turn_bytes bytes = turn_bytes(engine, task, task->rows_max);
+enum status scratch_reserve(struct engine *engine, struct stage *stage) {
+  stage->rows_max = rows_for(engine, stage);
+  struct turn_bytes bytes = turn_bytes(engine, stage, stage->rows_max);
   for (int q = 0; q < FLIGHT_QUEUES; q++) {
     TRY(grow(engine, &engine->scratch[q], bytes.queue[q]));
   }

@@ -9,11 +9,11 @@
  * (resident.max_side). EXHAUSTED when there is not enough for the smallest picture of one. */
 enum status memory_share(struct engine *engine);
 
-/* Makes sure that no turn for this task can run out of scratch memory: batches of large pictures
+/* Makes sure that no turn for this stage can run out of scratch memory: batches of large pictures
  * get fewer rows, and the scratch gets its memory now, in one block a queue. Waits for the device
  * where that moves it. EXHAUSTED when there is no room: nothing happened. BROKEN when not even what
  * was there could be had again, or the device is. */
-enum status scratch_reserve(struct engine *engine, struct task *task);
+enum status scratch_reserve(struct engine *engine, struct stage *stage);
 /* Gives all of it back, after waiting for the device. */
 enum status scratch_close(struct engine *engine);
 bool scratch_any(const struct engine *engine);

@@ -9,10 +9,10 @@
 #include "worker/engine/sample.h"
 #include "worker/model/model.h"
 
-/* Bytes of a task's picture, three a pixel. */
-size_t picture_bytes(const struct task *task);
+/* Bytes of a stage's picture, three a pixel. */
+size_t picture_bytes(const struct stage *stage);
 /* Whether a picture is of a single colour: what NaN and overflow look like after clamping. */
-bool picture_is_flat(const uint8_t *rgb, const struct task *task);
+bool picture_is_flat(const uint8_t *rgb, const struct stage *stage);
 
 /* Takes what model_decode wants from an arena of the device, the row first, and queues what the row
  * says of the sample. */

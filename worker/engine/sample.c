@@ -5,10 +5,12 @@
 
 #define ALIGNMENT 64 /* the arena's */
 
-static int channels(const struct task *task) { return task->resident->family->vae.latent_channels; }
+static int channels(const struct stage *stage) {
+  return stage->resident->family->vae.latent_channels;
+}
 
-static size_t piece_bytes(const struct task *task) {
-  return (size_t)task_cells(task) * (size_t)channels(task) * sizeof(float);
+static size_t piece_bytes(const struct stage *stage) {
+  return (size_t)stage_cells(stage) * (size_t)channels(stage) * sizeof(float);
 }
 
 static bool draws(const struct plan *plan) {
@@ -20,20 +22,34 @@ static bool draws(const struct plan *plan) {
   return false;
 }
 
-size_t sample_bytes(const struct task *task) {
-  size_t pieces = (size_t)task->plan.slots + (draws(&task->plan) ? 1 : 0);
-  return piece_bytes(task) * pieces + 2 * ALIGNMENT;
+static size_t bytes_of_stage(const struct stage *stage) {
+  size_t pieces = (size_t)stage->plan.slots + (draws(&stage->plan) ? 1 : 0);
+  return piece_bytes(stage) * pieces + 2 * ALIGNMENT;
+}
+
+/* Stages have its memory one after another. */
+size_t sample_bytes(const struct recipe *recipe) {
+  size_t most = 0;
+  for (int i = 0; i < recipe->stages; i++) {
+    size_t bytes = bytes_of_stage(&recipe->stage[i]);
+    most = bytes > most ? bytes : most;
+  }
+  return most;
+}
+
+struct stage *sample_stage(const struct sample *sample) {
+  return &sample->task->recipe->stage[sample->stage];
 }
 
 static void draw(struct sample *sample, const struct drawing_room *room) {
-  const struct task *task = sample->task;
-  random_normal_image(&sample->random, channels(task), task->latent_height, task->latent_width,
+  const struct stage *stage = sample_stage(sample);
+  random_normal_image(&sample->random, channels(stage), stage->latent_height, stage->latent_width,
                       room->scratch, room->values);
 }
 
 static enum status put_piece(struct sample *sample, struct device *device, const float *values,
                              const struct tensor *to) {
-  return device_put(device, values, piece_bytes(sample->task), to);
+  return device_put(device, values, piece_bytes(sample_stage(sample)), to);
 }
 
 static struct tensor slot(const struct sample *sample, int index) {
@@ -42,11 +58,11 @@ static struct tensor slot(const struct sample *sample, int index) {
 }
 
 static enum status take_memory(struct sample *sample, struct device *device) {
-  const struct task *task = sample->task;
-  int64_t shape[] = {task->plan.slots, task->latent_height, task->latent_width, channels(task)};
-  TRY(device_arena(device, sample_bytes(task), &sample->memory));
+  const struct stage *stage = sample_stage(sample);
+  int64_t shape[] = {stage->plan.slots, stage->latent_height, stage->latent_width, channels(stage)};
+  TRY(device_arena(device, sample_bytes(sample->task->recipe), &sample->memory));
   TRY(tensor_take(sample->memory, ELEMENT_F32, 4, shape, &sample->slots));
-  if (draws(&task->plan)) {
+  if (draws(&stage->plan)) {
     TRY(tensor_take(sample->memory, ELEMENT_F32, 3, &shape[1], &sample->noise));
   }
   sample->latents = slot(sample, 0);
@@ -56,15 +72,15 @@ static enum status take_memory(struct sample *sample, struct device *device) {
 /* Slot 0 is the initial noise, the others are 0. */
 static enum status start(struct sample *sample, struct device *device,
                          const struct drawing_room *room) {
-  const struct task *task = sample->task;
-  random_seed(&sample->random, task->seed + sample->index);
+  const struct stage *stage = sample_stage(sample);
+  random_seed(&sample->random, sample->task->seed + sample->index);
   draw(sample, room);
-  for (int64_t i = 0; i < task_cells(task) * channels(task); i++) {
-    room->values[i] *= task->plan.start_scale;
+  for (int64_t i = 0; i < stage_cells(stage) * channels(stage); i++) {
+    room->values[i] *= stage->plan.start_scale;
   }
   TRY(put_piece(sample, device, room->values, &sample->latents));
-  memset(room->values, 0, piece_bytes(task));
-  for (int i = 1; i < task->plan.slots; i++) {
+  memset(room->values, 0, piece_bytes(stage));
+  for (int i = 1; i < stage->plan.slots; i++) {
     struct tensor other = slot(sample, i);
     TRY(put_piece(sample, device, room->values, &other));
   }
@@ -84,6 +100,7 @@ static enum status send_off(struct sample *sample, struct device *device,
 enum status sample_open(struct sample *sample, struct device *device, struct task *task,
                         uint32_t index, const struct drawing_room *room) {
   *sample = (struct sample){.task = task, .index = index};
+  bucket_fill(sample_stage(sample), 0, &sample->bucket);
   enum status status = take_memory(sample, device);
   status = status == OK ? send_off(sample, device, room) : status;
   if (status != OK) {
@@ -110,10 +127,12 @@ void sample_close(struct sample *sample) {
   arena_close(&memory);
 }
 
-bool sample_ended(const struct sample *sample) { return sample->cursor == sample->task->plan.rows; }
+bool sample_ended(const struct sample *sample) {
+  return sample->cursor == sample_stage(sample)->plan.rows;
+}
 
 const struct plan_row *sample_row(const struct sample *sample) {
-  return &sample->task->plan.row[sample->cursor];
+  return &sample_stage(sample)->plan.row[sample->cursor];
 }
 
 static enum status follow_arrival(struct sample *sample) {
@@ -142,5 +161,6 @@ bool sample_advanced(struct sample *sample) {
   int step = sample_row(sample)->step;
   sample->cursor++;
   sample->drawn = false;
+  bucket_fill(sample_stage(sample), sample->cursor, &sample->bucket);
   return sample_ended(sample) || sample_row(sample)->step != step;
 }

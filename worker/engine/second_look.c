@@ -12,25 +12,25 @@ static enum status decode(struct engine *engine, const struct sample *sample, st
   struct decode decode;
   int32_t finite = 0;
   TRY(picture_places(device, memory, sample, &decode));
-  TRY(model_decode_exact(sample->task->resident->model, memory, &decode));
+  TRY(model_decode_exact(sample_stage(sample)->resident->model, memory, &decode));
   TRY(device_get(device, &decode.finite, &finite, sizeof finite));
   TRY(device_get(device, &decode.pixels, rgb, tensor_bytes(&decode.pixels)));
   return finite == 0 ? fail_field(BAD_INPUT, "numeric", "the picture is not finite")
-         : picture_is_flat(rgb, sample->task)
+         : picture_is_flat(rgb, sample_stage(sample))
              ? fail_field(BAD_INPUT, "numeric", "the picture is of a single colour")
              : OK;
 }
 
 enum status second_look(struct engine *engine, const struct sample *sample, uint8_t *rgb) {
-  const struct task *task = sample->task;
+  const struct stage *stage = sample_stage(sample);
   struct device *device = engine->settings.device;
-  const struct model *model = task->resident->model;
+  const struct model *model = stage->resident->model;
   if (model_decodes_exactly(model)) {
     return fail_field(BAD_INPUT, "numeric", "the decoder runs in f32 already");
   }
   size_t scratch =
-      budget_sum(model_decode_exact_bytes(model, task->latent_height, task->latent_width),
-                 picture_bytes(task) + 5 * ALIGNMENT) /
+      budget_sum(model_decode_exact_bytes(model, stage->latent_height, stage->latent_width),
+                 picture_bytes(stage) + 5 * ALIGNMENT) /
       ALIGNMENT * ALIGNMENT;
   size_t bytes = budget_sum(scratch, model_exact_weight_bytes(model));
   struct arena *memory = NULL;

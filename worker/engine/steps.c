@@ -30,31 +30,33 @@ static enum status fail_batch(struct engine *engine, const struct batch *batch,
 /* As many as fit into a turn and into memory. Those left behind are due before those that went, so
  * they go first next time. */
 static void gather(struct engine *engine, struct sample *head, struct batch *out) {
-  const struct task *task = head->task;
-  struct pace_work work = work_of(task, PACE_STEP, 0);
-  int rows = pace_rows(&engine->pace, &work, task_rows(task), task->rows_max);
+  const struct stage *stage = sample_stage(head);
+  struct pace_work work = work_of(stage, PACE_STEP, 0);
+  int rows = pace_rows(&engine->pace, &work, stage_rows(stage), stage->rows_max);
   batch_gather(head, engine->samples, engine->settings.slots, rows, out);
-  out->rows_max = task->rows_max;
+  out->rows_max = stage->rows_max;
 }
 
 /* The device had no memory for a call of so many rows: half of them, then, for all of this shape.
  * False when one picture needs as many. */
-static bool take_fewer(struct engine *engine, const struct task *task, int rows) {
-  if (rows <= task_rows(task)) {
+static bool take_fewer(struct engine *engine, const struct sample *head, int rows) {
+  const struct stage *stage = sample_stage(head);
+  char bucket[BUCKET_TEXT_BYTES_MAX];
+  if (rows <= stage_rows(stage)) {
     return false;
   }
-  int fewer = rows / 2 > task_rows(task) ? rows / 2 : task_rows(task);
-  log_warning("rows_lowered", log_text("model", task->resident->id),
-              log_number("width", task->width), log_number("height", task->height),
+  int fewer = rows / 2 > stage_rows(stage) ? rows / 2 : stage_rows(stage);
+  log_warning("rows_lowered", log_text("model", stage->resident->id),
+              log_text("bucket", bucket_print(&head->bucket, bucket)),
+              log_number("width", stage->width), log_number("height", stage->height),
               log_number("rows", fewer), log_text("reason", fail_reason()));
-  ceiling_lower(&engine->ceilings, &(struct ceiling){.model = task->resident,
-                                                     .height = task->latent_height,
-                                                     .width = task->latent_width,
+  ceiling_lower(&engine->ceilings, &(struct ceiling){.model = stage->resident,
+                                                     .height = stage->latent_height,
+                                                     .width = stage->latent_width,
                                                      .rows = fewer});
   for (int i = 0; i < SAMPLES_MAX; i++) {
-    struct task *other = &engine->tasks[i];
-    if (other->taken && task_same_bucket(other, task) && other->rows_max > fewer) {
-      other->rows_max = fewer > task_rows(other) ? fewer : task_rows(other);
+    if (engine->tasks[i].taken) {
+      recipe_lower(engine->tasks[i].recipe, stage, fewer);
     }
   }
   return true;
@@ -63,7 +65,8 @@ static bool take_fewer(struct engine *engine, const struct task *task, int rows)
 /* The work is paid by the image's lane and by the image. */
 static void pay(struct engine *engine, struct sample *sample) {
   struct lane *lane = sample->task->lane;
-  double work = (double)(task_rows(sample->task) * task_cells(sample->task));
+  const struct stage *stage = sample_stage(sample);
+  double work = (double)(stage_rows(stage) * stage_cells(stage));
   lane_pay(lane, lane_samples(lane, engine->samples, engine->settings.slots), work);
   sample->due += work;
 }
@@ -97,14 +100,14 @@ static enum status try_queue(struct engine *engine, struct sample *head, struct 
   struct batch_outcome outcome;
   gather(engine, head, &batch);
   int rows = batch_call_rows(device, batch.rows, batch.rows_max);
-  flight->work = work_of(head->task, PACE_STEP, rows);
+  flight->work = work_of(sample_stage(head), PACE_STEP, rows);
   expect_more(engine, &flight->work);
   flight->queued_ns = clock_ns();
   enum status status = batch_queue(&batch, &place, &outcome);
   if (status == OK) {
     return depart(engine, &batch, &outcome, flight);
   }
-  if (status == BROKEN || (status == EXHAUSTED && take_fewer(engine, head->task, rows))) {
+  if (status == BROKEN || (status == EXHAUSTED && take_fewer(engine, head, rows))) {
     return status;
   }
   return fail_batch(engine, &batch, status);

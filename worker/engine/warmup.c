@@ -30,23 +30,23 @@ static enum status wait(struct engine *engine) {
 }
 
 static enum status warm_steps(struct engine *engine, const struct sample *sample) {
-  const struct task *task = sample->task;
+  const struct stage *stage = sample_stage(sample);
   const struct workplace place = {engine->settings.device, scratch_of(engine, QUEUE_STEPS),
                                   engine->room};
-  for (int rows = 0; rows < task->rows_max;) {
+  for (int rows = 0; rows < stage->rows_max;) {
     int before = rows;
-    rows = batch_next_rows(rows, task->rows_max);
+    rows = batch_next_rows(rows, stage->rows_max);
     enum status status = OK;
     for (int i = 0; i < TIMES && status == OK; i++) {
       status = batch_queue_idle(sample, rows, &place);
     }
     TRY(wait(engine));
-    if (status == EXHAUSTED && before >= task_rows(task)) {
-      log_warning("rows_lowered", log_text("model", task->resident->id), log_number("rows", before),
-                  log_text("reason", fail_reason()));
-      ceiling_lower(&engine->ceilings, &(struct ceiling){.model = task->resident,
-                                                         .height = task->latent_height,
-                                                         .width = task->latent_width,
+    if (status == EXHAUSTED && before >= stage_rows(stage)) {
+      log_warning("rows_lowered", log_text("model", stage->resident->id),
+                  log_number("rows", before), log_text("reason", fail_reason()));
+      ceiling_lower(&engine->ceilings, &(struct ceiling){.model = stage->resident,
+                                                         .height = stage->latent_height,
+                                                         .width = stage->latent_width,
                                                          .rows = before});
       return OK;
     }
@@ -67,7 +67,7 @@ static enum status warm_decode(struct engine *engine, const struct sample *sampl
 
 static enum status warm_sample(struct engine *engine, struct task *task) {
   struct sample sample;
-  size_t bytes = sample_bytes(task);
+  size_t bytes = sample_bytes(task->recipe);
   TRY(conditionings_make_room(engine->conditionings, bytes));
   enum status status = sample_open(&sample, engine->settings.device, task, 0, &engine->room);
   if (status == OK) {
@@ -81,11 +81,12 @@ static enum status warm_sample(struct engine *engine, struct task *task) {
 }
 
 static enum status warm(struct engine *engine, struct task *task) {
+  const struct stage *stage = &task->recipe->stage[0];
   int64_t began = clock_ms();
   TRY(task_condition(task, engine->conditionings, scratch_of(engine, QUEUE_STEPS)));
   TRY(warm_sample(engine, task));
-  log_event("warmed_up", log_text("model", task->resident->id), log_number("side", task->width),
-            log_number("rows", task->rows_max), log_number("ms", clock_ms() - began));
+  log_event("warmed_up", log_text("model", stage->resident->id), log_number("side", stage->width),
+            log_number("rows", stage->rows_max), log_number("ms", clock_ms() - began));
   return OK;
 }
 
@@ -98,7 +99,7 @@ static enum status each_model(struct engine *engine, bool scratch_only) {
       continue; /* never asked for here */
     }
     TRY(open_task(engine, resident, &task));
-    enum status status = scratch_reserve(engine, &task);
+    enum status status = scratch_reserve(engine, &task.recipe->stage[0]);
     status = status == OK && !scratch_only ? warm(engine, &task) : status;
     task_close(&task);
     TRY(status);

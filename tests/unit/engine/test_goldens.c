@@ -36,7 +36,7 @@ static double check_pixels(struct workbench *bench, const struct sample *sample,
   static uint8_t got[SIDE * SIDE * 3];
   struct arena_mark mark = arena_mark(bench->scratch);
   assert_ok(tensor_take(bench->scratch, ELEMENT_U8, TENSOR_SHAPE(SIDE, SIDE, 3), &pixels));
-  struct model *model = sample->task->resident->model;
+  struct model *model = sample_stage(sample)->resident->model;
   struct decode decode;
   assert_ok(
       device_decode(bench->device, bench->scratch, model, &sample->latents, &pixels, &decode));

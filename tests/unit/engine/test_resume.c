@@ -45,12 +45,12 @@ static void check_resumed(struct workbench *bench, const char *sampler) {
   struct sample sample, taken;
   struct record records[8];
   workbench_begin(bench, &job, &task, &sample);
-  for (int i = 0; i < task.plan.rows; i++) {
+  for (int i = 0; i < task.recipe->stage[0].plan.rows; i++) {
     write_down(bench, &sample, &records[i]);
     workbench_step(bench, &sample);
   }
   float *want = workbench_latents(bench, &sample);
-  for (int i = 0; i < task.plan.rows; i++) {
+  for (int i = 0; i < task.recipe->stage[0].plan.rows; i++) {
     workbench_begin(bench, &job, &other, &taken);
     take_up(bench, &records[i], &taken);
     while (!sample_ended(&taken)) {

@@ -47,7 +47,7 @@ static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__
   struct refusal why = {0};
   assert_ok(task_open(&bench->residence, job, &why, task));
   assert_ok(task_condition(task, bench->conditionings, bench->scratch));
-  task->rows_max = BATCH_ROWS_MAX;
+  task->recipe->stage[0].rows_max = BATCH_ROWS_MAX;
   assert_ok(sample_open(sample, bench->device, task, 0, &bench->room));
 }
 static inline void workbench_end(struct task *task, struct sample *sample) {

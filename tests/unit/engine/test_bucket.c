@@ -1,0 +1,61 @@
+/* test_bucket.c - a bucket is a value: what differs in any of its fields shares no call, what
+ * differs in nothing else does. */
+#include "tests/unit/engine/fake_engine.h"
+
+#include "worker/engine/bucket.h"
+
+static const struct resident residents[2] = {{.id = "one"}, {.id = "other"}};
+
+static struct stage stage_of(void) {
+  return (struct stage){.resident = &residents[0], .latent_width = 8, .latent_height = 16};
+}
+
+static struct bucket bucket_of(const struct stage *stage, int row) {
+  struct bucket bucket;
+  memset(&bucket, 0xa5, sizeof bucket); /* whatever lay there does not count */
+  bucket_fill(stage, row, &bucket);
+  return bucket;
+}
+
+static void each_field_keeps_strangers_apart(void **state) {
+  (void)state;
+  struct stage stage = stage_of(), others[] = {stage_of(), stage_of(), stage_of()};
+  others[0].resident = &residents[1];
+  others[1].latent_width = 16;
+  others[2].latent_height = 8;
+  struct bucket own = bucket_of(&stage, 0), again = bucket_of(&stage, 0);
+  assert_true(bucket_same(&own, &again));
+  assert_true(bucket_number(&own) == bucket_number(&again));
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+    struct bucket other = bucket_of(&others[i], 0);
+    assert_false(bucket_same(&own, &other));
+    assert_true(bucket_number(&own) != bucket_number(&other));
+  }
+}
+
+static void what_a_row_brings_along_is_no_field(void **state) {
+  (void)state;
+  struct stage stage = stage_of(), other = stage_of();
+  other.guidance = 7.5f;
+  other.prompt = "another";
+  other.rows_max = 2;
+  struct bucket own = bucket_of(&stage, 0), its = bucket_of(&other, 3);
+  assert_true(bucket_same(&own, &its));
+}
+
+static void it_is_printed_whole(void **state) {
+  (void)state;
+  struct stage stage = stage_of();
+  struct bucket bucket = bucket_of(&stage, 0);
+  char text[BUCKET_TEXT_BYTES_MAX];
+  assert_string_equal(bucket_print(&bucket, text), "one 8x16");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(each_field_keeps_strangers_apart),
+      cmocka_unit_test(what_a_row_brings_along_is_no_field),
+      cmocka_unit_test(it_is_printed_whole),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,33 @@
+/* bucket.c - fields, compared as bytes. */
+#include "worker/engine/bucket.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void bucket_fill(const struct stage *stage, int row, struct bucket *out) {
+  (void)row;
+  memset(out, 0, sizeof *out);
+  out->resident = stage->resident;
+  out->height = stage->latent_height;
+  out->width = stage->latent_width;
+}
+
+bool bucket_same(const struct bucket *a, const struct bucket *b) {
+  return memcmp(a, b, sizeof *a) == 0;
+}
+
+const char *bucket_print(const struct bucket *bucket, char text[BUCKET_TEXT_BYTES_MAX]) {
+  snprintf(text, BUCKET_TEXT_BYTES_MAX, "%s %dx%d", bucket->resident->id, bucket->width,
+           bucket->height);
+  return text;
+}
+
+/* FNV-1a, 64 bits (RFC 9923). */
+uint64_t bucket_number(const struct bucket *bucket) {
+  uint64_t number = 0xcbf29ce484222325u;
+  const unsigned char *at = (const unsigned char *)bucket;
+  for (size_t i = 0; i < sizeof *bucket; i++) {
+    number = (number ^ at[i]) * 0x100000001b3u;
+  }
+  return number;
+}

@@ -1,0 +1,36 @@
+/* recipe.h - what all images of a job share: its stages with their plans and prompts. Made at
+ * admission, then only read; held by the job and by every turn in flight that may outlive it. */
+#ifndef DARKROOM_WORKER_ENGINE_RECIPE_H
+#define DARKROOM_WORKER_ENGINE_RECIPE_H
+
+#include "worker/engine/stage.h"
+
+#define STAGES_MAX 3 /* a model, its refiner, a second pass at another size */
+
+struct recipe {
+  struct arena *memory; /* of the host: this struct too */
+  int holders;
+  int stages;
+  struct stage stage[STAGES_MAX];
+};
+
+/* Everything of a job with its defaults that needs no device, held once. BAD_INPUT with *why when
+ * it can never be done here; EXHAUSTED without memory. */
+enum status recipe_open(const struct residence *residence, const Darkroom__V1__Job *job,
+                        struct refusal *why, struct recipe **out);
+/* Turns the prompts of all stages into conditionings, those that it does not hold yet. */
+enum status recipe_condition(struct recipe *recipe, struct conditionings *conditionings,
+                             struct arena *scratch);
+/* One more holder. */
+struct recipe *recipe_share(struct recipe *recipe);
+/* One holder less; with the last one all of it goes. NULL and pointer to NULL are fine. */
+void recipe_release(struct recipe **recipe);
+
+/* Stages of the same model and shape have no more rows in a call from now on, but as many as one
+ * picture needs. */
+void recipe_lower(struct recipe *recipe, const struct stage *shape, int rows);
+
+/* Steps of the user's that one image takes, over all stages. */
+uint32_t recipe_steps(const struct recipe *recipe);
+
+#endif

@@ -1,0 +1,59 @@
+/* stage.h - a part of how a picture is made: one model, one size, one plan. Most jobs have one;
+ * a refiner or a second pass at another size is one more.
+ *
+ * Filled at admission and only read from then on, but for rows_max. */
+#ifndef DARKROOM_WORKER_ENGINE_STAGE_H
+#define DARKROOM_WORKER_ENGINE_STAGE_H
+
+#include "proto/darkroom.pb-c.h"
+#include "proto/refusal.h"
+#include "worker/engine/conditionings.h"
+#include "worker/sampler/plan.h"
+
+/* What slot 0 is when a stage begins. */
+enum stage_begin {
+  BEGIN_NOISE, /* noise alone */
+  BEGIN_IMAGE, /* the job's image, noised */
+  BEGIN_KEEP,  /* what the stage before has left, as it is */
+};
+
+struct stage {
+  const struct resident *resident;
+  enum stage_begin begin;
+  struct plan plan;
+  struct conditioned *cond;
+  struct conditioned *uncond; /* NULL without guidance: then a picture is one row of a batch */
+  const char *prompt, *negative_prompt; /* borrowed from the job during admission only */
+  float guidance;
+  int width, height;               /* pixels */
+  int latent_width, latent_height; /* cells */
+  int rows_max; /* rows of one U-Net call of this shape that the scratch memory allows */
+};
+
+/* What a stage is asked to do of a job. */
+struct stage_request {
+  const Darkroom__V1__Job *job; /* with its defaults */
+  const struct resident *resident;
+  enum stage_begin begin;
+  uint32_t width, height, steps;
+  double strength; /* with BEGIN_IMAGE; else 1 */
+  double from, to; /* the part of the noise that is its own: 0 and 1 for all of it */
+};
+/* Checks it against the model and fills the stage with everything but its conditionings; the plan
+ * lies in memory. BAD_INPUT with *why when it can never be done here; EXHAUSTED. */
+enum status stage_fill(const struct stage_request *request, struct arena *memory,
+                       struct refusal *why, struct stage *out);
+/* Turns its prompts into conditionings, those that it does not hold yet. */
+enum status stage_condition(struct stage *stage, struct conditionings *conditionings,
+                            struct arena *scratch);
+/* Lets go of them. */
+void stage_close(struct stage *stage);
+
+/* Rows that a picture takes in a batch: 2 with guidance. */
+int stage_rows(const struct stage *stage);
+/* Cells of its latent image. */
+int64_t stage_cells(const struct stage *stage);
+/* Whether both are of one model and one shape: then their calls take the same memory. */
+bool stage_same_shape(const struct stage *a, const struct stage *b);
+
+#endif
