@@ -71,10 +71,11 @@ struct part {
   size_t within;            /* bytes of "unet/" */
 };
 
-static enum status choose(const char *folder, const char *stem, struct part *out) {
+static enum status choose(const char *folder, enum network network, struct part *out) {
+  const char *stem = network_stems[network];
   struct part part = {.folder = folder};
   const struct model_source source = {.folder = folder};
-  TRY(weight_file_choose(&source, stem, part.name, sizeof part.name));
+  TRY(weight_file_choose(&source, network, part.name, sizeof part.name));
   part.within = (size_t)(strrchr(stem, '/') + 1 - stem);
   part.stem = stem + part.within;
   *out = part;
@@ -114,10 +115,10 @@ static enum status print_left_out(const struct part *part, FILE *out) {
 
 static enum status print_parts(const char *folder, FILE *out) {
   /* by name, as ls and sha256sum show them */
-  static const enum weight_stem order[] = {STEM_CLIP, STEM_UNET, STEM_VAE};
+  static const enum network order[] = {NETWORK_TEXT, NETWORK_UNET, NETWORK_VAE};
   for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
     struct part part;
-    TRY(choose(folder, weight_stems[order[i]], &part));
+    TRY(choose(folder, order[i], &part));
     TRY(print_hash(&part, out));
     TRY(print_left_out(&part, out));
   }

@@ -18,10 +18,20 @@ struct module_name name_of(const char *format, ...) {
   return name;
 }
 
+/* What has been given to the device is needed no more: so a load holds no more of its files than
+ * one layer. */
+static enum status given(struct loader *loader, enum status status) {
+  arena_drop(loader->scratch);
+  weights_give_back(loader->file);
+  return status;
+}
+
 /* ---- what adapters may change ---- */
 
 static enum status list(struct loader *loader, const struct module *module) {
-  if (loader->modules == NULL || loader->network == NETWORK_NONE) {
+  bool changes = loader->network == NETWORK_UNET || loader->network == NETWORK_TEXT ||
+                 loader->network == NETWORK_TEXT_2;
+  if (loader->modules == NULL || !changes) {
     return OK;
   }
   struct module listed = *module;
@@ -92,7 +102,7 @@ enum status load_matrix(struct loader *loader, const char *name, struct matrix_s
   struct weight_source source = {0};
   TRY(take_matrix(loader, name, shape, &source));
   struct weight *packed = NULL;
-  TRY(pack(loader, &source, &packed));
+  TRY(given(loader, pack(loader, &source, &packed)));
   struct module module = module_of(name, MODULE_LINEAR, shape, packed);
   TRY(list(loader, &module));
   *out = packed;
@@ -113,7 +123,7 @@ enum status load_conv(struct loader *loader, const char *name, int64_t outputs, 
   struct weight_source source;
   TRY(take_conv(loader, name, shape, &source));
   struct weight *packed = NULL;
-  TRY(pack(loader, &source, &packed));
+  TRY(given(loader, pack(loader, &source, &packed)));
   struct module module = module_of(name, MODULE_CONV, shape, packed);
   TRY(list(loader, &module));
   *out = packed;
@@ -129,7 +139,7 @@ enum status load_growing_conv(struct loader *loader, const char *name, int64_t c
     TRY(pack(loader, &source, plain));
   }
   source.doubling = true;
-  TRY(pack(loader, &source, doubling));
+  TRY(given(loader, pack(loader, &source, doubling)));
   struct module module = module_of(name, MODULE_CONV, shape, plain != NULL ? *plain : NULL);
   module.doubling = *doubling;
   return list(loader, &module);
@@ -192,8 +202,7 @@ enum status load_joined(struct loader *loader, const char *prefix, const char *c
   if (status == OK) {
     status = pack(loader, &source, out);
   }
-  arena_drop(loader->scratch);
-  TRY(status);
+  TRY(given(loader, status));
   for (int i = 0; parts[i] != NULL; i++) {
     struct module_name name = name_of("%s.%s", prefix, parts[i]);
     struct module module = module_of(name.text, MODULE_LINEAR, each, *out);
@@ -239,9 +248,7 @@ static enum status put_as(struct loader *loader, const struct tensor *from, enum
   for (int64_t i = 0; i < tensor_count(from); i++) {
     set_value(&converted, i, value_at(from, i));
   }
-  enum status status = device_put(loader->device, converted.data, tensor_bytes(&converted), out);
-  arena_drop(loader->scratch);
-  return status;
+  return device_put(loader->device, converted.data, tensor_bytes(&converted), out);
 }
 
 enum status load_norm(struct loader *loader, const char *name, struct norm_shape shape,
@@ -260,7 +267,7 @@ enum status load_norm(struct loader *loader, const char *name, struct norm_shape
   module.groups = shape.groups;
   TRY(list(loader, &module));
   *out = norm;
-  return OK;
+  return given(loader, OK);
 }
 
 enum status load_table(struct loader *loader, const char *name, int64_t rows, int64_t columns,
@@ -268,5 +275,5 @@ enum status load_table(struct loader *loader, const char *name, int64_t rows, in
   struct tensor table;
   TRY(weights_take(loader->file, name_of("%s.weight", name).text, TENSOR_SHAPE(rows, columns),
                    &table));
-  return put_as(loader, &table, loader->element, out);
+  return given(loader, put_as(loader, &table, loader->element, out));
 }

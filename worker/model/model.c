@@ -2,20 +2,16 @@
 #include "worker/model/model.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "base/limits.h"
+#include "worker/model/checkpoint.h"
 #include "worker/model/clip.h"
-#include "worker/model/config.h"
 #include "worker/model/tokenizer.h"
 #include "worker/model/unet.h"
 #include "worker/model/vae.h"
-#include "worker/model/weight_files.h"
 
 #define HOST_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ANY_BYTES ((size_t)1 << 44) /* the device has its own limit */
-#define HASHES_MAX 64
 
 struct model {
   struct arena *host;      /* this struct and those of the networks */
@@ -32,31 +28,13 @@ struct model {
   struct vae vae;
 };
 
-#define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
-
-/* ---- the weight files of a folder ---- */
-
-static enum status find_hash(const struct model_source *source, const char *path, bool *used,
-                             const char **out) {
-  const char *sha256 = NULL;
-  for (size_t i = 0; i < source->hash_count && sha256 == NULL; i++) {
-    if (strcmp(source->hashes[i].path, path) == 0) {
-      sha256 = source->hashes[i].sha256;
-      used[i] = true;
-    }
-  }
-  if (sha256 == NULL && source->hash_count > 0) {
-    return REFUSE("%s/%s: no sha256 is given for it", source->folder, path);
-  }
-  *out = sha256;
-  return OK;
-}
+/* ---- the networks of a source ---- */
 
 struct opening {
   const struct model_source *source;
   struct model *model;
+  struct checkpoint *files;
   struct loader loader;
-  bool hash_used[HASHES_MAX];
 };
 
 static enum status load_clip(struct opening *opening) {
@@ -69,35 +47,20 @@ static enum status load_vae(struct opening *opening) {
   return vae_load(&opening->loader, &opening->model->family.vae, &opening->model->vae);
 }
 
-/* Every network has one file, whose tensors are all used when it has been loaded. */
-static enum status (*const loads[WEIGHT_STEMS])(struct opening *opening) = {
-    [STEM_VAE] = load_vae, [STEM_UNET] = load_unet, [STEM_CLIP] = load_clip};
+/* The networks of a model; all tensors of one are used when it has been loaded. */
+enum { MODEL_NETWORKS = NETWORK_TEXT + 1 };
+static enum status (*const loads[MODEL_NETWORKS])(struct opening *opening) = {
+    [NETWORK_VAE] = load_vae, [NETWORK_UNET] = load_unet, [NETWORK_TEXT] = load_clip};
 
-static const enum network networks[WEIGHT_STEMS] = {
-    [STEM_UNET] = NETWORK_UNET, [STEM_CLIP] = NETWORK_TEXT};
-
-static enum status open_file(const struct model_source *source, const char *path,
-                             const char *sha256, struct weights **out) {
-  char whole[CONFIG_PATH_MAX];
-  if (snprintf(whole, sizeof whole, "%s/%s", source->folder, path) >= (int)sizeof whole) {
-    return REFUSE("path too long: %s", path);
-  }
-  return weights_open(whole, sha256, out);
-}
-
-static enum status open_network(struct opening *opening, int stem) {
-  char path[CONFIG_PATH_MAX];
-  const char *sha256 = NULL;
-  TRY(weight_file_choose(opening->source, weight_stems[stem], path, sizeof path));
-  TRY(find_hash(opening->source, path, opening->hash_used, &sha256));
-  TRY(open_file(opening->source, path, sha256, &opening->loader.file));
-  opening->loader.element =
-      device_element_for(opening->model->device,
-                         stem == STEM_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
-  opening->loader.network = networks[stem];
+static enum status open_network(struct opening *opening, enum network network) {
+  TRY(weights_open_network(opening->files, network, &opening->loader.file));
+  opening->loader.element = device_element_for(
+      opening->model->device,
+      network == NETWORK_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
+  opening->loader.network = network;
   size_t before = device_memory_used(opening->model->device);
-  enum status status = loads[stem](opening);
-  if (stem == STEM_VAE) {
+  enum status status = loads[network](opening);
+  if (network == NETWORK_VAE) {
     opening->model->decoder_bytes = device_memory_used(opening->model->device) - before;
   }
   if (status == OK) {
@@ -108,17 +71,10 @@ static enum status open_network(struct opening *opening, int stem) {
 }
 
 static enum status open_networks(struct opening *opening) {
-  for (int stem = 0; stem < WEIGHT_STEMS; stem++) {
-    TRY(open_network(opening, stem));
+  for (int network = NETWORK_VAE; network < MODEL_NETWORKS; network++) {
+    TRY(open_network(opening, (enum network)network));
   }
-  for (size_t i = 0; i < opening->source->hash_count; i++) {
-    if (!opening->hash_used[i]) {
-      return REFUSE(
-          "%s/%s: a sha256 is given for it, but it is not loaded: one file of each network is",
-          opening->source->folder, opening->source->hashes[i].path);
-    }
-  }
-  return OK;
+  return checkpoint_all_used(opening->files);
 }
 
 /* ---- opening and closing ---- */
@@ -136,14 +92,18 @@ enum status model_look(const struct model_source *source) {
   TRY(family_read(source->folder, &family));
   TRY(open_tokenizer(source->folder, &family, &tokenizer));
   tokenizer_close(&tokenizer);
-  for (int stem = 0; stem < WEIGHT_STEMS; stem++) {
-    char path[CONFIG_PATH_MAX];
+  struct model_source unhashed = *source;
+  struct checkpoint *files = NULL;
+  unhashed.hash_count = 0;
+  TRY(checkpoint_open(&unhashed, &files));
+  enum status status = OK;
+  for (int network = NETWORK_VAE; network < MODEL_NETWORKS && status == OK; network++) {
     struct weights *weights = NULL;
-    TRY(weight_file_choose(source, weight_stems[stem], path, sizeof path));
-    TRY(open_file(source, path, NULL, &weights));
+    status = weights_open_network(files, (enum network)network, &weights);
     weights_close(&weights);
   }
-  return OK;
+  checkpoint_close(&files);
+  return status;
 }
 
 /* Loads with `load`, into the model's arenas. */
@@ -157,33 +117,20 @@ static enum status load_into(struct opening *opening,
   loader->device = model->device;
   loader->host = model->host;
   loader->on_device = model->on_device;
-  enum status status = load(opening);
+  enum status status = checkpoint_open(opening->source, &opening->files);
+  status = status == OK ? load(opening) : status;
+  checkpoint_close(&opening->files);
   arena_close(&loader->scratch);
   model->packed = loader->packed;
   model->bytes = device_memory_used(model->device) - before;
   return status;
 }
 
-/* Where it comes from, for the decoder may be wanted once more. */
-static enum status remember_source(struct model *model, const struct model_source *source) {
-  struct weight_hash *hashes = arena_take(model->host, source->hash_count * sizeof *hashes);
-  if (hashes == NULL) {
-    return EXHAUSTED;
-  }
-  TRY(arena_keep_text(model->host, source->folder, &model->source.folder));
-  for (size_t i = 0; i < source->hash_count; i++) {
-    TRY(arena_keep_text(model->host, source->hashes[i].path, &hashes[i].path));
-    TRY(arena_keep_text(model->host, source->hashes[i].sha256, &hashes[i].sha256));
-  }
-  model->source.hashes = hashes;
-  model->source.hash_count = source->hash_count;
-  return OK;
-}
-
 static enum status fill(struct opening *opening) {
   struct model *model = opening->model;
   const char *folder = opening->source->folder;
-  TRY(remember_source(model, opening->source));
+  /* the decoder may be wanted once more */
+  TRY(model_source_keep(model->host, opening->source, &model->source));
   TRY(family_read(folder, &model->family));
   TRY(open_tokenizer(folder, &model->family, &model->tokenizer));
   TRY(modules_open(model->host, &model->modules));
@@ -209,10 +156,6 @@ static enum status new_model(struct device *device, struct model **out) {
 
 enum status model_open(struct device *device, const struct model_source *source,
                        struct model **out) {
-  if (source->hash_count > HASHES_MAX) {
-    return REFUSE("%s: %zu sha256 sums are given, at most %d", source->folder, source->hash_count,
-                  HASHES_MAX);
-  }
   struct model *model = NULL;
   TRY(new_model(device, &model));
   struct opening opening = {.source = source, .model = model};
@@ -447,7 +390,9 @@ size_t model_exact_weight_bytes(const struct model *model) {
   return model->decoder_bytes * element_bytes(ELEMENT_F32) / element_bytes(element);
 }
 
-static enum status open_decoder(struct opening *opening) { return open_network(opening, STEM_VAE); }
+static enum status open_decoder(struct opening *opening) {
+  return open_network(opening, NETWORK_VAE);
+}
 
 /* A model of a decoder alone. */
 static enum status open_exact(const struct model *model, struct model **out) {

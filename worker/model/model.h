@@ -16,19 +16,9 @@
 #include "kernels/rows.h"
 #include "kernels/tensor.h"
 #include "worker/model/family.h"
+#include "worker/model/source.h"
 
 struct model;
-
-/* sha256 (lower-case hex) that a weight file must have, by path relative to the model's folder. */
-struct weight_hash {
-  const char *path;
-  const char *sha256;
-};
-struct model_source {
-  const char *folder; /* diffusers layout */
-  const struct weight_hash *hashes;
-  size_t hash_count; /* 0: unchecked, for tests; the worker's model table always has them */
-};
 
 /* Loads, checks and packs. BAD_INPUT (field "weights" or "config") with the file and what is wrong:
  * wrong hash, pickle, truncated, overlapping, a name missing or left over, an option not

@@ -1,5 +1,5 @@
 /* modules.h - what adapters may change of a model: every linear layer, convolution and norm of its
- * U-Net and text encoders, by the names of diffusers and transformers.
+ * U-Net and text encoders (not of the VAE or a control net), by the names of diffusers and transformers.
  *
  * The loader fills the list while it loads, so that no second list of names exists. A pass knows a
  * module by what it holds on the device: the packed weight, or a norm's gamma.
@@ -13,10 +13,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-
-/* A network whose modules are listed; the VAE's and those of control nets are not. */
-enum network { NETWORK_NONE, NETWORK_UNET, NETWORK_TEXT, NETWORK_TEXT_2 };
-#define NETWORK_COUNT 4
+#include "worker/model/source.h"
 
 enum module_kind {
   MODULE_LINEAR, /* a matrix [outputs, inputs]; also a 1x1 convolution */

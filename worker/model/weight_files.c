@@ -11,11 +11,19 @@
 static const char *const weight_endings[] = {".safetensors", ".fp16.safetensors"};
 enum { WEIGHT_ENDINGS = sizeof weight_endings / sizeof *weight_endings };
 
-/* The text encoder comes last, and its token table last in it: an arena's blocks grow with those
- * before, so after its largest piece another would take as much again. */
-const char *const weight_stems[WEIGHT_STEMS] = {[STEM_VAE] = "vae/diffusion_pytorch_model",
-                                                [STEM_UNET] = "unet/diffusion_pytorch_model",
-                                                [STEM_CLIP] = "text_encoder/model"};
+const char *const network_names[NETWORKS] = {
+    [NETWORK_VAE] = "vae",
+    [NETWORK_UNET] = "unet",
+    [NETWORK_TEXT] = "text_encoder",
+    [NETWORK_TEXT_2] = "text_encoder_2",
+    [NETWORK_CONTROL] = "control net",
+    [NETWORK_TINY] = "tiny decoder",
+};
+const char *const network_stems[NETWORKS] = {
+    [NETWORK_VAE] = "vae/diffusion_pytorch_model", [NETWORK_UNET] = "unet/diffusion_pytorch_model",
+    [NETWORK_TEXT] = "text_encoder/model",         [NETWORK_TEXT_2] = "text_encoder_2/model",
+    [NETWORK_CONTROL] = "diffusion_pytorch_model", [NETWORK_TINY] = "diffusion_pytorch_model",
+};
 
 #define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
 
@@ -45,8 +53,9 @@ static enum status refuse_missing(const char *folder, const char *stem) {
       folder, stem, stem);
 }
 
-enum status weight_file_choose(const struct model_source *source, const char *stem, char *path,
+enum status weight_file_choose(const struct model_source *source, enum network network, char *path,
                                size_t max) {
+  const char *stem = network_stems[network];
   int first = -1;
   for (int i = 0; i < WEIGHT_ENDINGS; i++) {
     char candidate[CONFIG_PATH_MAX];

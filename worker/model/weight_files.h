@@ -10,18 +10,17 @@
 #include <stddef.h>
 
 #include "base/status.h"
-#include "worker/model/model.h"
+#include "worker/model/source.h"
 
-/* The stems of all networks, "unet/diffusion_pytorch_model", in the order in which they are loaded.
- */
-#define WEIGHT_STEMS 3
-enum weight_stem { STEM_VAE, STEM_UNET, STEM_CLIP };
-extern const char *const weight_stems[WEIGHT_STEMS];
+/* What a network is called in messages, "unet", and where a folder has it: the beginning of its
+ * files' names, "unet/diffusion_pytorch_model". */
+extern const char *const network_names[NETWORKS];
+extern const char *const network_stems[NETWORKS];
 
-/* The path within the folder, of at most max bytes, of the file that is loaded for a stem. Where
+/* The path within the folder, of at most max bytes, of the file that is loaded for a network. Where
  * the source gives hashes, they decide: the file that has one; else full precision before half.
  * BAD_INPUT (field "weights") says what is there instead: nothing, a pickle, several parts. */
-enum status weight_file_choose(const struct model_source *source, const char *stem, char *path,
+enum status weight_file_choose(const struct model_source *source, enum network network, char *path,
                                size_t max);
 
 /* Why a file beside the one that is loaded is not: "a pickle: ..."; NULL for one that holds no

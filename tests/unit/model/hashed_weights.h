@@ -7,15 +7,17 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "worker/model/weight_files.h"
 #include "worker/model/weights.h"
 
 struct weights {
   struct arena *arena;
-  char component[32]; /* "unet" */
+  char component[32]; /* "unet": the folder that the file would lie in */
 };
 
 static uint64_t fnv(uint64_t hash, const char *text) {
@@ -58,16 +60,12 @@ bool weights_has(const struct weights *weights, const char *name) {
   return strncmp(name, "text_model.", strlen("text_model.")) == 0;
 }
 
-/* The component is the folder that the file would lie in. */
-enum status weights_open(const char *path, const char *expected_sha256, struct weights **out) {
-  (void)expected_sha256;
-  const char *end = strrchr(path, '/'), *begin = end;
-  while (begin > path && begin[-1] != '/') {
-    begin--;
-  }
+enum status weights_open_network(struct checkpoint *checkpoint, enum network network,
+                                 struct weights **out) {
+  (void)checkpoint;
   struct weights *weights = calloc(1, sizeof *weights);
-  assert(weights != NULL && (size_t)(end - begin) < sizeof weights->component);
-  memcpy(weights->component, begin, (size_t)(end - begin));
+  assert(weights != NULL);
+  snprintf(weights->component, sizeof weights->component, "%s", network_names[network]);
   TRY(arena_open(NULL, (size_t)1 << 30, &weights->arena));
   *out = weights;
   return OK;
@@ -77,6 +75,7 @@ void weights_close(struct weights **weights) {
   free(*weights);
   *weights = NULL;
 }
+void weights_give_back(struct weights *weights) { (void)weights; }
 void weights_skip(struct weights *weights, const char *prefix) {
   (void)weights;
   (void)prefix;

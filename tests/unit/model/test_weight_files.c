@@ -73,9 +73,9 @@ static void full_precision_before_half_unless_named(void **state) {
     struct folder folder = folder_with(cases[i].files);
     struct weight_hash hashes[2] = {{cases[i].named[0], "x"}, {cases[i].named[1], "x"}};
     size_t count = (cases[i].named[0] != NULL) + (cases[i].named[1] != NULL);
-    struct model_source source = {folder.path, hashes, count};
+    struct model_source source = {.folder = folder.path, .hashes = hashes, .hash_count = count};
     char path[256] = "as it was";
-    enum status status = weight_file_choose(&source, weight_stems[STEM_UNET], path, sizeof path);
+    enum status status = weight_file_choose(&source, NETWORK_UNET, path, sizeof path);
     assert_int_equal(status, cases[i].status);
     if (status == OK) {
       assert_string_equal(path, cases[i].chosen);
