@@ -195,7 +195,7 @@ static enum status refuse_missing(const struct weights *weights, const char *nam
                                   const int64_t *shape) {
   char wanted[96];
   shape_text(rank, shape, wanted, sizeof wanted);
-  return REFUSE("%s: \"%s\" of shape %s is missing", weights->path, name, wanted);
+  return REFUSE("%s: \"%s\" is missing, its shape would be %s", weights->path, name, wanted);
 }
 
 /* Writers pad the header so that tensors are aligned, but the format does not ask for it: then a
