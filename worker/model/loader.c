@@ -266,8 +266,9 @@ enum status load_norm(struct loader *loader, const char *name, struct norm_shape
   module.epsilon = shape.epsilon;
   module.groups = shape.groups;
   TRY(list(loader, &module));
+  TRY(given(loader, OK));
   *out = norm;
-  return given(loader, OK);
+  return OK;
 }
 
 enum status load_table(struct loader *loader, const char *name, int64_t rows, int64_t columns,

@@ -1,5 +1,6 @@
 /* modules.h - what adapters may change of a model: every linear layer, convolution and norm of its
- * U-Net and text encoders (not of the VAE or a control net), by the names of diffusers and transformers.
+ * U-Net and text encoders (not of the VAE or a control net), by the names of diffusers and
+ * transformers.
  *
  * The loader fills the list while it loads, so that no second list of names exists. A pass knows a
  * module by what it holds on the device: the packed weight, or a norm's gamma.
