@@ -144,7 +144,7 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(B)/gen
 	$(PROTOC_C) --c_out=$(B)/gen $<
 $(B)/gen/broker/scripts.c $(B)/gen/broker/scripts.h &: broker/embed-scripts $(wildcard broker/lua/*.lua) \
-  broker/keys.h broker/terms.h base/limits.h
+  broker/keys.h broker/terms.h base/limits.h base/limits_job.h
 	@mkdir -p $(@D)
 	broker/embed-scripts $(@D) broker/lua/*.lua
 $(B)/gen/%.o: $(B)/gen/%.c

@@ -2,6 +2,8 @@
 #ifndef DARKROOM_BASE_LIMITS_H
 #define DARKROOM_BASE_LIMITS_H
 
+#include "base/limits_job.h"
+
 /* memory */
 #define ARENA_BLOCKS_MAX 64
 
@@ -22,8 +24,7 @@
 #define ENDPOINTS_BYTES_MAX 2048
 #define ENDPOINTS_MAX 16
 
-/* the wire (reliability: MAXMSGSIZE is also what an unknown peer can make us hold) */
-#define FRAME_BYTES_MAX (256 * 1024)
+/* the wire; FRAME_BYTES_MAX is in limits_job.h */
 #define FRAME_BYTES_TOLD_MAX (1024 * 1024) /* up to here a broker says that it is too large */
 #define FLOOD_MESSAGES_MAX 50000           /* a second, from a broker: more is no broker of ours */
 #define FLOOD_BYTES_MAX (64 * 1024 * 1024)
@@ -41,21 +42,6 @@
 #define CALLER_WATCHES_MAX 4096
 #define WATCHERS_MAX 65536
 #define WATCH_IDS_MAX 64 /* of one WATCH message */
-
-/* a job */
-#define JOB_ID_BYTES_MAX 64
-#define JOB_TENANT_BYTES_MAX 64
-#define JOB_PROMPT_BYTES_MAX 8192
-#define JOB_MODEL_BYTES_MAX 128
-#define JOB_SAMPLER_BYTES_MAX 32
-#define JOB_STEPS_MAX 1000
-#define JOB_SIDE_PIXELS_MIN 8
-#define JOB_SIDE_PIXELS_MAX 2048
-#define JOB_SIDE_PIXELS_MULTIPLE 8
-#define JOB_IMAGES_MAX 64
-#define JOB_GUIDANCE_MAX 100.0
-#define JOB_METADATA_MAX 16
-#define JOB_DEADLINE_MS_MAX (7LL * 24 * 3600 * 1000)
 
 /* the queue */
 #define ATTEMPTS_MAX 5
@@ -102,8 +88,6 @@
 /* images */
 #define IMAGE_FILE_BYTES_MAX (64 * 1024 * 1024)
 
-_Static_assert(JOB_PROMPT_BYTES_MAX * 8 < FRAME_BYTES_MAX,
-               "a job with the longest prompts fits in a frame");
 _Static_assert(UNPACK_BYTES_MAX >= FRAME_BYTES_MAX, "any frame can be unpacked");
 _Static_assert(CALLER_UNREAD_BYTES_MAX >= 2 * FRAME_BYTES_MAX,
                "an answer of any size fits beside another");
@@ -114,7 +98,6 @@ _Static_assert(UNREAD_BYTES_MAX >= 16 * CALLER_UNREAD_BYTES_MAX,
                "one connection cannot make the rest poor");
 _Static_assert(WATCHERS_MAX >= 16 * CALLER_WATCHES_MAX, "nor take the watches of all");
 _Static_assert(CALLER_WATCHES_MAX >= WATCH_IDS_MAX, "a WATCH can be granted");
-_Static_assert(JOB_SIDE_PIXELS_MAX % JOB_SIDE_PIXELS_MULTIPLE == 0, "the largest side is allowed");
 _Static_assert(FLEET_MODELS_MAX >= MODELS_MAX, "the models of one worker are known to the fleet");
 _Static_assert(FLEET_MODELS_MAX *(JOB_MODEL_BYTES_MAX + 64 + 64) < FRAME_BYTES_MAX,
                "the list of all models fits in a frame");

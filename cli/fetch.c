@@ -15,7 +15,7 @@
 #include "cli/show.h"
 #include "cli/source.h"
 
-typedef Darkroom__V1__Image Image;
+typedef Darkroom__V1__Artifact Image;
 enum { PART_BYTES_MAX = PATH_MAX + 32 };
 
 /* Where the images of one job go. */

@@ -1,145 +1,97 @@
-/* job.c - the limits of a job, its defaults, its digest and its id. */
+/* job.c - the limits of a job and its defaults: tables of what each field may be. What files it
+ * brings is in job_inputs.c. */
 #include "proto/job.h"
 
-#include <errno.h>
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <utf8proc.h>
 
-#include "base/bytes.h"
 #include "base/limits.h"
+#include "proto/job_rules.h"
 
-#define FIELD DARKROOM__V1__ERROR_CODE__ERROR_FIELD
 #define UNKNOWN_SAMPLER DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER
 #define SAMPLER_LAST DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M
-#define PRIORITY_LAST DARKROOM__V1__PRIORITY__PRIORITY_BULK
 
 #define DEFAULT_STEPS 20
 #define DEFAULT_GUIDANCE 7.5
-
-#define TEXT(x) #x
-#define TEXT_OF(x) TEXT(x)
+#define DEFAULT_STRENGTH 0.8 /* as diffusers' pipelines: of an image, and with a mask */
+#define DEFAULT_STRENGTH_MASKED 1.0
 
 typedef Darkroom__V1__Job Job;
 
 /* texts --------------------------------------------------------------------------------------- */
 
-struct text_rule {
-  const char *field;
-  size_t min, max; /* bytes */
-};
-
-static enum status check_text(const char *text, const struct text_rule *rule, struct refusal *why) {
-  char limit[48];
-  size_t bytes = strnlen(text, rule->max + 1);
-  snprintf(limit, sizeof limit, "%zu..%zu bytes of UTF-8", rule->min, rule->max);
-  if (bytes < rule->min || bytes > rule->max) {
-    return refuse(why, FIELD, rule->field, limit, "%s is %s", rule->field,
-                  bytes < rule->min ? "empty" : "too long");
-  }
-  for (size_t i = 0; i < bytes;) {
-    utf8proc_int32_t point = 0;
-    utf8proc_ssize_t took =
-        utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(bytes - i), &point);
-    if (took <= 0) {
-      return refuse(why, FIELD, rule->field, limit, "%s is not UTF-8: byte %zu", rule->field, i);
-    }
-    i += (size_t)took;
-  }
-  return OK;
-}
-
-static bool letter_or_digit(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-bool job_id_valid(const char *id) {
-  size_t bytes = strnlen(id, JOB_ID_BYTES_MAX + 1);
-  for (size_t i = 0; i < bytes; i++) {
-    bool inner = i > 0 && strchr("._-", id[i]) != NULL;
-    if (!letter_or_digit(id[i]) && !inner) {
-      return false;
-    }
-  }
-  return bytes >= 1 && bytes <= JOB_ID_BYTES_MAX;
-}
-
-static enum status check_name(const char *name, const char *field, struct refusal *why) {
-  if (name == NULL || job_id_valid(name)) {
-    return OK;
-  }
-  return refuse(why, FIELD, field,
-                "1.." TEXT_OF(JOB_ID_BYTES_MAX) " of A-Za-z0-9._-, the first a letter or digit",
-                "%s cannot be used", field);
-}
-
 static enum status check_texts(const Job *job, struct refusal *why) {
   static const struct text_rule model = {"model", 1, JOB_MODEL_BYTES_MAX};
   static const struct text_rule prompt = {"prompt", 0, JOB_PROMPT_BYTES_MAX};
   static const struct text_rule negative = {"negative_prompt", 0, JOB_PROMPT_BYTES_MAX};
-  TRY(check_name(job->id, "id", why));
-  TRY(check_name(job->tenant, "tenant", why));
+  TRY(rule_name(job->id, "id", why));
+  TRY(rule_name(job->tenant, "tenant", why));
   if (job->prompt == NULL) {
-    return refuse(why, FIELD, "prompt", "required", "prompt is missing");
+    return refuse(why, RULE_FIELD, "prompt", "required", "prompt is missing");
   }
-  TRY(check_text(job->prompt, &prompt, why));
-  TRY(job->negative_prompt == NULL ? OK : check_text(job->negative_prompt, &negative, why));
-  return job->model == NULL ? OK : check_text(job->model, &model, why);
+  TRY(rule_text(job->prompt, &prompt, why));
+  TRY(job->negative_prompt == NULL ? OK : rule_text(job->negative_prompt, &negative, why));
+  return job->model == NULL ? OK : rule_text(job->model, &model, why);
+}
+
+static enum status check_metadata(const Job *job, struct refusal *why) {
+  static const struct text_rule key = {"metadata", 1, JOB_METADATA_KEY_BYTES_MAX};
+  static const struct text_rule value = {"metadata", 0, JOB_METADATA_VALUE_BYTES_MAX};
+  if (job->n_metadata > JOB_METADATA_MAX) {
+    return refuse(why, RULE_FIELD, "metadata", "at most " TEXT_OF(JOB_METADATA_MAX) " pairs",
+                  "metadata has %zu pairs", job->n_metadata);
+  }
+  for (size_t i = 0; i < job->n_metadata; i++) {
+    const Darkroom__V1__KeyValue *pair = job->metadata[i];
+    TRY(rule_text(pair->key != NULL ? pair->key : "", &key, why));
+    TRY(rule_text(pair->value != NULL ? pair->value : "", &value, why));
+  }
+  return OK;
 }
 
 /* numbers ------------------------------------------------------------------------------------- */
 
-struct number_rule {
-  const char *field;
-  const char *limit;
-  uint64_t min, max, multiple;
+#define MULTIPLE ", a multiple of " TEXT_OF(JOB_SIDE_PIXELS_MULTIPLE)
+#define SIDE_LIMIT TEXT_OF(JOB_SIDE_PIXELS_MIN) ".." TEXT_OF(JOB_SIDE_PIXELS_MAX) MULTIPLE
+
+/* Whole numbers of 32 bits. */
+static const struct number_rule numbers[] = {
+    RULE_NUMBER(Job, width, SIDE_LIMIT, JOB_SIDE_PIXELS_MIN, JOB_SIDE_PIXELS_MAX,
+                JOB_SIDE_PIXELS_MULTIPLE),
+    RULE_NUMBER(Job, height, SIDE_LIMIT, JOB_SIDE_PIXELS_MIN, JOB_SIDE_PIXELS_MAX,
+                JOB_SIDE_PIXELS_MULTIPLE),
+    RULE_NUMBER(Job, steps, "1.." TEXT_OF(JOB_STEPS_MAX), 1, JOB_STEPS_MAX, 1),
+    RULE_NUMBER(Job, images, "1.." TEXT_OF(JOB_IMAGES_MAX), 1, JOB_IMAGES_MAX, 1),
+    RULE_NUMBER(Job, clip_skip, "0.." TEXT_OF(JOB_CLIP_SKIP_MAX), 0, JOB_CLIP_SKIP_MAX, 1),
+    RULE_NUMBER(Job, preview_every, "1.." TEXT_OF(JOB_STEPS_MAX), 1, JOB_STEPS_MAX, 1),
+    RULE_NUMBER(Job, quality, "1..100", 1, 100, 1),
 };
 
-static enum status check_number(protobuf_c_boolean given, uint64_t value,
-                                const struct number_rule *rule, struct refusal *why) {
-  bool fine = value >= rule->min && value <= rule->max && value % rule->multiple == 0;
-  return !given || fine ? OK
-                        : refuse(why, FIELD, rule->field, rule->limit, "%s is %llu", rule->field,
-                                 (unsigned long long)value);
-}
+static const struct real_rule reals[] = {
+    RULE_REAL(Job, guidance_scale, "0.." TEXT_OF(JOB_GUIDANCE_MAX), 0, JOB_GUIDANCE_MAX),
+    RULE_REAL(Job, strength, "0..1", 0, 1),
+    RULE_REAL(Job, eta, "0..1", 0, 1),
+    RULE_REAL(Job, guidance_rescale, "0..1", 0, 1),
+};
 
-static enum status check_guidance(const Job *job, struct refusal *why) {
-  double value = job->guidance_scale;
-  bool fine = isfinite(value) && value >= 0 && value <= JOB_GUIDANCE_MAX;
-  return !job->has_guidance_scale || fine
-             ? OK
-             : refuse(why, FIELD, "guidance_scale", "0.." TEXT_OF(JOB_GUIDANCE_MAX),
-                      "guidance_scale is %g", value);
+static enum status check_long_numbers(const Job *job, struct refusal *why) {
+  uint64_t last = job->seed > JOB_SEED_MAX || !job->has_images ? 0 : job->images - 1u;
+  if (job->has_seed && job->seed + last > JOB_SEED_MAX) {
+    return refuse(why, RULE_FIELD, "seed", "0..9007199254740991, with images - 1 added",
+                  "seed is %llu", (unsigned long long)job->seed);
+  }
+  if (job->has_deadline_ms && (job->deadline_ms < 1 || job->deadline_ms > JOB_DEADLINE_MS_MAX)) {
+    return refuse(why, RULE_FIELD, "deadline_ms", "1..604800000", "deadline_ms is %llu",
+                  (unsigned long long)job->deadline_ms);
+  }
+  return OK;
 }
-
-#define SIDE_LIMIT             \
-  TEXT_OF(JOB_SIDE_PIXELS_MIN) \
-  ".." TEXT_OF(JOB_SIDE_PIXELS_MAX) ", a multiple of " TEXT_OF(JOB_SIDE_PIXELS_MULTIPLE)
 
 static enum status check_numbers(const Job *job, struct refusal *why) {
-  static const struct number_rule width = {"width", SIDE_LIMIT, JOB_SIDE_PIXELS_MIN,
-                                           JOB_SIDE_PIXELS_MAX, JOB_SIDE_PIXELS_MULTIPLE};
-  static const struct number_rule height = {"height", SIDE_LIMIT, JOB_SIDE_PIXELS_MIN,
-                                            JOB_SIDE_PIXELS_MAX, JOB_SIDE_PIXELS_MULTIPLE};
-  static const struct number_rule steps = {"steps", "1.." TEXT_OF(JOB_STEPS_MAX), 1, JOB_STEPS_MAX,
-                                           1};
-  static const struct number_rule images = {"images", "1.." TEXT_OF(JOB_IMAGES_MAX), 1,
-                                            JOB_IMAGES_MAX, 1};
-  static const struct number_rule seed = {"seed", "0..9007199254740991, with images - 1 added", 0,
-                                          JOB_SEED_MAX, 1};
-  static const struct number_rule deadline = {"deadline_ms", "1..604800000", 1, JOB_DEADLINE_MS_MAX,
-                                              1};
-  TRY(check_number(job->has_width, job->width, &width, why));
-  TRY(check_number(job->has_height, job->height, &height, why));
-  TRY(check_number(job->has_steps, job->steps, &steps, why));
-  TRY(check_number(job->has_images, job->images, &images, why));
-  uint64_t last = job->seed > JOB_SEED_MAX || !job->has_images ? 0 : job->images - 1u;
-  TRY(check_number(job->has_seed, job->seed + last, &seed, why));
-  TRY(check_number(job->has_deadline_ms, job->deadline_ms, &deadline, why));
-  return check_guidance(job, why);
+  TRY(rule_numbers(job, numbers, RULES(numbers), why));
+  TRY(check_long_numbers(job, why));
+  return rule_reals(job, reals, RULES(reals), why);
 }
 
 _Static_assert(JOB_DEADLINE_MS_MAX == 604800000, "the limit's text says so");
@@ -149,6 +101,16 @@ _Static_assert(JOB_SEED_MAX == 9007199254740991, "the limit's text says so");
 
 /* An enum of the contract runs from 1 without holes. */
 static bool known(int value, int last) { return value >= 1 && value <= last; }
+
+static const struct word_rule words[] = {
+    RULE_WORD(Job, priority, "interactive, standard, bulk", DARKROOM__V1__PRIORITY__PRIORITY_BULK),
+    RULE_WORD(Job, format, "png, jpeg, webp", DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_WEBP),
+    RULE_WORD(Job, prompt_mode, "plain, long, weighted",
+              DARKROOM__V1__PROMPT_MODE__PROMPT_MODE_WEIGHTED),
+    RULE_WORD(Job, spacing, "model, leading, linspace, trailing",
+              DARKROOM__V1__SPACING__SPACING_TRAILING),
+    RULE_WORD(Job, preview_kind, "latent, tiny", DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY),
+};
 
 static enum status check_sampler(const Job *job, struct refusal *why) {
   Darkroom__V1__Sampler sampler =
@@ -172,28 +134,31 @@ static enum status check_sampler(const Job *job, struct refusal *why) {
   return OK;
 }
 
-static enum status check_words(const Job *job, struct refusal *why) {
-  if (job->has_priority && !known((int)job->priority, PRIORITY_LAST)) {
-    return refuse(why, FIELD, "priority", "interactive, standard, bulk", "there is no priority %d",
-                  (int)job->priority);
-  }
-  if (job->has_format && job->format != DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_PNG) {
-    return refuse(why, FIELD, "format", "png", "there is no image format %d", (int)job->format);
-  }
-  return check_sampler(job, why);
+/* fields that say nothing without another ------------------------------------------------------ */
+
+static bool lossy(const Job *job) {
+  return job->has_format && job->format != DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_PNG;
 }
 
-static enum status check_metadata(const Job *job, struct refusal *why) {
-  static const struct text_rule key = {"metadata", 1, JOB_METADATA_KEY_BYTES_MAX};
-  static const struct text_rule value = {"metadata", 0, JOB_METADATA_VALUE_BYTES_MAX};
-  if (job->n_metadata > JOB_METADATA_MAX) {
-    return refuse(why, FIELD, "metadata", "at most " TEXT_OF(JOB_METADATA_MAX) " pairs",
-                  "metadata has %zu pairs", job->n_metadata);
-  }
-  for (size_t i = 0; i < job->n_metadata; i++) {
-    const Darkroom__V1__KeyValue *pair = job->metadata[i];
-    TRY(check_text(pair->key != NULL ? pair->key : "", &key, why));
-    TRY(check_text(pair->value != NULL ? pair->value : "", &value, why));
+static enum status check_company(const Job *job, struct refusal *why) {
+  const struct {
+    bool given, fine;
+    const char *field, *other;
+  } rows[] = {
+      {job->has_strength, job->image != NULL, "strength", "image"},
+      {job->mask != NULL, job->image != NULL, "mask", "image"},
+      {job->padding != NULL, job->image != NULL, "padding", "image"},
+      {job->has_quality, lossy(job), "quality", "format jpeg or webp"},
+      {job->has_preview_kind, job->has_preview_every, "preview_kind", "preview_every"},
+      {job->refiner != NULL, job->upscale == NULL, "refiner", "no upscale: one second stage"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (rows[i].given && !rows[i].fine) {
+      char limit[64];
+      snprintf(limit, sizeof limit, "only with %s", rows[i].other);
+      return refuse(why, RULE_FIELD, rows[i].field, limit, "%s goes with %s", rows[i].field,
+                    rows[i].other);
+    }
   }
   return OK;
 }
@@ -201,8 +166,12 @@ static enum status check_metadata(const Job *job, struct refusal *why) {
 enum status job_check(const Job *job, struct refusal *why) {
   TRY(check_texts(job, why));
   TRY(check_numbers(job, why));
-  TRY(check_words(job, why));
-  return check_metadata(job, why);
+  TRY(rule_words(job, words, RULES(words), why));
+  TRY(check_sampler(job, why));
+  TRY(check_metadata(job, why));
+  TRY(check_company(job, why));
+  TRY(job_check_stages(job, why));
+  return job_check_inputs(job, why);
 }
 
 /* what is left out ---------------------------------------------------------------------------- */
@@ -227,47 +196,8 @@ void job_defaults(Job *job) {
   if (job->negative_prompt == NULL) {
     job->negative_prompt = nothing;
   }
-}
-
-/* identity ------------------------------------------------------------------------------------ */
-
-/* protobuf-c packs fields in the order of their numbers, so equal contents are equal bytes. Fields
- * that this version does not know are left out: another broker of the fleet may know them and must
- * come to the same digest. */
-enum status job_digest(const Job *job, uint8_t digest[JOB_DIGEST_BYTES]) {
-  Job content = *job;
-  content.id = NULL;
-  content.tenant = NULL;
-  content.base.n_unknown_fields = 0;
-  content.base.unknown_fields = NULL;
-  size_t size = darkroom__v1__job__get_packed_size(&content);
-  struct bytes packed;
-  bytes_open(&packed, FRAME_BYTES_MAX);
-  uint8_t *room = NULL;
-  enum status status = bytes_reserve(&packed, size, &room);
-  if (status == OK) {
-    packed.length = darkroom__v1__job__pack(&content, room);
-    unsigned digest_bytes = JOB_DIGEST_BYTES;
-    int done = EVP_Digest(packed.data, packed.length, digest, &digest_bytes, EVP_sha256(), NULL);
-    status = done == 1 ? OK : fail(BROKEN, "sha256 failed");
-  } else {
-    status = fail(BAD_INPUT, "a job of %zu bytes: a frame holds %d", size, FRAME_BYTES_MAX);
+  if (job->image != NULL) {
+    bool masked = job->mask != NULL || job->padding != NULL;
+    DEFAULT(strength, masked ? DEFAULT_STRENGTH_MASKED : DEFAULT_STRENGTH);
   }
-  bytes_close(&packed);
-  return status;
-}
-
-/* Base 32 without the letters that look like digits. */
-enum status job_id_make(char *id) {
-  static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
-  enum { CHARACTERS = 26 };
-  uint8_t random[CHARACTERS];
-  if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
-    return fail(BROKEN, "getrandom: %s", strerror(errno));
-  }
-  for (int i = 0; i < CHARACTERS; i++) {
-    id[i] = alphabet[random[i] % 32];
-  }
-  id[CHARACTERS] = '\0';
-  return OK;
 }

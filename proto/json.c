@@ -66,6 +66,8 @@ static json_t *value_json(const ProtobufCFieldDescriptor *field, const void *mem
       double value = *(const double *)member;
       return isfinite(value) ? json_real(value) : json_null();
     }
+    case PROTOBUF_C_TYPE_BYTES: /* the JSON form is for reading: what is in a file is not */
+      return json_integer((json_int_t)((const ProtobufCBinaryData *)member)->len);
     default:
       return NULL; /* the contract has no other types; the caller fails */
   }

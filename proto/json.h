@@ -4,7 +4,7 @@
  * Field names as in darkroom.proto; enum values in lower case without their prefix ("dpmpp_2m",
  * "succeeded"); fields that are not set are left out; repeated fields are arrays, present when not
  * empty; numbers are JSON numbers (all u64 of the contract are below 2^53); numbers that are not
- * finite become null.
+ * finite become null; a field of bytes is how many they are.
  */
 #ifndef DARKROOM_PROTO_JSON_H
 #define DARKROOM_PROTO_JSON_H

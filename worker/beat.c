@@ -13,13 +13,13 @@ struct beat {
   Darkroom__V1__Progress *rows[HELD_MAX];
 };
 
-static Darkroom__V1__Image *image_message(struct arena *arena, const struct held *held,
-                                          uint32_t index) {
-  Darkroom__V1__Image *image = arena_take(arena, sizeof *image);
+static Darkroom__V1__Artifact *image_message(struct arena *arena, const struct held *held,
+                                             uint32_t index) {
+  Darkroom__V1__Artifact *image = arena_take(arena, sizeof *image);
   if (image == NULL) {
     return NULL;
   }
-  darkroom__v1__image__init(image);
+  darkroom__v1__artifact__init(image);
   const struct picture *picture = &held->picture[index];
   image->has_index = image->has_bytes = image->has_seed = image->has_width = image->has_height = 1;
   image->index = index;
@@ -32,8 +32,9 @@ static Darkroom__V1__Image *image_message(struct arena *arena, const struct held
   return image;
 }
 
-size_t beat_images(struct arena *arena, struct held *held, bool fresh, Darkroom__V1__Image ***out) {
-  Darkroom__V1__Image **list = arena_take(arena, held->images * sizeof *list);
+size_t beat_images(struct arena *arena, struct held *held, bool fresh,
+                   Darkroom__V1__Artifact ***out) {
+  Darkroom__V1__Artifact **list = arena_take(arena, held->images * sizeof *list);
   size_t count = 0;
   for (uint32_t i = 0; list != NULL && i < held->images; i++) {
     struct picture *picture = &held->picture[i];

@@ -13,6 +13,7 @@ void beat_tend(struct worker *worker, int64_t now_ms);
 int64_t beat_due_ms(struct worker *worker);
 /* The stored pictures as the contract names them, in the arena; with fresh only those that no BEAT
  * has told yet. How many; fewer than there are when memory runs out. */
-size_t beat_images(struct arena *arena, struct held *held, bool fresh, Darkroom__V1__Image ***out);
+size_t beat_images(struct arena *arena, struct held *held, bool fresh,
+                   Darkroom__V1__Artifact ***out);
 
 #endif

@@ -23,7 +23,7 @@ static enum status read_complete(struct held *held, const struct spool_leftover 
     return fail(BAD_INPUT, "assign and complete are of different attempts");
   }
   for (size_t i = 0; i < complete->n_image; i++) {
-    const Darkroom__V1__Image *image = complete->image[i];
+    const Darkroom__V1__Artifact *image = complete->image[i];
     if (image->index < held->images) {
       held->picture[image->index].sha256 = image->sha256; /* in the same arena */
       held->picture[image->index].bytes = image->bytes;

@@ -100,15 +100,15 @@ static bool may_seal(const struct held *held) {
 /* The seal says of each picture what it must hash to: a next life holds the spool's copies to it.
  */
 static size_t list_sums(struct worker *worker, const struct held *held,
-                        Darkroom__V1__Image ***out) {
+                        Darkroom__V1__Artifact ***out) {
   arena_drop(worker->scratch);
-  Darkroom__V1__Image **list = arena_take(worker->scratch, held->images * sizeof *list);
-  Darkroom__V1__Image *image = arena_take(worker->scratch, held->images * sizeof *image);
+  Darkroom__V1__Artifact **list = arena_take(worker->scratch, held->images * sizeof *list);
+  Darkroom__V1__Artifact *image = arena_take(worker->scratch, held->images * sizeof *image);
   if (list == NULL || image == NULL) {
     return 0;
   }
   for (uint32_t i = 0; i < held->images; i++) {
-    darkroom__v1__image__init(&image[i]);
+    darkroom__v1__artifact__init(&image[i]);
     image[i].has_index = image[i].has_bytes = 1;
     image[i].index = i;
     image[i].bytes = held->picture[i].bytes;

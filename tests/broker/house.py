@@ -283,7 +283,7 @@ class Client(Peer):
 
 def picture(index=0, seed=1):
     digest = hashlib.sha256(b"%d %d" % (index, seed)).hexdigest()
-    return pb.Image(index=index, url=f"file:///tmp/{digest}.png", sha256=digest, bytes=100, seed=seed, width=64, height=64)
+    return pb.Artifact(index=index, url=f"file:///tmp/{digest}.png", sha256=digest, bytes=100, seed=seed, width=64, height=64)
 
 
 class Worker(Peer):

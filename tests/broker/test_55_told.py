@@ -27,7 +27,7 @@ def test_an_image_is_heard_beside_the_step_of_its_version(worker, client):
     job = client.submit(watch=True, images=2).id
     assign = worker.take_job()
     worker.start(assign)
-    worker.beat((assign, 3, [pb.Image(index=0, url="file:///tmp/0.png")]))
+    worker.beat((assign, 3, [pb.Artifact(index=0, url="file:///tmp/0.png")]))
     assert client.event("STEP", job).step == 3
     assert client.event("IMAGE", job).image.url == "file:///tmp/0.png"
 

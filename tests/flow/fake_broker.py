@@ -77,7 +77,7 @@ class FakeBroker:
 def picture(folder, index=0, content=b"\x89PNG not really"):
     path = folder / f"stored image-{index}.png"
     path.write_bytes(content)
-    return pb.Image(index=index, url="file://" + str(path).replace(" ", "%20"), bytes=len(content), seed=7 + index,
+    return pb.Artifact(index=index, url="file://" + str(path).replace(" ", "%20"), bytes=len(content), seed=7 + index,
                     sha256=hashlib.sha256(content).hexdigest(), width=64, height=64)
 
 

@@ -148,7 +148,7 @@ def test_a_damaged_image_is_not_delivered(play, tmp_path):
     ("https://host/0.png", 3, "only file: and s3: stores"), ("file:///nowhere/at/all.png", 3, "No such file")])
 def test_what_cannot_be_fetched_is_named(play, tmp_path, url, code, said):
     def handle(broker, request, answer):
-        answer(terminal(request.job.id, images=[pb.Image(index=0, url=url)]))
+        answer(terminal(request.job.id, images=[pb.Artifact(index=0, url=url)]))
     broker = play(handle)
     done = run("generate", "a lake", "-o", str(tmp_path / "x.png"), broker=broker)
     assert done.returncode == code and done.stdout.decode() == url + "\n" and url in done.stderr.decode()

@@ -50,7 +50,7 @@ class Painter(threading.Thread):
         content = assign.job.prompt.encode()
         path = self.folder / f"{assign.job.id}.png"
         path.write_bytes(content)
-        image = pb.Image(index=0, url=f"file://{path}", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
+        image = pb.Artifact(index=0, url=f"file://{path}", sha256=hashlib.sha256(content).hexdigest(), bytes=len(content),
                          seed=assign.job.seed)
         worker.complete(assign, images=[image], timings=pb.Timings(denoise_us=1000, denoise_steps=assign.job.steps))
 

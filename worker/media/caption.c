@@ -90,7 +90,7 @@ enum status caption_parameters(const struct caption *caption, struct bytes *out)
   return bytes_append_text(out, "}");
 }
 
-enum status caption_sidecar(const struct caption *caption, const Darkroom__V1__Image *image,
+enum status caption_sidecar(const struct caption *caption, const Darkroom__V1__Artifact *image,
                             struct bytes *out) {
   TRY(bytes_printf(
       out, "{\"darkroom\":\"%s\",\"worker\":\"%s\",\"fence\":%" PRIu64 ",\"model_sha256\":\"%s\",",

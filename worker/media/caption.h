@@ -42,7 +42,7 @@ enum status caption_infotext(const struct caption *caption, struct bytes *out);
 enum status caption_parameters(const struct caption *caption, struct bytes *out);
 /* Appends the sidecar's JSON: the whole job, where it was made, and the picture's size and
  * checksum. */
-enum status caption_sidecar(const struct caption *caption, const Darkroom__V1__Image *image,
+enum status caption_sidecar(const struct caption *caption, const Darkroom__V1__Artifact *image,
                             struct bytes *out);
 
 #endif

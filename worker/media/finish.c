@@ -143,7 +143,7 @@ static enum status put_sidecar(const struct finish *finish, const struct media_t
                                const struct caption *caption, const struct bytes *png) {
   char key[STORE_KEY_BYTES_MAX + 1];
   TRY(key_of(task, caption->job->tenant, task->index, "json", key));
-  Darkroom__V1__Image image = DARKROOM__V1__IMAGE__INIT;
+  Darkroom__V1__Artifact image = DARKROOM__V1__ARTIFACT__INIT;
   image.has_index = image.has_bytes = image.has_seed = image.has_width = image.has_height = 1;
   image.index = task->index;
   image.bytes = png->length;

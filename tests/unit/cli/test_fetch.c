@@ -83,8 +83,8 @@ static int files_in_folder(void) {
 
 /* One image of this URL, with the size and hash of "abc". */
 static enum exit_code fetch(const char *url, const char *output) {
-  Darkroom__V1__Image image = DARKROOM__V1__IMAGE__INIT;
-  Darkroom__V1__Image *images[] = {&image};
+  Darkroom__V1__Artifact image = DARKROOM__V1__ARTIFACT__INIT;
+  Darkroom__V1__Artifact *images[] = {&image};
   Darkroom__V1__JobStatus status = DARKROOM__V1__JOB_STATUS__INIT;
   image.url = (char *)url;
   image.sha256 = (char *)SHA_OF_ABC;
@@ -143,7 +143,7 @@ static void test_what_does_not_fit_leaves_nothing(void **state) {
   struct rlimit small = {.rlim_cur = 1, .rlim_max = before.rlim_max};
   signal(SIGXFSZ, SIG_IGN);
   options.output = in("out.png");
-  Darkroom__V1__Image image = DARKROOM__V1__IMAGE__INIT, *images[] = {&image};
+  Darkroom__V1__Artifact image = DARKROOM__V1__ARTIFACT__INIT, *images[] = {&image};
   Darkroom__V1__JobStatus status = DARKROOM__V1__JOB_STATUS__INIT;
   image.url = (char *)url_of(in("stored"));
   status.n_images = 1;

@@ -170,7 +170,10 @@ static void test_words(void **state) {
   (void)state;
   EDGE(priority, 0, false, "priority", "interactive");
   EDGE(priority, 4, false, "priority", "bulk");
-  EDGE(format, 2, false, "format", "png");
+  EDGE(format, 3, true, "", "");
+  EDGE(format, 4, false, "format", "png");
+  EDGE(prompt_mode, 4, false, "prompt_mode", "weighted");
+  EDGE(spacing, 5, false, "spacing", "trailing");
   struct refusal why = {0};
   Job job = fresh();
   job.has_sampler = 1;

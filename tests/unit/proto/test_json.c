@@ -28,12 +28,12 @@ static void test_empty(void **state) {
 
 static void test_status(void **state) {
   (void)state;
-  Darkroom__V1__Image image = DARKROOM__V1__IMAGE__INIT;
+  Darkroom__V1__Artifact image = DARKROOM__V1__ARTIFACT__INIT;
   image.has_index = 1;
   image.url = (char *)"file:///x \"y\"";
   image.has_seed = 1;
   image.seed = JOB_SEED_MAX;
-  Darkroom__V1__Image *images[] = {&image};
+  Darkroom__V1__Artifact *images[] = {&image};
   Darkroom__V1__Error error = DARKROOM__V1__ERROR__INIT;
   error.has_code = 1;
   error.code = DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST;

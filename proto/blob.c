@@ -1,0 +1,114 @@
+/* blob.c - one file of a job, as far as it can be judged without fetching it. */
+#include "proto/blob.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "proto/job_rules.h"
+
+typedef Darkroom__V1__Blob Blob;
+
+static bool lower_hex(const char *text) {
+  size_t digits = strspn(text, "0123456789abcdef");
+  return digits == BLOB_SHA256_TEXT_MAX - 1 && text[digits] == '\0';
+}
+
+static enum status sha256_text(const ProtobufCBinaryData *data, char *text) {
+  uint8_t digest[EVP_MAX_MD_SIZE];
+  unsigned bytes = 0;
+  if (EVP_Digest(data->data, data->len, digest, &bytes, EVP_sha256(), NULL) != 1) {
+    return fail(BROKEN, "sha256 failed");
+  }
+  for (unsigned i = 0; i < bytes; i++) {
+    snprintf(text + 2 * i, 3, "%02x", digest[i]);
+  }
+  return OK;
+}
+
+static bool known_scheme(const char *url) {
+  static const char *const schemes[] = {"file:///", "file://localhost/", "s3://", "https://"};
+  for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+    if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static enum status check_url(const struct job_input *input, struct refusal *why) {
+  const Blob *blob = input->blob;
+  struct text_rule rule = {input->field, 1, BLOB_URL_BYTES_MAX};
+  TRY(rule_text(blob->url, &rule, why));
+  if (!known_scheme(blob->url)) {
+    return refuse(why, RULE_FIELD, input->field, "file:///, s3:// or https://",
+                  "%s is at a place that workers do not read", input->field);
+  }
+  bool needs = input->kind == DARKROOM__V1__BLOB_KIND__BLOB_ADAPTER ||
+               input->kind == DARKROOM__V1__BLOB_KIND__BLOB_EMBEDDING;
+  return blob->sha256 != NULL || !needs ? OK
+                                        : refuse(why, RULE_FIELD, input->field, "with its sha256",
+                                                 "%s by url needs its sha256", input->field);
+}
+
+static enum status check_inline(const struct job_input *input, struct refusal *why) {
+  const Blob *blob = input->blob;
+  char text[EVP_MAX_MD_SIZE * 2 + 1];
+  if (blob->inline_.len == 0) {
+    return refuse(why, RULE_FIELD, input->field, "1 byte or more", "%s is empty", input->field);
+  }
+  if (blob->has_bytes && blob->bytes != blob->inline_.len) {
+    return refuse(why, RULE_FIELD, input->field, "bytes as it has", "%s has %zu bytes, not %llu",
+                  input->field, blob->inline_.len, (unsigned long long)blob->bytes);
+  }
+  if (blob->inline_.len > JOB_INLINE_BYTES_MAX || blob->sha256 == NULL) {
+    return OK; /* all of them together are counted elsewhere */
+  }
+  TRY(sha256_text(&blob->inline_, text));
+  return strcmp(text, blob->sha256) == 0
+             ? OK
+             : refuse(why, RULE_FIELD, input->field, "its own sha256",
+                      "%s has another sha256 than it says", input->field);
+}
+
+enum status blob_check(const struct job_input *input, struct refusal *why) {
+  const Blob *blob = input->blob;
+  if ((blob->url != NULL) == (blob->has_inline_ != 0)) {
+    return refuse(why, RULE_FIELD, input->field, "either url or inline", "%s has %s", input->field,
+                  blob->url == NULL ? "neither url nor inline bytes" : "both url and inline bytes");
+  }
+  if (blob->sha256 != NULL && !lower_hex(blob->sha256)) {
+    return refuse(why, RULE_FIELD, input->field, "64 digits of 0-9a-f", "%s has no such sha256",
+                  input->field);
+  }
+  if (blob->has_kind && blob->kind != input->kind) {
+    return refuse(why, RULE_FIELD, input->field, job_blob_kind_name(input->kind),
+                  "%s is of kind %d", input->field, (int)blob->kind);
+  }
+  if (blob->has_bytes && (blob->bytes == 0 || blob->bytes > input->bytes_max)) {
+    char limit[48];
+    snprintf(limit, sizeof limit, "1..%llu bytes", (unsigned long long)input->bytes_max);
+    return refuse(why, RULE_FIELD, input->field, limit, "%s has %llu bytes", input->field,
+                  (unsigned long long)blob->bytes);
+  }
+  return blob->url != NULL ? check_url(input, why) : check_inline(input, why);
+}
+
+enum status blob_content(const Blob *blob, char *text, Blob *out) {
+  Blob content = *blob;
+  content.base.n_unknown_fields = 0;
+  content.base.unknown_fields = NULL;
+  content.has_kind = 0; /* its field says so anyway */
+  if (blob->has_inline_) {
+    TRY(sha256_text(&blob->inline_, text));
+    content.sha256 = text;
+  }
+  if (content.sha256 != NULL) {
+    content.url = NULL;
+    content.has_inline_ = 0;
+    content.has_bytes = 0;
+  }
+  *out = content;
+  return OK;
+}
