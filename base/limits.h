@@ -71,6 +71,7 @@
 #define DEVICES_MAX 16
 #define SEQUENCES_MAX 48 /* of ops that a device keeps whole */
 #define MODELS_MAX 64
+#define MODELS_ROWS_MAX 512           /* of a model table: models and what jobs name beside them */
 #define WORKER_CREDITS_MAX MODELS_MAX /* models that one CLAIM names */
 
 /* weights: what an untrusted file may make us hold before its hash is known to be right */
@@ -78,6 +79,7 @@
 #define SAFETENSORS_TENSORS_MAX 100000
 #define SAFETENSORS_NAME_BYTES_MAX 512
 #define SAFETENSORS_RANK_MAX 8
+#define WEIGHT_FILES_MAX 64 /* of one model */
 #define CONFIG_BYTES_MAX (1024 * 1024)
 #define VOCABULARY_BYTES_MAX (8 * 1024 * 1024)
 
@@ -101,6 +103,7 @@ _Static_assert(CALLER_WATCHES_MAX >= WATCH_IDS_MAX, "a WATCH can be granted");
 _Static_assert(FLEET_MODELS_MAX >= MODELS_MAX, "the models of one worker are known to the fleet");
 _Static_assert(FLEET_MODELS_MAX *(JOB_MODEL_BYTES_MAX + 64 + 64) < FRAME_BYTES_MAX,
                "the list of all models fits in a frame");
+_Static_assert(MODELS_ROWS_MAX >= 2 * MODELS_MAX, "each model may have company");
 _Static_assert(LOSSES_MAX > CRASHES_MAX, "who is a suspect can still be proved guilty");
 _Static_assert(WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX < 1024,
                "a worker's identity is a small text, also beside 64 models");

@@ -30,27 +30,48 @@ static enum exit_code complain(enum exit_code code) {
 
 /* the child ------------------------------------------------------------------------------------ */
 
-static int run_engine(const struct options *options, const struct models_table *table) {
-  struct engine_model models[MODELS_MAX];
-  size_t count = 0;
+/* What of the table is for this engine: models that it loads, and what jobs may name beside. */
+struct engine_rows {
+  struct engine_model model[MODELS_MAX];
+  size_t models;
+  struct engine_extra extra[MODELS_ROWS_MAX];
+  size_t extras;
+};
+
+static void find_rows(const struct options *options, const struct models_table *table,
+                      struct engine_rows *out) {
+  static const enum extra_kind kinds[] = {[MODELS_CONTROL] = EXTRA_CONTROL,
+                                          [MODELS_LORA] = EXTRA_LORA,
+                                          [MODELS_EMBEDDING] = EXTRA_EMBEDDING,
+                                          [MODELS_TINY] = EXTRA_TINY};
   for (size_t i = 0; i < table->count; i++) {
     const struct models_row *row = &table->row[i];
-    if (models_row_on(row, options->engine_name, options->engine_device)) {
-      models[count++] = (struct engine_model){
-          .id = row->id,
-          .sha256 = row->sha256,
-          .source = {row->folder, row->hashes, row->hash_count},
-      };
+    if (!models_row_on(row, options->engine_name, options->engine_device)) {
+      continue;
+    }
+    if (row->kind == MODELS_MODEL) {
+      out->model[out->models++] =
+          (struct engine_model){.id = row->id, .sha256 = row->sha256, .source = row->source};
+    } else {
+      out->extra[out->extras++] =
+          (struct engine_extra){.kind = kinds[row->kind], .id = row->id, .source = row->source};
     }
   }
+}
+
+static int run_engine(const struct options *options, const struct models_table *table) {
+  static struct engine_rows rows;
+  find_rows(options, table, &rows);
   struct engine_main_settings settings = {
       .device = options->engine_device,
       .pulse = (int)options->engine_pulse,
       .threads = (int)options->threads,
       .force_f32 = options->force_f32,
       .determinism = (enum determinism)options->determinism,
-      .models = models,
-      .model_count = count,
+      .models = rows.model,
+      .model_count = rows.models,
+      .extras = rows.extra,
+      .extra_count = rows.extras,
       .slots = (int)options->slots,
       .batch_rows = (int)options->batch_rows,
       .max_side = (int)options->max_side,
@@ -75,7 +96,8 @@ static enum status every_device_has_a_model(const struct worker *worker) {
     const struct worker_device *device = &devices->row[d];
     bool any = false;
     for (size_t i = 0; i < worker->table->count; i++) {
-      any = any || models_row_on(&worker->table->row[i], device->name, device->open);
+      const struct models_row *row = &worker->table->row[i];
+      any = any || (row->kind == MODELS_MODEL && models_row_on(row, device->name, device->open));
     }
     if (!any) {
       return fail(BAD_INPUT, "%s: no model is pinned to %s", worker->options->models, device->name);

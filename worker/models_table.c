@@ -7,32 +7,14 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/nearest.h"
 #include "base/text.h"
 #include "proto/job.h"
 #include "worker/devices.h"
 #include "worker/media/digest.h"
-#include "worker/media/files.h"
-#include "worker/options.h"
+#include "worker/models_keys.h"
 
 #define TABLE_BYTES_MAX ((size_t)1024 * 1024)
 enum { HASH_LETTERS = SHA256_TEXT_MAX - 1 };
-
-struct reading {
-  struct models_table *table;
-  const char *path;
-  char folder[FILE_PATH_MAX]; /* of the table */
-  int line;
-};
-
-static enum status copy(struct reading *reading, const char *text, const char **out) {
-  const char *copied = arena_copy_text(reading->table->arena, text, strlen(text));
-  if (copied == NULL) {
-    return EXHAUSTED;
-  }
-  *out = copied;
-  return OK;
-}
 
 /* [id] */
 static enum status read_head(struct reading *reading, char *text) {
@@ -50,72 +32,20 @@ static enum status read_head(struct reading *reading, char *text) {
                   id);
     }
   }
-  if (table->count == MODELS_MAX) {
-    return fail(BAD_INPUT, "%s:%d: more than %d models", reading->path, reading->line, MODELS_MAX);
+  if (table->count == MODELS_ROWS_MAX) {
+    return fail(BAD_INPUT, "%s:%d: more than %d rows", reading->path, reading->line,
+                MODELS_ROWS_MAX);
   }
   struct models_row *row = &table->row[table->count];
-  *row = (struct models_row){.devices = "*"};
-  TRY(copy(reading, id, &row->id));
+  struct weight_hash *hashes = arena_take(table->arena, WEIGHT_FILES_MAX * sizeof *hashes);
+  if (hashes == NULL) {
+    return EXHAUSTED;
+  }
+  *row = (struct models_row){.devices = "*", .source.hashes = hashes, .hashes = hashes};
+  TRY(models_keep(reading, id, &row->id));
   table->count++;
   return OK;
 }
-
-/* path = FOLDER, relative to the table */
-static enum status set_path(struct reading *reading, struct models_row *row, const char *value) {
-  if (value[0] == '/') {
-    return copy(reading, value, &row->folder);
-  }
-  char path[FILE_PATH_MAX];
-  TRY(file_join(path, reading->folder, value));
-  return copy(reading, path, &row->folder);
-}
-
-static enum status check_item(const struct reading *reading, const char *item) {
-  bool every = strcmp(item, "*") == 0 || strcmp(item, "cuda") == 0;
-  return every || devices_check(item) == OK
-             ? OK
-             : fail(BAD_INPUT,
-                    "%s:%d: \"%.60s\" is no device: *, cpu, ref, cuda (every GPU), cuda:N, "
-                    "cuda:GPU-UUID or cuda:MIG-UUID",
-                    reading->path, reading->line, item);
-}
-
-/* devices = LIST: a name that means nothing would pin the model nowhere, and nobody would know. */
-static enum status set_devices(struct reading *reading, struct models_row *row, const char *value) {
-  const char *item[OPTIONS_ITEMS_MAX];
-  size_t count = 0;
-  TRY(copy(reading, value, &row->devices));
-  char *list = arena_copy_text(reading->table->arena, value, strlen(value));
-  if (list == NULL) {
-    return EXHAUSTED;
-  }
-  TRY(text_split("devices", list, OPTIONS_ITEMS_MAX, item, &count));
-  for (size_t i = 0; i < count; i++) {
-    TRY(check_item(reading, item[i]));
-  }
-  return OK;
-}
-
-static enum status set_default(struct reading *reading, struct models_row *row, const char *value) {
-  bool yes = strcmp(value, "yes") == 0;
-  if (!yes && strcmp(value, "no") != 0) {
-    return fail(BAD_INPUT, "%s:%d: default is yes or no, not %s", reading->path, reading->line,
-                value);
-  }
-  const struct models_row *other = yes ? models_table_standard(reading->table) : NULL;
-  if (other != NULL && other->standard && other != row) {
-    return fail(BAD_INPUT, "%s:%d: %s is the default already", reading->path, reading->line,
-                other->id);
-  }
-  row->standard = yes;
-  return OK;
-}
-
-static const struct {
-  const char *name;
-  enum status (*set)(struct reading *reading, struct models_row *row, const char *value);
-} keys[] = {{"path", set_path}, {"devices", set_devices}, {"default", set_default}};
-enum { KEY_COUNT = sizeof keys / sizeof keys[0] };
 
 /* A weight file stays inside its model's folder. */
 static bool relative(const char *path) {
@@ -131,26 +61,15 @@ static enum status read_hash(struct reading *reading, struct models_row *row, ch
     return fail(BAD_INPUT, "%s:%d: a sha256 has %d lower-case hex digits", reading->path,
                 reading->line, HASH_LETTERS);
   }
-  if (!relative(file) || row->hash_count == MODEL_WEIGHT_FILES_MAX) {
+  if (!relative(file) || row->source.hash_count == WEIGHT_FILES_MAX) {
     return fail(BAD_INPUT, "%s:%d: at most %d files, relative to the model's folder: %s",
-                reading->path, reading->line, MODEL_WEIGHT_FILES_MAX, file);
+                reading->path, reading->line, WEIGHT_FILES_MAX, file);
   }
-  struct weight_hash *hash = &row->hashes[row->hash_count];
-  TRY(copy(reading, file, &hash->path));
-  TRY(copy(reading, value, &hash->sha256));
-  row->hash_count++;
+  struct weight_hash *hash = &row->hashes[row->source.hash_count];
+  TRY(models_keep(reading, file, &hash->path));
+  TRY(models_keep(reading, value, &hash->sha256));
+  row->source.hash_count++;
   return OK;
-}
-
-static enum status unknown_key(const struct reading *reading, const char *name) {
-  struct nearest nearest = {.typed = name};
-  nearest_offer(&nearest, "sha256");
-  for (size_t i = 0; i < KEY_COUNT; i++) {
-    nearest_offer(&nearest, keys[i].name);
-  }
-  return fail(BAD_INPUT, "%s:%d: there is no \"%s\"%s%s", reading->path, reading->line, name,
-              nearest.name != NULL ? "; did you mean " : "",
-              nearest.name != NULL ? nearest.name : "");
 }
 
 static enum status read_pair(struct reading *reading, char *text) {
@@ -169,12 +88,7 @@ static enum status read_pair(struct reading *reading, char *text) {
   if (strncmp(name, "sha256", 6) == 0 && isspace((unsigned char)name[6])) {
     return read_hash(reading, row, name + 6, value);
   }
-  for (size_t i = 0; i < KEY_COUNT; i++) {
-    if (strcmp(keys[i].name, name) == 0) {
-      return keys[i].set(reading, row, value);
-    }
-  }
-  return unknown_key(reading, name);
+  return models_set_key(reading, row, name, value);
 }
 
 static enum status read_line(struct reading *reading, char *line) {
@@ -197,9 +111,9 @@ static int by_path(const void *left, const void *right) {
 static enum status hash_of_hashes(struct models_table *table, struct models_row *row) {
   struct bytes lines;
   bytes_open(&lines, TABLE_BYTES_MAX);
-  qsort(row->hashes, row->hash_count, sizeof row->hashes[0], by_path);
+  qsort(row->hashes, row->source.hash_count, sizeof row->hashes[0], by_path);
   enum status status = OK;
-  for (size_t i = 0; i < row->hash_count && status == OK; i++) {
+  for (size_t i = 0; i < row->source.hash_count && status == OK; i++) {
     status = bytes_printf(&lines, "%s  %s\n", row->hashes[i].sha256, row->hashes[i].path);
   }
   char text[SHA256_TEXT_MAX];
@@ -210,18 +124,24 @@ static enum status hash_of_hashes(struct models_table *table, struct models_row 
   return row->sha256 != NULL ? OK : EXHAUSTED;
 }
 
-static enum status rows_whole(struct models_table *table, const char *path) {
-  if (table->count == 0) {
-    return fail(BAD_INPUT, "%s: no model in it", path);
+static enum status row_whole(struct models_table *table, const char *path, struct models_row *row) {
+  if (row->source.folder == NULL || row->source.hash_count == 0) {
+    return fail(BAD_INPUT, "%s: [%s] has no %s (darkroom-worker --print-hashes PATH prints a row)",
+                path, row->id, row->source.folder == NULL ? "path" : "sha256");
   }
+  TRY(models_check_keys(path, row));
+  return hash_of_hashes(table, row);
+}
+
+static enum status rows_whole(struct models_table *table, const char *path) {
+  size_t models = 0;
   for (size_t i = 0; i < table->count; i++) {
-    struct models_row *row = &table->row[i];
-    if (row->folder == NULL || row->hash_count == 0) {
-      return fail(BAD_INPUT,
-                  "%s: [%s] has no %s (darkroom-worker --print-hashes FOLDER prints a row)", path,
-                  row->id, row->folder == NULL ? "path" : "sha256");
-    }
-    TRY(hash_of_hashes(table, row));
+    TRY(row_whole(table, path, &table->row[i]));
+    models += table->row[i].kind == MODELS_MODEL;
+  }
+  if (models < 1 || models > MODELS_MAX) {
+    return fail(BAD_INPUT, models < 1 ? "%s: no model in it" : "%s: more than %d models", path,
+                MODELS_MAX);
   }
   return OK;
 }
@@ -260,12 +180,18 @@ enum status models_table_read(const char *path, struct models_table *out) {
 void models_table_close(struct models_table *table) { arena_close(&table->arena); }
 
 const struct models_row *models_table_standard(const struct models_table *table) {
+  const struct models_row *model = NULL;
+  size_t models = 0;
   for (size_t i = 0; i < table->count; i++) {
     if (table->row[i].standard) {
       return &table->row[i];
     }
+    if (table->row[i].kind == MODELS_MODEL) {
+      model = &table->row[i];
+      models++;
+    }
   }
-  return table->count == 1 ? &table->row[0] : NULL;
+  return models == 1 ? model : NULL;
 }
 
 bool models_row_on(const struct models_row *row, const char *name, const char *open) {

@@ -2,10 +2,23 @@
  * weights must hash to.
  *
  *   [demo]                      the id jobs name
- *   path = models/demo          diffusers layout; relative to the table's own folder
+ *   kind = model                what it is: model, control (a control net), lora, embedding
+ *                               (textual inversion), tiny (a tiny decoder); left out: model
+ *   path = models/demo          a folder (diffusers layout) or one .safetensors file; relative to
+ *                               the table's own folder
  *   devices = cpu, cuda:0       where it is pinned; left out or *: on every device; cuda or
  *                               cuda:all: on every GPU; cuda:GPU-8f3a: by its UUID
  *   default = yes               taken when a job names no model
+ *   variant = fp16              of a folder: which of its weights; left out: those without a
+ *                               variant, else fp16
+ *   family = sd2                left out: found from what the files hold
+ *   prediction = epsilon        or v_prediction or sample; left out: as the configs say, or what
+ *                               the family usually has
+ *   tokenizer = sd/tokenizer    folder with vocab.json and merges.txt, or with "tokenizer" (and
+ *                               "tokenizer_2") in it; left out: where the weights are
+ *   configs = sd                of a single file: folder whose config.json files are taken in place
+ *                               of the family's usual facts
+ *   ema = yes                   of a single file: the averaged copy of the U-Net's weights
  *   sha256 unet/diffusion_pytorch_model.safetensors = 64 hex digits, one line per weight file
  *
  * Trust comes from this file: weights that it does not name with a hash are not loaded. Pickles are
@@ -16,28 +29,30 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/status.h"
-#include "worker/model/model.h"
+#include "worker/model/source.h"
 
-#define MODEL_WEIGHT_FILES_MAX 16
+enum models_kind { MODELS_MODEL, MODELS_CONTROL, MODELS_LORA, MODELS_EMBEDDING, MODELS_TINY };
 
 struct models_row {
   const char *id;
-  const char *folder;
+  enum models_kind kind;
   const char *devices; /* "*" or a comma-separated list */
   bool standard;       /* default = yes */
   const char *sha256;  /* one for all its weights: of what sha256sum prints for them, by path */
-  struct weight_hash hashes[MODEL_WEIGHT_FILES_MAX];
-  size_t hash_count;
+  struct model_source source; /* its hashes are those below */
+  struct weight_hash *hashes; /* in the table's arena, room for WEIGHT_FILES_MAX */
+  uint32_t keys;              /* which were given, a bit each (models_keys.c) */
 };
 
 struct models_table {
   struct arena *arena;
-  struct models_row row[MODELS_MAX];
+  struct models_row row[MODELS_ROWS_MAX];
   size_t count;
 };
 
@@ -49,7 +64,7 @@ void models_table_close(struct models_table *table);
  * hash itself is checked by the engine, where the file is read anyway. */
 enum status models_table_check(const struct models_table *table);
 
-/* The row marked default, or the only row; NULL when no model is the default. */
+/* The row marked default, or the only model; NULL when no model is the default. */
 const struct models_row *models_table_standard(const struct models_table *table);
 
 /* Whether the row is pinned to this device: by its name, or by the one that it is opened by

@@ -12,6 +12,7 @@
 #include "proto/job.h"
 #include "worker/media/digest.h"
 #include "worker/media/files.h"
+#include "worker/model/model.h"
 #include "worker/model/weight_files.h"
 #include "worker/models_table.h"
 
@@ -51,9 +52,9 @@ static enum status look(const char *path) {
 
 enum status models_table_check(const struct models_table *table) {
   for (size_t i = 0; i < table->count; i++) {
-    for (size_t k = 0; k < table->row[i].hash_count; k++) {
+    for (size_t k = 0; k < table->row[i].source.hash_count; k++) {
       char path[FILE_PATH_MAX];
-      TRY(file_join(path, table->row[i].folder, table->row[i].hashes[k].path));
+      TRY(file_join(path, table->row[i].source.folder, table->row[i].hashes[k].path));
       TRY(look(path));
     }
   }

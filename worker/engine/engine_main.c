@@ -250,6 +250,8 @@ static enum status start(struct child *child, int fd, const struct engine_main_s
       .pulse = child->pulse,
       .models = settings->models,
       .model_count = settings->model_count,
+      .extras = settings->extras,
+      .extra_count = settings->extra_count,
       .slots = settings->slots != 0 ? settings->slots : ENGINE_SLOTS_STANDARD,
       .batch_rows = settings->batch_rows != 0 ? settings->batch_rows : ENGINE_BATCH_ROWS_STANDARD,
       .max_side = settings->max_side != 0 ? settings->max_side : JOB_SIDE_PIXELS_MAX,

@@ -24,6 +24,8 @@ struct engine_main_settings {
   enum determinism determinism;
   const struct engine_model *models; /* those pinned to this device, 1..MODELS_MAX; borrowed */
   size_t model_count;
+  const struct engine_extra *extras; /* likewise */
+  size_t extra_count;
   int slots;         /* samples held at once, 1..SAMPLES_MAX; 0: ENGINE_SLOTS_STANDARD */
   int batch_rows;    /* rows of one U-Net call at most, 2..BATCH_ROWS_MAX; 0:
                         ENGINE_BATCH_ROWS_STANDARD */

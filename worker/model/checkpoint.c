@@ -5,29 +5,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "worker/model/config.h"
 #include "worker/model/weight_files.h"
 
 #define ARENA_BYTES_MAX ((size_t)1 << 32)
-#define FILES_MAX 64
-#define HASHES_MAX 64
 
 struct checkpoint {
   struct arena *arena; /* holds this struct, paths and tables */
   const struct model_source *source;
-  struct mapped file[FILES_MAX];
-  const char *name[FILES_MAX]; /* within the folder */
+  struct mapped file[WEIGHT_FILES_MAX];
+  const char *name[WEIGHT_FILES_MAX]; /* within the folder */
   size_t count;
-  const struct mapped *of_network[FILES_MAX]; /* what was asked for last */
-  bool hash_used[HASHES_MAX];
+  const struct mapped *of_network[WEIGHT_FILES_MAX]; /* what was asked for last */
+  bool hash_used[WEIGHT_FILES_MAX];
 };
 
 #define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
 
 enum status checkpoint_open(const struct model_source *source, struct checkpoint **out) {
-  if (source->hash_count > HASHES_MAX) {
+  if (source->hash_count > WEIGHT_FILES_MAX) {
     return REFUSE("%s: %zu sha256 sums are given, at most %d", source->folder, source->hash_count,
-                  HASHES_MAX);
+                  WEIGHT_FILES_MAX);
   }
   struct arena *arena = NULL;
   TRY(arena_open(NULL, ARENA_BYTES_MAX, &arena));
@@ -98,8 +97,8 @@ static enum status open_file(struct checkpoint *checkpoint, const char *name,
   if (snprintf(path, sizeof path, "%s/%s", checkpoint->source->folder, name) >= (int)sizeof path) {
     return REFUSE("path too long: %s", name);
   }
-  if (checkpoint->count == FILES_MAX) {
-    return REFUSE("%s: more than %d files", checkpoint->source->folder, FILES_MAX);
+  if (checkpoint->count == WEIGHT_FILES_MAX) {
+    return REFUSE("%s: more than %d files", checkpoint->source->folder, WEIGHT_FILES_MAX);
   }
   TRY(find_hash(checkpoint, name, &sha256));
   size_t at = checkpoint->count;

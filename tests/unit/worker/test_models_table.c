@@ -40,12 +40,12 @@ static void a_table_is_read(void **state) {
   assert_int_equal(table.count, 2);
   const struct models_row *one = &table.row[0];
   assert_string_equal(one->id, "one");
-  assert_string_equal(one->folder, "/tmp//models/one"); /* relative to the table */
-  assert_int_equal(one->hash_count, 2);
+  assert_string_equal(one->source.folder, "/tmp//models/one"); /* relative to the table */
+  assert_int_equal(one->source.hash_count, 2);
   assert_string_equal(one->hashes[0].path, "unet/u.safetensors");
   assert_string_equal(one->hashes[0].sha256, HASH);
   assert_int_equal(strlen(one->sha256), 64);
-  assert_string_equal(table.row[1].folder, "/abs=olute");
+  assert_string_equal(table.row[1].source.folder, "/abs=olute");
   assert_ptr_equal(models_table_standard(&table), &table.row[1]);
   models_table_close(&table);
 }
@@ -80,6 +80,35 @@ static void the_only_model_is_the_default(void **state) {
   models_table_close(&table);
 }
 
+static void single_files_and_what_jobs_name_beside(void **state) {
+  (void)state;
+  struct models_table table;
+  assert_int_equal(
+      read_text("[m]\npath=sd/v1.safetensors\nprediction=v_prediction\nfamily=sd2\n"
+                "tokenizer = sd/tokenizer\nconfigs=/c\nema=yes\nsha256 v1.safetensors = " HASH
+                "\n[edges]\nkind=control\npath=edges\nvariant=fp16\nsha256 a=" HASH
+                "\n[style]\nkind = lora\npath=/l/s.safetensors\nsha256 s.safetensors=" HASH,
+                &table),
+      OK);
+  const struct models_row *one = &table.row[0];
+  assert_int_equal(one->kind, MODELS_MODEL);
+  assert_string_equal(one->source.folder, "/tmp//sd/");
+  assert_string_equal(one->source.file, "v1.safetensors");
+  assert_string_equal(one->source.prediction, "v_prediction");
+  assert_string_equal(one->source.family, "sd2");
+  assert_string_equal(one->source.tokenizer, "/tmp//sd/tokenizer");
+  assert_string_equal(one->source.configs, "/c");
+  assert_true(one->source.averaged);
+  assert_ptr_equal(one->source.hashes, one->hashes);
+  assert_int_equal(table.row[1].kind, MODELS_CONTROL);
+  assert_null(table.row[1].source.file);
+  assert_string_equal(table.row[1].source.variant, "fp16");
+  assert_int_equal(table.row[2].kind, MODELS_LORA);
+  assert_string_equal(table.row[2].source.folder, "/l/");
+  assert_ptr_equal(models_table_standard(&table), one); /* the only model */
+  models_table_close(&table);
+}
+
 static void what_means_nothing_is_refused(void **state) {
   (void)state;
   static const struct {
@@ -100,8 +129,22 @@ static void what_means_nothing_is_refused(void **state) {
       {"[m]\nsha256 /a = " HASH, "relative"},
       {"[m]\nsha256 a/../../b = " HASH, "relative"},
       {"[m]\nsha256 a = 00", "64 lower-case hex"},
-      {"[m]\ndefault = y\n", "yes or no"},
+      {"[m]\ndefault = y\n", ":2: default is one of no, yes, not y"},
       {"[m]\n[m]\n", ":2: the model m is there twice"},
+      {"[m]\npath = x\npath = y\n", ":3: [m] has path already"},
+      {"[m]\nkind = net\n", ":2: kind is one of model, control, lora, embedding, tiny, not net"},
+      {"[m]\nprediction = v\n", ":2: prediction is one of epsilon, v_prediction, sample"},
+      {"[m]\nvariant = ../x\n", ":2: a variant has letters"},
+      {"[m]\nkind = lora\npath = x\nsha256 a = " HASH, "must be a .safetensors file"},
+      {"[m]\nkind = lora\npath = x.safetensors\nsha256 x.safetensors = " HASH, "no model in it"},
+      {"[m]\nkind = lora\nprediction = sample\npath = x.safetensors\nsha256 x.safetensors = " HASH,
+       "prediction means nothing for a lora in a single file"},
+      {"[m]\npath = x\nema = yes\nsha256 a = " HASH, "ema means nothing for a model in a folder"},
+      {"[m]\npath = x.safetensors\nvariant = fp16\nsha256 x.safetensors = " HASH,
+       "variant means nothing for a model in a single file"},
+      {"[m]\npath = x.safetensors\nsha256 y.safetensors = " HASH, "one sha256, of x.safetensors"},
+      {"[m]\nkind = tiny\ndefault = yes\npath = x\nsha256 a = " HASH,
+       "default means nothing for a tiny"},
       {"[m]\ndefault = yes\n[n]\ndefault = yes\n", ":4: m is the default already"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -124,6 +167,7 @@ int main(void) {
       cmocka_unit_test(a_table_is_read),
       cmocka_unit_test(devices_are_matched),
       cmocka_unit_test(the_only_model_is_the_default),
+      cmocka_unit_test(single_files_and_what_jobs_name_beside),
       cmocka_unit_test(what_means_nothing_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
