@@ -67,7 +67,12 @@
 #define BATCH_ROWS_MAX 64
 #define SAMPLE_SLOTS_MAX 8
 #define SAMPLES_MAX 64
+#define CONTROLS_MAX 4       /* control nets of one job */
+#define CONTROL_SKIPS_MAX 16 /* what one of them adds to a U-Net: skips and the middle block */
 #define TOKENS_PER_CHUNK 77
+#define PROMPT_CHUNKS_MAX 16  /* of a prompt in chunks */
+#define TEXT_ENCODERS_MAX 2   /* of a model */
+#define CONDITION_SIZES_MAX 6 /* numbers that a model is told beside the prompt */
 #define DEVICES_MAX 16
 #define SEQUENCES_MAX 48 /* of ops that a device keeps whole */
 #define MODELS_MAX 64
@@ -116,6 +121,7 @@ _Static_assert(WORKER_CREDITS_MAX *(JOB_MODEL_BYTES_MAX + 32) < FRAME_BYTES_MAX,
 _Static_assert(LIST_PAGE_ROWS <= SCRIPT_LOOP_MAX && LIST_PAGE_ROWS <= LIST_JOBS_MAX,
                "a page is one call of the script");
 _Static_assert(BATCH_ROWS_MAX >= 2, "a guided image needs two rows");
+_Static_assert(CONTROL_SKIPS_MAX >= 13, "SD 1.x has 12 skips and a middle block");
 _Static_assert(HEALTH_CONNECTIONS_MAX >= HEALTH_CONNECTIONS_KEPT + 2 * 10,
                "a round of newcomers fits before those who make room for it are closed");
 _Static_assert(DESCRIPTORS_OF_DAEMON_MIN > HEALTH_CONNECTIONS_MAX,

@@ -206,8 +206,10 @@ static void open_guided(struct guided *guided, struct device *device, const char
   CHECK(device_arena(device, MEMORY_BYTES, &guided->turn));
   const struct unet_facts *unet = &model_family(guided->model)->unet;
   int64_t side = unet->sample_side;
-  CHECK(model_condition(guided->model, *keep, guided->turn, PROMPT, &guided->cond));
-  CHECK(model_condition(guided->model, *keep, guided->turn, "", &guided->uncond));
+  CHECK(model_condition(guided->model, *keep, guided->turn, &(struct condition){.prompt = PROMPT},
+                        &guided->cond, NULL));
+  CHECK(model_condition(guided->model, *keep, guided->turn, &(struct condition){.prompt = ""},
+                        &guided->uncond, NULL));
   const struct conditioning *conditionings[2] = {&guided->uncond, &guided->cond};
   const float timesteps[2] = {500, 500};
   CHECK(device_prompt_rows(device, *keep, timesteps, conditionings, 2, &guided->rows));

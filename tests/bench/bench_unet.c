@@ -140,7 +140,8 @@ static double median_ms(struct bench *bench, enum status (*call)(struct bench *b
 
 static enum status condition(struct bench *bench, void *what) {
   arena_drop(bench->keep);
-  return model_condition(bench->model, bench->keep, bench->turn, PROMPT, what);
+  return model_condition(bench->model, bench->keep, bench->turn,
+                         &(struct condition){.prompt = PROMPT}, what, NULL);
 }
 
 static enum status predict(struct bench *bench, void *what) {

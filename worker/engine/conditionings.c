@@ -95,8 +95,9 @@ static struct conditioned *find_free(struct conditionings *conditionings) {
 static enum status encode(struct conditionings *conditionings, const struct resident *resident,
                           struct arena *scratch, const char *prompt, struct conditioned *row) {
   struct arena_mark mark = arena_mark(scratch);
+  const struct condition condition = {.prompt = prompt};
   enum status status =
-      model_condition(resident->model, row->memory, scratch, prompt, &row->conditioning);
+      model_condition(resident->model, row->memory, scratch, &condition, &row->conditioning, NULL);
   arena_release(scratch, mark);
   status = status == OK ? event_record(row->ready) : status;
   return status == OK || device_wait(conditionings->device) != BROKEN ? status : BROKEN;
@@ -122,7 +123,7 @@ enum status conditionings_hold(struct conditionings *conditionings, const struct
                                struct conditioned **out) {
   struct conditioned *row = find(conditionings, resident, prompt);
   if (row == NULL) {
-    size_t bytes = model_condition_bytes(resident->model);
+    size_t bytes = model_condition_bytes(resident->model, 1);
     TRY(conditionings_make_room(conditionings, bytes));
     row = find_free(conditionings);
     if (row == NULL && forget_oldest(conditionings)) {

@@ -61,7 +61,7 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
       (size_t)stage_cells(&stage) * (size_t)resident->family->vae.latent_channels * sizeof(float);
   size_t sample = (SAMPLE_SLOTS_MAX + 1) * (piece + ALIGNMENT);
   return budget_sum(sum_of(turn_bytes(engine, &stage, stage_rows(&stage))),
-                    sample + 2 * model_condition_bytes(resident->model));
+                    sample + 2 * model_condition_bytes(resident->model, 1));
 }
 
 /* The largest side, up to the one that was set, that a square picture may have; 0 when there is no

@@ -2,8 +2,9 @@
 #ifndef DARKROOM_WORKER_MODEL_BLOCKS_H
 #define DARKROOM_WORKER_MODEL_BLOCKS_H
 
+#include "kernels/rows.h"
+#include "worker/model/condition.h"
 #include "worker/model/loader.h"
-#include "worker/model/model.h"
 #include "worker/model/pass.h"
 
 /* ---- ResnetBlock2D ---- */

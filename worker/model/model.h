@@ -15,9 +15,12 @@
 #include "kernels/device.h"
 #include "kernels/rows.h"
 #include "kernels/tensor.h"
+#include "worker/model/condition.h"
 #include "worker/model/family.h"
 #include "worker/model/source.h"
 
+struct control; /* a control net (control.h) */
+struct merged;  /* weights of adapters (adapter.h) */
 struct model;
 
 /* Loads, checks and packs. BAD_INPUT (field "weights" or "config") with the file and what is wrong:
@@ -36,34 +39,42 @@ size_t model_bytes(const struct model *model);
 struct modules;
 const struct modules *model_modules(const struct model *model);
 
-/* What a prompt becomes: the embedding and, for every cross-attention layer, its keys and values
- * side by side. Lives in the arena it was made from; read-only; shared by all samples with this
- * prompt. */
-struct conditioning {
-  struct tensor embedding;   /* [L, cross width] */
-  struct tensor keys_values; /* flat: per cross-attention layer in U-Net order [L, 2 * heads * d],
-                                one after another */
-};
-/* prompt is UTF-8, checked; longer than the model's tokens is cut as diffusers does. turn is
- * scratch. */
+/* What the U-Net needs to know of a prompt and what is said beside it. Its memory comes from keep,
+ * scratch from turn. Text that is too long is cut as the mode says: *report tells, NULL: nobody
+ * asks. BAD_INPUT (field "prompt", "clip_skip", "sizes") for what the model cannot take. */
 enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
-                            const char *prompt, struct conditioning *out);
-/* Bytes one conditioning takes of its arena, at most: for admission. */
-size_t model_condition_bytes(const struct model *model);
-/* Scratch bytes that model_condition needs, at most. */
+                            const struct condition *condition, struct conditioning *out,
+                            struct condition_report *report);
+/* How many chunks of TOKENS_PER_CHUNK the prompt is in its mode: 1..PROMPT_CHUNKS_MAX. BAD_INPUT
+ * (field "prompt") for one of more. */
+enum status model_condition_chunks(const struct model *model, const struct condition *condition,
+                                   int *out);
+/* Bytes that a conditioning of so many chunks takes of its arena, at most: for admission. */
+size_t model_condition_bytes(const struct model *model, int chunks);
+/* Scratch bytes that model_condition needs, at most, whatever the prompt. */
 size_t model_condition_scratch_bytes(const struct model *model);
+/* Fills what a row of a batch says of its prompt. */
+void model_context(const struct conditioning *conditioning, struct batch_row *row);
 
+/* A control net's part in a U-Net call. */
+struct predict_control {
+  const struct control *net;
+  const struct batch_row *rows;         /* B on the device, with keys and values of the net's own */
+  const struct batch_control *controls; /* B on the device */
+};
 /* One U-Net call. input [B, H, W, in channels] activations (already scaled); rows: B on the device,
- * of whom the timesteps and contexts are looked at (model_context); prediction f32 [B, H, W, out
- * channels]. All scratch comes from turn and is released. Only ops are queued, so that it can be a
- * sequence (kernels/queue.h). */
+ * of whom all but latents, planes and scale is looked at (model_context); prediction f32 [B, H, W,
+ * out channels]. All scratch comes from turn and is released. Only ops are queued, so that it can
+ * be a sequence (kernels/queue.h). What is not on in a call costs nothing there. */
 struct predict {
   struct tensor input;
   const struct batch_row *rows;
   struct tensor prediction;
+  bool adapted;                /* some row has adapters */
+  const struct merged *merged; /* weights in place of the model's own; NULL: none */
+  int control_count;
+  struct predict_control control[CONTROLS_MAX];
 };
-/* Fills what a row of a batch says of its prompt. */
-void model_context(const struct conditioning *conditioning, struct batch_row *row);
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict);
 /* Scratch bytes that model_predict needs for B rows of H x W latents, at most. */
 size_t model_predict_bytes(const struct model *model, int rows, int height, int width);

@@ -29,10 +29,10 @@ struct tokenizer_texts {
   const char *start, *end, *pad, *unknown;
 };
 
-/* Reads vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of
- * folder/tokenizer. BAD_INPUT (field "config") names the file and what is wrong or not implemented.
- */
-enum status tokenizer_open(const char *folder, struct tokenizer_shape shape,
+/* Reads vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json of folder/name
+ * ("tokenizer" or "tokenizer_2"). BAD_INPUT (field "config") names the file and what is wrong or
+ * not implemented. */
+enum status tokenizer_open(const char *folder, const char *name, struct tokenizer_shape shape,
                            struct tokenizer **out);
 /* The same from memory. */
 enum status tokenizer_make(const struct tokenizer_texts *texts, struct tokenizer_shape shape,

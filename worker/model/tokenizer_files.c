@@ -7,11 +7,12 @@
 #include "worker/model/config.h"
 #include "worker/model/tokenizer.h"
 
-#define SETTINGS_FILE "tokenizer/tokenizer_config.json"
-#define SPECIALS_FILE "tokenizer/special_tokens_map.json"
-#define ADDED_FILE "tokenizer/added_tokens.json"
-#define VOCABULARY_FILE "tokenizer/vocab.json"
-#define WHOLE_FILE "tokenizer/tokenizer.json"
+#define SETTINGS_FILE "tokenizer_config.json"
+#define SPECIALS_FILE "special_tokens_map.json"
+#define ADDED_FILE "added_tokens.json"
+#define VOCABULARY_FILE "vocab.json"
+#define MERGES_FILE "merges.txt"
+#define WHOLE_FILE "tokenizer.json"
 #define SPECIAL_BYTES_MAX 64
 /* Python's "no maximum" is 1e30. */
 #define NO_MAXIMUM 1e9
@@ -67,9 +68,24 @@ static const struct config_key specials_keys[] = {
 enum special { START, END, PAD, UNKNOWN, SPECIAL_COUNT };
 
 struct files {
+  const char *folder, *name; /* the model's, and the tokenizer's within: "tokenizer" */
   struct bytes vocabulary, merges;
   char special[SPECIAL_COUNT][SPECIAL_BYTES_MAX];
 };
+
+/* A file by its path within the model's folder, as it is told in messages, by value. */
+struct path {
+  char text[128];
+};
+static struct path path_of(const struct files *files, const char *file) {
+  struct path path;
+  snprintf(path.text, sizeof path.text, "%s/%s", files->name, file);
+  return path;
+}
+
+static bool is_there(const struct files *files, const char *file) {
+  return config_file_exists(files->folder, path_of(files, file).text);
+}
 
 /* A token is its text, or an object that has the text as "content". NULL when the key is absent or
  * null. */
@@ -93,14 +109,13 @@ static enum status read_special(const json_t *root, const char *key, char *text)
 
 /* A token may ask to take the blanks beside it along, or to stand alone: then text is cut in
  * another way. */
-static enum status check_flags(const char *id, const json_t *token) {
+static enum status check_flags(const struct files *files, const char *id, const json_t *token) {
   static const char *const flags[] = {"lstrip", "rstrip", "single_word"};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
     const json_t *flag = json_object_get(token, flags[i]);
     if (flag != NULL && !json_is_false(flag)) {
-      return fail_field(BAD_INPUT, "config",
-                        SETTINGS_FILE ": added token %s: only false is implemented for %s", id,
-                        flags[i]);
+      return fail_field(BAD_INPUT, "config", "%s: added token %s: only false is implemented for %s",
+                        path_of(files, SETTINGS_FILE).text, id, flags[i]);
     }
   }
   return OK;
@@ -119,24 +134,23 @@ static enum status check_added(const json_t *root, const struct files *files) {
     }
     if (!special) {
       return fail_field(BAD_INPUT, "config",
-                        SETTINGS_FILE
-                        ": added token %s is not one of the special tokens: not "
-                        "implemented",
-                        id);
+                        "%s: added token %s is not one of the special tokens: not implemented",
+                        path_of(files, SETTINGS_FILE).text, id);
     }
-    TRY(check_flags(id, token));
+    TRY(check_flags(files, id, token));
   }
   return OK;
 }
 
-static enum status read_specials(const char *folder, const char *name,
-                                 const struct config_key *keys, struct files *files) {
+static enum status read_specials(struct files *files, const char *file,
+                                 const struct config_key *keys) {
   static const char *const key[SPECIAL_COUNT] = {"bos_token", "eos_token", "pad_token",
                                                  "unk_token"};
   struct settings ignored;
-  TRY(config_read(folder, name, keys, &ignored));
+  struct path path = path_of(files, file);
+  TRY(config_read(files->folder, path.text, keys, &ignored));
   json_t *root = NULL;
-  TRY(config_json_file(folder, name, CONFIG_BYTES_MAX, &root));
+  TRY(config_json_file(files->folder, path.text, CONFIG_BYTES_MAX, &root));
   enum status status = OK;
   for (int i = 0; i < SPECIAL_COUNT && status == OK; i++) {
     status = read_special(root, key[i], files->special[i]);
@@ -148,48 +162,50 @@ static enum status read_specials(const char *folder, const char *name,
   return status;
 }
 
-static enum status read_settings(const char *folder, int tokens, struct files *files) {
+static enum status read_settings(int tokens, struct files *files) {
   struct settings settings = {0};
-  TRY(config_read(folder, SETTINGS_FILE, settings_keys, &settings));
+  struct path path = path_of(files, SETTINGS_FILE);
+  TRY(config_read(files->folder, path.text, settings_keys, &settings));
   if (settings.tokens_max < NO_MAXIMUM && settings.tokens_max != tokens) {
     return fail_field(BAD_INPUT, "config",
-                      SETTINGS_FILE ": model_max_length is %g, the text encoder has %d positions",
+                      "%s: model_max_length is %g, the text encoder has %d positions", path.text,
                       settings.tokens_max, tokens);
   }
-  return read_specials(folder, SETTINGS_FILE, settings_keys, files);
+  return read_specials(files, SETTINGS_FILE, settings_keys);
 }
 
 /* What the later file says wins, as in transformers. */
-static enum status read_files(const char *folder, int tokens, struct files *files) {
+static enum status read_files(int tokens, struct files *files) {
   static const char *const standard[SPECIAL_COUNT] = {"<|startoftext|>", "<|endoftext|>",
                                                       "<|endoftext|>", "<|endoftext|>"};
   for (int i = 0; i < SPECIAL_COUNT; i++) {
     memcpy(files->special[i], standard[i], strlen(standard[i]) + 1);
   }
-  if (config_file_exists(folder, ADDED_FILE)) {
-    return fail_field(BAD_INPUT, "config", ADDED_FILE ": added tokens are not implemented");
+  if (is_there(files, ADDED_FILE)) {
+    return fail_field(BAD_INPUT, "config", "%s: added tokens are not implemented",
+                      path_of(files, ADDED_FILE).text);
   }
-  if (config_file_exists(folder, SETTINGS_FILE)) {
-    TRY(read_settings(folder, tokens, files));
+  if (is_there(files, SETTINGS_FILE)) {
+    TRY(read_settings(tokens, files));
   }
-  if (config_file_exists(folder, SPECIALS_FILE)) {
-    TRY(read_specials(folder, SPECIALS_FILE, specials_keys, files));
+  if (is_there(files, SPECIALS_FILE)) {
+    TRY(read_specials(files, SPECIALS_FILE, specials_keys));
   }
-  if (!config_file_exists(folder, VOCABULARY_FILE) && config_file_exists(folder, WHOLE_FILE)) {
+  if (!is_there(files, VOCABULARY_FILE) && is_there(files, WHOLE_FILE)) {
     return fail_field(BAD_INPUT, "config",
-                      WHOLE_FILE " alone is not implemented: " VOCABULARY_FILE
-                                 " and tokenizer/merges.txt are needed beside it");
+                      "%s alone is not implemented: %s and " MERGES_FILE " are needed too",
+                      path_of(files, WHOLE_FILE).text, path_of(files, VOCABULARY_FILE).text);
   }
-  TRY(config_file(folder, VOCABULARY_FILE, &files->vocabulary));
-  return config_file(folder, "tokenizer/merges.txt", &files->merges);
+  TRY(config_file(files->folder, path_of(files, VOCABULARY_FILE).text, &files->vocabulary));
+  return config_file(files->folder, path_of(files, MERGES_FILE).text, &files->merges);
 }
 
-enum status tokenizer_open(const char *folder, struct tokenizer_shape shape,
+enum status tokenizer_open(const char *folder, const char *name, struct tokenizer_shape shape,
                            struct tokenizer **out) {
-  struct files files;
+  struct files files = {.folder = folder, .name = name};
   bytes_open(&files.vocabulary, VOCABULARY_BYTES_MAX);
   bytes_open(&files.merges, VOCABULARY_BYTES_MAX);
-  enum status status = read_files(folder, shape.tokens, &files);
+  enum status status = read_files(shape.tokens, &files);
   if (status == OK) {
     struct tokenizer_texts texts = {.vocabulary = bytes_text(&files.vocabulary),
                                     .vocabulary_bytes = files.vocabulary.length,

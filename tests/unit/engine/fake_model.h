@@ -23,7 +23,7 @@ enum status model_open(struct device *device, const struct model_source *source,
   }
   struct model *model = &models[fake.opened++ % MODELS_MAX];
   *model = (struct model){.device = device};
-  model->family = (struct family){.name = "fake", .scale_factor = 8};
+  model->family = (struct family){.row = &families[0], .scale_factor = 8};
   model->family.unet = (struct unet_facts){.in_channels = 4, .out_channels = 4, .sample_side = 8};
   model->family.vae = (struct vae_facts){.latent_channels = 4};
   model->family.noise = (struct noise_facts){
@@ -36,17 +36,27 @@ enum status model_open(struct device *device, const struct model_source *source,
 void model_close(struct model **model) { *model = NULL; }
 const struct family *model_family(const struct model *model) { return &model->family; }
 size_t model_bytes(const struct model *model) { return sizeof *model; }
-size_t model_condition_bytes(const struct model *model) {
+size_t model_condition_bytes(const struct model *model, int chunks) {
   (void)model;
-  return 64;
+  return 64 * (size_t)chunks;
+}
+enum status model_condition_chunks(const struct model *model, const struct condition *condition,
+                                   int *out) {
+  (void)model;
+  (void)condition;
+  *out = 1;
+  return OK;
 }
 
 size_t model_condition_scratch_bytes(const struct model *model) {
-  return model_condition_bytes(model) * 256;
+  return model_condition_bytes(model, 1) * 256;
 }
 enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
-                            const char *prompt, struct conditioning *out) {
+                            const struct condition *condition, struct conditioning *out,
+                            struct condition_report *report) {
+  const char *prompt = condition->prompt;
   (void)model;
+  (void)report;
   fake.conditioned++;
   if (arena_take(turn, 16384) == NULL) {
     return EXHAUSTED;

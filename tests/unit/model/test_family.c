@@ -36,8 +36,8 @@ static void facts_of_the_tiny_model(void **state) {
   (void)state;
   struct family family;
   assert_ok(family_read(tiny_folder("tiny-eps"), &family));
-  assert_int_equal(family.clip.width, 32);
-  assert_int_equal(family.clip.activation, ACTIVATION_QUICK_GELU);
+  assert_int_equal(family.clip[0].width, 32);
+  assert_int_equal(family.clip[0].activation, ACTIVATION_QUICK_GELU);
   assert_int_equal(family.unet.levels, 2);
   assert_int_equal(family.unet.channels[1], 64);
   assert_int_equal(family.unet.heads[0], 2);
@@ -84,10 +84,10 @@ static void the_index_says_whose_tokenizer(void **state) {
   struct family family;
   change(NULL, NULL, NULL);
   assert_ok(family_read(scratch(), &family));
-  assert_int_equal(family.prompt, PROMPT_PLAIN);
+  assert_int_equal(family.prompt[0], PROMPT_PLAIN);
   change("model_index.json", "tokenizer", "[\"transformers\", \"CLIPTokenizerFast\"]");
   assert_ok(family_read(scratch(), &family));
-  assert_int_equal(family.prompt, PROMPT_FAST);
+  assert_int_equal(family.prompt[0], PROMPT_FAST);
   change("model_index.json", "tokenizer", "[\"transformers\", \"T5Tokenizer\"]");
   assert_refused(family_read(scratch(), &family), "tokenizer");
 }

@@ -92,9 +92,9 @@ static void a_refused_tokenizer(void **state) {
     char folder[64];
     copy_with(&tokenizer_faults[i], folder);
     struct tokenizer *tokenizer = (struct tokenizer *)&mark;
-    assert_refused(
-        tokenizer_open(folder, (struct tokenizer_shape){568, 77, PROMPT_PLAIN}, &tokenizer),
-        tokenizer_faults[i].reason);
+    assert_refused(tokenizer_open(folder, "tokenizer",
+                                  (struct tokenizer_shape){568, 77, PROMPT_PLAIN}, &tokenizer),
+                   tokenizer_faults[i].reason);
     assert_ptr_equal(tokenizer, &mark);
     open_model(folder, tokenizer_faults[i].reason);
     drop(folder);

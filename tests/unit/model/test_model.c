@@ -154,8 +154,9 @@ static void predict_rows(struct tiny *tiny, int first, int count, float *out) {
     values[i] = (float)(i * 7919 % 1000) / 500 - 1;
   }
   for (int i = 0; i < count; i++) {
-    assert_ok(
-        model_condition(tiny->model, tiny->keep, tiny->turn, prompts[first + i], &conditioning[i]));
+    assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                              &(struct condition){.prompt = prompts[first + i]}, &conditioning[i],
+                              NULL));
     conditionings[i] = &conditioning[i];
   }
   struct predict predict = {0};
@@ -202,11 +203,16 @@ static void too_little_memory(void **state) {
   tiny_open(&tiny, "ref", "tiny-v");
   assert_true(model_bytes(tiny.model) > 3000000);
   assert_ok(device_arena(tiny.device, 4096, &small));
-  assert_int_equal(model_condition(tiny.model, small, tiny.turn, "a", &conditioning), EXHAUSTED);
-  assert_int_equal(model_condition(tiny.model, tiny.keep, small, "a", &conditioning), EXHAUSTED);
+  assert_int_equal(model_condition(tiny.model, small, tiny.turn, &(struct condition){.prompt = "a"},
+                                   &conditioning, NULL),
+                   EXHAUSTED);
+  assert_int_equal(model_condition(tiny.model, tiny.keep, small, &(struct condition){.prompt = "a"},
+                                   &conditioning, NULL),
+                   EXHAUSTED);
   assert_int_equal(arena_used(small), 0);
   assert_int_equal(arena_used(tiny.keep), 0);
-  assert_ok(model_condition(tiny.model, tiny.keep, tiny.turn, "a", &conditioning));
+  assert_ok(model_condition(tiny.model, tiny.keep, tiny.turn, &(struct condition){.prompt = "a"},
+                            &conditioning, NULL));
   const struct conditioning *conditionings[] = {&conditioning};
   struct predict predict = {0};
   assert_ok(

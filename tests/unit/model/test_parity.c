@@ -66,10 +66,12 @@ static void text_embeddings(void **state) {
   struct fixture *fixture = *state;
   struct tiny *tiny = &fixture->tiny;
   struct conditioning prompt, negative;
-  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, PROMPT, &prompt));
-  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, NEGATIVE, &negative));
+  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                            &(struct condition){.prompt = PROMPT}, &prompt, NULL));
+  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                            &(struct condition){.prompt = NEGATIVE}, &negative, NULL));
   assert_int_equal(arena_used(tiny->turn), 0);
-  assert_int_equal(arena_used(tiny->keep), 2 * model_condition_bytes(tiny->model));
+  assert_int_equal(arena_used(tiny->keep), 2 * model_condition_bytes(tiny->model, 1));
   /* embeddings lie alike on both sides: one row of tokens * channels */
   prompt.embedding =
       tensor_view(&prompt.embedding, TENSOR_SHAPE(tensor_count(&prompt.embedding), 1));
@@ -83,8 +85,10 @@ static void predict_golden(struct fixture *fixture, const char *name, const int6
                            const float *timesteps) {
   struct tiny *tiny = &fixture->tiny;
   struct conditioning prompt, negative;
-  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, PROMPT, &prompt));
-  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, NEGATIVE, &negative));
+  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                            &(struct condition){.prompt = PROMPT}, &prompt, NULL));
+  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                            &(struct condition){.prompt = NEGATIVE}, &negative, NULL));
   const struct conditioning *conditionings[] = {&prompt, &negative};
   struct predict predict = {0};
   assert_ok(device_prompt_rows(tiny->device, tiny->keep, timesteps, conditionings, (int)shape[0],

@@ -15,7 +15,7 @@ static void compare_rows_in(const char *folder, const json_t *rows, const char *
                             enum prompt_rules rules) {
   struct tokenizer *tokenizer = NULL;
   struct tokenizer_shape by_rules = {.vocabulary = 568, .tokens = TOKENS, .rules = rules};
-  assert_ok(tokenizer_open(folder, by_rules, &tokenizer));
+  assert_ok(tokenizer_open(folder, "tokenizer", by_rules, &tokenizer));
   assert_true(json_array_size(rows) > 20);
   for (size_t i = 0; i < json_array_size(rows); i++) {
     const json_t *row = json_array_get(rows, i), *want = json_object_get(row, key);
@@ -106,7 +106,7 @@ static void bad_prompts(void **state) {
   (void)state;
   struct tokenizer *tokenizer = NULL;
   int32_t ids[TOKENS];
-  assert_ok(tokenizer_open(tiny_folder("tiny-eps"), shape, &tokenizer));
+  assert_ok(tokenizer_open(tiny_folder("tiny-eps"), "tokenizer", shape, &tokenizer));
   assert_refused(tokenizer_encode(tokenizer, "a \xff b", ids), "not UTF-8");
   assert_string_equal(fail_field_name(), "prompt");
   assert_refused(tokenizer_encode(tokenizer, "\xed\xa0\x80", ids), "not UTF-8");

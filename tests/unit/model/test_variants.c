@@ -55,8 +55,10 @@ static void assert_close(const struct bench *bench, const char *name, const stru
 static void check_unet(struct bench *bench) {
   struct tiny *tiny = &bench->tiny;
   struct conditioning prompt, negative;
-  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, PROMPT, &prompt));
-  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn, NEGATIVE, &negative));
+  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                            &(struct condition){.prompt = PROMPT}, &prompt, NULL));
+  assert_ok(model_condition(tiny->model, tiny->keep, tiny->turn,
+                            &(struct condition){.prompt = NEGATIVE}, &negative, NULL));
   assert_close(bench, "embedding", &prompt.embedding,
                (int64_t[]){1, 1, tensor_count(&prompt.embedding), 1});
   const struct conditioning *conditionings[] = {&prompt, &negative};

@@ -1,0 +1,81 @@
+/* family_noise.c - scheduler/scheduler_config.json. */
+#include <stddef.h>
+
+#include "worker/model/family_configs.h"
+
+struct noise_config {
+  struct noise_facts facts;
+  int schedule, prediction, spacing;
+};
+#define NOISE(member) offsetof(struct noise_config, member)
+/* The file's class only says which sampler its author liked: a job names its own. So the facts of
+ * the noise are read, and values that belong to another way of sampling than ours are refused
+ * unless they are the usual ones. */
+static const struct config_key noise_keys[] = {
+    {"_class_name", CONFIG_ONLY,
+     .accepted = "'DDIMScheduler'|'PNDMScheduler'|'EulerDiscreteScheduler'|'"
+                 "EulerAncestralDiscreteScheduler'|"
+                 "'DPMSolverMultistepScheduler'|'DDPMScheduler'"},
+    {"num_train_timesteps", CONFIG_INTEGER, NOISE(facts.train_timesteps), 1, TRAIN_TIMESTEPS_MAX,
+     .standard = "1000"},
+    {"beta_start", CONFIG_NUMBER, NOISE(facts.beta_start), 1e-8, 0.999, .standard = "0.0001"},
+    {"beta_end", CONFIG_NUMBER, NOISE(facts.beta_end), 1e-8, 0.999, .standard = "0.02"},
+    {"beta_schedule", CONFIG_WORD, NOISE(schedule),
+     .accepted = "'linear'|'scaled_linear'|'squaredcos_cap_v2'", .standard = "'linear'"},
+    {"prediction_type", CONFIG_WORD, NOISE(prediction),
+     .accepted = "'epsilon'|'v_prediction'|'sample'", .standard = "'epsilon'"},
+    {"timestep_spacing", CONFIG_WORD, NOISE(spacing),
+     .accepted = "null|'leading'|'linspace'|'trailing'", .standard = "null"},
+    {"set_alpha_to_one", CONFIG_FLAG, NOISE(facts.set_alpha_to_one), .standard = "true"},
+    {"rescale_betas_zero_snr", CONFIG_FLAG, NOISE(facts.rescale_zero_snr), .standard = "false"},
+    {"steps_offset", CONFIG_INTEGER, NOISE(facts.steps_offset), 0, 1, .standard = "0"},
+    {"trained_betas", CONFIG_ONLY, .accepted = "null"},
+    {"thresholding", CONFIG_ONLY, .accepted = "false"},
+    {"interpolation_type", CONFIG_ONLY, .accepted = "'linear'"},
+    {"timestep_type", CONFIG_ONLY, .accepted = "'discrete'"},
+    {"sigma_min", CONFIG_ONLY, .accepted = "null"},
+    {"sigma_max", CONFIG_ONLY, .accepted = "null"},
+    {"final_sigmas_type", CONFIG_ONLY, .accepted = "'zero'"},
+    {"solver_order", CONFIG_ONLY, .accepted = "2"},
+    {"algorithm_type", CONFIG_ONLY, .accepted = "'dpmsolver++'"},
+    {"solver_type", CONFIG_ONLY, .accepted = "'midpoint'"},
+    {"lower_order_final", CONFIG_ONLY, .accepted = "true"},
+    {"euler_at_final", CONFIG_ONLY, .accepted = "false"},
+    {"use_karras_sigmas", CONFIG_ONLY, .accepted = "null|false|true"}, /* the job says it */
+    {"use_exponential_sigmas", CONFIG_ONLY, .accepted = "null|false"},
+    {"use_beta_sigmas", CONFIG_ONLY, .accepted = "null|false"},
+    {"use_flow_sigmas", CONFIG_ONLY, .accepted = "null|false"},
+    {"use_lu_lambdas", CONFIG_ONLY, .accepted = "null|false"},
+    {"use_dynamic_shifting", CONFIG_ONLY, .accepted = "null|false"},
+    {"lambda_min_clipped", CONFIG_ONLY, .accepted = "null"}, /* -Infinity, masked */
+    {"variance_type", .kind = CONFIG_ANY},  /* DDPM's own noise, a sampler that we do not offer */
+    {"skip_prk_steps", .kind = CONFIG_ANY}, /* PNDM alike */
+    {"clip_sample", .kind = CONFIG_ANY},    /* the SD pipeline turns it off whatever it says */
+    {"clip_sample_range", .kind = CONFIG_ANY},
+    {"sample_max_value", .kind = CONFIG_ANY}, /* of thresholding, refused above */
+    {"dynamic_thresholding_ratio", .kind = CONFIG_ANY},
+    {"flow_shift", .kind = CONFIG_ANY}, /* of flow sigmas, refused above */
+    {"time_shift_type", .kind = CONFIG_ANY},
+    {"_diffusers_version", .kind = CONFIG_ANY},
+    {.key = NULL},
+};
+
+enum status noise_read(const char *folder, const struct family_row *row, struct noise_facts *out) {
+  struct noise_config config = {0};
+  TRY(config_read(folder, "scheduler/scheduler_config.json", noise_keys, &config));
+  *out = config.facts;
+  out->beta_schedule = (enum beta_schedule)config.schedule;
+  out->prediction = (enum prediction)config.prediction;
+  out->spacing = (enum spacing)config.spacing;
+  if (row->steps_offset >= 0) {
+    out->steps_offset = row->steps_offset;
+  }
+  return OK;
+}
+_Static_assert(BETAS_LINEAR == 0 && BETAS_SCALED_LINEAR == 1 && BETAS_SQUARED_COSINE == 2,
+               "order of beta_schedule");
+_Static_assert(PREDICTION_EPSILON == 0 && PREDICTION_V == 1 && PREDICTION_SAMPLE == 2,
+               "order of prediction_type");
+_Static_assert(SPACING_DEFAULT == 0 && SPACING_LEADING == 1 && SPACING_LINSPACE == 2 &&
+                   SPACING_TRAILING == 3,
+               "order of timestep_spacing");

@@ -1,0 +1,196 @@
+/* model_open.c - a source's configs and weights to a model. */
+#include "base/limits.h"
+#include "worker/model/checkpoint.h"
+#include "worker/model/model_inside.h"
+
+#define HOST_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define ANY_BYTES ((size_t)1 << 44) /* the device has its own limit */
+
+/* ---- the networks of a source ---- */
+
+struct opening {
+  const struct model_source *source;
+  struct model *model;
+  struct checkpoint *files;
+  struct loader loader;
+};
+
+static enum status load_vae(struct opening *opening) {
+  return vae_load(&opening->loader, &opening->model->family.vae, &opening->model->vae);
+}
+static enum status load_unet(struct opening *opening) {
+  return unet_load(&opening->loader, &opening->model->family.unet, &opening->model->unet);
+}
+static enum status load_clip(struct opening *opening) {
+  struct model *model = opening->model;
+  int i = family_encoder(&model->family, opening->loader.network);
+  return clip_load(&opening->loader, &model->family.clip[i], &model->clip[i]);
+}
+
+/* The networks that a model may have; all tensors of one are used when it has been loaded. */
+enum { MODEL_NETWORKS = NETWORK_TEXT_2 + 1 };
+static enum status (*const loads[MODEL_NETWORKS])(struct opening *opening) = {
+    [NETWORK_VAE] = load_vae,
+    [NETWORK_UNET] = load_unet,
+    [NETWORK_TEXT] = load_clip,
+    [NETWORK_TEXT_2] = load_clip};
+
+static bool has_network(const struct family *family, enum network network) {
+  bool text = network == NETWORK_TEXT || network == NETWORK_TEXT_2;
+  return !text || family_encoder(family, network) >= 0;
+}
+
+static enum status open_network(struct opening *opening, enum network network) {
+  TRY(weights_open_network(opening->files, network, &opening->loader.file));
+  opening->loader.element = device_element_for(
+      opening->model->device,
+      network == NETWORK_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
+  opening->loader.network = network;
+  size_t before = device_memory_used(opening->model->device);
+  enum status status = loads[network](opening);
+  if (network == NETWORK_VAE) {
+    opening->model->decoder_bytes = device_memory_used(opening->model->device) - before;
+  }
+  if (status == OK) {
+    status = weights_all_used(opening->loader.file);
+  }
+  weights_close(&opening->loader.file);
+  return status;
+}
+
+static enum status open_networks(struct opening *opening) {
+  for (int network = NETWORK_VAE; network < MODEL_NETWORKS; network++) {
+    if (has_network(&opening->model->family, (enum network)network)) {
+      TRY(open_network(opening, (enum network)network));
+    }
+  }
+  return checkpoint_all_used(opening->files);
+}
+
+/* ---- opening and closing ---- */
+
+/* Each tokenizer goes with its text encoder's vocabulary. */
+static enum status open_tokenizers(const char *folder, const struct family *family,
+                                   struct tokenizer **out) {
+  for (int i = 0; i < family->row->text_encoders; i++) {
+    struct tokenizer_shape shape = {family->clip[i].vocabulary, family->clip[i].positions,
+                                    family->prompt[i]};
+    TRY(tokenizer_open(folder, family->row->place[i].tokenizer, shape, &out[i]));
+  }
+  return OK;
+}
+
+static void close_tokenizers(struct tokenizer **tokenizer) {
+  for (int i = 0; i < TEXT_ENCODERS_MAX; i++) {
+    tokenizer_close(&tokenizer[i]);
+  }
+}
+
+static enum status look_at_weights(const struct model_source *source, const struct family *family) {
+  struct model_source unhashed = *source;
+  struct checkpoint *files = NULL;
+  unhashed.hash_count = 0;
+  TRY(checkpoint_open(&unhashed, &files));
+  enum status status = OK;
+  for (int network = NETWORK_VAE; network < MODEL_NETWORKS && status == OK; network++) {
+    if (has_network(family, (enum network)network)) {
+      struct weights *weights = NULL;
+      status = weights_open_network(files, (enum network)network, &weights);
+      weights_close(&weights);
+    }
+  }
+  checkpoint_close(&files);
+  return status;
+}
+
+enum status model_look(const struct model_source *source) {
+  struct family family;
+  struct tokenizer *tokenizer[TEXT_ENCODERS_MAX] = {NULL};
+  TRY(family_read(source->folder, &family));
+  enum status status = open_tokenizers(source->folder, &family, tokenizer);
+  close_tokenizers(tokenizer);
+  return status == OK ? look_at_weights(source, &family) : status;
+}
+
+/* Loads with `load`, into the model's arenas. */
+static enum status load_into(struct opening *opening,
+                             enum status (*load)(struct opening *opening)) {
+  struct model *model = opening->model;
+  struct loader *loader = &opening->loader;
+  size_t before = device_memory_used(model->device);
+  TRY(device_arena(model->device, ANY_BYTES, &model->on_device));
+  TRY(arena_open(NULL, ANY_BYTES, &loader->scratch));
+  loader->device = model->device;
+  loader->host = model->host;
+  loader->on_device = model->on_device;
+  enum status status = checkpoint_open(opening->source, &opening->files);
+  status = status == OK ? load(opening) : status;
+  checkpoint_close(&opening->files);
+  arena_close(&loader->scratch);
+  model->packed = loader->packed;
+  model->bytes = device_memory_used(model->device) - before;
+  return status;
+}
+
+static enum status fill(struct opening *opening) {
+  struct model *model = opening->model;
+  const char *folder = opening->source->folder;
+  /* the decoder may be wanted once more */
+  TRY(model_source_keep(model->host, opening->source, &model->source));
+  TRY(family_read(folder, &model->family));
+  TRY(open_tokenizers(folder, &model->family, model->tokenizer));
+  TRY(modules_open(model->host, &model->modules));
+  opening->loader.modules = model->modules;
+  TRY(load_into(opening, open_networks));
+  return modules_seal(model->modules);
+}
+
+/* An empty one. */
+static enum status new_model(struct device *device, struct model **out) {
+  struct arena *host = NULL;
+  TRY(arena_open(NULL, HOST_BYTES_MAX, &host));
+  struct model *model = arena_take_zeroed(host, sizeof *model);
+  if (model == NULL) {
+    arena_close(&host);
+    return EXHAUSTED;
+  }
+  model->host = host;
+  model->device = device;
+  *out = model;
+  return OK;
+}
+
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out) {
+  struct model *model = NULL;
+  TRY(new_model(device, &model));
+  struct opening opening = {.source = source, .model = model};
+  enum status status = fill(&opening);
+  if (status != OK) {
+    model_close(&model);
+    return status;
+  }
+  *out = model;
+  return OK;
+}
+
+/* ---- a decoder in f32 ---- */
+
+static enum status open_decoder(struct opening *opening) {
+  return open_network(opening, NETWORK_VAE);
+}
+
+enum status model_open_exact(const struct model *model, struct model **out) {
+  struct model *exact = NULL;
+  TRY(new_model(model->device, &exact));
+  exact->family = model->family;
+  exact->family.vae.precision = PRECISION_EXACT;
+  struct opening opening = {.source = &model->source, .model = exact};
+  enum status status = load_into(&opening, open_decoder);
+  if (status != OK) {
+    model_close(&exact);
+    return status;
+  }
+  *out = exact;
+  return OK;
+}
