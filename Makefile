@@ -106,7 +106,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
+.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -224,6 +224,17 @@ stories: all $(NVML) $(B)/darkroom-gpu
 # the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on
 story-full: all
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/full
+
+# a model of full size through the fleet, against diffusers on the same weights: make parity MODEL=sdxl SIDE=512 -------------
+SIDE ?= 256
+STEPS ?= 3
+.reference/bin/python: tests/model/requirements.txt
+	$(PYTHON) -m venv .reference
+	.reference/bin/pip install -q -r $<
+	@touch $@
+parity: all .reference/bin/python
+	@test -n "$(MODEL)" || { echo "make parity MODEL=sd15|sd21|sdxl|refiner|inpaint|controlnet|lora [SIDE=256] [STEPS=3]" >&2; exit 64; }
+	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) tests/full/parity.py $(MODEL) --side $(SIDE) --steps $(STEPS)
 
 # tidiness --------------------------------------------------------------------------------------------------------------
 LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))

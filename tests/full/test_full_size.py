@@ -20,7 +20,7 @@ def full_model():
     if not folder.exists():
         part = fleets.FIXTURES / f"sd15-random.{os.getpid()}"
         fleets.FIXTURES.mkdir(parents=True, exist_ok=True)
-        subprocess.run([sys.executable, fleets.ROOT / "tests" / "full" / "random_sd15.py", part], check=True)
+        subprocess.run([sys.executable, fleets.ROOT / "tests" / "full" / "random_model.py", "sd15", part], check=True)
         shutil.move(part, folder)
     return folder
 

@@ -4,7 +4,7 @@
     peer.py ceilings|eager|compiled|warm --rows FILE --scratch FOLDER [--seconds S] [--tiny]
 
 ceilings  matrix products and copies as fast as PyTorch has them, its attention at Stable Diffusion's sizes
-eager     SD 1.5 on the weights of tests/full/random_sd15.py: a step, twenty Euler steps, a decode
+eager     SD 1.5 on the weights of tests/full/random_model.py: a step, twenty Euler steps, a decode
 compiled  the same through torch.compile(mode="reduce-overhead")
 warm      compiles and measures nothing: fills the compiler's cache, so that `compiled` begins at once
 
