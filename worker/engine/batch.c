@@ -24,10 +24,10 @@ static bool before(const struct sample *a, const struct sample *b) {
 }
 
 static bool has_room(const struct sample *sample, struct batch_room room) {
-  if (sample->task == NULL || sample->decoding) {
+  if (sample->task == NULL || sample->away) {
     return false;
   }
-  return sample_ended(sample) ? room.decodes : room.steps;
+  return sample_needs(sample) == NEED_STEP ? room.steps : room.decodes;
 }
 
 struct sample *batch_head(struct sample *samples, int count, struct batch_room room) {
@@ -46,7 +46,7 @@ static struct sample *next_mate(const struct sample *head, const struct sample *
   struct sample *next = NULL;
   for (int i = 0; i < count; i++) {
     struct sample *sample = &samples[i];
-    bool mate = sample->task != NULL && !sample_ended(sample) &&
+    bool mate = sample->task != NULL && !sample->away && sample_needs(sample) == NEED_STEP &&
                 bucket_same(&sample->bucket, &head->bucket);
     if (mate && before(last, sample) && (next == NULL || before(sample, next))) {
       next = sample;

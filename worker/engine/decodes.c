@@ -7,13 +7,11 @@
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "worker/engine/admission.h"
-#include "worker/engine/expectation.h"
 #include "worker/engine/memory.h"
 #include "worker/engine/picture.h"
 #include "worker/engine/second_look.h"
 
 #define NS_PER_US 1000
-#define DECODE_ROWS 3 /* rows of a U-Net call that a decode is as much work as (SD 1.5) */
 /* What tells a decode from a U-Net call among kept sequences. */
 #define DECODE_KEY (UINT64_C(1) << 63)
 
@@ -57,8 +55,7 @@ static enum status run(struct engine *engine, const struct sample *sample, struc
   return OK;
 }
 
-static enum status run_and_receive(struct engine *engine, const struct sample *sample,
-                                   struct flight *flight) {
+enum status decodes_run(struct engine *engine, struct sample *sample, struct flight *flight) {
   struct device *device = engine->settings.device;
   struct decode decode;
   TRY(run(engine, sample, &decode));
@@ -66,47 +63,9 @@ static enum status run_and_receive(struct engine *engine, const struct sample *s
   return device_receive(device, &decode.pixels, flight->rgb, tensor_bytes(&decode.pixels));
 }
 
-/* The steps run on another queue: the decode waits there for the last of them. */
-static enum status follow_steps(struct engine *engine, const struct sample *sample) {
-  const struct flight *last = flight_numbered(&engine->flights, sample->last_turn);
-  return last != NULL ? event_follow(last->event) : OK;
-}
-
-static enum status queue(struct engine *engine, struct sample *sample, struct flight *flight) {
-  flight->follows = sample->last_turn;
-  TRY(follow_steps(engine, sample));
-  TRY(run_and_receive(engine, sample, flight));
-  return flight_depart(&engine->flights, flight);
-}
-
-static void board(struct engine *engine, struct sample *sample, struct flight *flight) {
-  struct task *task = sample->task;
-  double work = (double)(DECODE_ROWS * stage_cells(sample_stage(sample)));
-  lane_pay(task->lane, lane_samples(task->lane, engine->samples, engine->settings.slots), work);
-  task->due = sample->due + work;
-  sample->decoding = true;
-  flight_board(flight, sample, false);
-}
-
 enum status decodes_warm(struct engine *engine, const struct sample *sample) {
   struct decode unread;
   return run(engine, sample, &unread);
-}
-
-enum status decodes_queue(struct engine *engine, struct sample *sample) {
-  struct device *device = engine->settings.device;
-  struct flight *flight = flight_free(&engine->flights, QUEUE_DECODES);
-  flight->work = work_of(sample_stage(sample), PACE_DECODE, 1);
-  expect_more(engine, &flight->work);
-  flight->queued_ns = clock_ns();
-  device_use(device, QUEUE_DECODES);
-  enum status status = queue(engine, sample, flight);
-  device_use(device, QUEUE_STEPS);
-  if (status == OK) {
-    board(engine, sample, flight);
-    return OK;
-  }
-  return status == BROKEN ? BROKEN : task_fail_queued(engine, sample->task, status);
 }
 
 /* ---- reading ---- */
@@ -167,13 +126,8 @@ static enum status mend(struct engine *engine, struct sample *sample, struct fli
   return OK;
 }
 
-enum status decodes_read(struct engine *engine, struct flight *flight, uint64_t took_us) {
-  const struct passenger *passenger = &flight->passenger[0];
-  pace_note(&engine->pace, &flight->work, took_us);
-  if (!passenger_here(passenger)) {
-    return OK;
-  }
-  struct sample *sample = passenger->sample;
+enum status decodes_read(struct engine *engine, struct sample *sample, struct flight *flight,
+                         uint64_t took_us) {
   sample->task->decode_us += took_us;
   if (flight->finite[0] == 0) {
     return mend(engine, sample, flight, "the picture is not finite");

@@ -33,22 +33,40 @@ static enum status check_settings(const struct engine_settings *settings) {
 }
 
 /* The host's buffers are as large as the largest picture of any model, taken once. */
+static enum status take_floats(struct engine *engine, size_t count, float **out) {
+  float *floats = arena_take(engine->memory, count * sizeof *floats);
+  if (floats == NULL) {
+    return EXHAUSTED;
+  }
+  *out = floats;
+  return OK;
+}
+
+/* Values of the largest latent image with so many channels beside the latents', and at least a row
+ * of its picture. */
+static size_t values_of(const struct resident *resident, size_t beside) {
+  size_t side = (size_t)resident->max_side;
+  size_t cells = side / (size_t)resident->family->scale_factor;
+  size_t values = cells * cells * ((size_t)resident->family->vae.latent_channels + beside);
+  return values > side * 3 ? values : side * 3;
+}
+
 static enum status take_room(struct engine *engine) {
-  size_t values = 0, pixels = 0;
+  size_t values = 0, planes = 0, pixels = 0;
   for (size_t i = 0; i < engine->residence.count; i++) {
     const struct resident *resident = &engine->residence.rows[i];
     size_t side = (size_t)resident->max_side;
-    size_t cells = side / (size_t)resident->family->scale_factor;
-    size_t wanted = cells * cells * (size_t)resident->family->vae.latent_channels;
+    size_t wanted = values_of(resident, 0), beside = values_of(resident, 1);
     values = wanted > values ? wanted : values;
+    planes = beside > planes ? beside : planes;
     pixels = side * side > pixels ? side * side : pixels;
   }
-  engine->room.values = arena_take(engine->memory, values * sizeof(float));
-  engine->room.scratch = arena_take(engine->memory, values * sizeof(float));
-  if (engine->room.values == NULL || engine->room.scratch == NULL) {
-    return EXHAUSTED;
-  }
-  return flights_open(&engine->flights, engine->settings.device, pixels * 3);
+  TRY(take_floats(engine, values, &engine->room.values));
+  TRY(take_floats(engine, values, &engine->room.scratch));
+  TRY(take_floats(engine, values, &engine->room.clean));
+  TRY(take_floats(engine, planes, &engine->room.planes));
+  return flights_open(&engine->flights, engine->settings.device,
+                      pixels * 3 > values * sizeof(float) ? pixels * 3 : values * sizeof(float));
 }
 
 /* Whether the device computes what it should: its ops first, for they name what is wrong, then each

@@ -34,10 +34,11 @@ struct flight {
   int64_t queued_ns;   /* when queueing began */
   struct event *event; /* behind all of it */
   struct pace_work work;
+  enum sample_need need; /* of a turn for one image: what it does */
   int rows, count;
   struct passenger passenger[BATCH_ROWS_MAX];
   int32_t *finite; /* pinned: what the device found, for each passenger */
-  uint8_t *rgb;    /* pinned: the picture of a decode */
+  uint8_t *rgb;    /* pinned: the picture of a decode, or latents */
 };
 
 struct flights {

@@ -6,6 +6,23 @@
 #define RECIPE_BYTES_MAX \
   (STAGES_MAX * (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096) + sizeof(struct recipe))
 
+static bool draws(const struct plan *plan) {
+  for (int i = 0; i < plan->rows; i++) {
+    if (plan->row[i].needs_noise) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void sum_up(struct recipe *recipe) {
+  for (int i = 0; i < recipe->stages; i++) {
+    const struct plan *plan = &recipe->stage[i].plan;
+    recipe->slots = plan->slots > recipe->slots ? plan->slots : recipe->slots;
+    recipe->draws = recipe->draws || draws(plan);
+  }
+}
+
 static enum status fill(const struct residence *residence, const Darkroom__V1__Job *job,
                         struct refusal *why, struct recipe *out) {
   const char *model = job->model != NULL ? job->model : "";
@@ -25,6 +42,7 @@ static enum status fill(const struct residence *residence, const Darkroom__V1__J
                                         .to = 1};
   TRY(stage_fill(&request, out->memory, why, &out->stage[0]));
   out->stages = 1;
+  sum_up(out);
   return OK;
 }
 
@@ -84,6 +102,14 @@ void recipe_lower(struct recipe *recipe, const struct stage *shape, int rows) {
       stage->rows_max = rows > stage_rows(stage) ? rows : stage_rows(stage);
     }
   }
+}
+
+const struct stage *recipe_ground(const struct recipe *recipe, int stage) {
+  while (recipe->stage[stage].begin == BEGIN_KEEP) {
+    stage--;
+    assert(stage >= 0);
+  }
+  return &recipe->stage[stage];
 }
 
 uint32_t recipe_steps(const struct recipe *recipe) {

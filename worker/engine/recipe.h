@@ -11,6 +11,9 @@ struct recipe {
   struct arena *memory; /* of the host: this struct too */
   int holders;
   int stages;
+  const uint8_t *image, *mask; /* of the first stage's size, 3 bytes and 1 a pixel; NULL: none */
+  int slots;                   /* the most that a plan has */
+  bool draws;                  /* whether any plan draws noise between rows */
   struct stage stage[STAGES_MAX];
 };
 
@@ -29,6 +32,10 @@ void recipe_release(struct recipe **recipe);
 /* Stages of the same model and shape have no more rows in a call from now on, but as many as one
  * picture needs. */
 void recipe_lower(struct recipe *recipe, const struct stage *shape, int rows);
+
+/* The stage whose memory this one goes on in: its own, or of those before it that which it keeps
+ * the latents of. */
+const struct stage *recipe_ground(const struct recipe *recipe, int stage);
 
 /* Steps of the user's that one image takes, over all stages. */
 uint32_t recipe_steps(const struct recipe *recipe);

@@ -1,112 +1,96 @@
-/* sample.c - an image begins, draws, goes on and ends. */
+/* sample.c - the memory of an image, and how far it is. */
 #include "worker/engine/sample.h"
 
-#include <string.h>
+#include "worker/engine/beginning.h"
 
 #define ALIGNMENT 64 /* the arena's */
 
-static int channels(const struct stage *stage) {
+/* ---- its memory ---- */
+
+int latent_channels(const struct stage *stage) {
   return stage->resident->family->vae.latent_channels;
 }
 
-static size_t piece_bytes(const struct stage *stage) {
-  return (size_t)stage_cells(stage) * (size_t)channels(stage) * sizeof(float);
+size_t latent_bytes(const struct stage *stage) {
+  return (size_t)stage_cells(stage) * (size_t)latent_channels(stage) * sizeof(float);
 }
 
-static bool draws(const struct plan *plan) {
-  for (int i = 0; i < plan->rows; i++) {
-    if (plan->row[i].needs_noise) {
-      return true;
-    }
-  }
-  return false;
+/* What a stage wants; stages have it one after another, in the memory of the largest. */
+static size_t bytes_of_stage(const struct recipe *recipe, const struct stage *stage) {
+  size_t pieces = (size_t)recipe->slots + (recipe->draws ? 1 : 0) +
+                  (stage->keeps ? 2 : 0); /* clean and begun */
+  size_t cells = (size_t)stage_cells(stage) * sizeof(float);
+  size_t planes = cells * ((stage->keeps ? 1 : 0) + (size_t)stage->planes);
+  return latent_bytes(stage) * pieces + planes + 6 * ALIGNMENT;
 }
 
-static size_t bytes_of_stage(const struct stage *stage) {
-  size_t pieces = (size_t)stage->plan.slots + (draws(&stage->plan) ? 1 : 0);
-  return piece_bytes(stage) * pieces + 2 * ALIGNMENT;
-}
-
-/* Stages have its memory one after another. */
 size_t sample_bytes(const struct recipe *recipe) {
   size_t most = 0;
   for (int i = 0; i < recipe->stages; i++) {
-    size_t bytes = bytes_of_stage(&recipe->stage[i]);
+    size_t bytes = bytes_of_stage(recipe, &recipe->stage[i]);
     most = bytes > most ? bytes : most;
   }
   return most;
 }
 
-struct stage *sample_stage(const struct sample *sample) {
-  return &sample->task->recipe->stage[sample->stage];
-}
-
-static void draw(struct sample *sample, const struct drawing_room *room) {
-  const struct stage *stage = sample_stage(sample);
-  random_normal_image(&sample->random, channels(stage), stage->latent_height, stage->latent_width,
-                      room->scratch, room->values);
-}
-
-static enum status put_piece(struct sample *sample, struct device *device, const float *values,
-                             const struct tensor *to) {
-  return device_put(device, values, piece_bytes(sample_stage(sample)), to);
-}
-
-static struct tensor slot(const struct sample *sample, int index) {
+struct tensor sample_slot(const struct sample *sample, int index) {
   struct tensor rows = tensor_rows(&sample->slots, index, 1);
   return tensor_view(&rows, 3, &sample->slots.shape[1]);
 }
 
-static enum status take_memory(struct sample *sample, struct device *device) {
-  const struct stage *stage = sample_stage(sample);
-  int64_t shape[] = {stage->plan.slots, stage->latent_height, stage->latent_width, channels(stage)};
-  TRY(device_arena(device, sample_bytes(sample->task->recipe), &sample->memory));
+/* Divides its memory for the stage. */
+static enum status divide(struct sample *sample) {
+  const struct recipe *recipe = sample->task->recipe;
+  const struct stage *stage = recipe_ground(recipe, sample->stage);
+  int64_t shape[] = {recipe->slots, stage->latent_height, stage->latent_width,
+                     latent_channels(stage)};
+  int64_t planes[] = {shape[1], shape[2], stage->planes};
   TRY(tensor_take(sample->memory, ELEMENT_F32, 4, shape, &sample->slots));
-  if (draws(&stage->plan)) {
+  if (recipe->draws) {
     TRY(tensor_take(sample->memory, ELEMENT_F32, 3, &shape[1], &sample->noise));
   }
-  sample->latents = slot(sample, 0);
+  if (stage->keeps) {
+    TRY(tensor_take(sample->memory, ELEMENT_F32, 3, &shape[1], &sample->clean));
+    TRY(tensor_take(sample->memory, ELEMENT_F32, 3, &shape[1], &sample->begun));
+    TRY(tensor_take(sample->memory, ELEMENT_F32, 2, &shape[1], &sample->mask));
+  }
+  if (stage->planes > 0) {
+    TRY(tensor_take(sample->memory, ELEMENT_F32, 3, planes, &sample->planes));
+  }
+  sample->latents = sample_slot(sample, 0);
   return OK;
 }
 
-/* Slot 0 is the initial noise, the others are 0. */
-static enum status start(struct sample *sample, struct device *device,
-                         const struct drawing_room *room) {
-  const struct stage *stage = sample_stage(sample);
-  random_seed(&sample->random, sample->task->seed + sample->index);
-  draw(sample, room);
-  for (int64_t i = 0; i < stage_cells(stage) * channels(stage); i++) {
-    room->values[i] *= stage->plan.start_scale;
-  }
-  TRY(put_piece(sample, device, room->values, &sample->latents));
-  memset(room->values, 0, piece_bytes(stage));
-  for (int i = 1; i < stage->plan.slots; i++) {
-    struct tensor other = slot(sample, i);
-    TRY(put_piece(sample, device, room->values, &other));
-  }
-  return event_record(sample->arrival);
+enum status sample_enter(struct sample *sample, int stage) {
+  arena_drop(sample->memory);
+  sample->stage = stage;
+  sample->cursor = 0;
+  sample->drawn = false;
+  sample->noise = sample->clean = sample->begun = sample->mask = sample->planes =
+      (struct tensor){0};
+  return divide(sample);
 }
 
-/* On a queue of its own: the copies need not wait for the turns in flight, nor these for them. */
-static enum status send_off(struct sample *sample, struct device *device,
-                            const struct drawing_room *room) {
-  TRY(event_open(device, &sample->arrival));
-  device_use(device, QUEUE_COPIES);
-  enum status status = start(sample, device, room);
-  device_use(device, QUEUE_STEPS);
-  return status == OK ? OK : (device_wait(device) == BROKEN ? BROKEN : status);
+/* ---- beginning and end ---- */
+
+static enum status open(struct sample *sample, struct device *device,
+                        const struct drawing_room *room) {
+  TRY(device_arena(device, sample_bytes(sample->task->recipe), &sample->memory));
+  TRY(divide(sample));
+  return beginning_open(sample, device, room);
 }
 
 enum status sample_open(struct sample *sample, struct device *device, struct task *task,
                         uint32_t index, const struct drawing_room *room) {
   *sample = (struct sample){.task = task, .index = index};
-  bucket_fill(sample_stage(sample), 0, &sample->bucket);
-  enum status status = take_memory(sample, device);
-  status = status == OK ? send_off(sample, device, room) : status;
+  random_seed(&sample->random, task->seed + index);
+  enum status status = open(sample, device, room);
   if (status != OK) {
     sample_close(sample);
+    return status;
   }
-  return status;
+  sample_moved(sample);
+  return OK;
 }
 
 struct arena *sample_abandon(struct sample *sample) {
@@ -127,12 +111,47 @@ void sample_close(struct sample *sample) {
   arena_close(&memory);
 }
 
-bool sample_ended(const struct sample *sample) {
-  return sample->cursor == sample_stage(sample)->plan.rows;
+/* ---- how far it is ---- */
+
+struct stage *sample_stage(const struct sample *sample) {
+  return &sample->task->recipe->stage[sample->stage];
 }
 
 const struct plan_row *sample_row(const struct sample *sample) {
   return &sample_stage(sample)->plan.row[sample->cursor];
+}
+
+bool sample_ended(const struct sample *sample) {
+  return sample->stage + 1 == sample->task->recipe->stages &&
+         sample->cursor == sample_stage(sample)->plan.rows;
+}
+
+enum sample_need sample_needs(const struct sample *sample) {
+  if (sample->encode != ENCODE_NONE) {
+    return NEED_ENCODE;
+  }
+  return sample->cursor < sample_stage(sample)->plan.rows ? NEED_STEP : NEED_DECODE;
+}
+
+void sample_moved(struct sample *sample) {
+  bucket_fill(sample_stage(sample), sample->cursor, &sample->bucket);
+}
+
+const uint8_t *sample_picture(const struct sample *sample) { return sample->task->recipe->image; }
+
+/* A stage of another size than the job's sees the pixel in the same place. */
+uint8_t sample_mask_at(const struct sample *sample, int y, int x) {
+  const struct recipe *recipe = sample->task->recipe;
+  const struct stage *stage = sample_stage(sample), *first = &recipe->stage[0];
+  int64_t row = (int64_t)y * first->height / stage->height;
+  int64_t column = (int64_t)x * first->width / stage->width;
+  return recipe->mask[row * first->width + column];
+}
+
+void sample_draw(struct sample *sample, const struct drawing_room *room) {
+  const struct stage *stage = sample_stage(sample);
+  random_normal_image(&sample->random, latent_channels(stage), stage->latent_height,
+                      stage->latent_width, room->scratch, room->values);
 }
 
 static enum status follow_arrival(struct sample *sample) {
@@ -148,19 +167,20 @@ static enum status follow_arrival(struct sample *sample) {
 enum status sample_prepare(struct sample *sample, struct device *device,
                            const struct drawing_room *room) {
   TRY(follow_arrival(sample));
-  if (!sample_row(sample)->needs_noise || sample->drawn) {
+  if (sample_needs(sample) != NEED_STEP || !sample_row(sample)->needs_noise || sample->drawn) {
     return OK;
   }
-  draw(sample, room);
-  TRY(put_piece(sample, device, room->values, &sample->noise));
+  sample_draw(sample, room);
+  TRY(device_put(device, room->values, tensor_bytes(&sample->noise), &sample->noise));
   sample->drawn = true;
   return OK;
 }
 
 bool sample_advanced(struct sample *sample) {
+  const struct stage *stage = sample_stage(sample);
   int step = sample_row(sample)->step;
   sample->cursor++;
   sample->drawn = false;
-  bucket_fill(sample_stage(sample), sample->cursor, &sample->bucket);
-  return sample_ended(sample) || sample_row(sample)->step != step;
+  sample_moved(sample);
+  return sample->cursor == stage->plan.rows || sample_row(sample)->step != step;
 }

@@ -25,6 +25,8 @@ struct stage {
   struct conditioned *uncond; /* NULL without guidance: then a picture is one row of a batch */
   const char *prompt, *negative_prompt; /* borrowed from the job during admission only */
   float guidance;
+  bool keeps; /* a mask keeps the rest of the image as it is */
+  int planes; /* channels behind the latents' that the model is told: mask and masked image */
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */
   int rows_max; /* rows of one U-Net call of this shape that the scratch memory allows */

@@ -1,9 +1,9 @@
-/* turn.c - one turn: whoever is due first decides whether it is a U-Net batch or a decode, and all
- * that fit go along. */
+/* turn.c - one turn: whoever is due first decides whether it is a U-Net batch or a turn of his own,
+ * and all that fit go along. */
 #include "base/clock.h"
 #include "worker/engine/admission.h"
-#include "worker/engine/decodes.h"
 #include "worker/engine/expectation.h"
+#include "worker/engine/solo.h"
 #include "worker/engine/steps.h"
 
 /* ---- admitted images that wait for a slot ---- */
@@ -57,7 +57,7 @@ static enum status read_flight(struct engine *engine, struct flight *flight, int
   uint64_t took_us = flight_land(&engine->flights, flight, ended_ns);
   leaving_settle(&engine->leaving, &engine->flights, &engine->budget);
   if (flight->queue == QUEUE_DECODES) {
-    return decodes_read(engine, flight, took_us);
+    return solo_read(engine, flight, took_us);
   }
   steps_read(engine, flight, began_ns, took_us);
   return OK;
@@ -134,7 +134,7 @@ enum status engine_turn(struct engine *engine) {
     TRY(wait_for_one(engine));
   } else {
     engine->now = head->task->lane->due;
-    TRY(sample_ended(head) ? decodes_queue(engine, head) : steps_queue(engine, head));
+    TRY(sample_needs(head) == NEED_STEP ? steps_queue(engine, head) : solo_queue(engine, head));
   }
   TRY(read_all_passed(engine));
   expect_rest(engine);

@@ -1,8 +1,10 @@
-/* test_resume.c - a sample written down after any row and taken up elsewhere ends in the same
- * bytes: slots, cursor and random are its whole state. */
+/* test_resume.c - a sample written down after any row and taken up by another engine's objects ends
+ * in the same bytes; what is no state of it is refused. */
 #include "tests/unit/engine/workbench.h"
 
 #include "proto/job.h"
+#include "worker/engine/beginning.h"
+#include "worker/engine/record.h"
 
 static Darkroom__V1__Job resumed_job(const char *sampler) {
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
@@ -19,48 +21,63 @@ static Darkroom__V1__Job resumed_job(const char *sampler) {
   return job;
 }
 
-/* What is written down. */
-struct record {
-  int cursor;
-  struct random random;
-  float *slots;
+/* ---- every row, on another engine's objects ---- */
+
+struct state {
+  uint8_t *bytes;
+  size_t count;
 };
 
-static void write_down(struct workbench *bench, const struct sample *sample,
-                       struct record *record) {
-  size_t bytes = tensor_bytes(&sample->slots);
-  *record = (struct record){sample->cursor, sample->random, malloc(bytes)};
-  assert_ok(device_get(bench->device, &sample->slots, record->slots, bytes));
+static struct state write_down(struct workbench *bench, const struct sample *sample) {
+  struct state state = {.count = sample_state_bytes(sample)};
+  state.bytes = malloc(state.count);
+  assert_ok(sample_state_write(sample, bench->device, state.bytes));
+  return state;
 }
 
-static void take_up(struct workbench *bench, const struct record *record, struct sample *sample) {
-  sample->cursor = record->cursor;
-  sample->random = record->random;
-  assert_ok(device_put(bench->device, record->slots, tensor_bytes(&sample->slots), &sample->slots));
+static struct beginning beginning_of(const struct state *state) {
+  return (struct beginning){
+      .kind = BEGINNING_STATE, .state = state->bytes, .state_bytes = state->count};
 }
 
-static void check_resumed(struct workbench *bench, const char *sampler) {
+/* Taken up from there it ends in those latents; written down again at once it is the same. */
+static void check_taken_up(struct workbench *bench, const Darkroom__V1__Job *job,
+                           const struct state *state, const float *want) {
+  struct task task;
+  struct sample sample;
+  struct beginning beginning = beginning_of(state);
+  workbench_begin(bench, job, &task, &sample);
+  assert_ok(sample_begin(&sample, bench->device, &bench->room, &beginning));
+  struct state again = write_down(bench, &sample);
+  assert_int_equal(again.count, state->count);
+  assert_memory_equal(again.bytes, state->bytes, state->count);
+  free(again.bytes);
+  while (!sample_ended(&sample)) {
+    workbench_step(bench, &sample);
+  }
+  float *got = workbench_latents(bench, &sample);
+  assert_memory_equal(got, want, tensor_bytes(&sample.latents));
+  free(got);
+  workbench_end(&task, &sample);
+}
+
+static void check_resumed(struct workbench *bench, struct workbench *other, const char *sampler) {
+  enum { ROWS_MAX = 16 };
   Darkroom__V1__Job job = resumed_job(sampler);
-  struct task task, other;
-  struct sample sample, taken;
-  struct record records[8];
+  struct task task;
+  struct sample sample;
+  struct state states[ROWS_MAX];
+  int rows = 0;
   workbench_begin(bench, &job, &task, &sample);
-  for (int i = 0; i < task.recipe->stage[0].plan.rows; i++) {
-    write_down(bench, &sample, &records[i]);
+  while (!sample_ended(&sample)) {
+    assert_true(rows < ROWS_MAX);
+    states[rows++] = write_down(bench, &sample);
     workbench_step(bench, &sample);
   }
   float *want = workbench_latents(bench, &sample);
-  for (int i = 0; i < task.recipe->stage[0].plan.rows; i++) {
-    workbench_begin(bench, &job, &other, &taken);
-    take_up(bench, &records[i], &taken);
-    while (!sample_ended(&taken)) {
-      workbench_step(bench, &taken);
-    }
-    float *got = workbench_latents(bench, &taken);
-    assert_memory_equal(got, want, tensor_bytes(&taken.latents));
-    free(got);
-    free(records[i].slots);
-    workbench_end(&other, &taken);
+  for (int i = 0; i < rows; i++) {
+    check_taken_up(other, &job, &states[i], want);
+    free(states[i].bytes);
   }
   free(want);
   workbench_end(&task, &sample);
@@ -68,15 +85,139 @@ static void check_resumed(struct workbench *bench, const char *sampler) {
 
 static void any_row_of_any_sampler(void **state) {
   (void)state;
-  struct workbench bench;
+  struct workbench bench, other;
   workbench_open(&bench, "ref", false);
+  workbench_open(&other, "ref", false);
   for (size_t s = 0; job_sampler_offered(s) != NULL; s++) {
-    check_resumed(&bench, job_sampler_offered(s));
+    check_resumed(&bench, &other, job_sampler_offered(s));
   }
+  workbench_close(&other);
+  workbench_close(&bench);
+}
+
+/* ---- noise that was drawn for a row that is still to come ---- */
+
+static void drawn_noise_goes_along(void **state) {
+  (void)state;
+  struct workbench bench;
+  struct task task;
+  struct sample sample;
+  Darkroom__V1__Job job = resumed_job("euler_a");
+  workbench_open(&bench, "ref", false);
+  workbench_begin(&bench, &job, &task, &sample);
+  assert_ok(sample_prepare(&sample, bench.device, &bench.room)); /* a turn that was not queued */
+  assert_true(sample.drawn);
+  struct state drawn = write_down(&bench, &sample);
+  while (!sample_ended(&sample)) {
+    workbench_step(&bench, &sample);
+  }
+  float *want = workbench_latents(&bench, &sample);
+  check_taken_up(&bench, &job, &drawn, want);
+  free(want);
+  free(drawn.bytes);
+  workbench_end(&task, &sample);
+  workbench_close(&bench);
+}
+
+/* Pieces of fewer than 16 values are drawn in pairs, and the second of a pair may wait in the
+ * generator. */
+static void a_held_back_normal_goes_along(void **state) {
+  (void)state;
+  struct workbench bench;
+  struct task task;
+  struct sample sample;
+  float one;
+  Darkroom__V1__Job job = resumed_job("euler_a");
+  job.width = job.height = 8;
+  workbench_open(&bench, "ref", false);
+  workbench_begin(&bench, &job, &task, &sample);
+  random_normal(&sample.random, &one, 1);
+  assert_true(sample.random.has_cached);
+  struct state held = write_down(&bench, &sample);
+  while (!sample_ended(&sample)) {
+    workbench_step(&bench, &sample);
+  }
+  float *want = workbench_latents(&bench, &sample);
+  check_taken_up(&bench, &job, &held, want);
+  free(want);
+  free(held.bytes);
+  workbench_end(&task, &sample);
+  workbench_close(&bench);
+}
+
+/* ---- what is no state of this image ---- */
+
+static void check_refused(struct workbench *bench, struct sample *sample,
+                          const struct state *state) {
+  struct state before = write_down(bench, sample);
+  struct beginning beginning = beginning_of(state);
+  assert_int_equal(sample_begin(sample, bench->device, &bench->room, &beginning), BAD_INPUT);
+  assert_string_equal(fail_field_name(), "state");
+  struct state after = write_down(bench, sample);
+  assert_int_equal(after.count, before.count);
+  assert_memory_equal(after.bytes, before.bytes, before.count);
+  free(before.bytes);
+  free(after.bytes);
+}
+
+/* Where the head's numbers lie (record.h). */
+enum { AT_VERSION = 8, AT_STAGE = 12, AT_CURSOR = 16, AT_DRAWN = 20, AT_DIGEST = 24, AT_NEXT = 44 };
+
+static void a_damaged_state_is_refused_by_name(void **state) {
+  (void)state;
+  static const int places[] = {0, AT_VERSION, AT_STAGE, AT_CURSOR, AT_DRAWN, AT_DIGEST, AT_NEXT};
+  struct workbench bench;
+  struct task task;
+  struct sample sample;
+  Darkroom__V1__Job job = resumed_job("euler");
+  workbench_open(&bench, "ref", false);
+  workbench_begin(&bench, &job, &task, &sample);
+  struct state whole = write_down(&bench, &sample);
+  for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    whole.bytes[places[i] + 1] ^= 0x40; /* 16384 too many where it is a number */
+    check_refused(&bench, &sample, &whole);
+    whole.bytes[places[i] + 1] ^= 0x40;
+  }
+  for (size_t count = whole.count; count-- > 0; count = count > 3000 ? count - 997 : count) {
+    check_refused(&bench, &sample, &(struct state){whole.bytes, count});
+    count = count > 600 ? count - 500 : count;
+  }
+  free(whole.bytes);
+  workbench_end(&task, &sample);
+  workbench_close(&bench);
+}
+
+static void another_plan_is_refused(void **state) {
+  (void)state;
+  struct workbench bench;
+  struct task task, other_task;
+  struct sample sample, other;
+  workbench_open(&bench, "ref", false);
+  Darkroom__V1__Job job = resumed_job("euler"), changed[4];
+  workbench_begin(&bench, &job, &task, &sample);
+  struct state own = write_down(&bench, &sample);
+  changed[0] = resumed_job("ddim");
+  changed[1] = changed[2] = changed[3] = job;
+  changed[1].steps = 5;
+  changed[2].width = 24;
+  changed[3].model = (char *)"tiny-v";
+  for (int i = 0; i < 4; i++) {
+    workbench_begin(&bench, &changed[i], &other_task, &other);
+    check_refused(&bench, &other, &own);
+    workbench_end(&other_task, &other);
+  }
+  free(own.bytes);
+  workbench_end(&task, &sample);
   workbench_close(&bench);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(any_row_of_any_sampler)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(any_row_of_any_sampler),
+      cmocka_unit_test(drawn_noise_goes_along),
+      cmocka_unit_test(a_held_back_normal_goes_along),
+      cmocka_unit_test(a_damaged_state_is_refused_by_name),
+      cmocka_unit_test(another_plan_is_refused),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,8 @@ static inline void workbench_open(struct workbench *bench, const char *device, b
       conditionings_open(bench->memory, bench->device, &bench->budget, &bench->conditionings));
   bench->room.values = arena_take(bench->memory, 1 << 20);
   bench->room.scratch = arena_take(bench->memory, 1 << 20);
+  bench->room.clean = arena_take(bench->memory, 1 << 20);
+  bench->room.planes = arena_take(bench->memory, 1 << 20);
 }
 
 static inline void workbench_close(struct workbench *bench) {
