@@ -33,7 +33,8 @@
   X(timestep_embedding, (struct device *, const struct batch_row *rows, const struct tensor *y)) \
   X(embed, (struct device *, const struct tensor *table, const struct tensor *positions,         \
             const struct tensor *ids, const struct tensor *y))                                   \
-  X(gather, (struct device *, const struct batch_row *rows, const struct tensor *y))             \
+  X(gather,                                                                                      \
+    (struct device *, const struct batch_row *rows, int64_t channels, const struct tensor *y))   \
   X(advance, (struct device *, const struct batch_sample *samples, int count,                    \
               const struct tensor *prediction, const struct tensor *finite))                     \
   X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                   \

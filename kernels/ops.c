@@ -210,9 +210,11 @@ enum status op_embed(struct device *device, const struct tensor *table,
 
 /* ---- latents ---- */
 
-enum status op_gather(struct device *device, const struct batch_row *rows, const struct tensor *y) {
+enum status op_gather(struct device *device, const struct batch_row *rows, int64_t channels,
+                      const struct tensor *y) {
   assert(is_activations_or_f32(device, y) && y->rank == 4 && y->shape[0] <= BATCH_ROWS_MAX);
-  return done(device->backend->ops.gather(device, rows, y));
+  assert(channels > 0 && channels <= y->shape[3]);
+  return done(device->backend->ops.gather(device, rows, channels, y));
 }
 
 /* One 0 or 1 for each of `count`. */

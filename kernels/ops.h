@@ -16,52 +16,10 @@
 
 #include "base/status.h"
 #include "kernels/device.h"
+#include "kernels/ops_latents.h"
+#include "kernels/ops_products.h"
 #include "kernels/rows.h"
 #include "kernels/tensor.h"
-
-/* ---- weights: reordered once at load into what the device likes best ---- */
-
-/* silu x*s(x), gelu x*(1+erf(x/sqrt 2))/2, quick gelu x*s(1.702 x): behind a product, or a norm. */
-enum activation { ACTIVATION_NONE, ACTIVATION_SILU, ACTIVATION_GELU, ACTIVATION_QUICK_GELU };
-#define ACTIVATION_COUNT 4
-
-struct weight; /* a packed matrix or convolution kernel with its bias; read-only after packing */
-
-/* Host data of a weight in checkpoint layout: matrix [O, I], convolution [O, I, kh, kw]; f32, bf16
- * or f16; bias [O] or NULL data for none. Borrowed during the call only. */
-struct weight_source {
-  struct tensor kernel;
-  struct tensor bias;
-  enum element element; /* of the activations that it will meet: one of device_element_for() */
-  bool doubling;        /* a 3x3 kernel for op_upsample_conv, and for nothing else */
-};
-enum status weight_pack(struct device *device, const struct weight_source *source,
-                        struct weight **out);
-void weight_close(struct weight **weight);
-int64_t weight_outputs(const struct weight *weight); /* O */
-int64_t weight_inputs(const struct weight *weight);  /* I */
-
-/* ---- matrix products and convolutions ---- */
-
-struct matmul_options {
-  enum activation activation;    /* applied to x W' + bias, before the residual */
-  const struct tensor *residual; /* [M, O] added last, or NULL; may be y itself */
-};
-/* y[M, O] = activation(x[M, I] W^T + bias) + residual. x, y of rank 2 or 3 (leading dimensions are
- * rows); with rank 3 the first dimension is the batch. y may be f32. options NULL = none. */
-enum status op_matmul(struct device *device, const struct tensor *x, const struct weight *w,
-                      const struct matmul_options *options, const struct tensor *y);
-
-struct conv_options {
-  int stride;                       /* 1 or 2; 0 means 1 */
-  int pad_before, pad_after;        /* zeros above and left / below and right */
-  const struct tensor *channel_add; /* [B, O] added to every pixel (time embedding), or NULL */
-  const struct tensor *residual;    /* [B, Ho, Wo, O] added last, or NULL; may be y itself */
-};
-/* y[B, Ho, Wo, O] = conv(x[B, H, W, I], w[O, I, kh, kw]) + bias + channel_add + residual; Ho = (H +
- * pads - kh)/stride + 1. y may be f32. */
-enum status op_conv2d(struct device *device, const struct tensor *x, const struct weight *w,
-                      const struct conv_options *options, const struct tensor *y);
 
 /* ---- norms ---- */
 
@@ -110,12 +68,6 @@ enum status op_concat(struct device *device, const struct tensor *a, const struc
                       const struct tensor *y);
 /* Nearest neighbour from x[B, h, w, C] to y[B, H, W, C]: source = floor(i * h / H). */
 enum status op_upsample(struct device *device, const struct tensor *x, const struct tensor *y);
-/* y[B, H, W, O] = conv3x3(upsample(x[B, h, w, I]), w) + bias with H = 2h, W = 2w, zeros around:
- * the same as op_upsample and op_conv2d, in four 2x2 convolutions of x, one for each parity of
- * row and column, whose kernels are sums of w's (summed in f32, rounded once). w is packed with
- * `doubling`. */
-enum status op_upsample_conv(struct device *device, const struct tensor *x, const struct weight *w,
-                             const struct tensor *y);
 /* y[B, D] = [cos(t f) | sin(t f)], f_i = 10000^(-i/(D/2)), t = rows[b].timestep, in f32. B rows on
  * the device. */
 enum status op_timestep_embedding(struct device *device, const struct batch_row *rows,
@@ -125,24 +77,5 @@ enum status op_timestep_embedding(struct device *device, const struct batch_row 
 enum status op_embed(struct device *device, const struct tensor *table,
                      const struct tensor *positions, const struct tensor *ids,
                      const struct tensor *y);
-
-/* ---- latents: the sampler's side ---- */
-
-/* Row b of y[B, H, W, C] (activations or f32) = rows[b].scale * rows[b].latents. B rows on the
- * device. */
-enum status op_gather(struct device *device, const struct batch_row *rows, const struct tensor *y);
-
-/* For each of `count` samples on the device that is not idle: slots = matrix * (slots, out, noise),
- * where out is its row of the prediction f32 [B, H, W, C], or uncond + guidance * (cond - uncond)
- * with two rows. finite i32 [count] becomes 1 where all the new slots are finite (and at idle
- * places), else 0. */
-enum status op_advance(struct device *device, const struct batch_sample *samples, int count,
-                       const struct tensor *prediction, const struct tensor *finite);
-
-/* y u8 [B, H, W, 3] = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255), NaN as 0. */
-enum status op_pixels(struct device *device, const struct tensor *x, const struct tensor *y);
-
-/* finite i32 [B] = 1 where all values of row b of x (activations or f32) are finite, else 0. */
-enum status op_finite(struct device *device, const struct tensor *x, const struct tensor *finite);
 
 #endif

@@ -2,11 +2,12 @@
  * the values.
  *
  * Must be moved, and is moved: gather 4 bytes in and a value out; advance every slot in and out,
- * one or two rows of the prediction, the noise; pixels a value in and a byte out; finite a
- * value.
+ * one or two rows of the prediction (twice where they are rescaled), the noise, what a mask
+ * keeps; pixels a value in and a byte out; finite a value.
  *
- * A verdict is set to 1 by a launch of its own, in front of the one that finds what is not
- * finite: both lie in the stream, and in a sequence that is captured from it.
+ * A verdict is set to 1 by a launch of its own, which finds the share of a rescaled output as well,
+ * in front of the one that finds what is not finite: both lie in the stream, and in a sequence
+ * that is captured from it.
  */
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/runs.cuh"
@@ -38,16 +39,37 @@ __device__ __forceinline__ void judge(int32_t *finite, bool bad) {
 
 /* ---- gather ---- */
 
-/* Block x, y: some runs of image y. `vector`: runs of y are aligned; whether those of the
- * latents are is seen here. */
+/* Value i of a row that has planes: of latents and planes side by side. */
+__device__ __forceinline__ float beside_planes(const struct launch_gather &gather,
+                                               const struct batch_row &row, int64_t i) {
+  const int all = gather.channels + gather.planes, channel = static_cast<int>(i % all);
+  const int64_t pixel = i / all;
+  return channel < gather.channels ? row.scale * row.latents[pixel * gather.channels + channel]
+                                   : row.planes[pixel * gather.planes + channel - gather.channels];
+}
+
+/* Block x, y: some values of image y. */
+template <class T>
+__global__ void gather_planes_kernel(const struct launch_gather gather) {
+  const struct batch_row row = gather.rows[blockIdx.y];
+  const int64_t values = gather.pixels * (gather.channels + gather.planes);
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < values) {
+    static_cast<T *>(gather.y)[blockIdx.y * values + i] = narrow<T>(beside_planes(gather, row, i));
+  }
+}
+
+/* Block x, y: some runs of image y, without planes. `vector`: runs of y are aligned; whether those
+ * of the latents are is seen here. */
 template <class T>
 __global__ void gather_kernel(const struct launch_gather gather, bool vector) {
   constexpr int N = RUN_VALUES_MAX;
   const struct batch_row row = gather.rows[blockIdx.y];
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
-  T *y = static_cast<T *>(gather.y) + blockIdx.y * gather.values;
+  const int64_t count = gather.pixels * gather.channels;
+  T *y = static_cast<T *>(gather.y) + blockIdx.y * count;
   if (vector && reinterpret_cast<uintptr_t>(row.latents) % RUN_BYTES_MAX == 0) {
-    if (first < gather.values) {
+    if (first < count) {
       float values[N];
       load_values<float, N>(row.latents + first, values);
 #pragma unroll
@@ -58,7 +80,7 @@ __global__ void gather_kernel(const struct launch_gather gather, bool vector) {
     }
     return;
   }
-  for (int64_t i = first; i < first + N && i < gather.values; i++) {
+  for (int64_t i = first; i < first + N && i < count; i++) {
     y[i] = narrow<T>(row.scale * row.latents[i]);
   }
 }
@@ -66,10 +88,17 @@ __global__ void gather_kernel(const struct launch_gather gather, bool vector) {
 template <class T>
 cudaError_t start_gather(const struct launch_gather &gather, cudaStream_t stream) {
   constexpr int THREADS = 64; /* 64x64 latents of 4 channels are 32 blocks */
-  const int64_t blocks = parts_of(gather.values, int64_t{THREADS} * RUN_VALUES_MAX);
+  const int64_t count = gather.pixels * (gather.channels + gather.planes);
+  if (gather.planes > 0) {
+    return start_if_any(
+        gather_planes_kernel<T>,
+        {dim3(extent_of(parts_of(count, 4 * THREADS)), extent_of(gather.images)), 4 * THREADS, 0},
+        stream, gather);
+  }
+  const int64_t blocks = parts_of(count, int64_t{THREADS} * RUN_VALUES_MAX);
   return start_if_any(gather_kernel<T>,
                       {dim3(extent_of(blocks), extent_of(gather.images)), THREADS, 0}, stream,
-                      gather, in_eights(gather.values, is_aligned(gather.y)));
+                      gather, in_eights(count, is_aligned(gather.y)));
 }
 
 /* ---- advance ---- */
@@ -83,7 +112,82 @@ struct advance_view {
   const struct batch_sample *sample;
   const float *matrix, *cond, *uncond; /* uncond: NULL for no guidance */
   int64_t values;
+  int channels;
+  float share; /* of the guided output */
 };
+
+/* ---- what a guided output is rescaled by ---- */
+
+/* The sums of a thread over its values, then of the block. */
+struct moments {
+  double sum, square;
+};
+
+__device__ __forceinline__ void count_in(struct moments &moments, double value) {
+  moments.sum += value;
+  moments.square += value * value;
+}
+
+/* Of the lanes' moments; not below 0. */
+__device__ double variance(const struct moments *lanes, int64_t count) {
+  struct moments all = {};
+  for (int l = 0; l < RESCALE_LANES; l++) {
+    all.sum += lanes[l].sum;
+    all.square += lanes[l].square;
+  }
+  const double mean = all.sum / static_cast<double>(count);
+  const double found = all.square / static_cast<double>(count) - mean * mean;
+  return found > 0 ? found : 0;
+}
+
+__device__ __forceinline__ float guided(const struct batch_sample *sample, float cond,
+                                        float uncond) {
+  return uncond + sample->guidance * (cond - uncond);
+}
+
+/* By RESCALE_LANES threads; the result in the first of them. */
+__device__ float rescaled_share(const struct launch_advance &advance,
+                                const struct batch_sample *sample) {
+  struct moments *lanes = dynamic_shared<struct moments>(), *others = lanes + RESCALE_LANES;
+  const float *cond = advance.prediction + sample->cond_row * advance.values;
+  const float *uncond = advance.prediction + sample->uncond_row * advance.values;
+  struct moments ours = {}, both = {};
+  for (int64_t i = threadIdx.x; i < advance.values; i += RESCALE_LANES) {
+    count_in(ours, cond[i]);
+    count_in(both, guided(sample, cond[i], uncond[i]));
+  }
+  lanes[threadIdx.x] = ours;
+  others[threadIdx.x] = both;
+  __syncthreads();
+  if (threadIdx.x != 0) {
+    return 1;
+  }
+  const double spread = variance(others, advance.values), phi = sample->rescale;
+  return spread > 0
+             ? static_cast<float>(phi * sqrt(variance(lanes, advance.values) / spread) + (1 - phi))
+             : 1;
+}
+
+/* Block x: sample x, whose verdict is set to 1, and its share. */
+__global__ void __launch_bounds__(RESCALE_LANES)
+    shares_kernel(const struct launch_advance advance) {
+  const struct batch_sample *sample = advance.samples + blockIdx.x;
+  const bool rescaled = sample->slots != nullptr && sample->uncond_row >= 0 && sample->rescale != 0;
+  const float share = rescaled ? rescaled_share(advance, sample) : 1;
+  if (threadIdx.x == 0) {
+    advance.shares[blockIdx.x] = share;
+    advance.finite[blockIdx.x] = 1;
+  }
+}
+
+cudaError_t start_shares(const struct launch_advance &advance, cudaStream_t stream) {
+  return start_if_any(
+      shares_kernel,
+      {dim3(extent_of(advance.count)), RESCALE_LANES, 2 * RESCALE_LANES * sizeof(struct moments)},
+      stream, advance);
+}
+
+/* ---- slots ---- */
 
 template <int N>
 __device__ __forceinline__ void load_output(const struct advance_view &view, int64_t at,
@@ -94,8 +198,24 @@ __device__ __forceinline__ void load_output(const struct advance_view &view, int
     load_values<float, N>(view.uncond + at, uncond);
 #pragma unroll
     for (int i = 0; i < N; i++) {
-      out[i] = uncond[i] + view.sample->guidance * (out[i] - uncond[i]);
+      out[i] = view.share * guided(view.sample, out[i], uncond[i]);
     }
+  }
+}
+
+/* Slot 0 where the picture may not change is the picture at this step's noise. */
+template <int N>
+__device__ __forceinline__ void keep_masked(const struct advance_view &view, int64_t at,
+                                            float (&value)[N]) {
+  const struct batch_sample *s = view.sample;
+  float clean[N], begun[N];
+  load_values<float, N>(s->clean + at, clean);
+  load_values<float, N>(s->begun + at, begun);
+#pragma unroll
+  for (int i = 0; i < N; i++) {
+    const float mask = s->mask[(at + i) / view.channels];
+    const float kept = s->keep_clean * clean[i] + s->keep_begun * begun[i];
+    value[i] = mask == 1 ? value[i] : mask * value[i] + (1 - mask) * kept;
   }
 }
 
@@ -125,6 +245,9 @@ __device__ __forceinline__ bool advance_slots(const struct advance_view &view, i
         sums[i] += view.matrix[s * COLUMNS + c] * before[c][i];
       }
     }
+    if (s == 0 && view.sample->mask != nullptr) {
+      keep_masked<N>(view, at, sums);
+    }
 #pragma unroll
     for (int i = 0; i < N; i++) {
       bad = bad || !isfinite(sums[i]);
@@ -149,6 +272,8 @@ __device__ __forceinline__ bool advance_any(const struct advance_view &view, int
 __device__ __forceinline__ bool fours(const struct advance_view &view) {
   const uintptr_t all = reinterpret_cast<uintptr_t>(view.sample->slots) |
                         reinterpret_cast<uintptr_t>(view.sample->noise) |
+                        reinterpret_cast<uintptr_t>(view.sample->clean) |
+                        reinterpret_cast<uintptr_t>(view.sample->begun) |
                         reinterpret_cast<uintptr_t>(view.cond);
   return all % RUN_BYTES_MAX == 0 && view.values % ADVANCE_EACH == 0;
 }
@@ -167,9 +292,13 @@ __global__ void __launch_bounds__(ADVANCE_THREADS)
   __syncthreads();
   const float *prediction = advance.prediction;
   const struct advance_view view = {
-      sample, matrix, prediction + sample->cond_row * advance.values,
+      sample,
+      matrix,
+      prediction + sample->cond_row * advance.values,
       sample->uncond_row < 0 ? nullptr : prediction + sample->uncond_row * advance.values,
-      advance.values};
+      advance.values,
+      advance.channels,
+      advance.shares[blockIdx.y]};
   const int64_t first =
       (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * ADVANCE_EACH;
   bool bad = false;
@@ -290,7 +419,7 @@ cudaError_t launch_gather(const struct launch_gather *gather, cudaStream_t strea
 }
 
 cudaError_t launch_advance(const struct launch_advance *advance, cudaStream_t stream) {
-  const cudaError_t error = start_verdicts(advance->finite, advance->count, stream);
+  const cudaError_t error = start_shares(*advance, stream);
   return error != cudaSuccess ? error : start_advance(*advance, stream);
 }
 

@@ -103,9 +103,10 @@ cudaError_t launch_pack(const struct launch_pack *pack, cudaStream_t stream);
 
 struct launch_gather {
   const struct batch_row *rows;
-  void *y; /* [images, values] */
+  void *y; /* [images, pixels, channels + planes] */
   enum launch_element element;
-  int64_t images, values;
+  int64_t images, pixels;
+  int channels, planes;
 };
 cudaError_t launch_gather(const struct launch_gather *gather, cudaStream_t stream);
 
@@ -113,8 +114,10 @@ struct launch_advance {
   const struct batch_sample *samples;
   const float *prediction;
   int32_t *finite; /* [count] */
+  float *shares;   /* [count] of scratch */
   int count;
   int64_t values;
+  int channels;
 };
 cudaError_t launch_advance(const struct launch_advance *advance, cudaStream_t stream);
 

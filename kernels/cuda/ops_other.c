@@ -197,19 +197,29 @@ static int64_t values_of_image(const struct tensor *t) {
   return t->shape[0] > 0 ? tensor_count(t) / t->shape[0] : 0;
 }
 
-enum status cuda_gather(struct device *device, const struct batch_row *rows,
+enum status cuda_gather(struct device *device, const struct batch_row *rows, int64_t channels,
                         const struct tensor *y) {
   struct cuda *cuda = cuda_of(device);
-  const struct launch_gather launch = {rows, y->data, element_of(y), y->shape[0],
-                                       values_of_image(y)};
+  const struct launch_gather launch = {.rows = rows,
+                                       .y = y->data,
+                                       .element = element_of(y),
+                                       .images = y->shape[0],
+                                       .pixels = y->shape[1] * y->shape[2],
+                                       .channels = (int)channels,
+                                       .planes = (int)(y->shape[3] - channels)};
   return CUDA(cuda, launch_gather(&launch, cuda_stream(cuda)));
 }
 
 enum status cuda_advance(struct device *device, const struct batch_sample *samples, int count,
                          const struct tensor *prediction, const struct tensor *finite) {
   struct cuda *cuda = cuda_of(device);
-  const struct launch_advance launch = {samples, prediction->data, finite->data, count,
-                                        values_of_image(prediction)};
+  const struct launch_advance launch = {.samples = samples,
+                                        .prediction = prediction->data,
+                                        .finite = finite->data,
+                                        .shares = cuda->scratch[cuda->queue].data,
+                                        .count = count,
+                                        .values = values_of_image(prediction),
+                                        .channels = (int)prediction->shape[3]};
   return CUDA(cuda, launch_advance(&launch, cuda_stream(cuda)));
 }
 

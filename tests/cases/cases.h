@@ -19,9 +19,11 @@ struct op_case {
   int batch, height, width, inputs, outputs;
   int kernel, stride, pad_before, pad_after;
   int heads, context, groups;
+  int planes; /* gather: channels beside those of the latents */
   enum activation activation;
   enum case_residual residual;
   bool channel_add, f32_out, silu, causal, no_bias;
+  bool masked, rescaled;    /* advance: of the rows that can be */
   enum precision precision; /* of the activations; PRECISION_FAST when it is not given */
   double f32_error,
       bf16_error; /* largest normalised mean squared error against ref; 0 = the default; f16 is held

@@ -5,7 +5,7 @@
 
 #include "tests/cases/cases.h"
 
-enum { INPUTS = 4 };
+enum { INPUTS = 5 };
 
 struct case_run {
   struct device *device;

@@ -120,26 +120,65 @@ enum status prepare_gather(struct case_run *run) {
     rows[b].latents = (const float *)(const void *)row_of(run, 0, b);
     rows[b].scale = 1.0f / (float)(1 + run->identities[b]);
   }
+  if (run->c->planes > 0) {
+    TRY(case_take_input(run, 1, ELEMENT_F32, run->c->planes));
+    for (int b = 0; b < run->batch; b++) {
+      rows[b].planes = (const float *)(const void *)row_of(run, 1, b);
+    }
+  }
   TRY(put_rows(run, rows));
-  return case_take_output(run, run->c->inputs);
+  return case_take_output(run, run->c->inputs + run->c->planes);
 }
 enum status execute_gather(struct case_run *run) {
-  return op_gather(run->device, run->rows, &run->y);
+  return op_gather(run->device, run->rows, run->c->inputs, &run->y);
+}
+
+static const float *floats_of(const struct case_run *run, int index, int b) {
+  return (const float *)(const void *)row_of(run, index, b);
+}
+
+/* The row of a mask is 0, 1 and between. */
+static enum status take_kept(struct case_run *run) {
+  const struct op_case *c = run->c;
+  float *mask = malloc((size_t)(c->height * c->width) * sizeof *mask);
+  if (mask == NULL) {
+    return fail(EXHAUSTED, "no memory for a case");
+  }
+  enum status status = case_take_input(run, 2, ELEMENT_F32, c->inputs);
+  status = status != OK ? status : case_take_input(run, 3, ELEMENT_F32, c->inputs);
+  status = status != OK ? status : case_take_input(run, 4, ELEMENT_F32, 1);
+  for (int b = 0; b < run->batch && status == OK; b++) {
+    for (int i = 0; i < c->height * c->width; i++) {
+      mask[i] = (float)(case_hash((uint64_t)(run->identities[b] * 7919 + i)) % 5) / 4;
+    }
+    const struct tensor row = tensor_rows(&run->inputs[4], b, 1);
+    status = device_put(run->device, mask, tensor_bytes(&row), &row);
+  }
+  free(mask);
+  return status;
 }
 
 /* groups = slots; y holds each sample's slots below one another. Inputs: cond, uncond interleaved;
- * noise. */
+ * noise; clean, begun, mask. */
 static struct batch_sample sample_of(const struct case_run *run, int b) {
   const struct op_case *c = run->c;
   int identity = run->identities[b];
   const struct tensor slots = tensor_rows(&run->y, b, 1);
   struct batch_sample sample = {
       .slots = slots.data,
-      .noise = identity % 2 == 0 ? (const float *)(const void *)row_of(run, 1, b) : NULL,
+      .noise = identity % 2 == 0 ? floats_of(run, 1, b) : NULL,
       .slot_count = c->groups,
       .cond_row = 2 * b,
       .uncond_row = identity % 3 == 1 ? -1 : 2 * b + 1,
-      .guidance = 1 + (float)identity};
+      .guidance = 1 + (float)identity,
+      .rescale = c->rescaled && identity % 4 != 2 ? 0.25f * (float)(1 + identity % 4) : 0};
+  if (c->masked && identity % 5 != 3) {
+    sample.mask = floats_of(run, 4, b);
+    sample.clean = floats_of(run, 2, b);
+    sample.begun = floats_of(run, 3, b);
+    sample.keep_clean = 0.75f;
+    sample.keep_begun = 0.5f + (float)identity;
+  }
   for (int i = 0; i < c->groups * (c->groups + 2); i++) {
     sample.matrix[i] = case_value(500 + (uint64_t)identity, i);
   }
@@ -157,6 +196,9 @@ enum status prepare_advance(struct case_run *run) {
   TRY(tensor_take(run->arena, ELEMENT_F32,
                   TENSOR_SHAPE(run->batch, c->groups * c->height, c->width, c->inputs), &run->y));
   TRY(tensor_take(run->arena, ELEMENT_I32, TENSOR_SHAPE(run->batch), &run->finite));
+  if (c->masked) {
+    TRY(take_kept(run));
+  }
   for (int b = 0; b < run->batch; b++) {
     samples[b] = sample_of(run, b);
   }

@@ -147,7 +147,7 @@ static enum status queue_call(void *context) {
   const struct call *call = context;
   struct device *device = call->place->device;
   const struct batch_table *table = call->table.data; /* only its places are used here */
-  TRY(op_gather(device, table->row, &call->predict.input));
+  TRY(op_gather(device, table->row, call->predict.prediction.shape[3], &call->predict.input));
   TRY(model_predict(call->model, call->place->scratch, &call->predict));
   return op_advance(device, table->sample, call->samples, &call->predict.prediction, &call->finite);
 }

@@ -226,7 +226,7 @@ static enum status try_gather(struct bench *bench, struct tensor *y) {
   }
   TRY(take_plain(bench, rows, sizeof rows, &told));
   TRY(take_output(bench, TENSOR_SHAPE(ROWS, SIDE, SIDE, 4), y));
-  return op_gather(bench->device, told.data, y);
+  return op_gather(bench->device, told.data, 4, y);
 }
 
 /* One guided sample of two slots with noise, and an idle place. */

@@ -17,7 +17,7 @@ static enum status decode(const struct pass *pass, const struct model *model,
                    picture));
   TRY(pass_take(pass, TENSOR_SHAPE(1, height, width, model->family.vae.latent_channels), &scaled));
   if (!pass->dry) {
-    TRY(op_gather(pass->device, row, &scaled));
+    TRY(op_gather(pass->device, row, scaled.shape[3], &scaled));
   }
   return vae_run(pass, &model->vae, &scaled, picture);
 }

@@ -69,7 +69,7 @@ static enum status queue_turn(void *context) {
   if (++turn->calls == turn->fails_at) {
     return fail(UNAVAILABLE, "this call is to fail");
   }
-  TRY(op_gather(turn->device, turn->table.data, &turn->gathered));
+  TRY(op_gather(turn->device, turn->table.data, CHANNELS, &turn->gathered));
   return op_upsample(turn->device, &turn->gathered, &turn->doubled);
 }
 

@@ -164,6 +164,47 @@ static void test_advance_tells_each_sample(void **state) {
   }
 }
 
+/* By hand: cond 1, 3 and uncond 0, 0 at guidance 3 give 3, 9, whose spread is three times cond's:
+ * a rescale of 0.6 leaves 0.6 / 3 + 0.4 of it. */
+static void test_advance_rescales_and_masks(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    assert_int_equal(device_open(names[i], NULL, &device), OK);
+    float prediction[] = {1, 3, 0, 0}, slots[2] = {10, 20}, mask[2] = {0.25f, 1};
+    float clean[2] = {8, NAN}, begun[2] = {2, NAN}; /* not looked at where all may change */
+    int32_t verdict = 0;
+    struct batch_sample sample = {.slots = slots,
+                                  .slot_count = 1,
+                                  .cond_row = 0,
+                                  .uncond_row = 1,
+                                  .guidance = 3,
+                                  .rescale = 0.6f,
+                                  .matrix = {1, 1, 0}};
+    const struct tensor out = {prediction, ELEMENT_F32, 4, {2, 2, 1, 1}};
+    const struct tensor finite = {&verdict, ELEMENT_I32, 1, {1, 1, 1, 1}};
+    assert_int_equal(op_advance(device, &sample, 1, &out, &finite), OK);
+    assert_float_equal(slots[0], 10 + 0.6 * 3, 1e-5);
+    assert_float_equal(slots[1], 20 + 0.6 * 9, 1e-5);
+    sample = (struct batch_sample){.slots = slots,
+                                   .mask = mask,
+                                   .clean = clean,
+                                   .begun = begun,
+                                   .slot_count = 1,
+                                   .cond_row = 0,
+                                   .uncond_row = -1,
+                                   .rescale = 0.6f, /* of no meaning without guidance */
+                                   .keep_clean = 0.5f,
+                                   .keep_begun = 3,
+                                   .matrix = {0, 4, 0}};
+    assert_int_equal(op_advance(device, &sample, 1, &out, &finite), OK);
+    assert_true(verdict == 1 && slots[0] == 0.25f * 4 + 0.75f * (0.5f * 8 + 3 * 2));
+    assert_true(slots[1] == 12);
+    device_close(&device);
+  }
+}
+
 /* A device whose work is done when a call returns. */
 static void test_events_of_a_host_have_always_passed(void **state) {
   (void)state;
@@ -246,6 +287,7 @@ int main(void) {
       cmocka_unit_test(test_every_half_comes_back),
       cmocka_unit_test(test_halves_round_to_nearest_even),
       cmocka_unit_test(test_finite_tells_each_row),
+      cmocka_unit_test(test_advance_rescales_and_masks),
       cmocka_unit_test(test_advance_tells_each_sample),
       cmocka_unit_test(test_events_of_a_host_have_always_passed),
       cmocka_unit_test(test_pixels_of_any_values),
