@@ -15,9 +15,9 @@
 #define REFUSE(...) fail_field(BAD_INPUT, "adapter", __VA_ARGS__)
 
 /* What stands before a network's keys in the metadata; a config of its own has nothing there. */
-static const char *const prefixes[NETWORK_COUNT] = {[NETWORK_UNET] = "unet.",
-                                                    [NETWORK_TEXT] = "text_encoder.",
-                                                    [NETWORK_TEXT_2] = "text_encoder_2."};
+static const char *const prefixes[NETWORKS] = {[NETWORK_UNET] = "unet.",
+                                               [NETWORK_TEXT] = "text_encoder.",
+                                               [NETWORK_TEXT_2] = "text_encoder_2."};
 
 struct adapter_alphas {
   json_t *configs; /* NULL: none */

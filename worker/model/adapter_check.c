@@ -239,23 +239,29 @@ static enum status (*const checks[])(const struct shape_check *check, struct cha
 
 /* ---- what goes with any kind ---- */
 
-/* [1, I] and more ones: a value for each input (kohya); else one for each output. */
+/* dora_scale [1, I] and more ones: a value for each input (kohya); else one for each output, which
+ * PEFT writes as [O], of a convolution as [1, O, 1, 1]. */
 static enum status check_dora(const struct shape_check *check, struct change *out) {
   const struct module *module = check->module;
-  const struct tensor *dora = &check->named->part[PART_DORA].tensor;
-  if (!has(check->named, PART_DORA)) {
+  const struct part_named *dora = &check->named->part[PART_DORA];
+  if (dora->name == NULL) {
     return OK;
   }
   if (out->kind == CHANGE_WHOLE) {
     return refuse_lack(check->named, CHANGE_LOW_RANK);
   }
-  out->on_input = dora->rank > 1 && dora->shape[0] == 1 && module->outputs != 1;
+  bool peft = strstr(dora->name, "magnitude") != NULL;
+  if (peft && tensor_count(&dora->tensor) == module->outputs) {
+    return OK;
+  }
+  out->on_input =
+      !peft && dora->tensor.rank > 1 && dora->tensor.shape[0] == 1 && module->outputs != 1;
   return out->on_input ? check_matrix(check, PART_DORA, 1, module->inputs)
                        : check_matrix(check, PART_DORA, module->outputs, 1);
 }
 
-/* Scale is alpha / rank, or alpha / sqrt(rank) (Kalajdzievski 2023); without alpha, or where nothing
- * has a rank, it is 1. */
+/* Scale is alpha / rank, or alpha / sqrt(rank) (Kalajdzievski 2023). Without alpha, or where
+ * nothing has a rank, it is 1. */
 static enum status read_scale(const struct change_named *named, struct adapter_alpha alpha,
                               struct change *out) {
   const struct part_named *part = &named->part[PART_ALPHA];

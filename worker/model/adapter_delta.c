@@ -249,22 +249,20 @@ static enum status add_direction(const struct adding *adding, float weight, cons
 
 /* ---- all ---- */
 
-static enum status add(const struct change *change, const struct module *module, float weight,
-                       const float *base, struct arena *scratch, float *delta) {
-  int64_t columns = module->kind == MODULE_NORM ? 1 : module->inputs * change_window(module);
-  struct grid out = {delta, module->outputs, columns};
-  struct adding adding = {change, change_window(module), weight * change->scale, scratch};
-  if (change->part[PART_DORA].data == NULL) {
-    return adds[change->kind](&adding, &out);
-  }
-  adding.scale = change->scale;
-  return add_direction(&adding, weight, base, &out);
-}
-
 enum status change_add(const struct change *change, const struct module *module, float weight,
                        const float *base, struct arena *scratch, float *delta) {
   struct arena_mark mark = arena_mark(scratch);
-  enum status status = add(change, module, weight, base, scratch, delta);
+  struct adding adding = {change, change_window(module), change->scale, scratch};
+  struct grid out = {.rows = module->outputs};
+  out.value = delta;
+  out.columns = module->kind == MODULE_NORM ? 1 : module->inputs * adding.window;
+  enum status status = OK;
+  if (change->part[PART_DORA].data != NULL) {
+    status = add_direction(&adding, weight, base, &out);
+  } else {
+    adding.scale *= weight;
+    status = adds[change->kind](&adding, &out);
+  }
   arena_release(scratch, mark);
   return status;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define TEXT_PREFIX "text_model."
+#define LEVELS_AND_LAYERS_MAX 1000
 
 /* ---- building ---- */
 
@@ -113,14 +114,29 @@ struct place {
   const char *layer;
 };
 
+/* A number and the dot behind it; NULL: there is none. */
+static const char *read_number(const char *text, int *out) {
+  char *end = NULL;
+  long number = strtol(text, &end, 10);
+  if (end == text || *end != '.' || number < 0 || number > LEVELS_AND_LAYERS_MAX) {
+    return NULL;
+  }
+  *out = (int)number;
+  return end + 1;
+}
+
 static bool read_place(const char *text, struct place *out) {
   struct place place = {0};
-  int at = 0;
-  if (sscanf(text, "%d.%15[a-z].%d.%n", &place.level, place.kind, &place.index, &at) != 3 ||
-      at == 0) {
+  text = read_number(text, &place.level);
+  const char *dot = text != NULL ? strchr(text, '.') : NULL;
+  if (dot == NULL || dot - text >= (ptrdiff_t)sizeof place.kind) {
     return false;
   }
-  place.layer = text + at;
+  memcpy(place.kind, text, (size_t)(dot - text));
+  place.layer = read_number(dot + 1, &place.index);
+  if (place.layer == NULL) {
+    return false;
+  }
   *out = place;
   return true;
 }
