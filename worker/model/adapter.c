@@ -6,7 +6,7 @@
 enum status adapter_open(const struct model *model, const struct adapter_source *source,
                          struct adapter **out, struct adapter_report *report) {
   const struct family *family = model_family(model);
-  struct adapter_target target = {model_modules(model), &family->unet, family->name};
+  struct adapter_target target = {model_modules(model), &family->unet, family->row->name};
   return adapter_read(&target, source, out, report);
 }
 

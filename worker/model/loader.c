@@ -28,6 +28,15 @@ static enum status given(struct loader *loader, enum status status) {
 
 /* ---- what adapters may change ---- */
 
+/* transformers before 5.6 puts a text encoder's layers below "text_model.", later ones do not: the
+ * list has them below it, as adapters' files do. */
+static struct module_name listed_name(enum network network, const char *name) {
+  static const char prefix[] = "text_model.";
+  bool whole = network == NETWORK_UNET || strncmp(name, prefix, strlen(prefix)) == 0 ||
+               strcmp(name, "text_projection") == 0;
+  return name_of("%s%s", whole ? "" : prefix, name);
+}
+
 static enum status list(struct loader *loader, const struct module *module) {
   bool changes = loader->network == NETWORK_UNET || loader->network == NETWORK_TEXT ||
                  loader->network == NETWORK_TEXT_2;
@@ -35,7 +44,9 @@ static enum status list(struct loader *loader, const struct module *module) {
     return OK;
   }
   struct module listed = *module;
+  struct module_name name = listed_name(loader->network, module->name);
   listed.network = loader->network;
+  listed.name = name.text;
   return modules_add(loader->modules, &listed);
 }
 
