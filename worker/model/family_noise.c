@@ -5,7 +5,7 @@
 
 struct noise_config {
   struct noise_facts facts;
-  int schedule, prediction, spacing;
+  int schedule, prediction, spacing, final_alpha;
 };
 #define NOISE(member) offsetof(struct noise_config, member)
 /* The file's class only says which sampler its author liked: a job names its own. So the facts of
@@ -15,7 +15,9 @@ static const struct config_key noise_keys[] = {
     {"_class_name", CONFIG_ONLY,
      .accepted = "'DDIMScheduler'|'PNDMScheduler'|'EulerDiscreteScheduler'|'"
                  "EulerAncestralDiscreteScheduler'|"
-                 "'DPMSolverMultistepScheduler'|'DDPMScheduler'"},
+                 "'DPMSolverMultistepScheduler'|'DDPMScheduler'|'LMSDiscreteScheduler'|"
+                 "'HeunDiscreteScheduler'|'DPMSolverSDEScheduler'|'UniPCMultistepScheduler'|"
+                 "'LCMScheduler'|'TCDScheduler'"},
     {"num_train_timesteps", CONFIG_INTEGER, NOISE(facts.train_timesteps), 1, TRAIN_TIMESTEPS_MAX,
      .standard = "1000"},
     {"beta_start", CONFIG_NUMBER, NOISE(facts.beta_start), 1e-8, 0.999, .standard = "0.0001"},
@@ -26,7 +28,11 @@ static const struct config_key noise_keys[] = {
      .accepted = "'epsilon'|'v_prediction'|'sample'", .standard = "'epsilon'"},
     {"timestep_spacing", CONFIG_WORD, NOISE(spacing),
      .accepted = "null|'leading'|'linspace'|'trailing'", .standard = "null"},
-    {"set_alpha_to_one", CONFIG_FLAG, NOISE(facts.set_alpha_to_one), .standard = "true"},
+    {"set_alpha_to_one", CONFIG_WORD, NOISE(final_alpha), .accepted = "null|true|false",
+     .standard = "null"},
+    {"original_inference_steps", CONFIG_INTEGER, NOISE(facts.original_steps), 1,
+     TRAIN_TIMESTEPS_MAX, .standard = "50"},
+    {"timestep_scaling", CONFIG_ONLY, .accepted = "10.0"}, /* LCM */
     {"rescale_betas_zero_snr", CONFIG_FLAG, NOISE(facts.rescale_zero_snr), .standard = "false"},
     {"steps_offset", CONFIG_INTEGER, NOISE(facts.steps_offset), 0, 1, .standard = "0"},
     {"trained_betas", CONFIG_ONLY, .accepted = "null"},
@@ -37,19 +43,23 @@ static const struct config_key noise_keys[] = {
     {"sigma_max", CONFIG_ONLY, .accepted = "null"},
     {"final_sigmas_type", CONFIG_ONLY, .accepted = "'zero'"},
     {"solver_order", CONFIG_ONLY, .accepted = "2"},
-    {"algorithm_type", CONFIG_ONLY, .accepted = "'dpmsolver++'"},
-    {"solver_type", CONFIG_ONLY, .accepted = "'midpoint'"},
+    {"algorithm_type", CONFIG_ONLY, .accepted = "'dpmsolver++'|'sde-dpmsolver++'"},
+    {"solver_type", CONFIG_ONLY, .accepted = "'midpoint'|'bh2'"},
+    {"predict_x0", CONFIG_ONLY, .accepted = "true"}, /* UniPC */
+    {"disable_corrector", CONFIG_ONLY, .accepted = "[]"},
+    {"solver_p", CONFIG_ONLY, .accepted = "null"},
+    {"noise_sampler_seed", .kind = CONFIG_ANY}, /* DPM++ SDE: ours comes from the job's seed */
     {"lower_order_final", CONFIG_ONLY, .accepted = "true"},
     {"euler_at_final", CONFIG_ONLY, .accepted = "false"},
     {"use_karras_sigmas", CONFIG_ONLY, .accepted = "null|false|true"}, /* the job says it */
-    {"use_exponential_sigmas", CONFIG_ONLY, .accepted = "null|false"},
-    {"use_beta_sigmas", CONFIG_ONLY, .accepted = "null|false"},
+    {"use_exponential_sigmas", CONFIG_ONLY, .accepted = "null|false|true"},
+    {"use_beta_sigmas", CONFIG_ONLY, .accepted = "null|false|true"},
     {"use_flow_sigmas", CONFIG_ONLY, .accepted = "null|false"},
     {"use_lu_lambdas", CONFIG_ONLY, .accepted = "null|false"},
     {"use_dynamic_shifting", CONFIG_ONLY, .accepted = "null|false"},
-    {"lambda_min_clipped", CONFIG_ONLY, .accepted = "null"}, /* -Infinity, masked */
-    {"variance_type", .kind = CONFIG_ANY},  /* DDPM's own noise, a sampler that we do not offer */
-    {"skip_prk_steps", .kind = CONFIG_ANY}, /* PNDM alike */
+    {"lambda_min_clipped", CONFIG_ONLY, .accepted = "null"},          /* -Infinity, masked */
+    {"variance_type", CONFIG_ONLY, .accepted = "null|'fixed_small'"}, /* DDPM */
+    {"skip_prk_steps", .kind = CONFIG_ANY}, /* PNDM always skips them here */
     {"clip_sample", .kind = CONFIG_ANY},    /* the SD pipeline turns it off whatever it says */
     {"clip_sample_range", .kind = CONFIG_ANY},
     {"sample_max_value", .kind = CONFIG_ANY}, /* of thresholding, refused above */
@@ -67,6 +77,7 @@ enum status noise_read(const char *folder, const struct family_row *row, struct 
   out->beta_schedule = (enum beta_schedule)config.schedule;
   out->prediction = (enum prediction)config.prediction;
   out->spacing = (enum spacing)config.spacing;
+  out->final_alpha = (enum final_alpha)config.final_alpha;
   if (row->steps_offset >= 0) {
     out->steps_offset = row->steps_offset;
   }
@@ -79,3 +90,5 @@ _Static_assert(PREDICTION_EPSILON == 0 && PREDICTION_V == 1 && PREDICTION_SAMPLE
 _Static_assert(SPACING_DEFAULT == 0 && SPACING_LEADING == 1 && SPACING_LINSPACE == 2 &&
                    SPACING_TRAILING == 3,
                "order of timestep_spacing");
+_Static_assert(FINAL_ALPHA_DEFAULT == 0 && FINAL_ALPHA_ONE == 1 && FINAL_ALPHA_FIRST == 2,
+               "order of set_alpha_to_one");

@@ -1,70 +1,64 @@
 /* dpmpp_2m.c - DPM-Solver++(2M), Lu et al. 2022 (2211.01095) algorithm 2, midpoint form, the end at
- * sigma 0.
+ * sigma 0; and the same for the diffusion SDE, with fresh noise in every step.
  *
- * Slot 1 keeps the clean image predicted by the step before. x is variance preserving: x = alpha
- * (x0 + sigma e) with alpha = 1/sqrt(sigma^2 + 1); lambda = -log sigma.
+ * Slot 1 keeps the clean image predicted by the step before.
  */
 #include <math.h>
 
-#include "worker/sampler/fill.h"
-#include "worker/sampler/spacing.h"
+#include "worker/sampler/keeping.h"
 
-static const struct spacing_rule rule = {
-    .standard = SPACING_LINSPACE, .rounded = true, .one_more = true};
 enum { SLOT_BEFORE = 1, SLOTS = 2 };
 
-/* Karras spacing runs over the whole table here, and the U-Net is told whole timesteps; diffusers
- * rounds them except for the cosine schedule, where it cuts. */
-static enum status place(const struct plan_request *request, struct points *points) {
-  const struct noise_levels *levels = request->levels;
-  if (request->schedule != SCHEDULE_KARRAS) {
-    TRY(points_space(levels, &rule, request->steps, points));
-    points_sigmas(levels, points);
-    return points_check_falling(points);
+/* How far the line through the last two images is followed: h/(2 h before) with h the step in
+ * lambda; not at all in the first step of a part and in the last of the run. */
+static double slope(const double *sigma, bool first) {
+  if (first || sigma[1] == 0.0) {
+    return 0.0;
   }
-  points->steps = request->steps;
-  points_karras(levels, levels->sigma[levels->facts.train_timesteps - 1], levels->sigma[0], points);
-  bool cut = levels->facts.beta_schedule == BETAS_SQUARED_COSINE;
-  for (int i = 0; i < points->steps; i++) {
-    points->timestep[i] = cut ? trunc(points->timestep[i]) : rint(points->timestep[i]);
-  }
-  return points_check_falling(points);
+  return (log(sigma[0]) - log(sigma[1])) / (2.0 * (log(sigma[-1]) - log(sigma[0])));
 }
 
-static double alpha(double sigma) { return 1.0 / sqrt(sigma * sigma + 1.0); }
+/* x' = keep x + gain (x0 + slope (x0 - x0 before)) + up noise, with q = e^-h = sigma'/sigma. The
+ * ODE has keep = kept, gain = alpha' (1 - q); the SDE forgets by q once more and makes up by
+ * noise. */
+static void fill_row(const struct plan *plan, int row, struct form image, const double *sigma,
+                     double follow) {
+  double q = sigma[1] / sigma[0];
+  struct level to = level_keeping(sigma[1]);
+  bool noisy = plan->row[row].needs_noise;
+  double keep = keeping_kept(sigma[0], sigma[1]) * (noisy ? q : 1.0);
+  double gain = to.clean * (noisy ? 1.0 - q * q : 1.0 - q);
+  double up = noisy ? to.noise * sqrt(1.0 - q * q) : 0.0;
+  struct form ahead =
+      form_plus(form_times(1.0 + follow, image), form_times(-follow, form_of(SLOT_BEFORE)));
+  struct form moved = form_plus(form_times(keep, form_of(0)), form_times(gain, ahead));
+  plan_set(plan, row, 0, form_plus(moved, form_times(up, form_of(COLUMN_NOISE))));
+  plan_set(plan, row, SLOT_BEFORE, image);
+}
 
-/* x' = (s'/s) x + gain * (x0 + weight * (x0 - x0 before)), s = alpha sigma; the first and the last
- * step have weight 0. */
-static void fill_row(const struct plan *plan, int row, struct linear image, const double *sigma) {
-  double to = sigma[1];
-  double keep = to * alpha(to) / (sigma[0] * alpha(sigma[0]));
-  double gain = alpha(to) * (1.0 - to / sigma[0]); /* e^-h = sigma'/sigma */
-  double weight = 0.0;
-  if (row > 0 && to > 0.0) {
-    double h = log(sigma[0]) - log(to);
-    double h_before = log(sigma[-1]) - log(sigma[0]);
-    weight = h / (2.0 * h_before);
+static enum status fill(struct arena *arena, const struct plan_request *request, bool noisy,
+                        struct plan *out) {
+  struct keeping run;
+  TRY(keeping_find(request, ROUNDED_OR_CUT, &run));
+  TRY(plan_take(arena, &run.part, 1, SLOTS, out));
+  keeping_begin(request, &run, out);
+  for (int i = run.part.first; i < run.part.last; i++) {
+    const double *sigma = &run.points.sigma[i];
+    int row = i - run.part.first;
+    keeping_row(&out->row[row], &run, i);
+    out->row[row].needs_noise = noisy; /* the last counts nothing: so does diffusers */
+    fill_row(out, row, image_keeping(request->levels->facts.prediction, sigma[0]), sigma,
+             slope(sigma, row == 0));
   }
-  *plan_cell(plan, row, 0, COLUMN_SAMPLE) = (float)(keep + gain * (1.0 + weight) * image.by_sample);
-  *plan_cell(plan, row, 0, SLOT_BEFORE) = (float)(-gain * weight);
-  *plan_cell(plan, row, 0, column_output(plan)) = (float)(gain * (1.0 + weight) * image.by_output);
-  *plan_cell(plan, row, SLOT_BEFORE, COLUMN_SAMPLE) = (float)image.by_sample;
-  *plan_cell(plan, row, SLOT_BEFORE, column_output(plan)) = (float)image.by_output;
+  return OK;
 }
 
 enum status dpmpp_2m_fill(struct arena *arena, const struct plan_request *request,
                           struct plan *out) {
-  struct points points;
-  TRY(place(request, &points));
-  TRY(plan_take(arena, request->steps, SLOTS, out));
-  for (int i = 0; i < request->steps; i++) {
-    double sigma = points.sigma[i];
-    double to = points.sigma[i + 1];
-    out->row[i].timestep = (float)points.timestep[i];
-    out->row[i].keep_clean = (float)alpha(to);
-    out->row[i].keep_begun = (float)(to * alpha(to));
-    fill_row(out, i, predicted_image(request->levels->facts.prediction, alpha(sigma), sigma),
-             &points.sigma[i]);
-  }
-  return OK;
+  return fill(arena, request, false, out);
+}
+
+enum status dpmpp_2m_sde_fill(struct arena *arena, const struct plan_request *request,
+                              struct plan *out) {
+  return fill(arena, request, true, out);
 }

@@ -72,6 +72,10 @@ static enum status check(const struct noise_facts *facts) {
     return fail_field(BAD_INPUT, "config", "steps_offset %d is not in 0..%d", facts->steps_offset,
                       facts->train_timesteps - 1);
   }
+  if (facts->original_steps < 0 || facts->original_steps > facts->train_timesteps) {
+    return fail_field(BAD_INPUT, "config", "original_inference_steps %d is not in 0..%d",
+                      facts->original_steps, facts->train_timesteps);
+  }
   bool named = facts->beta_schedule == BETAS_SQUARED_COSINE;
   if (!named &&
       !(facts->beta_start > 0.0 && facts->beta_end >= facts->beta_start && facts->beta_end < 1.0)) {

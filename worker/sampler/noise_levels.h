@@ -17,6 +17,8 @@ enum prediction { PREDICTION_EPSILON, PREDICTION_V, PREDICTION_SAMPLE };
 enum beta_schedule { BETAS_LINEAR, BETAS_SCALED_LINEAR, BETAS_SQUARED_COSINE };
 /* SPACING_DEFAULT: what the sampler's class in diffusers takes when the config says nothing. */
 enum spacing { SPACING_DEFAULT, SPACING_LEADING, SPACING_LINSPACE, SPACING_TRAILING };
+/* set_alpha_to_one, whose default is true in DDIM and false in PNDM. */
+enum final_alpha { FINAL_ALPHA_DEFAULT, FINAL_ALPHA_ONE, FINAL_ALPHA_FIRST };
 
 struct noise_facts {
   int train_timesteps; /* 1..TRAIN_TIMESTEPS_MAX */
@@ -24,9 +26,10 @@ struct noise_facts {
   enum beta_schedule beta_schedule;
   enum prediction prediction;
   enum spacing spacing;
-  int steps_offset;
-  bool set_alpha_to_one; /* DDIM's last step: alpha 1 instead of alpha[0] */
-  bool rescale_zero_snr; /* Lin et al. 2023: shift so that the last timestep is pure noise */
+  int steps_offset; /* the pipelines of SD 1 and 2 make it 1 whatever the file says, XL's do not */
+  enum final_alpha final_alpha; /* where the last step of DDIM and PNDM goes: 1, or alpha bar[0] */
+  int original_steps;           /* the grid that LCM and TCD were distilled on; 0: 50 */
+  bool rescale_zero_snr;        /* Lin et al. 2023: shift so that the last timestep is pure noise */
 };
 
 /* Cumulative products of 1 - beta (alpha bar) and sigma = sqrt((1 - a)/a) for every training

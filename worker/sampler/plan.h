@@ -43,8 +43,11 @@ struct plan {
 };
 
 /* How the noise levels between the first and the last are chosen: by the spacing of the timesteps,
- * or by sigma. The numbers are those of NoiseSchedule in proto/darkroom.proto. */
-enum noise_schedule { SCHEDULE_MODEL = 1, SCHEDULE_KARRAS, SCHEDULE_EXPONENTIAL, SCHEDULE_BETA };
+ * or by sigma. The numbers are the contract's: SCHEDULE_MODEL 1, SCHEDULE_KARRAS 2, ... */
+enum noise_schedule {
+#define NOISE_SCHEDULE(ID, number, ...) SCHEDULE_##ID = (number),
+#include "proto/samplers.def"
+};
 
 struct plan_request {
   const struct noise_levels *levels;
@@ -63,19 +66,23 @@ struct plan_request {
 struct plan_request plan_request_make(const struct noise_levels *levels, const char *sampler,
                                       int steps);
 
-/* Fills a plan from the arena. BAD_INPUT with the field "sampler", "noise_schedule", "steps",
- * "eta", "strength" or "denoising" for an unknown sampler, a schedule or an eta that it does not
- * have, more steps than the spacing can give, or a part of them that is empty. */
+/* Fills a plan from the arena. BAD_INPUT with the field "sampler", "noise_schedule", "spacing",
+ * "steps", "eta", "strength" or "denoising" for an unknown sampler, a schedule, a spacing or an eta
+ * that it does not have, more steps than the spacing can give, or a part of them that is empty.
+ * Strength 0 is no error: the plan has no rows and begins with the image as it is. */
 enum status plan_make(struct arena *arena, const struct plan_request *request, struct plan *out);
 
-/* The table of samplers: name, whether it has a Karras form, and the function that fills a plan. */
+/* The table of samplers, made from proto/samplers.def. */
 struct sampler {
   const char *name;
-  bool has_karras;
+  bool any_schedule; /* else the model's alone */
+  bool uses_eta;
   enum status (*fill)(struct arena *arena, const struct plan_request *request, struct plan *out);
-  const char *source; /* paper, and the class in diffusers that it agrees with */
 };
 extern const struct sampler samplers[];
 extern const size_t sampler_count;
+
+/* "karras"; NULL for a number that is none. */
+const char *schedule_name(enum noise_schedule schedule);
 
 #endif

@@ -1,14 +1,24 @@
-/* samplers.c - the list of samplers; a new one is a file with its fill function and a row here. */
+/* samplers.c - the rows of proto/samplers.def as the plans need them. */
 #include "worker/sampler/fill.h"
-#include "worker/sampler/plan.h"
+
+#define ANY_SCHEDULE true
+#define MODEL_SCHEDULE false
+#define USES_ETA true
+#define NO_ETA false
 
 const struct sampler samplers[] = {
-    {"euler", true, euler_fill,
-     "Karras et al. 2022, algorithm 2 without churn; EulerDiscreteScheduler"},
-    {"euler_a", true, euler_a_fill,
-     "ancestral step of k-diffusion; EulerAncestralDiscreteScheduler"},
-    {"ddim", false, ddim_fill, "Song et al. 2020, eta 0; DDIMScheduler without clip_sample"},
-    {"dpmpp_2m", true, dpmpp_2m_fill,
-     "Lu et al. 2022 (2211.01095), midpoint; DPMSolverMultistepScheduler"},
+#define SAMPLER(ID, number, name, shown, schedules, eta, noise, steps, purpose, source) \
+  {#name, schedules, eta, name##_fill},
+#include "proto/samplers.def"
 };
 const size_t sampler_count = sizeof samplers / sizeof samplers[0];
+
+static const char *const schedule_names[] = {
+#define NOISE_SCHEDULE(ID, number, name, shown, source) [number] = #name,
+#include "proto/samplers.def"
+};
+
+const char *schedule_name(enum noise_schedule schedule) {
+  bool known = schedule > 0 && (size_t)schedule < sizeof schedule_names / sizeof *schedule_names;
+  return known ? schedule_names[schedule] : NULL;
+}

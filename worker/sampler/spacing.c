@@ -1,15 +1,36 @@
 /* spacing.c - timesteps by leading, linspace or trailing (Lin et al. 2023, table 2), or by sigma
- * (Karras et al. 2022). */
+ * (schedules.c). */
 #include "worker/sampler/spacing.h"
 
 #include <assert.h>
 #include <math.h>
 
-#define KARRAS_RHO 7.0
+#include "worker/sampler/schedules.h"
+
 #define SIGMA_MIN 1e-10 /* guards the logarithm, as in diffusers */
 
-enum spacing spacing_used(const struct noise_facts *facts, const struct spacing_rule *rule) {
-  return facts->spacing == SPACING_DEFAULT ? rule->standard : facts->spacing;
+/* How a family reads a spacing. */
+struct rule {
+  enum spacing standard; /* what SPACING_DEFAULT means to it */
+  bool rounded;          /* linspace gives whole timesteps */
+  bool one_more;         /* linspace and leading count one point more and leave out the last */
+};
+static const struct rule of_timesteps = {.standard = SPACING_LEADING, .rounded = true};
+static const struct rule growing = {.standard = SPACING_LINSPACE};
+static const struct rule keeping = {
+    .standard = SPACING_LINSPACE, .rounded = true, .one_more = true};
+
+/* The job's word before the model's, and that before the class's. */
+static enum spacing spacing_used(const struct plan_request *request, const struct rule *rule) {
+  if (request->spacing != SPACING_DEFAULT) {
+    return request->spacing;
+  }
+  enum spacing fact = request->levels->facts.spacing;
+  return fact == SPACING_DEFAULT ? rule->standard : fact;
+}
+
+bool spacing_leads(const struct plan_request *request) {
+  return spacing_used(request, &growing) == SPACING_LEADING;
 }
 
 static enum status too_many(int steps, int limit) {
@@ -54,13 +75,14 @@ static enum status trailing(const struct noise_facts *facts, struct points *out)
   return OK;
 }
 
-enum status points_space(const struct noise_levels *levels, const struct spacing_rule *rule,
-                         int steps, struct points *out) {
-  assert(steps >= 1 && steps <= JOB_STEPS_MAX);
-  const struct noise_facts *facts = &levels->facts;
-  int count = rule->one_more ? steps + 1 : steps;
-  out->steps = steps;
-  switch (spacing_used(facts, rule)) {
+static enum status space(const struct plan_request *request, const struct rule *rule,
+                         struct points *out) {
+  assert(request->steps >= 1 && request->steps <= JOB_STEPS_MAX);
+  const struct noise_facts *facts = &request->levels->facts;
+  int count = rule->one_more ? request->steps + 1 : request->steps;
+  out->steps = request->steps;
+  out->sigma[out->steps] = 0.0;
+  switch (spacing_used(request, rule)) {
     case SPACING_LEADING:
       return leading(facts, count, out);
     case SPACING_TRAILING:
@@ -70,12 +92,13 @@ enum status points_space(const struct noise_levels *levels, const struct spacing
       break;
   }
   if (rule->rounded && count > facts->train_timesteps) {
-    return too_many(steps, facts->train_timesteps - (count - steps));
+    return too_many(request->steps, facts->train_timesteps - (count - request->steps));
   }
   linspace(facts->train_timesteps - 1, count, rule->rounded, out);
   return OK;
 }
 
+/* Linear between the table's timesteps, held at its ends. */
 static double sigma_at(const struct noise_levels *levels, double timestep) {
   int last = levels->facts.train_timesteps - 1;
   if (timestep >= last) {
@@ -86,15 +109,15 @@ static double sigma_at(const struct noise_levels *levels, double timestep) {
   return slope * (timestep - below) + levels->sigma[below];
 }
 
-void points_sigmas(const struct noise_levels *levels, struct points *points) {
+/* The sigmas of a spacing, f32 as torch has them. */
+static void look_up(const struct noise_levels *levels, struct points *points) {
   for (int i = 0; i < points->steps; i++) {
     points->sigma[i] = (float)sigma_at(levels, points->timestep[i]);
   }
-  points->sigma[points->steps] = 0.0;
 }
 
-/* The inverse of sigma_at, linear in log sigma; the table of logarithms is f32. */
-static double timestep_at(const struct noise_levels *levels, double sigma) {
+/* The table of logarithms is f32. */
+double timestep_of(const struct noise_levels *levels, double sigma) {
   int count = levels->facts.train_timesteps;
   if (count == 1) {
     return 0.0;
@@ -110,20 +133,7 @@ static double timestep_at(const struct noise_levels *levels, double sigma) {
   return (1.0 - weight) * below + weight * (below + 1);
 }
 
-void points_karras(const struct noise_levels *levels, double sigma_max, double sigma_min,
-                   struct points *points) {
-  double high = pow(sigma_max, 1.0 / KARRAS_RHO);
-  double low = pow(sigma_min, 1.0 / KARRAS_RHO);
-  for (int i = 0; i < points->steps; i++) {
-    double ramp = points->steps > 1 ? (double)i / (points->steps - 1) : 0.0;
-    double sigma = pow(high + ramp * (low - high), KARRAS_RHO);
-    points->timestep[i] = timestep_at(levels, sigma);
-    points->sigma[i] = (float)sigma;
-  }
-  points->sigma[points->steps] = 0.0;
-}
-
-enum status points_check_falling(const struct points *points) {
+static enum status check_falling(const struct points *points) {
   for (int i = 0; i < points->steps; i++) {
     if (!(points->sigma[i + 1] < points->sigma[i])) {
       return fail_field(BAD_INPUT, "steps",
@@ -132,4 +142,54 @@ enum status points_check_falling(const struct points *points) {
     }
   }
   return OK;
+}
+
+/* The schedule's sigmas between two, and their timesteps. */
+static void schedule(const struct plan_request *request, double sigma_max, double sigma_min,
+                     struct points *points) {
+  schedule_sigmas(request->schedule, sigma_max, sigma_min, points->steps, points->sigma);
+  for (int i = 0; i < points->steps; i++) {
+    points->timestep[i] = timestep_of(request->levels, points->sigma[i]);
+    points->sigma[i] = (float)points->sigma[i];
+  }
+}
+
+enum status points_of_timesteps(const struct plan_request *request, struct points *out) {
+  const struct noise_facts *facts = &request->levels->facts;
+  TRY(space(request, &of_timesteps, out));
+  if (out->timestep[0] >= facts->train_timesteps) {
+    return fail_field(
+        BAD_INPUT, "steps", "%d steps with steps_offset %d would begin at timestep %d of %d",
+        request->steps, facts->steps_offset, (int)out->timestep[0], facts->train_timesteps);
+  }
+  return OK;
+}
+
+/* A schedule runs between the sigmas that the plain spacing would begin and end with. */
+enum status points_growing(const struct plan_request *request, struct points *out) {
+  TRY(space(request, &growing, out));
+  look_up(request->levels, out);
+  if (request->schedule != SCHEDULE_MODEL) {
+    schedule(request, out->sigma[0], out->sigma[out->steps - 1], out);
+  }
+  return check_falling(out);
+}
+
+enum status points_keeping(const struct plan_request *request, enum rounding rounding,
+                           struct points *out) {
+  const struct noise_levels *levels = request->levels;
+  if (request->schedule == SCHEDULE_MODEL) {
+    TRY(space(request, &keeping, out));
+    look_up(levels, out);
+    return check_falling(out);
+  }
+  out->steps = request->steps;
+  out->sigma[out->steps] = 0.0;
+  schedule(request, levels->sigma[levels->facts.train_timesteps - 1], levels->sigma[0], out);
+  bool cut = request->schedule != SCHEDULE_KARRAS ||
+             (rounding == ROUNDED_OR_CUT && levels->facts.beta_schedule == BETAS_SQUARED_COSINE);
+  for (int i = 0; i < out->steps; i++) {
+    out->timestep[i] = cut ? trunc(out->timestep[i]) : rint(out->timestep[i]);
+  }
+  return check_falling(out);
 }

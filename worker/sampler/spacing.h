@@ -1,43 +1,46 @@
 /* spacing.h - which timesteps a run visits and how noisy each is: numpy's arithmetic as diffusers
- * uses it, in double. */
+ * uses it, in double.
+ *
+ * There are three families of samplers, by what they take for the state of a sample:
+ *   of timesteps  x = sqrt(a) x0 + sqrt(1 - a) e, whole timesteps, a: alpha bar (DDIM, DDPM, PNDM)
+ *   growing       x = x0 + sigma e, any timestep, sigma between those of the table (Euler and kin)
+ *   keeping       x = (x0 + sigma e)/sqrt(sigma^2 + 1), whole timesteps (DPM-Solver++, UniPC)
+ *
+ */
 #ifndef DARKROOM_WORKER_SAMPLER_SPACING_H
 #define DARKROOM_WORKER_SAMPLER_SPACING_H
 
 #include "base/limits.h"
-#include "worker/sampler/noise_levels.h"
+#include "worker/sampler/plan.h"
 
 /* The points of a run, noisiest first: timestep[i] and sigma[i] belong to step i; sigma[steps] is
- * where it ends. */
+ * where it ends, 0. */
 struct points {
   int steps;
   double timestep[JOB_STEPS_MAX + 1];
   double sigma[JOB_STEPS_MAX + 1];
 };
 
-/* How a class in diffusers reads a spacing. */
-struct spacing_rule {
-  enum spacing standard; /* what SPACING_DEFAULT means to it */
-  bool rounded;          /* linspace gives whole timesteps */
-  bool one_more; /* linspace and leading count one point more and leave out the last (DPM-Solver) */
+/* What a class in diffusers does with a schedule's timesteps, which are fractions. */
+enum rounding {
+  ROUNDED,        /* to the nearest */
+  ROUNDED_OR_CUT, /* to the nearest; down where the model's betas are a squared cosine */
 };
 
-/* Fills timestep[0..steps). BAD_INPUT, field "steps", where the spacing cannot give so many. */
-enum status points_space(const struct noise_levels *levels, const struct spacing_rule *rule,
-                         int steps, struct points *out);
-/* The spacing that the facts and the class agree on. */
-enum spacing spacing_used(const struct noise_facts *facts, const struct spacing_rule *rule);
+/* Each fills the points of a request for its family. BAD_INPUT, field "steps", where the spacing
+ * cannot give so many; where two of them would share a noise level, too: dividing by what lies
+ * between them would be dividing by 0. */
+enum status points_of_timesteps(const struct plan_request *request, struct points *out);
+enum status points_growing(const struct plan_request *request, struct points *out);
+/* The schedule runs over the whole table here; Karras timesteps are rounded as told, those of the
+ * other schedules cut. */
+enum status points_keeping(const struct plan_request *request, enum rounding rounding,
+                           struct points *out);
 
-/* sigma at each timestep by linear interpolation, held at the table's ends, then 0; rounded to f32
- * at the end. */
-void points_sigmas(const struct noise_levels *levels, struct points *points);
+/* Whether the growing family's spacing is leading: diffusers then begins a little noisier. */
+bool spacing_leads(const struct plan_request *request);
 
-/* Karras et al. 2022, equation 5 with rho 7 between two sigmas, and the timesteps that have those
- * sigmas. */
-void points_karras(const struct noise_levels *levels, double sigma_max, double sigma_min,
-                   struct points *points);
-
-/* BAD_INPUT, field "steps", unless the sigmas fall strictly: two steps on one timestep would divide
- * by 0. */
-enum status points_check_falling(const struct points *points);
+/* The timestep that has this sigma: the inverse of the table, linear in log sigma. */
+double timestep_of(const struct noise_levels *levels, double sigma);
 
 #endif

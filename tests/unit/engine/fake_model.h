@@ -26,8 +26,10 @@ enum status model_open(struct device *device, const struct model_source *source,
   model->family = (struct family){.row = &families[0], .scale_factor = 8};
   model->family.unet = (struct unet_facts){.in_channels = 4, .out_channels = 4, .sample_side = 8};
   model->family.vae = (struct vae_facts){.latent_channels = 4};
-  model->family.noise = (struct noise_facts){
-      .train_timesteps = 1000, .beta_start = 0.00085, .beta_end = 0.012, .set_alpha_to_one = true};
+  model->family.noise = (struct noise_facts){.train_timesteps = 1000,
+                                             .beta_start = 0.00085,
+                                             .beta_end = 0.012,
+                                             .final_alpha = FINAL_ALPHA_ONE};
   model->family.noise.beta_schedule = BETAS_SCALED_LINEAR;
   *out = model;
   return OK;

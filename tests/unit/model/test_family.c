@@ -49,7 +49,7 @@ static void facts_of_the_tiny_model(void **state) {
   assert_int_equal(family.noise.spacing, SPACING_LEADING);
   assert_int_equal(family.noise.prediction, PREDICTION_EPSILON);
   assert_int_equal(family.noise.beta_schedule, BETAS_SCALED_LINEAR);
-  assert_false(family.noise.set_alpha_to_one);
+  assert_int_equal(family.noise.final_alpha, FINAL_ALPHA_FIRST);
   assert_ok(family_read(tiny_folder("tiny-v"), &family));
   assert_int_equal(family.noise.prediction, PREDICTION_V);
   assert_int_equal(family.noise.spacing, SPACING_TRAILING);
@@ -127,8 +127,8 @@ static void values_that_are_refused(void **state) {
       {"text_encoder/config.json", "hidden_act", "\"relu\"", "hidden_act is 'relu'"},
       {"text_encoder/config.json", "num_attention_heads", "5", "not a multiple of 5 heads"},
       {"text_encoder/config.json", "max_position_embeddings", "248", "allowed: 3 to 77"},
-      {"scheduler/scheduler_config.json", "_class_name", "\"LCMScheduler\"",
-       "_class_name is 'LCMScheduler'"},
+      {"scheduler/scheduler_config.json", "_class_name", "\"DEISMultistepScheduler\"",
+       "_class_name is 'DEISMultistepScheduler'"},
       {"scheduler/scheduler_config.json", "trained_betas", "[0.1]", "trained_betas is [0.1"},
       {"scheduler/scheduler_config.json", "thresholding", "true", "thresholding is true"},
       {"scheduler/scheduler_config.json", "num_train_timesteps", "4000", "allowed: 1 to"},

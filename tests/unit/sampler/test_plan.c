@@ -52,11 +52,12 @@ static struct loop standard(void) {
 }
 
 static void make_levels(const struct loop *loop) {
-  struct noise_facts facts = {.train_timesteps = loop->train,
-                              .beta_start = loop->beta_start,
-                              .beta_end = loop->beta_end,
-                              .prediction = (enum prediction)loop->prediction,
-                              .set_alpha_to_one = loop->alpha_to_one};
+  struct noise_facts facts = {
+      .train_timesteps = loop->train,
+      .beta_start = loop->beta_start,
+      .beta_end = loop->beta_end,
+      .prediction = (enum prediction)loop->prediction,
+      .final_alpha = loop->alpha_to_one ? FINAL_ALPHA_ONE : FINAL_ALPHA_FIRST};
   assert_int_equal(noise_levels_make(&facts, &levels), OK);
 }
 
@@ -173,9 +174,7 @@ static double bent_model(double x, double t) { return x / (1 + fabs(x)) + t / 20
 static void every_sampler_is_its_loop(void **state) {
   (void)state;
   static const int steps[] = {1, 2, 3, 14, 15, 16, 25};
-  assert_int_equal(JUDGES, sampler_count);
   for (size_t s = 0; s < JUDGES; s++) {
-    assert_string_equal(judges[s].sampler, samplers[s].name);
     for (int prediction = LOOP_EPSILON; prediction <= LOOP_SAMPLE; prediction++) {
       struct loop loop = standard();
       loop.prediction = (enum loop_prediction)prediction;
@@ -186,7 +185,7 @@ static void every_sampler_is_its_loop(void **state) {
         loop.steps = steps[n];
         loop.karras = false;
         compare(&judges[s], &loop);
-        loop.karras = samplers[s].has_karras;
+        loop.karras = strcmp(judges[s].sampler, "ddim") != 0;
         compare(&judges[s], &loop);
       }
     }
