@@ -185,7 +185,7 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
   }
   struct refusal why = {0};
   bool alone = !engine_busy(engine);
-  enum status status = inputs_check(inputs, &why);
+  enum status status = inputs_check(job, inputs, &why);
   status = status == OK ? task_open(&engine->residence, job, &why, task) : status;
   if (status == BAD_INPUT) {
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);

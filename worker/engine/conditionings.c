@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "worker/model/model.h"
+
 struct conditionings {
   struct device *device;
   struct budget *budget;
@@ -33,6 +35,7 @@ static void forget(struct conditionings *conditionings, struct conditioned *row)
   event_close(&row->ready);
   arena_close(&row->memory);
   arena_close(&row->text);
+  conditionings_release(&row->of);
   budget_give(conditionings->budget, row->bytes);
   *row = (struct conditioned){0};
 }
@@ -40,6 +43,9 @@ static void forget(struct conditionings *conditionings, struct conditioned *row)
 void conditionings_close(struct conditionings **pointer) {
   if (*pointer == NULL) {
     return;
+  }
+  for (size_t i = 0; i < CONDITIONINGS_MAX; i++) { /* before what they hold */
+    conditionings_release(&(*pointer)->rows[i].of);
   }
   for (size_t i = 0; i < CONDITIONINGS_MAX; i++) {
     forget(*pointer, &(*pointer)->rows[i]);
@@ -71,11 +77,49 @@ enum status conditionings_make_room(struct conditionings *conditionings, size_t 
   return OK;
 }
 
-static struct conditioned *find(struct conditionings *conditionings,
-                                const struct resident *resident, const char *prompt) {
+static bool made_with(const struct conditioned *row, const void *thing) {
+  return row->resident != NULL &&
+         (row->condition.adaptation == thing || row->condition.embeddings == thing);
+}
+
+/* Those of nets first: they hold the others. */
+void conditionings_forget(struct conditionings *conditionings,
+                          const void *adaptation_or_embeddings) {
+  for (size_t i = 0; i < 2 * CONDITIONINGS_MAX; i++) {
+    struct conditioned *row = &conditionings->rows[i % CONDITIONINGS_MAX];
+    bool due = row->net != NULL || i >= CONDITIONINGS_MAX;
+    if (due && made_with(row, adaptation_or_embeddings)) {
+      assert(row->holders == 0);
+      forget(conditionings, row);
+    }
+  }
+}
+
+/* ---- looking for one ---- */
+
+/* Field by field: pointers and floats have no holes between them, but a struct may. */
+static bool same_condition(const struct condition *a, const struct condition *b) {
+  return a->mode == b->mode && a->clip_skip == b->clip_skip && a->negative == b->negative &&
+         a->size_count == b->size_count && a->guidance == b->guidance &&
+         memcmp(a->sizes, b->sizes, (size_t)a->size_count * sizeof a->sizes[0]) == 0 &&
+         a->adaptation == b->adaptation && a->embeddings == b->embeddings &&
+         strcmp(a->prompt, b->prompt) == 0;
+}
+
+/* What is wanted: a condition for a model or, with `of`, for a net. */
+struct want {
+  const struct resident *resident;
+  const struct condition *condition;
+  struct control *net;
+  struct conditioned *of;
+  struct arena *scratch;
+};
+
+static struct conditioned *find(struct conditionings *conditionings, const struct want *want) {
   for (size_t i = 0; i < CONDITIONINGS_MAX; i++) {
     struct conditioned *row = &conditionings->rows[i];
-    if (row->resident == resident && strcmp(row->prompt, prompt) == 0) {
+    if (row->resident == want->resident && row->net == want->net && row->of == want->of &&
+        same_condition(&row->condition, want->condition)) {
       return row;
     }
   }
@@ -91,50 +135,69 @@ static struct conditioned *find_free(struct conditionings *conditionings) {
   return NULL;
 }
 
-/* Queues the text encoder. After a failure none of it is under way any more. */
-static enum status encode(struct conditionings *conditionings, const struct resident *resident,
-                          struct arena *scratch, const char *prompt, struct conditioned *row) {
-  struct arena_mark mark = arena_mark(scratch);
-  const struct condition condition = {.prompt = prompt};
-  enum status status =
-      model_condition(resident->model, row->memory, scratch, &condition, &row->conditioning, NULL);
-  arena_release(scratch, mark);
+/* ---- making one ---- */
+
+static enum status count_bytes(const struct want *want, size_t *out) {
+  int chunks = 0;
+  TRY(model_condition_chunks(want->resident->model, want->condition, &chunks));
+  *out = model_condition_bytes(want->resident->model, chunks);
+  return OK;
+}
+
+/* Queues the text encoder, or the net's part. After a failure none of it is under way any more. */
+static enum status encode(struct conditionings *conditionings, const struct want *want,
+                          struct conditioned *row) {
+  struct arena_mark mark = arena_mark(want->scratch);
+  enum status status = model_condition(want->resident->model, row->memory, want->scratch,
+                                       want->condition, &row->conditioning, &row->report);
+  arena_release(want->scratch, mark);
   status = status == OK ? event_record(row->ready) : status;
   return status == OK || device_wait(conditionings->device) != BROKEN ? status : BROKEN;
 }
 
-static enum status make(struct conditionings *conditionings, const struct resident *resident,
-                        struct arena *scratch, const char *prompt, struct conditioned *row) {
-  size_t length = strlen(prompt);
+static enum status make(struct conditionings *conditionings, const struct want *want,
+                        struct conditioned *row) {
+  size_t length = strlen(want->condition->prompt);
   TRY(arena_open(NULL, length + 64, &row->text));
-  row->prompt = arena_copy_text(row->text, prompt, length);
-  if (row->prompt == NULL) {
+  row->condition = *want->condition;
+  row->condition.prompt = arena_copy_text(row->text, want->condition->prompt, length);
+  if (row->condition.prompt == NULL) {
     return EXHAUSTED;
   }
   TRY(device_arena(conditionings->device, row->bytes, &row->memory));
   TRY(event_open(conditionings->device, &row->ready));
-  TRY(encode(conditionings, resident, scratch, prompt, row));
-  row->resident = resident;
+  TRY(encode(conditionings, want, row));
+  row->resident = want->resident;
+  row->net = want->net;
+  row->of = conditionings_share(want->of);
   return OK;
 }
 
-enum status conditionings_hold(struct conditionings *conditionings, const struct resident *resident,
-                               struct arena *scratch, const char *prompt,
-                               struct conditioned **out) {
-  struct conditioned *row = find(conditionings, resident, prompt);
-  if (row == NULL) {
-    size_t bytes = model_condition_bytes(resident->model, 1);
-    TRY(conditionings_make_room(conditionings, bytes));
+/* A free row with so many bytes of the budget. */
+static enum status take_row(struct conditionings *conditionings, size_t bytes,
+                            struct conditioned **out) {
+  TRY(conditionings_make_room(conditionings, bytes));
+  struct conditioned *row = find_free(conditionings);
+  if (row == NULL && forget_oldest(conditionings)) {
     row = find_free(conditionings);
-    if (row == NULL && forget_oldest(conditionings)) {
-      row = find_free(conditionings);
-    }
-    if (row == NULL) {
-      budget_give(conditionings->budget, bytes);
-      return fail(EXHAUSTED, "%d prompts are in use at once", CONDITIONINGS_MAX);
-    }
-    row->bytes = bytes;
-    enum status status = make(conditionings, resident, scratch, prompt, row);
+  }
+  if (row == NULL) {
+    budget_give(conditionings->budget, bytes);
+    return fail(EXHAUSTED, "%d prompts are in use at once", CONDITIONINGS_MAX);
+  }
+  row->bytes = bytes;
+  *out = row;
+  return OK;
+}
+
+static enum status hold(struct conditionings *conditionings, const struct want *want,
+                        struct conditioned **out) {
+  struct conditioned *row = find(conditionings, want);
+  if (row == NULL) {
+    size_t bytes = 0;
+    TRY(count_bytes(want, &bytes));
+    TRY(take_row(conditionings, bytes, &row));
+    enum status status = make(conditionings, want, row);
     if (status != OK) {
       forget(conditionings, row);
       return status;
@@ -144,6 +207,13 @@ enum status conditionings_hold(struct conditionings *conditionings, const struct
   row->last_used = ++conditionings->clock;
   *out = row;
   return OK;
+}
+
+enum status conditionings_hold(struct conditionings *conditionings, const struct resident *resident,
+                               struct arena *scratch, const struct condition *condition,
+                               struct conditioned **out) {
+  const struct want want = {.resident = resident, .condition = condition, .scratch = scratch};
+  return hold(conditionings, &want, out);
 }
 
 void conditionings_release(struct conditioned **pointer) {

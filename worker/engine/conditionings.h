@@ -1,5 +1,6 @@
-/* conditionings.h - prompts already turned into what the U-Net needs, by model and text: shared,
- * counted, kept while there is room. The empty negative prompt of every job is the best customer.
+/* conditionings.h - what is to be drawn, already turned into what a U-Net or a control net needs of
+ * it: by model and all that a condition says, shared, counted, kept while there is room. The empty
+ * negative prompt of every job is the best customer.
  */
 #ifndef DARKROOM_WORKER_ENGINE_CONDITIONINGS_H
 #define DARKROOM_WORKER_ENGINE_CONDITIONINGS_H
@@ -9,19 +10,23 @@
 #include "kernels/queue.h"
 #include "worker/engine/budget.h"
 #include "worker/engine/residence.h"
+#include "worker/model/condition.h"
 
 #define CONDITIONINGS_MAX (4 * SAMPLES_MAX)
 
 struct conditionings;
 
-/* One cached prompt. Valid between hold and release. */
+/* One cached condition. Valid between hold and release. */
 struct conditioned {
   struct conditioning conditioning;
+  struct condition_report report;
   const struct resident *resident; /* NULL: a free row */
-  const char *prompt;
-  struct arena *memory; /* on the device */
+  struct condition condition;      /* its prompt lies in `text` */
+  const struct control *net;       /* whose it is; NULL: the model's own U-Net's */
+  struct conditioned *of;          /* of a net: the model's own, which it is made from and holds */
+  struct arena *memory;            /* on the device */
   struct arena *text;
-  struct event *ready; /* behind the text encoder's work */
+  struct event *ready; /* behind the work that made it */
   size_t bytes;
   int holders;
   uint64_t last_used;
@@ -32,15 +37,20 @@ enum status conditionings_open(struct arena *memory, struct device *device, stru
                                struct conditionings **out);
 void conditionings_close(struct conditionings **conditionings);
 
-/* Finds or makes the conditioning of a prompt and holds it. scratch is released again. EXHAUSTED
- * when there is no room even without those that nobody holds. */
+/* Finds or makes the conditioning of a condition and holds it. scratch is released again. EXHAUSTED
+ * when there is no room even without those that nobody holds; BAD_INPUT as model_condition. */
 enum status conditionings_hold(struct conditionings *conditionings, const struct resident *resident,
-                               struct arena *scratch, const char *prompt, struct conditioned **out);
+                               struct arena *scratch, const struct condition *condition,
+                               struct conditioned **out);
 void conditionings_release(struct conditioned **conditioned);
 /* One more holder of what is held; NULL is nobody's. */
 struct conditioned *conditionings_share(struct conditioned *conditioned);
 
 /* Takes bytes from the budget, forgetting the longest unused conditionings as far as needed. */
 enum status conditionings_make_room(struct conditionings *conditionings, size_t bytes);
+/* Forgets those that were made with an adaptation or with embeddings which are about to go; nobody
+ * holds them. */
+void conditionings_forget(struct conditionings *conditionings,
+                          const void *adaptation_or_embeddings);
 
 #endif

@@ -1,23 +1,97 @@
 /* inputs.c - the fields of a job's inputs, and what of them can be used. */
 #include "worker/engine/inputs.h"
 
-#include <assert.h>
+#include <stdio.h>
 
-const char *input_field(enum input_kind kind) {
-  static const char *const names[INPUT_KINDS] = {[INPUT_IMAGE] = "image",
-                                                 [INPUT_MASK] = "mask",
-                                                 [INPUT_CONTROL] = "control",
-                                                 [INPUT_ADAPTER] = "adapter",
-                                                 [INPUT_EMBEDDING] = "embedding"};
-  assert((size_t)kind < INPUT_KINDS);
-  return names[kind];
+/* By kind: the job's field, and channels of a picture, 0 where it is a file. */
+static const struct kind {
+  const char *field;
+  uint32_t channels;
+} kinds[INPUT_KINDS] = {[INPUT_IMAGE] = {"image", 3},
+                        [INPUT_MASK] = {"mask", 1},
+                        [INPUT_CONTROL] = {"control", 3},
+                        [INPUT_ADAPTER] = {"adapter", 0},
+                        [INPUT_EMBEDDING] = {"embedding", 0}};
+
+const struct engine_input *inputs_find(const struct engine_inputs *inputs, enum input_kind kind,
+                                       uint32_t index) {
+  for (size_t i = 0; inputs != NULL && i < inputs->count; i++) {
+    if (inputs->input[i].kind == kind && inputs->input[i].index == index) {
+      return &inputs->input[i];
+    }
+  }
+  return NULL;
 }
 
-enum status inputs_check(const struct engine_inputs *inputs, struct refusal *why) {
-  if (inputs == NULL || inputs->count == 0) {
+static size_t count_of(const struct engine_inputs *inputs, enum input_kind kind) {
+  size_t count = 0;
+  for (size_t i = 0; inputs != NULL && i < inputs->count; i++) {
+    count += inputs->input[i].kind == kind;
+  }
+  return count;
+}
+
+enum status inputs_check_picture(const struct engine_input *input, uint32_t width, uint32_t height,
+                                 struct refusal *why) {
+  const struct kind *kind = &kinds[input->kind];
+  bool whole = input->channels == kind->channels && input->width == width &&
+               input->height == height && input->bytes == (size_t)width * height * kind->channels;
+  if (whole) {
     return OK;
   }
-  const char *field = input_field(inputs->input[0].kind);
-  return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, field, NULL,
-                "a job with a %s is not implemented", field);
+  char limit[64];
+  snprintf(limit, sizeof limit, "%ux%u, %u bytes a pixel", width, height, kind->channels);
+  return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, kind->field, limit,
+                "the %s is %ux%u with %u bytes a pixel, %zu bytes in all", kind->field,
+                input->width, input->height, input->channels, input->bytes);
+}
+
+/* What a job asks for that nothing here does. */
+static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *why) {
+  const struct {
+    bool asked;
+    const char *field;
+  } rows[] = {
+      {job->image != NULL, "image"},
+      {job->mask != NULL, "mask"},
+      {job->padding != NULL, "padding"},
+      {job->n_control > 0, "control"},
+      {job->n_adapter > 0, "adapter"},
+      {job->n_embedding > 0, "embedding"},
+      {job->upscale != NULL, "upscale"},
+      {job->refiner != NULL, "refiner"},
+      {job->has_preview_every && job->preview_every > 0, "preview_every"},
+      {job->tiny_decoder, "tiny_decoder"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (rows[i].asked) {
+      return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, rows[i].field, NULL,
+                    "a job with %s is not implemented", rows[i].field);
+    }
+  }
+  return OK;
+}
+
+/* As many of each kind as the job names. */
+static enum status check_counts(const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
+                                struct refusal *why) {
+  const size_t named[INPUT_KINDS] = {
+      [INPUT_IMAGE] = job->image != NULL,
+      [INPUT_MASK] = job->mask != NULL || job->padding != NULL,
+      [INPUT_CONTROL] = job->n_control,
+  };
+  for (int kind = 0; kind < INPUT_KINDS; kind++) {
+    size_t count = count_of(inputs, (enum input_kind)kind);
+    if (count != named[kind]) {
+      return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, kinds[kind].field, NULL,
+                    "%zu %s came with a job that names %zu", count, kinds[kind].field, named[kind]);
+    }
+  }
+  return OK;
+}
+
+enum status inputs_check(const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
+                         struct refusal *why) {
+  TRY(refuse_unbuilt(job, why));
+  return check_counts(job, inputs, why);
 }

@@ -52,7 +52,7 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
                             int side) {
   int cells = side / resident->family->scale_factor;
   struct stage stage = {.resident = resident,
-                        .guidance = 2,
+                        .guided = true,
                         .width = side,
                         .height = side,
                         .latent_width = cells,

@@ -6,6 +6,11 @@
 #define RECIPE_BYTES_MAX \
   (STAGES_MAX * (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096) + sizeof(struct recipe))
 
+/* What a model that is told an aesthetic score is told where the job says nothing, as diffusers'
+ * pipelines do. */
+#define SCORE 6.0
+#define NEGATIVE_SCORE 2.5
+
 static bool draws(const struct plan *plan) {
   for (int i = 0; i < plan->rows; i++) {
     if (plan->row[i].needs_noise) {
@@ -39,7 +44,9 @@ static enum status fill(const struct residence *residence, const Darkroom__V1__J
                                         .height = job->has_height ? job->height : side,
                                         .steps = job->steps,
                                         .strength = 1,
-                                        .to = 1};
+                                        .to = 1,
+                                        .score = SCORE,
+                                        .negative_score = NEGATIVE_SCORE};
   TRY(stage_fill(&request, out->memory, why, &out->stage[0]));
   out->stages = 1;
   sum_up(out);

@@ -32,6 +32,30 @@ static enum status refuse_plan(struct refusal *why) {
                 field, NULL, "%s", reason);
 }
 
+static enum spacing spacing_of(Darkroom__V1__Spacing spacing) {
+  switch (spacing) {
+    case DARKROOM__V1__SPACING__SPACING_LEADING:
+      return SPACING_LEADING;
+    case DARKROOM__V1__SPACING__SPACING_LINSPACE:
+      return SPACING_LINSPACE;
+    case DARKROOM__V1__SPACING__SPACING_TRAILING:
+      return SPACING_TRAILING;
+    default:
+      return SPACING_DEFAULT;
+  }
+}
+
+static enum prompt_mode mode_of(Darkroom__V1__PromptMode mode) {
+  switch (mode) {
+    case DARKROOM__V1__PROMPT_MODE__PROMPT_MODE_LONG:
+      return PROMPT_MODE_LONG;
+    case DARKROOM__V1__PROMPT_MODE__PROMPT_MODE_WEIGHTED:
+      return PROMPT_MODE_WEIGHTED;
+    default:
+      return PROMPT_MODE_PLAIN;
+  }
+}
+
 /* The job's sampler as plan_make names it; a number that is not in the contract has no name. */
 static enum status fill_plan(const struct stage_request *request, struct arena *memory,
                              struct refusal *why, struct plan *out) {
@@ -41,6 +65,8 @@ static enum status fill_plan(const struct stage_request *request, struct arena *
   struct plan_request plan = plan_request_make(
       request->resident->levels, name != NULL ? name : "unknown", (int)request->steps);
   plan.schedule = (enum noise_schedule)job->noise_schedule; /* the same numbers */
+  plan.spacing = spacing_of(job->spacing);
+  plan.eta = job->eta;
   plan.image = request->begin == BEGIN_IMAGE;
   plan.strength = request->strength;
   plan.begin = request->from;
@@ -60,29 +86,69 @@ static enum status fill_shape(const struct stage_request *request, struct refusa
   return OK;
 }
 
+/* Numbers of the picture's origin, in the order of families (family.h): what a job does not say is
+ * that of a whole picture of the stage's own size. */
+static void fill_sizes(const struct stage_request *request, const struct stage *stage,
+                       bool negative, struct condition *out) {
+  const Darkroom__V1__Sizes standard = DARKROOM__V1__SIZES__INIT;
+  const Darkroom__V1__Sizes *said = request->job->sizes != NULL ? request->job->sizes : &standard;
+  const struct family_row *row = stage->resident->family->row;
+  uint32_t width = (uint32_t)stage->width, height = (uint32_t)stage->height;
+  const double sizes[CONDITION_SIZES_MAX] = {
+      said->has_original_height ? said->original_height : height,
+      said->has_original_width ? said->original_width : width,
+      said->crop_top,
+      said->crop_left,
+      said->has_target_height ? said->target_height : height,
+      said->has_target_width ? said->target_width : width};
+  out->size_count = row->sizes;
+  for (int i = 0; i < row->sizes; i++) {
+    out->sizes[i] = (float)sizes[i];
+  }
+  if (row->scored) {
+    out->sizes[row->sizes - 1] = (float)(negative ? request->negative_score : request->score);
+  }
+}
+
+static struct condition condition_of(const struct stage_request *request, const struct stage *stage,
+                                     bool negative) {
+  const Darkroom__V1__Job *job = request->job;
+  bool told = stage->resident->family->unet.guidance_width > 0;
+  struct condition condition = {.prompt = negative ? job->negative_prompt : job->prompt,
+                                .mode = mode_of(job->prompt_mode),
+                                .clip_skip = negative ? 0 : (int)job->clip_skip,
+                                .negative = negative,
+                                .guidance = told ? stage->guidance : 0.0f};
+  fill_sizes(request, stage, negative, &condition);
+  return condition;
+}
+
 enum status stage_fill(const struct stage_request *request, struct arena *memory,
                        struct refusal *why, struct stage *out) {
   const Darkroom__V1__Job *job = request->job;
+  bool told = request->resident->family->unet.guidance_width > 0;
   struct stage stage = {.resident = request->resident,
                         .begin = request->begin,
-                        .prompt = job->prompt,
-                        .guidance = (float)job->guidance_scale};
+                        .guided = (float)job->guidance_scale > 1.0f && !told,
+                        .guidance = (float)job->guidance_scale,
+                        .rescale = (float)job->guidance_rescale};
   TRY(fill_shape(request, why, &stage));
   TRY(fill_plan(request, memory, why, &stage.plan));
-  stage.negative_prompt = stage_rows(&stage) == 2 ? job->negative_prompt : NULL;
+  stage.positive = condition_of(request, &stage, false);
+  stage.negative = condition_of(request, &stage, true);
   *out = stage;
   return OK;
 }
 
 enum status stage_condition(struct stage *stage, struct conditionings *conditionings,
                             struct arena *scratch) {
-  if (stage->negative_prompt != NULL && stage->uncond == NULL) {
-    TRY(conditionings_hold(conditionings, stage->resident, scratch, stage->negative_prompt,
+  if (stage->guided && stage->uncond == NULL) {
+    TRY(conditionings_hold(conditionings, stage->resident, scratch, &stage->negative,
                            &stage->uncond));
   }
   return stage->cond != NULL ? OK
                              : conditionings_hold(conditionings, stage->resident, scratch,
-                                                  stage->prompt, &stage->cond);
+                                                  &stage->positive, &stage->cond);
 }
 
 void stage_close(struct stage *stage) {
@@ -90,7 +156,7 @@ void stage_close(struct stage *stage) {
   conditionings_release(&stage->uncond);
 }
 
-int stage_rows(const struct stage *stage) { return stage->guidance > 1.0f ? 2 : 1; }
+int stage_rows(const struct stage *stage) { return stage->guided ? 2 : 1; }
 
 int64_t stage_cells(const struct stage *stage) {
   return (int64_t)stage->latent_width * stage->latent_height;

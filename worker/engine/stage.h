@@ -23,8 +23,9 @@ struct stage {
   struct plan plan;
   struct conditioned *cond;
   struct conditioned *uncond; /* NULL without guidance: then a picture is one row of a batch */
-  const char *prompt, *negative_prompt; /* borrowed from the job during admission only */
-  float guidance;
+  struct condition positive, negative; /* their texts are the job's, there during admission only */
+  bool guided;                         /* two rows: with what is wanted and with what is not */
+  float guidance, rescale;
   bool keeps; /* a mask keeps the rest of the image as it is */
   int planes; /* channels behind the latents' that the model is told: mask and masked image */
   int width, height;               /* pixels */
@@ -38,8 +39,9 @@ struct stage_request {
   const struct resident *resident;
   enum stage_begin begin;
   uint32_t width, height, steps;
-  double strength; /* with BEGIN_IMAGE; else 1 */
-  double from, to; /* the part of the noise that is its own: 0 and 1 for all of it */
+  double strength;              /* with BEGIN_IMAGE; else 1 */
+  double from, to;              /* the part of the noise that is its own: 0 and 1 for all of it */
+  double score, negative_score; /* of models that are told one */
 };
 /* Checks it against the model and fills the stage with everything but its conditionings; the plan
  * lies in memory. BAD_INPUT with *why when it can never be done here; EXHAUSTED. */

@@ -37,7 +37,7 @@ static void what_a_row_brings_along_is_no_field(void **state) {
   (void)state;
   struct stage stage = stage_of(), other = stage_of();
   other.guidance = 7.5f;
-  other.prompt = "another";
+  other.positive.prompt = "another";
   other.rows_max = 2;
   struct bucket own = bucket_of(&stage, 0), its = bucket_of(&other, 3);
   assert_true(bucket_same(&own, &its));
