@@ -2,11 +2,10 @@
  * promises that, and here each sample brings its own timestep, scale, matrix and noise. */
 #include "worker/engine/batch.h"
 
-#include <stddef.h>
-#include <string.h>
-
 #include "kernels/ops.h"
 #include "kernels/queue.h"
+#include "worker/engine/table.h"
+#include "worker/model/model.h"
 
 #define ALIGNMENT 64 /* the arena's */
 
@@ -89,45 +88,6 @@ int batch_call_rows(const struct device *device, int rows, int rows_max) {
                                                            : rows;
 }
 
-/* ---- what the device is told ---- */
-
-static int add_row(struct batch_table *table, int row, const struct sample *sample,
-                   const struct conditioned *conditioned) {
-  table->row[row] = (struct batch_row){.latents = sample->latents.data,
-                                       .scale = sample_row(sample)->input_scale,
-                                       .timestep = sample_row(sample)->timestep};
-  model_context(&conditioned->conditioning, &table->row[row]);
-  return row;
-}
-
-/* Unconditional row first, as diffusers has it. */
-static void fill_table(const struct batch *batch, struct batch_table *table) {
-  int rows = 0;
-  for (int i = 0; i < batch->count; i++) {
-    const struct sample *sample = batch->samples[i];
-    const struct stage *stage = sample_stage(sample);
-    const struct plan_row *row = sample_row(sample);
-    int uncond = stage->uncond != NULL ? add_row(table, rows++, sample, stage->uncond) : -1;
-    int cond = add_row(table, rows++, sample, stage->cond);
-    table->sample[i] = (struct batch_sample){
-        .slots = sample->slots.data,
-        .noise = row->needs_noise ? sample->noise.data : NULL,
-        .slot_count = stage->plan.slots,
-        .cond_row = cond,
-        .uncond_row = uncond,
-        .guidance = stage->guidance,
-    };
-    memcpy(table->sample[i].matrix, row->matrix, sizeof row->matrix);
-  }
-}
-
-/* Idle places repeat the first row, and no sample's slots are written for them. */
-static void fill_idle(struct batch_table *table, int from, int rows) {
-  for (int i = from; i < rows; i++) {
-    table->row[i] = table->row[0];
-  }
-}
-
 /* ---- the call ---- */
 
 /* Everything of one call; its tensors lie where they lay the last time, for the scratch is empty
@@ -136,8 +96,9 @@ struct call {
   const struct workplace *place;
   struct model *model;
   const struct bucket *bucket;
-  int rows, samples;
-  struct tensor table; /* on the device: the used part of a struct batch_table */
+  struct table_shape shape;
+  int samples;
+  struct tensor table; /* on the device, packed */
   struct tensor finite;
   struct predict predict;
 };
@@ -146,31 +107,32 @@ struct call {
 static enum status queue_call(void *context) {
   const struct call *call = context;
   struct device *device = call->place->device;
-  const struct batch_table *table = call->table.data; /* only its places are used here */
-  TRY(op_gather(device, table->row, call->predict.prediction.shape[3], &call->predict.input));
-  TRY(model_predict(call->model, call->place->scratch, &call->predict));
-  return op_advance(device, table->sample, call->samples, &call->predict.prediction, &call->finite);
-}
-
-/* A call of so many rows has at most as many samples. */
-static size_t table_bytes(int rows) {
-  return offsetof(struct batch_table, sample) + (size_t)rows * sizeof(struct batch_sample);
+  const struct predict *predict = &call->predict;
+  TRY(op_gather(device, predict->rows, predict->prediction.shape[3], &predict->input));
+  TRY(model_predict(call->model, call->place->scratch, predict));
+  return op_advance(device, table_samples(call->table.data, call->shape), call->samples,
+                    &predict->prediction, &call->finite);
 }
 
 static enum status take_call(struct call *call, const struct stage *stage) {
   struct arena *scratch = call->place->scratch;
   const struct unet_facts *unet = &stage->resident->family->unet;
-  int64_t height = stage->latent_height, width = stage->latent_width, rows = call->rows;
-  TRY(tensor_take(scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)table_bytes(call->rows)),
+  int64_t height = stage->latent_height, width = stage->latent_width, rows = call->shape.rows;
+  TRY(tensor_take(scratch, ELEMENT_U8, TENSOR_SHAPE((int64_t)table_bytes(call->shape)),
                   &call->table));
   TRY(tensor_take(scratch, ELEMENT_I32, TENSOR_SHAPE(call->samples), &call->finite));
   TRY(tensor_take(scratch, device_element(call->place->device),
                   TENSOR_SHAPE(rows, height, width, unet->in_channels), &call->predict.input));
   TRY(tensor_take(scratch, ELEMENT_F32, TENSOR_SHAPE(rows, height, width, unet->out_channels),
                   &call->predict.prediction));
-  const struct batch_table *table = call->table.data;
-  call->predict.rows = table->row;
+  call->predict.rows = table_rows(call->table.data); /* only the place is used here */
   return OK;
+}
+
+static enum status put_table(const struct call *call, const struct batch_table *table) {
+  _Alignas(struct batch_table) unsigned char packed[sizeof *table];
+  table_pack(table, call->shape, packed);
+  return device_put(call->place->device, packed, tensor_bytes(&call->table), &call->table);
 }
 
 /* Everything lies in the scratch: with its beginning, the bucket and the rows all addresses are
@@ -178,11 +140,10 @@ static enum status take_call(struct call *call, const struct stage *stage) {
 static enum status queue_table(struct call *call, const struct stage *stage,
                                const struct batch_table *table) {
   TRY(take_call(call, stage));
-  TRY(device_put(call->place->device, table, tensor_bytes(&call->table), &call->table));
+  TRY(put_table(call, table));
   const struct sequence sequence = {
-      .key = {bucket_number(call->bucket),
-              (uint64_t)stage->latent_height << 32 | (uint64_t)stage->latent_width,
-              (uint64_t)call->rows << 32 | (uint64_t)call->samples,
+      .key = {bucket_number(call->bucket), call->predict.adapted,
+              (uint64_t)call->shape.rows << 32 | (uint64_t)call->samples,
               (uint64_t)(uintptr_t)call->table.data},
       .queue = queue_call,
       .context = call};
@@ -201,25 +162,28 @@ static enum status queue(struct call *call, const struct stage *stage,
 
 enum status batch_queue(const struct batch *batch, const struct workplace *place,
                         struct batch_outcome *out) {
+  struct batch_table table = {0};
+  struct call call = {.place = place, .bucket = &batch->samples[0]->bucket};
+  int rows = 0;
   for (int i = 0; i < batch->count; i++) {
     TRY(sample_prepare(batch->samples[i], place->device, &place->room));
   }
-  struct batch_table table = {0};
-  struct call call = {.place = place,
-                      .bucket = &batch->samples[0]->bucket,
-                      .rows = batch_call_rows(place->device, batch->rows, batch->rows_max)};
-  call.samples = device_keeps_sequences(place->device) ? call.rows : batch->count;
-  fill_table(batch, &table);
-  fill_idle(&table, batch->rows, call.rows);
+  for (int i = 0; i < batch->count; i++) {
+    rows = table_add(&table, i, rows, batch->samples[i]);
+  }
+  call.shape.rows = batch_call_rows(place->device, rows, batch->rows_max);
+  call.samples = device_keeps_sequences(place->device) ? call.shape.rows : batch->count;
+  table_fill_idle(&table, rows, call.shape.rows);
   return queue(&call, sample_stage(batch->samples[0]), &table, out);
 }
 
 enum status batch_queue_idle(const struct sample *sample, int rows, const struct workplace *place) {
   struct batch_table table = {0};
   struct batch_outcome unread;
-  struct call call = {.place = place, .bucket = &sample->bucket, .rows = rows, .samples = rows};
-  add_row(&table, 0, sample, sample_stage(sample)->cond);
-  fill_idle(&table, 1, rows);
+  struct call call = {
+      .place = place, .bucket = &sample->bucket, .shape.rows = rows, .samples = rows};
+  table_add_row(&table, 0, sample);
+  table_fill_idle(&table, 1, rows);
   return queue(&call, sample_stage(sample), &table, &unread);
 }
 
@@ -228,7 +192,7 @@ size_t batch_bytes(const struct stage *stage, struct device *device, int rows) {
   size_t cells = (size_t)rows * (size_t)stage_cells(stage);
   size_t input = cells * (size_t)unet->in_channels * element_bytes(device_element(device));
   size_t prediction = cells * (size_t)unet->out_channels * sizeof(float);
-  size_t told = table_bytes(rows) + (size_t)rows * sizeof(int32_t);
+  size_t told = table_bytes((struct table_shape){.rows = rows}) + (size_t)rows * sizeof(int32_t);
   size_t inside =
       model_predict_bytes(stage->resident->model, rows, stage->latent_height, stage->latent_width);
   return budget_sum(inside, input + prediction + told + 4 * ALIGNMENT);
