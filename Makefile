@@ -16,7 +16,7 @@ B := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
 
 CC := $(if $(filter fuzz,$(VARIANT)),clang,gcc)
 PROTOC_C := protoc-c
-PACKAGES := libzmq libprotobuf-c hiredis libcurl libcrypto libpng libmicrohttpd jansson libpcre2-8 libutf8proc
+PACKAGES := libzmq libprotobuf-c hiredis libcurl libcrypto libpng libmicrohttpd jansson libpcre2-8 libutf8proc libjpeg libwebp libwebpmux libwebpdemux libexif
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 FLAGS_release := -O2 -g
 FLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -81,6 +81,8 @@ DIRS_base := base
 DIRS_monitoring := monitoring
 DIRS_proto := proto
 DIRS_s3 := s3
+DIRS_images := images
+DIRS_store := store
 DIRS_kernels := kernels kernels/ref kernels/cpu $(if $(filter cuda emulated,$(VARIANT)),kernels/cuda)
 DIRS_sampler := worker/sampler
 DIRS_model := worker/model
@@ -89,21 +91,23 @@ DIRS_media := worker/media
 DIRS_worker := worker
 DIRS_broker := broker
 DIRS_cli := cli
-ROOMS := base monitoring proto s3 kernels sampler model engine media worker broker cli
+ROOMS := base monitoring proto s3 images store kernels sampler model engine media worker broker cli
 
 # room: what it links with, itself first (the include check holds the same picture) -----------------------------------
 DEPS_base := base
 DEPS_monitoring := monitoring base
 DEPS_proto := proto base
 DEPS_s3 := s3 base
+DEPS_images := images base
+DEPS_store := store s3 monitoring base
 DEPS_kernels := kernels base
 DEPS_sampler := sampler base
 DEPS_model := model kernels base
 DEPS_engine := engine model sampler kernels proto monitoring base
-DEPS_media := media s3 proto monitoring base
-DEPS_worker := worker media s3 engine model sampler kernels proto monitoring base
+DEPS_media := media store images s3 proto monitoring base
+DEPS_worker := worker media store images s3 engine model sampler kernels proto monitoring base
 DEPS_broker := broker proto monitoring base
-DEPS_cli := cli s3 proto monitoring base
+DEPS_cli := cli store s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
 .PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
@@ -207,7 +211,7 @@ emulated-stories:
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 15
-$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libproto.a $(B)/libmodel.a $(B)/kernels/tensor.o $(B)/libbase.a
+$(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libimages.a $(B)/libproto.a $(B)/libmodel.a $(B)/kernels/tensor.o $(B)/libbase.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -Wl,--start-group $^ -Wl,--end-group $(LDLIBS) -o $@
 $(patsubst %,$(B)/tests/fuzz/fuzz_%.o,$(FUZZ)): | $(HEADERS_proto)
 fuzz-programs: $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
@@ -217,8 +221,8 @@ fuzz:
 
 # stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
 PYTHON := /usr/bin/python3
-STORIES ?= tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
-stories: all $(NVML) $(B)/darkroom-gpu
+STORIES ?= tests/images tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
+stories: all $(NVML) $(B)/darkroom-gpu $(B)/tests/images/picture
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 
 # the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on
@@ -311,6 +315,10 @@ mutants:
 $(B)/tests/model/%: $(B)/tests/model/%.o $(call libs,model)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 tools: $(patsubst %.c,$(B)/%,$(wildcard tests/model/*.c))
+
+# the images room for tests/images, which holds it to Pillow
+$(B)/tests/images/%: $(B)/tests/images/%.o $(call libs,images)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # measurements: tests/bench/bench_<name>.c and bystanders.py print `name value unit` -------------------------------------
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))

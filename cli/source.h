@@ -1,4 +1,4 @@
-/* source.h - where the images come from: a row per scheme of store. */
+/* source.h - where the images come from, asked with a person's patience. */
 #ifndef DARKROOM_CLI_SOURCE_H
 #define DARKROOM_CLI_SOURCE_H
 
@@ -8,15 +8,14 @@
 #include "base/bytes.h"
 #include "cli/complaint.h"
 #include "cli/options.h"
-#include "s3/s3.h"
+#include "store/reader.h"
 
 /* Reads the images of one job: the client of the bucket asked last is kept for the next image. */
 struct source {
   const struct options *options; /* borrowed: patience, addressing, proxy, quiet */
-  struct s3 *s3;
-  char bucket[S3_BUCKET_BYTES_MAX + 1]; /* its bucket */
-  int64_t heard_ms;                     /* when a store last answered; at first, the opening */
-  bool said;                            /* that it is waited for */
+  struct reader reader;
+  int64_t heard_ms; /* when a store last answered; at first, the opening */
+  bool said;        /* that it is waited for */
 };
 
 void source_open(const struct options *options, struct source *source);
@@ -26,8 +25,5 @@ void source_close(struct source *source);
  * heard for patience-ms. Otherwise the code says what kind of trouble it is (NOT_FETCHED,
  * STORE_AWAY, STORE_REFUSES) and fail_reason() which. */
 enum exit_code source_read(struct source *source, const char *url, struct bytes *content);
-
-/* The path that a file: URL names, in PATH_MAX bytes; BAD_INPUT for any other URL. */
-enum status source_path(const char *url, char *path);
 
 #endif

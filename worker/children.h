@@ -17,7 +17,7 @@
 #include "worker/devices.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pulse.h"
-#include "worker/media/digest.h"
+#include "store/digest.h"
 
 #define CHILD_TURNS_KEPT 32
 

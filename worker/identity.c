@@ -12,7 +12,7 @@
 #include "base/bytes.h"
 #include "base/text.h"
 #include "proto/job.h"
-#include "worker/media/files.h"
+#include "store/files.h"
 #include "worker/media/spool.h"
 
 enum { TOKEN_RANDOM_BYTES = 16, TOKEN_LETTERS_IN_NAME = 8, HOST_LETTERS_IN_NAME = 48 };

@@ -3,7 +3,7 @@
 #define DARKROOM_WORKER_MODELS_KEYS_H
 
 #include "base/status.h"
-#include "worker/media/files.h"
+#include "store/files.h"
 #include "worker/models_table.h"
 
 /* The table being read, and where. */

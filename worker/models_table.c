@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "proto/job.h"
 #include "worker/devices.h"
-#include "worker/media/digest.h"
+#include "store/digest.h"
 #include "worker/models_keys.h"
 
 #define TABLE_BYTES_MAX ((size_t)1024 * 1024)

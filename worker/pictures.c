@@ -168,7 +168,7 @@ static void send_to_store(struct worker *worker, struct held *held, uint32_t ind
     return;
   }
   snprintf(task->sha256, sizeof task->sha256, "%s", picture->sha256 != NULL ? picture->sha256 : "");
-  swap_png(&task->png, &picture->png);
+  swap_png(&task->file, &picture->png);
   task->spooled = picture->spooled;
   picture->state = PICTURE_STORING;
   send(worker, held, task);
@@ -183,7 +183,7 @@ static bool wanted(const struct held *held) {
 
 static bool keep_sums(struct held *held, const struct media_task *task) {
   struct picture *picture = &held->picture[task->index];
-  picture->bytes = task->png_bytes;
+  picture->bytes = task->file_bytes;
   if (picture->sha256 == NULL) {
     picture->sha256 = arena_copy_text(held->arena, task->sha256, strlen(task->sha256));
   }
@@ -194,7 +194,7 @@ static void on_made(struct worker *worker, struct held *held, struct media_task 
   struct picture *picture = &held->picture[task->index];
   picture->state = PICTURE_WAITING;
   picture->spooled = task->spooled;
-  swap_png(&picture->png, &task->png);
+  swap_png(&picture->png, &task->file);
   if (task->encoded) {
     spool_watch_told(&worker->spool_watch, task->spooled, task->reason);
   }
@@ -261,7 +261,7 @@ static void on_stored(struct worker *worker, struct held *held, struct media_tas
     spool_watch_told(&worker->spool_watch, true, "");
   }
   picture->spooled = task->spooled;
-  swap_png(&picture->png, &task->png);
+  swap_png(&picture->png, &task->file);
   if (task->status == OK) {
     store_is_well(worker);
   } else if (task->lost) {

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "proto/job.h"
-#include "worker/media/digest.h"
-#include "worker/media/files.h"
+#include "store/digest.h"
+#include "store/files.h"
 #include "worker/model/model.h"
 #include "worker/model/weight_files.h"
 #include "worker/models_table.h"

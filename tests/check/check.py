@@ -12,7 +12,7 @@ from pages import check_pages
 from results import result_findings
 
 FILE_LINES, HEADER_LINES, FUNCTION_LINES, PARAMETERS, WIDTH = 500, 150, 70, 6, 100
-ROOMS = ("base", "monitoring", "proto", "s3", "kernels", "broker", "cli", "worker")
+ROOMS = ("base", "monitoring", "proto", "s3", "images", "store", "kernels", "broker", "cli", "worker")
 SKIPPED = ("build", ".work", "fresh-out", ".git", ".train")
 
 # Which rooms a source of this folder may include from; the longest matching folder decides.
@@ -21,15 +21,17 @@ MAY_INCLUDE = {
     "monitoring": {"base", "monitoring"},
     "proto": {"base", "monitoring", "proto"},
     "s3": {"base", "s3"},
+    "images": {"base", "images"},
+    "store": {"base", "monitoring", "s3", "store"},
     "broker": {"base", "monitoring", "proto", "broker"},
-    "cli": {"base", "monitoring", "proto", "s3", "cli"},
+    "cli": {"base", "monitoring", "proto", "s3", "store", "cli"},
     "kernels": {"base", "kernels"},
     "worker/sampler": {"base", "worker/sampler"},
     "worker/model": {"base", "kernels", "worker/model", "worker/sampler"},
     "worker/engine": {"base", "monitoring", "proto", "kernels", "worker/model", "worker/sampler",
                       "worker/engine"},
-    "worker/media": {"base", "monitoring", "proto", "s3", "worker/media"},
-    "worker": {"base", "monitoring", "proto", "s3", "worker", "worker/media", "worker/engine",
+    "worker/media": {"base", "monitoring", "proto", "s3", "images", "store", "worker/media"},
+    "worker": {"base", "monitoring", "proto", "s3", "store", "worker", "worker/media", "worker/engine",
                "worker/model"},
 }
 # Tables that more than their own room is made from.

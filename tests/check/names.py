@@ -26,7 +26,7 @@ DOORS = {
     "s3/sigv4.c": "sigv4_canonical sigv4_query",  # published vectors have the steps
     "worker/children.c": "child_look",
     "worker/engine/admission.c": "engine_free_slots",
-    "worker/media/store.c": "store_scheme",
+    "store/store.c": "store_scheme",
     "worker/model/config.c": "config_parse",
     "worker/model/model.c": "model_bytes",
     "worker/model/weights.c": "weights_check",  # the header alone, for vectors and the fuzzer

@@ -15,15 +15,15 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "images/encode.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "proto/job.h"
 #include "proto/wire.h"
 #include "worker/media/caption.h"
-#include "worker/media/image.h"
 #include "worker/media/spool.h"
 
-enum { NAME_TEXTS = 2, US_PER_SECOND = 1000000 };
+enum { QUALITY_STANDARD = 90, US_PER_SECOND = 1000000 };
 
 /* The attempt's Assign, unpacked for the time of a task. */
 struct assigned {
@@ -73,18 +73,30 @@ static struct attempt attempt_of(const struct media_task *task) {
 
 /* encoding and spooling ------------------------------------------------------------------------ */
 
+/* As the job wants it. */
+static enum encoding encoding_of(const Darkroom__V1__Job *job) {
+  static const enum encoding encodings[] = {
+      [DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_PNG] = ENCODING_PNG,
+      [DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_JPEG] = ENCODING_JPEG,
+      [DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_WEBP] = ENCODING_WEBP,
+  };
+  size_t format = job->has_format ? (size_t)job->format : 0;
+  return format < sizeof encodings / sizeof encodings[0] ? encodings[format] : ENCODING_PNG;
+}
+
 static enum status encode(const struct caption *caption, struct media_task *task) {
-  struct bytes texts[NAME_TEXTS];
+  const Darkroom__V1__Job *job = caption->job;
+  struct bytes texts[2];
   bytes_open(&texts[0], CAPTION_BYTES_MAX);
   bytes_open(&texts[1], CAPTION_BYTES_MAX);
   enum status status = caption_infotext(caption, &texts[0]);
   status = status == OK ? caption_parameters(caption, &texts[1]) : status;
   if (status == OK) {
-    struct image image = {task->width, task->height, task->pixels.data};
-    struct image_text chunks[NAME_TEXTS] = {{"parameters", bytes_text(&texts[0])},
-                                            {"darkroom", bytes_text(&texts[1])}};
-    bytes_open(&task->png, IMAGE_FILE_BYTES_MAX);
-    status = image_encode_png(&image, chunks, NAME_TEXTS, &task->png);
+    struct image image = {task->width, task->height, 3, task->pixels.data};
+    struct encode_texts in_file = {bytes_text(&texts[0]), bytes_text(&texts[1])};
+    int quality = job->has_quality ? (int)job->quality : QUALITY_STANDARD;
+    bytes_open(&task->file, IMAGE_FILE_BYTES_MAX);
+    status = image_encode(&image, encoding_of(job), quality, &in_file, &task->file);
   }
   bytes_close(&texts[0]);
   bytes_close(&texts[1]);
@@ -96,12 +108,12 @@ static void spool(const struct finish *finish, struct media_task *task) {
   enum status status =
       spool_write_assign(finish->spool, attempt_of(task), task->assign.data, task->assign.length);
   if (status == OK) {
-    status = spool_write_picture(finish->spool, attempt_of(task), task->index, task->png.data,
-                                 task->png.length);
+    status = spool_write_picture(finish->spool, attempt_of(task), task->index, task->file.data,
+                                 task->file.length);
   }
   task->spooled = status == OK;
   if (status == OK) {
-    bytes_close(&task->png);
+    bytes_close(&task->file);
   } else {
     snprintf(task->reason, sizeof task->reason, "%s", fail_reason());
     log_warning("spool_full", log_text("job", task->id), log_count("index", task->index),
@@ -116,8 +128,8 @@ static enum status encode_and_spool(const struct finish *finish, struct media_ta
   struct caption caption = caption_of(finish, task, assigned);
   int64_t begun = clock_ns();
   TRY(encode(&caption, task));
-  TRY(digest_sha256_text(task->png.data, task->png.length, task->sha256));
-  task->png_bytes = task->png.length;
+  TRY(digest_sha256_text(task->file.data, task->file.length, task->sha256));
+  task->file_bytes = task->file.length;
   task->encoded = true;
   bytes_close(&task->pixels);
   spool(finish, task);
@@ -140,13 +152,14 @@ static enum status put(const struct finish *finish, const char *key, const char 
 }
 
 static enum status put_sidecar(const struct finish *finish, const struct media_task *task,
-                               const struct caption *caption, const struct bytes *png) {
+                               const struct caption *caption, const struct bytes *file) {
   char key[STORE_KEY_BYTES_MAX + 1];
   TRY(key_of(task, caption->job->tenant, task->index, "json", key));
   Darkroom__V1__Artifact image = DARKROOM__V1__ARTIFACT__INIT;
   image.has_index = image.has_bytes = image.has_seed = image.has_width = image.has_height = 1;
+  image.has_kind = 1; /* so far they are all pictures */
   image.index = task->index;
-  image.bytes = png->length;
+  image.bytes = file->length;
   image.seed = caption_seed(caption);
   image.width = caption->job->width;
   image.height = caption->job->height;
@@ -161,17 +174,18 @@ static enum status put_sidecar(const struct finish *finish, const struct media_t
 }
 
 static enum status put_both(const struct finish *finish, struct media_task *task,
-                            const struct caption *caption, const struct bytes *png) {
+                            const struct caption *caption, const struct bytes *file) {
   char key[STORE_KEY_BYTES_MAX + 1];
-  TRY(key_of(task, caption->job->tenant, task->index, "png", key));
+  enum encoding encoding = encoding_of(caption->job);
+  TRY(key_of(task, caption->job->tenant, task->index, encoding_ending(encoding), key));
   struct bytes url;
   bytes_open(&url, sizeof task->url - 1);
   enum status status = store_locate(finish->store, key, &url);
   snprintf(task->url, sizeof task->url, "%s", bytes_text(&url));
   bytes_close(&url);
   TRY(status);
-  TRY(put(finish, key, "image/png", png));
-  return put_sidecar(finish, task, caption, png);
+  TRY(put(finish, key, encoding_type(encoding), file));
+  return put_sidecar(finish, task, caption, file);
 }
 
 static enum status lost(struct media_task *task, const char *why) {
@@ -180,23 +194,23 @@ static enum status lost(struct media_task *task, const char *why) {
 }
 
 /* The picture, from the task's memory or the spool, is what was made. */
-static enum status take_png(const struct finish *finish, struct media_task *task,
-                            struct bytes *png) {
+static enum status take_file(const struct finish *finish, struct media_task *task,
+                             struct bytes *file) {
   char sha256[SHA256_TEXT_MAX];
-  if (png->length == 0) {
-    bytes_open(png, IMAGE_FILE_BYTES_MAX);
-    enum status read = spool_read_picture(finish->spool, attempt_of(task), task->index, png);
+  if (file->length == 0) {
+    bytes_open(file, IMAGE_FILE_BYTES_MAX);
+    enum status read = spool_read_picture(finish->spool, attempt_of(task), task->index, file);
     if (read == BAD_INPUT) {
       return lost(task, "is gone");
     }
     TRY(read);
   }
-  TRY(digest_sha256_text(png->data, png->length, sha256));
+  TRY(digest_sha256_text(file->data, file->length, sha256));
   if (task->sha256[0] != '\0' && strcmp(sha256, task->sha256) != 0) {
     return lost(task, "is damaged");
   }
   memcpy(task->sha256, sha256, sizeof sha256);
-  task->png_bytes = png->length;
+  task->file_bytes = file->length;
   return OK;
 }
 
@@ -205,19 +219,19 @@ static enum status store_picture(const struct finish *finish, struct media_task 
                                  const struct assigned *assigned) {
   struct caption caption = caption_of(finish, task, assigned);
   int64_t begun = clock_ns();
-  if (task->png.length > 0) {
+  if (task->file.length > 0) {
     spool(finish, task);
   }
-  bool from_memory = task->png.length > 0;
-  struct bytes png = task->png;
-  enum status status = take_png(finish, task, &png);
-  status = status == OK ? put_both(finish, task, &caption, &png) : status;
+  bool from_memory = task->file.length > 0;
+  struct bytes file = task->file;
+  enum status status = take_file(finish, task, &file);
+  status = status == OK ? put_both(finish, task, &caption, &file) : status;
   task->store_us += since_us(begun);
   task->retry_after_ms = status != OK ? store_retry_after_ms(finish->store) : 0;
   if (!from_memory) {
-    bytes_close(&png);
+    bytes_close(&file);
   } else if (status == OK) {
-    bytes_close(&task->png);
+    bytes_close(&task->file);
   }
   return status;
 }
@@ -250,7 +264,7 @@ static enum status do_seal(const struct finish *finish, struct media_task *task)
 
 static enum status remove_objects(const struct finish *finish, struct media_task *task,
                                   const struct assigned *assigned) {
-  static const char *const endings[] = {"png", "json"};
+  const char *const endings[] = {encoding_ending(encoding_of(assigned->assign->job)), "json"};
   enum status worst = OK;
   for (uint32_t i = 0; i < task->image_count; i++) {
     for (size_t e = 0; e < sizeof endings / sizeof endings[0]; e++) {

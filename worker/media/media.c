@@ -87,7 +87,7 @@ struct media_task *media_task(enum media_kind kind, const char *id, uint64_t fen
   bytes_open(&task->assign, FRAME_BYTES_MAX);
   bytes_open(&task->payload, FRAME_BYTES_MAX);
   bytes_open(&task->pixels, IMAGE_FILE_BYTES_MAX);
-  bytes_open(&task->png, IMAGE_FILE_BYTES_MAX);
+  bytes_open(&task->file, IMAGE_FILE_BYTES_MAX);
   return task;
 }
 
@@ -99,7 +99,7 @@ void media_task_close(struct media_task **pointer) {
   bytes_close(&task->assign);
   bytes_close(&task->payload);
   bytes_close(&task->pixels);
-  bytes_close(&task->png);
+  bytes_close(&task->file);
   free(task);
   *pointer = NULL;
 }

@@ -14,16 +14,16 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "store/digest.h"
+#include "store/store.h"
 #include "worker/media/caption.h"
-#include "worker/media/digest.h"
-#include "worker/media/store.h"
 
 #define MEDIA_THREADS_MAX 16
 #define MEDIA_URL_BYTES_MAX 1024
 
 enum media_kind {
   MEDIA_FINISH, /* pixels: encode and spool */
-  MEDIA_STORE,  /* store a picture, from the spool or from png */
+  MEDIA_STORE,  /* store a picture, from the spool or from file */
   MEDIA_SEAL,   /* write the attempt's "complete" (in payload) into the spool */
   MEDIA_DROP,   /* remove the attempt from the spool, and its first image_count objects from the
                    store */
@@ -43,10 +43,10 @@ struct media_task {
   struct caption_means means;
   uint32_t width, height;       /* FINISH */
   struct bytes pixels;          /* FINISH: freed once they are encoded */
-  struct bytes png;             /* the encoded picture, kept only while it could not be spooled */
+  struct bytes file;            /* the encoded picture, kept only while it could not be spooled */
   char sha256[SHA256_TEXT_MAX]; /* of the encoded picture: FINISH tells it, STORE holds the spool's
                                    copy to it (unless it is "") and tells it */
-  uint64_t png_bytes;           /* the same */
+  uint64_t file_bytes;          /* the same */
   /* what came of it */
   enum status status;
   char reason[FAIL_REASON_MAX];

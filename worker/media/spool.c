@@ -16,7 +16,7 @@
 #include "base/limits.h"
 #include "monitoring/log.h"
 #include "proto/job.h"
-#include "worker/media/files.h"
+#include "store/files.h"
 
 #define MESSAGE_BYTES_MAX ((size_t)FRAME_BYTES_MAX)
 

@@ -16,7 +16,7 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "proto/darkroom.pb-c.h"
-#include "worker/media/files.h"
+#include "store/files.h"
 #include "worker/media/media.h"
 
 enum { SIDE = 16 };
@@ -117,7 +117,7 @@ static struct media_task *finished(struct place *place, uint32_t index) {
   assert_true(task->encoded);
   assert_int_equal(task->pixels.length, 0);
   assert_int_equal(strlen(task->sha256), 64);
-  assert_true(task->png_bytes > 0);
+  assert_true(task->file_bytes > 0);
   return task;
 }
 
@@ -125,7 +125,7 @@ static void a_picture_is_spooled_and_then_stored(void **state) {
   struct place *place = *state;
   struct media_task *task = finished(place, 1);
   assert_true(task->spooled);
-  assert_int_equal(task->png.length, 0);
+  assert_int_equal(task->file.length, 0);
   assert_true(there(place->spool, "job1.5/assign") && there(place->spool, "job1.5/1.png"));
   assert_false(there(place->store, "default/job1/5/1.png"));
   task->kind = MEDIA_STORE;
@@ -162,11 +162,11 @@ static void without_a_spool_the_picture_stays_in_memory(void **state) {
   struct media_task *task = finished(place, 0);
   assert_false(task->spooled);
   assert_non_null(strstr(task->reason, "Not a directory"));
-  assert_true(task->png.length > 0);
+  assert_true(task->file.length > 0);
   task->kind = MEDIA_STORE;
   task = run(place, task);
   assert_int_equal(task->status, OK);
-  assert_int_equal(task->png.length, 0);
+  assert_int_equal(task->file.length, 0);
   media_task_close(&task);
   task = finished(place, 1);
   char moved[96];
@@ -176,13 +176,13 @@ static void without_a_spool_the_picture_stays_in_memory(void **state) {
   task->kind = MEDIA_STORE;
   task = run(place, task); /* neither room nor store */
   assert_int_equal(task->status, BAD_INPUT);
-  assert_true(!task->spooled && task->png.length > 0);
+  assert_true(!task->spooled && task->file.length > 0);
   assert_int_equal(file_remove(place->spool), OK); /* room again, and no store */
   assert_int_equal(mkdir(place->spool, 0700), 0);
   task->kind = MEDIA_STORE;
   task = run(place, task);
   assert_int_equal(task->status, BAD_INPUT);
-  assert_true(task->spooled && task->png.length == 0);
+  assert_true(task->spooled && task->file.length == 0);
   assert_true(there(place->spool, "job1.5/1.png"));
   media_task_close(&task);
 }

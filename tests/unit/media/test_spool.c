@@ -17,7 +17,7 @@
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
 
-#include "worker/media/files.h"
+#include "store/files.h"
 #include "worker/media/spool.h"
 
 static char base[] = "/tmp/darkroom-spool-XXXXXX";

@@ -130,7 +130,7 @@ static inline void done(enum media_kind kind) {
   assert_non_null(task);
   task->status = OK;
   task->encoded = task->spooled = true;
-  task->png_bytes = 10;
+  task->file_bytes = 10;
   snprintf(task->url, sizeof task->url, "file:/nowhere/%u.png", (unsigned)task->index);
   snprintf(task->sha256, sizeof task->sha256, "%064u", (unsigned)task->index);
   handed_back = task;

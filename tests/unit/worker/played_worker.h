@@ -40,7 +40,7 @@ struct media_task *media_task(enum media_kind kind, const char *id, uint64_t fen
   bytes_open(&task->assign, TASK_BYTES_MAX);
   bytes_open(&task->payload, TASK_BYTES_MAX);
   bytes_open(&task->pixels, TASK_BYTES_MAX);
-  bytes_open(&task->png, TASK_BYTES_MAX);
+  bytes_open(&task->file, TASK_BYTES_MAX);
   return task;
 }
 void media_task_close(struct media_task **pointer) {
@@ -49,7 +49,7 @@ void media_task_close(struct media_task **pointer) {
     bytes_close(&task->assign);
     bytes_close(&task->payload);
     bytes_close(&task->pixels);
-    bytes_close(&task->png);
+    bytes_close(&task->file);
     free(task);
   }
   *pointer = NULL;

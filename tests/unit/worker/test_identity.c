@@ -13,7 +13,7 @@
 
 #include "proto/job.h"
 #include "worker/identity.h"
-#include "worker/media/files.h"
+#include "store/files.h"
 
 static char folder[2][64];
 static struct options options;

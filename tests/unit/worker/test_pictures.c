@@ -152,7 +152,7 @@ static void what_is_only_in_memory_is_not_sealed(void **state) {
   task->status = OK;
   task->encoded = true;
   snprintf(task->reason, sizeof task->reason, "no room");
-  assert_int_equal(bytes_append_text(&task->png, "the picture"), OK);
+  assert_int_equal(bytes_append_text(&task->file, "the picture"), OK);
   handed_back = task;
   pictures_take_all(&worker);
   assert_null(sent_take(MEDIA_SEAL));
@@ -160,8 +160,8 @@ static void what_is_only_in_memory_is_not_sealed(void **state) {
   pictures_tend(&worker, clock_ms());
   task = sent_take(MEDIA_STORE);
   assert_non_null(task);
-  assert_string_equal(bytes_text(&task->png), "the picture");
-  bytes_clear(&task->png); /* it has been spooled meanwhile, and the store refuses it */
+  assert_string_equal(bytes_text(&task->file), "the picture");
+  bytes_clear(&task->file); /* it has been spooled meanwhile, and the store refuses it */
   hand_back(task, EXHAUSTED);
   assert_false(worker.spool_watch.full);
   assert_int_equal(held->state, HELD_STORING);
@@ -177,13 +177,13 @@ static void a_full_spool_is_no_trouble_while_nothing_needs_it(void **state) {
   struct media_task *task = sent_take(MEDIA_FINISH);
   task->status = OK;
   task->encoded = true;
-  assert_int_equal(bytes_append_text(&task->png, "the picture"), OK);
+  assert_int_equal(bytes_append_text(&task->file, "the picture"), OK);
   handed_back = task;
   pictures_take_all(&worker);
   assert_true(worker.spool_watch.full);
   pictures_tend(&worker, clock_ms());
   task = sent_take(MEDIA_STORE);
-  bytes_clear(&task->png);
+  bytes_clear(&task->file);
   task->status = OK;
   handed_back = task;
   pictures_take_all(&worker);

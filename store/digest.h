@@ -1,6 +1,6 @@
 /* digest.h - the SHA-256 of a file; of bytes in memory it is s3/digest.h, which comes with this. */
-#ifndef DARKROOM_WORKER_MEDIA_DIGEST_H
-#define DARKROOM_WORKER_MEDIA_DIGEST_H
+#ifndef DARKROOM_STORE_DIGEST_H
+#define DARKROOM_STORE_DIGEST_H
 
 #include "base/status.h"
 #include "s3/digest.h"

@@ -16,7 +16,7 @@
 
 #include <curl/curl.h>
 
-#include "worker/media/store.h"
+#include "store/store.h"
 
 static char folder[] = "/tmp/darkroom-store-XXXXXX";
 static char file_url[128];

@@ -1,5 +1,5 @@
 /* files.c - the one place that knows how to make a file durable. */
-#include "worker/media/files.h"
+#include "store/files.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -6,8 +6,8 @@
  * a permission, a full disk); BAD_INPUT, it says no to our settings. None of them is the job's
  * fault, and fail_reason() has the store's own words.
  */
-#ifndef DARKROOM_WORKER_MEDIA_STORE_H
-#define DARKROOM_WORKER_MEDIA_STORE_H
+#ifndef DARKROOM_STORE_STORE_H
+#define DARKROOM_STORE_STORE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* files.h - files that are whole or absent: written beside their place, synced, renamed; for spool
  * and file store. */
-#ifndef DARKROOM_WORKER_MEDIA_FILES_H
-#define DARKROOM_WORKER_MEDIA_FILES_H
+#ifndef DARKROOM_STORE_FILES_H
+#define DARKROOM_STORE_FILES_H
 
 #include <stdbool.h>
 #include <stddef.h>

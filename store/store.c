@@ -1,5 +1,5 @@
 /* store.c - finds the row of a URL's scheme; guards every key before it becomes a path. */
-#include "worker/media/store.h"
+#include "store/store.h"
 
 #include <stdbool.h>
 #include <stdio.h>

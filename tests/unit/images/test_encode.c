@@ -1,4 +1,4 @@
-/* test_image.c - PNGs: the pixels come back, the texts are in them, equal input gives equal bytes.
+/* test_encode.c - PNGs: the pixels come back, the texts are in them, equal input gives equal bytes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,9 +14,10 @@
 #include <png.h>
 
 #include "base/limits.h"
-#include "worker/media/image.h"
+#include "images/encode.h"
 
 enum { WIDTH = 24, HEIGHT = 16 };
+static const struct encode_texts nothing;
 
 static void paint(uint8_t *rgb) {
   for (int i = 0; i < WIDTH * HEIGHT * 3; i++) {
@@ -24,13 +25,13 @@ static void paint(uint8_t *rgb) {
   }
 }
 
-static struct bytes encode(const struct image_text *texts, size_t count) {
+static struct bytes encode(const struct encode_texts *texts) {
   uint8_t rgb[WIDTH * HEIGHT * 3];
   paint(rgb);
   struct bytes png;
   bytes_open(&png, 1 << 20);
-  struct image image = {WIDTH, HEIGHT, rgb};
-  assert_int_equal(image_encode_png(&image, texts, count, &png), OK);
+  struct image image = {WIDTH, HEIGHT, 3, rgb};
+  assert_int_equal(image_encode(&image, ENCODING_PNG, 90, texts, &png), OK);
   return png;
 }
 
@@ -40,7 +41,7 @@ static bool contains(const struct bytes *png, const char *what, size_t bytes) {
 
 static void pixels_come_back(void **state) {
   (void)state;
-  struct bytes png = encode(NULL, 0);
+  struct bytes png = encode(&nothing);
   uint8_t wanted[WIDTH * HEIGHT * 3];
   uint8_t found[WIDTH * HEIGHT * 3];
   paint(wanted);
@@ -56,9 +57,9 @@ static void pixels_come_back(void **state) {
 
 static void equal_input_gives_equal_bytes(void **state) {
   (void)state;
-  const struct image_text text = {"parameters", "a lake"};
-  struct bytes first = encode(&text, 1);
-  struct bytes second = encode(&text, 1);
+  const struct encode_texts text = {"a lake", NULL};
+  struct bytes first = encode(&text);
+  struct bytes second = encode(&text);
   assert_int_equal(first.length, second.length);
   assert_memory_equal(first.data, second.data, first.length);
   assert_false(contains(&first, "tIME", 4));
@@ -68,8 +69,8 @@ static void equal_input_gives_equal_bytes(void **state) {
 
 static void ascii_is_text_and_the_rest_is_international_text(void **state) {
   (void)state;
-  const struct image_text texts[] = {{"parameters", "a lake"}, {"darkroom", "ch\xc3\xa2teau"}};
-  struct bytes png = encode(texts, 2);
+  const struct encode_texts texts = {"a lake", "ch\xc3\xa2teau"};
+  struct bytes png = encode(&texts);
   assert_true(contains(&png, "tEXtparameters\0a lake", 21));
   assert_true(contains(&png, "iTXtdarkroom\0", 13));
   assert_true(contains(&png, "ch\xc3\xa2teau", 8));
@@ -81,10 +82,13 @@ static void impossible_images_are_refused(void **state) {
   uint8_t rgb[3] = {0};
   struct bytes png;
   bytes_open(&png, 1 << 20);
-  const struct image sizes[] = {
-      {0, 1, rgb}, {1, 0, rgb}, {JOB_SIDE_PIXELS_MAX + 1, 1, rgb}, {1, UINT32_MAX, rgb}};
+  const struct image sizes[] = {{0, 1, 3, rgb},
+                                {1, 0, 3, rgb},
+                                {JOB_SIDE_PIXELS_MAX + 1, 1, 3, rgb},
+                                {1, UINT32_MAX, 3, rgb},
+                                {1, 1, 1, rgb}};
   for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-    assert_int_equal(image_encode_png(&sizes[i], NULL, 0, &png), BAD_INPUT);
+    assert_int_equal(image_encode(&sizes[i], ENCODING_PNG, 90, &nothing, &png), BAD_INPUT);
   }
   bytes_close(&png);
 }
@@ -93,11 +97,11 @@ static void a_full_buffer_is_an_outcome(void **state) {
   (void)state;
   uint8_t rgb[WIDTH * HEIGHT * 3];
   paint(rgb);
-  struct image image = {WIDTH, HEIGHT, rgb};
+  struct image image = {WIDTH, HEIGHT, 3, rgb};
   for (size_t room = 0; room < 100; room += 10) {
     struct bytes png;
     bytes_open(&png, room);
-    assert_int_equal(image_encode_png(&image, NULL, 0, &png), EXHAUSTED);
+    assert_int_equal(image_encode(&image, ENCODING_PNG, 90, &nothing, &png), EXHAUSTED);
     bytes_close(&png);
   }
 }

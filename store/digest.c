@@ -1,5 +1,5 @@
 /* digest.c - a file's SHA-256, in pieces over EVP. */
-#include "worker/media/digest.h"
+#include "store/digest.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

@@ -22,7 +22,7 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "s3/s3.h"
-#include "worker/media/store.h"
+#include "store/store.h"
 
 /* One client, and what its last refusal wished. */
 struct bucket {

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "s3/sigv4.h"
-#include "worker/media/digest.h"
-#include "worker/media/files.h"
-#include "worker/media/store.h"
+#include "store/digest.h"
+#include "store/files.h"
+#include "store/store.h"
 
 struct folder {
   char path[FILE_PATH_MAX]; /* absolute, without a '/' at its end */

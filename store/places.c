@@ -1,0 +1,110 @@
+/* places.c - a URL against a list; what decides is compared letter by letter, and decoded once. */
+#include "store/places.h"
+
+#include <curl/curl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/reader.h"
+
+#define FILE_SCHEME "file://"
+#define HTTPS_SCHEME "https://"
+
+static bool begins(const char *text, const char *with) {
+  return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* "a" and "a/" hold "a/b", and not "ab". */
+static bool is_below(const char *url, const char *place) {
+  size_t length = strlen(place);
+  while (length > 0 && place[length - 1] == '/') {
+    length--;
+  }
+  return strncmp(url, place, length) == 0 && url[length] == '/';
+}
+
+static bool has_dots(const char *url) {
+  const char *at = strstr(url, "://");
+  for (at = at != NULL ? at + 3 : url; *at != '\0'; at += *at == '/' ? 1 : 0) {
+    size_t length = strcspn(at, "/?#");
+    if ((length == 1 && at[0] == '.') || (length == 2 && memcmp(at, "..", 2) == 0)) {
+      return true;
+    }
+    at += length;
+    at += *at == '?' || *at == '#' ? strlen(at) : 0;
+  }
+  return false;
+}
+
+/* As libcurl itself will read it: two readings of one URL are a way in. */
+static bool host_listed(const struct places *places, const char *url) {
+  CURLU *parts = curl_url();
+  char *host = NULL;
+  char *port = NULL;
+  char *user = NULL;
+  bool listed = false;
+  bool read = parts != NULL && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+  if (read && curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_NO_USER) {
+    char with_port[320];
+    snprintf(with_port, sizeof with_port, "%.256s:%.16s", host, port);
+    for (size_t i = 0; i < places->host_count; i++) {
+      const char *entry = places->host[i];
+      bool plain = strcmp(port, "443") == 0 && strcasecmp(entry, host) == 0;
+      listed = listed || plain || strcasecmp(entry, with_port) == 0;
+    }
+  }
+  curl_free(host);
+  curl_free(port);
+  curl_free(user);
+  curl_url_cleanup(parts);
+  return listed;
+}
+
+enum status places_check(const struct places *places, const char *url) {
+  if (has_dots(url)) {
+    return fail(BAD_INPUT, "a URL with . or .. in its path is not read");
+  }
+  if (begins(url, HTTPS_SCHEME)) {
+    return host_listed(places, url)
+               ? OK
+               : fail(BAD_INPUT, "this worker reads from none but the hosts in its --fetch-hosts");
+  }
+  if (begins(url, FILE_SCHEME)) {
+    char path[PATH_MAX];
+    return reader_path(url, path); /* where it really lies is seen when it is open */
+  }
+  bool below = is_below(url, places->store);
+  for (size_t i = 0; i < places->below_count; i++) {
+    below = below || is_below(url, places->below[i]);
+  }
+  return below ? OK
+               : fail(BAD_INPUT,
+                      "this worker reads from its own store, its --fetch-places and "
+                      "nowhere else");
+}
+
+/* The place's own links are the operator's affair. */
+static bool path_below(const char *path, const char *place) {
+  char folder[PATH_MAX];
+  char real[PATH_MAX];
+  if (!begins(place, FILE_SCHEME) || reader_path(place, folder) != OK) {
+    return false;
+  }
+  return realpath(folder, real) != NULL && is_below(path, strcmp(real, "/") == 0 ? "" : real);
+}
+
+enum status places_check_path(const struct places *places, const char *path) {
+  bool below = path_below(path, places->store);
+  for (size_t i = 0; i < places->below_count; i++) {
+    below = below || path_below(path, places->below[i]);
+  }
+  return below ? OK
+               : fail(BAD_INPUT,
+                      "this worker reads files of its own store, its --fetch-places "
+                      "and nowhere else");
+}

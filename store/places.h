@@ -1,0 +1,29 @@
+/* places.h - which URLs a job may name: its worker's own store, and what the operator has listed.
+ *
+ * A worker's credentials, files and network are not the job's: without this anybody who may submit
+ * a job could look at them through it.
+ */
+#ifndef DARKROOM_STORE_PLACES_H
+#define DARKROOM_STORE_PLACES_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+#define PLACES_MAX 16
+
+struct places {
+  const char *store;             /* its URL: what lies below it may be read */
+  const char *below[PLACES_MAX]; /* further URLs (s3://bucket/prefix, file:///folder): the same */
+  size_t below_count;
+  const char *host[PLACES_MAX]; /* of https:, "images.example.com" or with ":port" */
+  size_t host_count;
+};
+
+/* OK, or BAD_INPUT that says where may be read. Segments "." and ".." are refused in all of them. A
+ * file: URL is held to what it really is once it is open (reader.c): links lead nowhere else. */
+enum status places_check(const struct places *places, const char *url);
+/* Whether this path, without links, lies below a file: place. */
+enum status places_check_path(const struct places *places, const char *path);
+
+#endif
