@@ -14,10 +14,10 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "store/digest.h"
 #include "worker/devices.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pulse.h"
-#include "store/digest.h"
 
 #define CHILD_TURNS_KEPT 32
 

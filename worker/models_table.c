@@ -9,8 +9,8 @@
 #include "base/bytes.h"
 #include "base/text.h"
 #include "proto/job.h"
-#include "worker/devices.h"
 #include "store/digest.h"
+#include "worker/devices.h"
 #include "worker/models_keys.h"
 
 #define TABLE_BYTES_MAX ((size_t)1024 * 1024)

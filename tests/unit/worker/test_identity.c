@@ -12,8 +12,8 @@
 #undef fail /* cmocka has a macro of this name */
 
 #include "proto/job.h"
-#include "worker/identity.h"
 #include "store/files.h"
+#include "worker/identity.h"
 
 static char folder[2][64];
 static struct options options;
