@@ -58,7 +58,7 @@ struct vae_facts {
                                     the last */
   int layers_per_block, latent_channels, groups;
   float scaling_factor;
-  bool mid_attention, post_quant;
+  bool mid_attention, quant, post_quant;
   enum precision precision; /* PRECISION_RANGE where the config says that it overflows f16 */
 };
 

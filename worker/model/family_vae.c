@@ -5,19 +5,21 @@
 
 struct vae_config {
   struct vae_facts facts;
-  struct config_list channels, up;
+  struct config_list channels, down, up;
   double scaling_factor;
   bool overflows; /* in f16 */
 };
 #define VAE(member) offsetof(struct vae_config, member)
 static const struct config_key vae_keys[] = {
     {"block_out_channels", CONFIG_INTEGERS, VAE(channels), 1, WIDTH_MAX, .standard = NULL},
+    {"down_block_types", CONFIG_WORDS, VAE(down), .accepted = "'DownEncoderBlock2D'"},
     {"up_block_types", CONFIG_WORDS, VAE(up), .accepted = "'UpDecoderBlock2D'"},
     {"layers_per_block", CONFIG_INTEGER, VAE(facts.layers_per_block), 1, 16, .standard = "1"},
     {"latent_channels", CONFIG_INTEGER, VAE(facts.latent_channels), 1, 64, .standard = "4"},
     {"norm_num_groups", CONFIG_INTEGER, VAE(facts.groups), 1, GROUP_WIDTH_MAX, .standard = "32"},
     {"scaling_factor", CONFIG_NUMBER, VAE(scaling_factor), 1e-6, 1e6, .standard = "0.18215"},
     {"mid_block_add_attention", CONFIG_FLAG, VAE(facts.mid_attention), .standard = "true"},
+    {"use_quant_conv", CONFIG_FLAG, VAE(facts.quant), .standard = "true"},
     {"use_post_quant_conv", CONFIG_FLAG, VAE(facts.post_quant), .standard = "true"},
     {"_class_name", CONFIG_ONLY, .accepted = "'AutoencoderKL'"},
     {"out_channels", CONFIG_ONLY, .accepted = "3"},
@@ -26,10 +28,7 @@ static const struct config_key vae_keys[] = {
     {"latents_mean", CONFIG_ONLY, .accepted = "null"},
     {"latents_std", CONFIG_ONLY, .accepted = "null"},
     {"force_upcast", CONFIG_FLAG, VAE(overflows), .standard = "false"},
-    /* the encoder, which is not built */
-    {"in_channels", .kind = CONFIG_ANY},
-    {"down_block_types", .kind = CONFIG_ANY},
-    {"use_quant_conv", .kind = CONFIG_ANY},
+    {"in_channels", CONFIG_ONLY, .accepted = "3"},
     {"sample_size", .kind = CONFIG_ANY}, /* the tile size of tiled decoding, which is not done */
     {"_diffusers_version", .kind = CONFIG_ANY},
     {"_name_or_path", .kind = CONFIG_ANY},

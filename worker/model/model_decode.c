@@ -78,7 +78,7 @@ size_t model_decode_exact_bytes(const struct model *model, int height, int width
 
 size_t model_exact_weight_bytes(const struct model *model) {
   enum element element = device_element_for(model->device, model->family.vae.precision);
-  return model->decoder_bytes * element_bytes(ELEMENT_F32) / element_bytes(element);
+  return model->vae.decoder_bytes * element_bytes(ELEMENT_F32) / element_bytes(element);
 }
 
 enum status model_decode_exact(struct model *model, struct arena *turn,

@@ -16,8 +16,8 @@ struct model {
   struct arena *on_device; /* norms and tables; everything else is packed weights */
   struct device *device;
   struct packed *packed;
-  struct model_source source;  /* in the host arena, too */
-  size_t bytes, decoder_bytes; /* on the device: all, and of these the decoder's */
+  struct model_source source; /* in the host arena, too */
+  size_t bytes;               /* on the device */
   struct family family;
   struct tokenizer *tokenizer[TEXT_ENCODERS_MAX];
   struct modules *modules; /* what adapters may change */

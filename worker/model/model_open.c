@@ -13,10 +13,12 @@ struct opening {
   struct model *model;
   struct checkpoint *files;
   struct loader loader;
+  bool decoder_alone; /* of the autoencoder */
 };
 
 static enum status load_vae(struct opening *opening) {
-  return vae_load(&opening->loader, &opening->model->family.vae, &opening->model->vae);
+  return vae_load(&opening->loader, &opening->model->family.vae, opening->decoder_alone,
+                  &opening->model->vae);
 }
 static enum status load_unet(struct opening *opening) {
   return unet_load(&opening->loader, &opening->model->family.unet, &opening->model->unet);
@@ -46,11 +48,7 @@ static enum status open_network(struct opening *opening, enum network network) {
       opening->model->device,
       network == NETWORK_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
   opening->loader.network = network;
-  size_t before = device_memory_used(opening->model->device);
   enum status status = loads[network](opening);
-  if (network == NETWORK_VAE) {
-    opening->model->decoder_bytes = device_memory_used(opening->model->device) - before;
-  }
   if (status == OK) {
     status = weights_all_used(opening->loader.file);
   }
@@ -185,7 +183,7 @@ enum status model_open_exact(const struct model *model, struct model **out) {
   TRY(new_model(model->device, &exact));
   exact->family = model->family;
   exact->family.vae.precision = PRECISION_EXACT;
-  struct opening opening = {.source = &model->source, .model = exact};
+  struct opening opening = {.source = &model->source, .model = exact, .decoder_alone = true};
   enum status status = load_into(&opening, open_decoder);
   if (status != OK) {
     model_close(&exact);

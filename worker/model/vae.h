@@ -1,5 +1,5 @@
-/* vae.h - the decoder of the variational autoencoder (diffusers' AutoencoderKL): latents to a
- * picture. */
+/* vae.h - the variational autoencoder (diffusers' AutoencoderKL): latents to a picture, and a
+ * picture to latents. */
 #ifndef DARKROOM_WORKER_MODEL_VAE_H
 #define DARKROOM_WORKER_MODEL_VAE_H
 
@@ -12,26 +12,48 @@ struct vae_attention {
   struct norm norm;
   struct weight *qkv, *out;
 };
-struct vae_block {
+struct vae_middle {
+  struct resnet resnet[2];
+  struct vae_attention attention; /* used when the facts have mid_attention */
+};
+struct vae_level {
   int64_t channels;
-  struct resnet *resnet;   /* layers_per_block + 1 */
-  struct weight *doubling; /* the convolution after doubling; NULL at the end */
+  int layers;
+  struct resnet *resnet;
+  struct weight *resize; /* the decoder's convolution after doubling, the encoder's that halves;
+                               NULL at the last level */
+};
+/* One way through: levels in the order in which they are run. */
+struct vae_side {
+  struct weight *quant; /* the decoder's first layer, the encoder's last; NULL: none */
+  struct weight *conv_in, *conv_out;
+  struct vae_middle middle;
+  struct vae_level level[UNET_LEVELS_MAX];
+  struct norm norm_out;
 };
 struct vae {
   const struct vae_facts *facts;
-  struct weight *post_quant; /* NULL: none */
-  struct weight *conv_in, *conv_out;
-  struct resnet mid[2];
-  struct vae_attention attention; /* used when facts->mid_attention */
-  struct vae_block up[UNET_LEVELS_MAX];
-  struct norm norm_out;
+  struct vae_side decoder, encoder;
+  size_t decoder_bytes; /* on the device */
+  bool encodes;         /* false: the file has no encoder, and none is loaded */
 };
 
-/* facts are borrowed for as long as the decoder lives. The encoder's tensors are skipped. */
-enum status vae_load(struct loader *loader, const struct vae_facts *facts, struct vae *vae);
+/* facts are borrowed for as long as the autoencoder lives. With `decoder_alone` the encoder's
+ * tensors are skipped; else it is loaded where the file has one. */
+enum status vae_load(struct loader *loader, const struct vae_facts *facts, bool decoder_alone,
+                     struct vae *vae);
 /* latents [1, H, W, latent channels] activations, already divided by the scaling factor; picture
  * f32 [1, H * f, W * f, 3], about -1 to 1. */
 enum status vae_run(const struct pass *pass, const struct vae *vae, const struct tensor *latents,
                     const struct tensor *picture);
+/* picture [1, H * f, W * f, 3] activations, -1 to 1; moments f32 [1, H, W, 2 * latent channels]:
+ * the means, then the logarithms of the variances, for op_posterior. */
+enum status vae_encode(const struct pass *pass, const struct vae *vae, const struct tensor *picture,
+                       const struct tensor *moments);
+
+/* x -> out, both of one shape and out taken by the caller: the middle of either side. */
+enum status vae_middle_run(const struct pass *pass, const struct vae *vae,
+                           const struct vae_middle *middle, const struct tensor *x,
+                           const struct tensor *out);
 
 #endif

@@ -86,7 +86,9 @@ static void folders_that_are_wrong(void **state) {
       {"sed -i 's/\"conv_out.bias\"/\"conv_out.bios\"/' " UNET_FILE,
        "\"conv_out.bias\" is missing"},
       {"sed -i 's/\"encoder.conv_in.bias\"/\"incoder.conv_in.bias\"/' " VAE_FILE,
-       "1 tensors are not used by this model, the first is \"incoder.conv_in.bias\""},
+       "\"encoder.conv_in.bias\" is missing"},
+      {"sed -i 's/\"encoder.conv_in.weight\"/\"incoder.conv_in.weight\"/' " VAE_FILE,
+       "1 tensors are not used by this model, the first is \"incoder.conv_in.weight\""},
       {"sed -i 's/32,/24,/' vae/config.json", "the config asks for"},
       {"rm tokenizer/merges.txt", "tokenizer/merges.txt"},
       {"sed -i 's/\"do_lower_case\": true/\"do_lower_case\": false/' "
