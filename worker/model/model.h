@@ -92,9 +92,20 @@ enum status model_decode(struct model *model, struct arena *turn, const struct d
 float model_decode_scale(const struct model *model);
 size_t model_decode_bytes(const struct model *model, int height, int width);
 
-/* The same in f32, for a picture that overflowed in 16 bits: the decoder's weights are loaded from
- * the model's files once more, their sha256 checked, for this call alone. Waits for the device.
- * Outcomes of model_open. */
+/* The same a tile a turn, for pictures whose decoding others should not wait for, or which would
+ * not fit: the same bits, in about a third of the memory. How many turns, each of about the same
+ * work; 0: this model cannot (a level of its decoder is wider than the one before). */
+int64_t model_decode_turns(const struct model *model, int height, int width);
+/* Turns [first, first + count), to be asked for in order. block is one block of
+ * model_decode_turns_bytes() (device_block), given as it was opened, whose contents are kept until
+ * the last turn has run. pixels and finite are written by the last turn. Only ops are queued. */
+enum status model_decode_turn(struct model *model, struct arena *block, const struct decode *decode,
+                              int64_t first, int64_t count);
+size_t model_decode_turns_bytes(const struct model *model, int height, int width);
+
+/* model_decode in f32, for a picture that overflowed in 16 bits: the decoder's weights are loaded
+ * from the model's files once more, their sha256 checked, for this call alone. Waits for the
+ * device. Outcomes of model_open. */
 enum status model_decode_exact(struct model *model, struct arena *turn,
                                const struct decode *decode);
 /* Whether model_decode computes in f32 here anyway. */
