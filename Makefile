@@ -257,7 +257,10 @@ circles: $(foreach r,$(ROOMS),$(B)/lib$(r).a)
 # Names that nobody outside their file uses, by symbols as well: of all programs and all tests.
 names: all tests benches tools
 	@$(PYTHON) tests/check/names.py $(B)
-docs: all
+# The contract's enums come from a table and must be there before anything is built.
+docs:
+	$(PYTHON) tests/check/samplers.py
+	@$(MAKE) -s all
 	$(PYTHON) tests/check/reference.py $(B)
 format:
 	clang-format -i $(FORMATTED)

@@ -9,9 +9,6 @@
 #include "base/limits.h"
 #include "proto/job_rules.h"
 
-#define UNKNOWN_SAMPLER DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER
-#define SAMPLER_LAST DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M
-
 #define DEFAULT_STEPS 20
 #define DEFAULT_GUIDANCE 7.5
 #define DEFAULT_STRENGTH 0.8 /* as diffusers' pipelines: of an image, and with a mask */
@@ -99,9 +96,6 @@ _Static_assert(JOB_SEED_MAX == 9007199254740991, "the limit's text says so");
 
 /* words --------------------------------------------------------------------------------------- */
 
-/* An enum of the contract runs from 1 without holes. */
-static bool known(int value, int last) { return value >= 1 && value <= last; }
-
 static const struct word_rule words[] = {
     RULE_WORD(Job, priority, "interactive, standard, bulk", DARKROOM__V1__PRIORITY__PRIORITY_BULK),
     RULE_WORD(Job, format, "png, jpeg, webp", DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_WEBP),
@@ -111,28 +105,6 @@ static const struct word_rule words[] = {
               DARKROOM__V1__SPACING__SPACING_TRAILING),
     RULE_WORD(Job, preview_kind, "latent, tiny", DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY),
 };
-
-static enum status check_sampler(const Job *job, struct refusal *why) {
-  Darkroom__V1__Sampler sampler =
-      job->has_sampler ? job->sampler : DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M;
-  Darkroom__V1__NoiseSchedule schedule = job->has_noise_schedule
-                                             ? job->noise_schedule
-                                             : DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL;
-  if (!known((int)sampler, SAMPLER_LAST)) {
-    return refuse(why, UNKNOWN_SAMPLER, "sampler", "euler, euler_a, ddim, dpmpp_2m",
-                  "there is no sampler %d", (int)sampler);
-  }
-  if (!known((int)schedule, DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_KARRAS)) {
-    return refuse(why, UNKNOWN_SAMPLER, "noise_schedule", "model, karras",
-                  "there is no noise schedule %d", (int)schedule);
-  }
-  if (job_sampler_name(sampler, schedule) == NULL) {
-    return refuse(why, UNKNOWN_SAMPLER, "noise_schedule", "model, for this sampler",
-                  "%s has no karras schedule",
-                  job_sampler_name(sampler, DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL));
-  }
-  return OK;
-}
 
 /* fields that say nothing without another ------------------------------------------------------ */
 
@@ -167,7 +139,7 @@ enum status job_check(const Job *job, struct refusal *why) {
   TRY(check_texts(job, why));
   TRY(check_numbers(job, why));
   TRY(rule_words(job, words, RULES(words), why));
-  TRY(check_sampler(job, why));
+  TRY(job_sampler_check(job, why));
   TRY(check_metadata(job, why));
   TRY(check_company(job, why));
   TRY(job_check_stages(job, why));
@@ -189,7 +161,7 @@ void job_defaults(Job *job) {
   DEFAULT(steps, DEFAULT_STEPS);
   DEFAULT(guidance_scale, DEFAULT_GUIDANCE);
   DEFAULT(images, 1);
-  DEFAULT(sampler, DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M);
+  DEFAULT(sampler, JOB_SAMPLER_STANDARD);
   DEFAULT(noise_schedule, DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL);
   DEFAULT(priority, DARKROOM__V1__PRIORITY__PRIORITY_STANDARD);
   DEFAULT(format, DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_PNG);

@@ -14,6 +14,7 @@
 
 #include "base/status.h"
 #include "proto/darkroom.pb-c.h"
+#include "proto/job_samplers.h"
 #include "proto/refusal.h"
 
 #define JOB_DIGEST_BYTES 32
@@ -45,15 +46,6 @@ bool job_id_valid(const char *id);
  * JOB_ID_TEXT_MAX bytes. */
 #define JOB_ID_TEXT_MAX 65
 enum status job_id_make(char *id);
-
-/* "euler", "euler_a", "ddim", "dpmpp_2m" and "<name>_karras" <-> the two enums. Unknown names are
- * refused with ERROR_UNKNOWN_SAMPLER, a suggestion and the list. */
-enum status job_sampler_parse(const char *name, Darkroom__V1__Sampler *sampler,
-                              Darkroom__V1__NoiseSchedule *schedule, struct refusal *why);
-/* The name, or NULL for a pair that is not offered. */
-const char *job_sampler_name(Darkroom__V1__Sampler sampler, Darkroom__V1__NoiseSchedule schedule);
-/* The index-th offered name, NULL past the end. */
-const char *job_sampler_offered(size_t index);
 
 /* "interactive", "standard", "bulk". */
 enum status job_priority_parse(const char *name, Darkroom__V1__Priority *priority,

@@ -1,44 +1,10 @@
-/* job_names.c - the words people use for samplers, priorities and states. */
+/* job_names.c - the words people use for priorities and states; samplers: job_samplers.c. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "base/nearest.h"
 #include "proto/job.h"
-
-struct sampler_row {
-  const char *name;
-  Darkroom__V1__Sampler sampler;
-  Darkroom__V1__NoiseSchedule schedule;
-};
-
-#define SAMPLER(id) DARKROOM__V1__SAMPLER__SAMPLER_##id
-#define SCHEDULE(id) DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_##id
-
-/* What is offered. DDIM steps along the model's own timesteps, so it has no Karras row. */
-static const struct sampler_row samplers[] = {
-    {"euler", SAMPLER(EULER), SCHEDULE(MODEL)},
-    {"euler_karras", SAMPLER(EULER), SCHEDULE(KARRAS)},
-    {"euler_a", SAMPLER(EULER_A), SCHEDULE(MODEL)},
-    {"euler_a_karras", SAMPLER(EULER_A), SCHEDULE(KARRAS)},
-    {"ddim", SAMPLER(DDIM), SCHEDULE(MODEL)},
-    {"dpmpp_2m", SAMPLER(DPMPP_2M), SCHEDULE(MODEL)},
-    {"dpmpp_2m_karras", SAMPLER(DPMPP_2M), SCHEDULE(KARRAS)},
-};
-enum { SAMPLERS_COUNT = sizeof samplers / sizeof samplers[0] };
-
-const char *job_sampler_offered(size_t index) {
-  return index < SAMPLERS_COUNT ? samplers[index].name : NULL;
-}
-
-const char *job_sampler_name(Darkroom__V1__Sampler sampler, Darkroom__V1__NoiseSchedule schedule) {
-  for (size_t i = 0; i < SAMPLERS_COUNT; i++) {
-    if (samplers[i].sampler == sampler && samplers[i].schedule == schedule) {
-      return samplers[i].name;
-    }
-  }
-  return NULL;
-}
 
 /* Words in a table, by number; numbers without a word are NULL. */
 struct words {
@@ -49,7 +15,7 @@ struct words {
   Darkroom__V1__ErrorCode code;
 };
 
-/* "euler, euler_karras, ..." */
+/* "interactive, standard, ..." */
 static void join(const struct words *words, char *text, size_t bytes) {
   size_t used = 0;
   text[0] = '\0';
@@ -81,21 +47,6 @@ static enum status word_find(const struct words *words, const char *name, size_t
   }
   return refuse(why, words->code, words->field, all, "there is no %s \"%.32s\"; there are %s",
                 words->what, name, all);
-}
-
-enum status job_sampler_parse(const char *name, Darkroom__V1__Sampler *sampler,
-                              Darkroom__V1__NoiseSchedule *schedule, struct refusal *why) {
-  const char *names[SAMPLERS_COUNT];
-  for (size_t i = 0; i < SAMPLERS_COUNT; i++) {
-    names[i] = samplers[i].name;
-  }
-  struct words words = {"sampler", "sampler", names, SAMPLERS_COUNT,
-                        DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER};
-  size_t index = 0;
-  TRY(word_find(&words, name, &index, why));
-  *sampler = samplers[index].sampler;
-  *schedule = samplers[index].schedule;
-  return OK;
 }
 
 static const char *const priority_names[] = {

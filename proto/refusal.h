@@ -12,7 +12,7 @@ struct refusal {
   Darkroom__V1__ErrorCode code;
   char field[32];    /* the field of the message that is wrong, "" if none */
   char message[192]; /* one line for people */
-  char limit[96];    /* "1..1000", "multiple of 8", ...; "" if none */
+  char limit[160];   /* "1..1000", "multiple of 8", ...; "" if none */
   uint64_t retry_after_ms;
 };
 

@@ -10,6 +10,7 @@ import sys
 
 from pages import check_pages
 from results import result_findings
+from samplers import sampler_findings
 
 FILE_LINES, HEADER_LINES, FUNCTION_LINES, PARAMETERS, WIDTH = 500, 150, 70, 6, 100
 ROOMS = ("base", "monitoring", "proto", "s3", "images", "store", "kernels", "broker", "cli", "worker")
@@ -236,6 +237,7 @@ def main():
     check_tables(code)
     check_readme()
     check_folders()
+    findings.extend(sampler_findings(path for path in code if path.parts[0] != "tests"))
     check_pages(report)
     for line in findings:
         print(line)

@@ -21,7 +21,7 @@ DOORS = {
     "kernels/device.c": "device_calm_threads device_memory_peak device_threads",  # what benches report; tests without a main of ours
     "kernels/random.c": "random_bits random_normal",  # against torch, value by value
     "monitoring/metrics.c": "metric_value",
-    "proto/job_names.c": "job_sampler_offered",
+    "proto/job_samplers.c": "job_sampler_offered",
     "proto/wire.c": "wire_header_decode wire_header_encode",  # vectors and the fuzzer, without a socket
     "s3/sigv4.c": "sigv4_canonical sigv4_query",  # published vectors have the steps
     "worker/children.c": "child_look",

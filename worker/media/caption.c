@@ -4,29 +4,10 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
+#include "proto/job_samplers.h"
 #include "proto/json.h"
 
 enum { SHORT_HASH_LETTERS = 10 /* what AUTOMATIC1111 shows of a model's sha256 */ };
-
-/* The names its users know. */
-static const struct {
-  Darkroom__V1__Sampler sampler;
-  const char *name;
-} shown[] = {
-    {DARKROOM__V1__SAMPLER__SAMPLER_EULER, "Euler"},
-    {DARKROOM__V1__SAMPLER__SAMPLER_EULER_A, "Euler a"},
-    {DARKROOM__V1__SAMPLER__SAMPLER_DDIM, "DDIM"},
-    {DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M, "DPM++ 2M"},
-};
-
-static const char *sampler_shown(Darkroom__V1__Sampler sampler) {
-  for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
-    if (shown[i].sampler == sampler) {
-      return shown[i].name;
-    }
-  }
-  return "unknown";
-}
 
 uint64_t caption_seed(const struct caption *caption) { return caption->job->seed + caption->index; }
 
@@ -54,10 +35,13 @@ enum status caption_infotext(const struct caption *caption, struct bytes *out) {
   if (job->negative_prompt != NULL && job->negative_prompt[0] != '\0') {
     TRY(bytes_printf(out, "Negative prompt: %s\n", job->negative_prompt));
   }
-  bool karras = job->noise_schedule == DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_KARRAS;
-  TRY(bytes_printf(out, "Steps: %u, Sampler: %s, %sCFG scale: %g, Seed: %" PRIu64 ", Size: %ux%u, ",
-                   job->steps, sampler_shown(job->sampler), karras ? "Schedule type: Karras, " : "",
-                   job->guidance_scale, caption_seed(caption), job->width, job->height));
+  TRY(bytes_printf(out, "Steps: %u, Sampler: %s, ", job->steps, job_sampler_shown(job->sampler)));
+  const char *schedule = job_schedule_shown(job->noise_schedule);
+  if (schedule[0] != '\0') {
+    TRY(bytes_printf(out, "Schedule type: %s, ", schedule));
+  }
+  TRY(bytes_printf(out, "CFG scale: %g, Seed: %" PRIu64 ", Size: %ux%u, ", job->guidance_scale,
+                   caption_seed(caption), job->width, job->height));
   if (caption->model_sha256[0] != '\0') {
     TRY(bytes_printf(out, "Model hash: %.*s, ", SHORT_HASH_LETTERS, caption->model_sha256));
   }

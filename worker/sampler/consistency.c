@@ -14,10 +14,6 @@
 #define TIMESTEP_SCALE 10.0
 
 static enum status check_grid(const struct plan_request *request, int grid) {
-  if (request->spacing != SPACING_DEFAULT) {
-    return fail_field(BAD_INPUT, "spacing", "%s has timesteps of its own: no spacing goes with it",
-                      request->sampler);
-  }
   if (request->steps > grid) {
     return fail_field(BAD_INPUT, "steps", "%d steps are more than the %d of %s's grid%s",
                       request->steps, grid, request->sampler,

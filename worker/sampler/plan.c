@@ -59,6 +59,9 @@ static enum status check_sampler(const struct sampler *sampler,
     return fail_field(BAD_INPUT, "noise_schedule", "%s has no %s schedule", sampler->name,
                       schedule);
   }
+  if (request->spacing != SPACING_DEFAULT && sampler->own_timesteps) {
+    return fail_field(BAD_INPUT, "spacing", "%s has timesteps of its own", sampler->name);
+  }
   if (!within(request->eta, 0.0, 1.0)) {
     return fail_field(BAD_INPUT, "eta", "eta %g is not in 0..1", request->eta);
   }

@@ -75,9 +75,10 @@ enum status plan_make(struct arena *arena, const struct plan_request *request, s
 /* The table of samplers, made from proto/samplers.def. */
 struct sampler {
   const char *name;
-  bool any_schedule; /* else the model's alone */
-  bool uses_eta;
   enum status (*fill)(struct arena *arena, const struct plan_request *request, struct plan *out);
+  bool any_schedule;  /* else the model's alone */
+  bool own_timesteps; /* no spacing goes with it */
+  bool uses_eta;
 };
 extern const struct sampler samplers[];
 extern const size_t sampler_count;

@@ -1,20 +1,20 @@
 /* samplers.c - the rows of proto/samplers.def as the plans need them. */
 #include "worker/sampler/fill.h"
 
-#define ANY_SCHEDULE true
-#define MODEL_SCHEDULE false
-#define USES_ETA true
-#define NO_ETA false
+#define ANY_SCHEDULE .any_schedule = true
+#define MODEL_SCHEDULE .any_schedule = false
+#define OWN_TIMESTEPS .own_timesteps = true
+#define USES_ETA .uses_eta = true
+#define NO_ETA .uses_eta = false
 
 const struct sampler samplers[] = {
-#define SAMPLER(ID, number, name, shown, schedules, eta, noise, steps, purpose, source) \
-  {#name, schedules, eta, name##_fill},
+#define SAMPLER(ID, number, name, shown, schedules, eta, ...) {#name, name##_fill, schedules, eta},
 #include "proto/samplers.def"
 };
 const size_t sampler_count = sizeof samplers / sizeof samplers[0];
 
 static const char *const schedule_names[] = {
-#define NOISE_SCHEDULE(ID, number, name, shown, source) [number] = #name,
+#define NOISE_SCHEDULE(ID, number, name, ...) [number] = #name,
 #include "proto/samplers.def"
 };
 

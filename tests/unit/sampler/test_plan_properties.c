@@ -65,11 +65,6 @@ static void check_plan(const struct plan *plan, int steps, int train) {
   assert_int_equal(plan->row[plan->rows - 1].step, steps - 1);
 }
 
-/* LCM and TCD were distilled on 50 timesteps. */
-static bool is_on_a_grid(const char *name) {
-  return strcmp(name, "lcm") == 0 || strcmp(name, "tcd") == 0;
-}
-
 /* Either a sound plan or a refusal that names the steps; few steps are never refused. */
 static void any_number_of_steps(void **state) {
   (void)state;
@@ -88,7 +83,7 @@ static void any_number_of_steps(void **state) {
           } else {
             assert_int_equal(status, BAD_INPUT);
             assert_string_equal(fail_field_name(), "steps");
-            assert_true(steps > (is_on_a_grid(samplers[s].name) ? 50 : 900));
+            assert_true(steps > (samplers[s].own_timesteps ? 50 : 900));
           }
           arena_drop(arena);
         }
