@@ -9,21 +9,24 @@ tiny.safetensors holds, for MODEL in tiny-eps, tiny-v (the same weights, another
     unet.input, unet.output                f32 [2, 4, 8, 8]  rows at timesteps 981 and 40, prompt then negative
     unet_odd.input, unet_odd.output        f32 [1, 4, 5, 7]  a size that levels do not divide, timestep 500.5
     decode.latents, decode.pixels          f32 [4, 8, 8], u8 [64, 64, 3]
-    MODEL.SAMPLER.latents                  f32 [8, 4, 8, 8]  after each of 8 steps
+    MODEL.SAMPLER.latents                  f32 [N, 4, 8, 8]  after each evaluation of 8 steps
     MODEL.SAMPLER.pixels                   u8 [64, 64, 3]
     MODEL.noise                            f32 [4, 8, 8]     the first noise of the seed
 and for each VARIANT of other shapes, its weights by the same hash as those of models/fixtures.py:
     VARIANT.embedding  VARIANT.unet.{input,output}  VARIANT.decode.{latents,pixels}
-SAMPLER is euler, euler_a, ddim, dpmpp_2m or one of them with _karras. diffusers has no ancestral Euler with Karras
-spacing: there the ancestral scheduler is given the timesteps and sigmas of the plain one, which is what k-diffusion
-does. goldens.json has the parameters, the variants' configs, token ids by CLIPTokenizerFast for texts that are easy to get
+SAMPLER is each that is offered, with the model's noise schedule, and some with another; a name as --sampler takes it. diffusers
+has no ancestral Euler with Karras spacing: there the ancestral scheduler is given the timesteps and sigmas of the plain one,
+which is what k-diffusion does. The single-step SDE is given a Brownian path that is drawn in order from the picture's own
+generator, as ours is, in place of torchsde's tree, whose seed nobody sets. goldens.json has the parameters, the variants' configs, token ids by CLIPTokenizerFast for texts that are easy to get
 wrong, and for Stable Diffusion 1.5 (configs alone) how many tensors and values each network has, with the sha256 of
 the sorted lines "NAME [SHAPE]" of all its tensors.
 """
 import hashlib
+import importlib.util
 import json
 import math
 import sys
+import types
 from pathlib import Path
 
 import diffusers
@@ -31,10 +34,15 @@ import numpy as np
 import torch
 import transformers
 from diffusers import (AutoencoderKL, DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler,
-                       EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, PNDMScheduler,
-                       StableDiffusionPipeline, UNet2DConditionModel)
+                       EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, LCMScheduler,
+                       LMSDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline, TCDScheduler, UNet2DConditionModel,
+                       UniPCMultistepScheduler)
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizerFast
+
+if importlib.util.find_spec("torchsde") is None:  # its noise is not used
+    sys.modules["torchsde"] = types.ModuleType("torchsde")
+import diffusers.schedulers.scheduling_dpmsolver_sde as single_step_sde
 
 PROMPT, NEGATIVE = "a red house by the lake at night", "snow and rain"
 SEED, STEPS, GUIDANCE, SIDE = 1234, 8, 7.5, 64
@@ -89,6 +97,26 @@ class AncestralKarras(EulerAncestralDiscreteScheduler):
         self.timesteps, self.sigmas = plain.timesteps, plain.sigmas
 
 
+class BrownianPath:
+    """The first look's way and the whole way of one path, each brought to variance 1."""
+
+    generator = None
+
+    def __init__(self, sample, *_):
+        self.shape, self.half = sample.shape, None
+
+    def fresh(self):
+        return torch.randn(self.shape, generator=self.generator)
+
+    def __call__(self, sigma, to):
+        if self.half is None:
+            self.half = (to, self.fresh())
+            return self.half[1]
+        (middle, first), self.half = self.half, None
+        return first * ((sigma - middle) / (sigma - to)) ** 0.5 + self.fresh() * ((middle - to) / (sigma - to)) ** 0.5
+
+
+single_step_sde.BrownianTreeNoiseSampler = BrownianPath
 SAMPLERS = {
     "euler": (EulerDiscreteScheduler, {}),
     "euler_karras": (EulerDiscreteScheduler, {"use_karras_sigmas": True}),
@@ -97,6 +125,20 @@ SAMPLERS = {
     "ddim": (DDIMScheduler, {}),
     "dpmpp_2m": (DPMSolverMultistepScheduler, {}),
     "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "dpmpp_2m_beta": (DPMSolverMultistepScheduler, {"use_beta_sigmas": True}),
+    "ddpm": (DDPMScheduler, {"clip_sample": False}),
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+    "lms": (LMSDiscreteScheduler, {}),
+    "lms_exponential": (LMSDiscreteScheduler, {"use_exponential_sigmas": True}),
+    "heun": (HeunDiscreteScheduler, {}),
+    "heun_karras": (HeunDiscreteScheduler, {"use_karras_sigmas": True}),
+    "dpmpp_2m_sde": (DPMSolverMultistepScheduler, {"algorithm_type": "sde-dpmsolver++"}),
+    "dpmpp_sde": (single_step_sde.DPMSolverSDEScheduler, {}),
+    "dpmpp_sde_karras": (single_step_sde.DPMSolverSDEScheduler, {"use_karras_sigmas": True}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "unipc_karras": (UniPCMultistepScheduler, {"use_karras_sigmas": True}),
+    "lcm": (LCMScheduler, {}),
+    "tcd": (TCDScheduler, {}),
 }
 
 
@@ -111,8 +153,9 @@ def images(pipe, model, out):
             steps.append(tensors["latents"][0].clone())
             return tensors
 
+        BrownianPath.generator = torch.Generator().manual_seed(SEED)
         image = pipe(PROMPT, negative_prompt=NEGATIVE, num_inference_steps=STEPS, guidance_scale=GUIDANCE, height=SIDE,
-                     width=SIDE, generator=torch.Generator().manual_seed(SEED), callback_on_step_end=keep,
+                     width=SIDE, generator=BrownianPath.generator, callback_on_step_end=keep,
                      output_type="pt").images
         out[f"{model}.{name}.latents"] = torch.stack(steps)
         out[f"{model}.{name}.pixels"] = image.mul(255).round().to(torch.uint8)[0].permute(1, 2, 0).contiguous()
