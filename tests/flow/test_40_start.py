@@ -72,7 +72,7 @@ def test_a_truncated_file_is_refused(fleet):
     ("[m]\n[m]\n", "twice"),
     ("[../m]\n", "model id"),
     ("path = x\n", "comes first"),
-    ("[m]\ndefault = maybe\n", "yes or no"),
+    ("[m]\ndefault = maybe\n", "default is one of no, yes"),
     ("[m]\npath = /nowhere\nsha256 a = " + "0" * 64, "cannot open /nowhere/a"),
     ("[m]\npath = x\ndevices = cuda\nsha256 a = " + "0" * 64, "no model is pinned"),
 ])
@@ -170,7 +170,7 @@ def test_what_would_not_load_is_not_printed(fleet):
         change(folder)
         done = subprocess.run([fleets.WORKER, "--print-hashes", folder], capture_output=True, text=True)
         assert done.returncode == REFUSED and done.stdout == "", done.stdout
-        assert {"sharded": "several files", "pickled": "pickle", "config": "surprise"}[name] in done.stderr
+        assert {"sharded": "weight_map must be", "pickled": "pickle", "config": "surprise"}[name] in done.stderr
 
 
 def test_both_daemons_in_one_environment(fleet):

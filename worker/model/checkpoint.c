@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "worker/model/config.h"
+#include "worker/model/shards.h"
 #include "worker/model/weight_files.h"
 
 #define ARENA_BYTES_MAX ((size_t)1 << 32)
@@ -109,23 +110,130 @@ static enum status open_file(struct checkpoint *checkpoint, const char *name,
   return OK;
 }
 
-enum status checkpoint_files(struct checkpoint *checkpoint, enum network network,
-                             const struct mapped *const **out, size_t *count) {
+/* ---- networks ---- */
+
+/* The parts of an index, each opened and held to it. */
+static enum status open_shards(struct checkpoint *checkpoint, const char *index, size_t *count) {
+  struct shards shards;
+  TRY(shards_read(checkpoint->source->folder, index, &shards));
+  const char *slash = strrchr(index, '/');
+  size_t folder = slash == NULL ? 0 : (size_t)(slash + 1 - index);
+  enum status status = OK;
+  for (size_t i = 0; i < shards.count && status == OK; i++) {
+    char name[CONFIG_PATH_MAX];
+    snprintf(name, sizeof name, "%.*s%s", (int)folder, index, shards.file[i]);
+    status = open_file(checkpoint, name, &checkpoint->of_network[i]);
+    if (status == OK) {
+      status = shards_check(&shards, shards.file[i], &checkpoint->of_network[i]->table);
+    }
+  }
+  *count = shards.count;
+  shards_close(&shards);
+  return status;
+}
+
+static enum status in_folder(struct checkpoint *checkpoint, enum network network,
+                             struct checkpoint_network *out) {
   char name[CONFIG_PATH_MAX];
+  size_t count = 1;
   TRY(weight_file_choose(checkpoint->source, network, name, sizeof name));
-  TRY(open_file(checkpoint, name, &checkpoint->of_network[0]));
-  *out = checkpoint->of_network;
-  *count = 1;
+  if (shards_is_index(name)) {
+    TRY(open_shards(checkpoint, name, &count));
+  } else {
+    TRY(open_file(checkpoint, name, &checkpoint->of_network[0]));
+  }
+  out->files = checkpoint->of_network;
+  out->count = count;
+  out->place = key_place_in_folder(network);
   return OK;
+}
+
+static enum status refuse_layout(const struct checkpoint *checkpoint, enum network network) {
+  const struct model_source *source = checkpoint->source;
+  return REFUSE(
+      "%s/%s: no %s is in it under the original names%s%s: keys of Stable Diffusion begin with "
+      "model.diffusion_model., first_stage_model. and cond_stage_model. or conditioner.embedders., "
+      "those of a control net with control_model. or input_hint_block.",
+      source->folder, source->file, network_names[network],
+      source->family != NULL ? " of the family " : "",
+      source->family != NULL ? source->family : "");
+}
+
+static enum status open_single(struct checkpoint *checkpoint) {
+  return open_file(checkpoint, checkpoint->source->file, &checkpoint->of_network[0]);
+}
+
+static enum status in_single(struct checkpoint *checkpoint, enum network network,
+                             struct checkpoint_network *out) {
+  TRY(open_single(checkpoint));
+  const struct safetensors *table = &checkpoint->of_network[0]->table;
+  const struct key_layout *layout = key_layout_find(table, network, checkpoint->source->family);
+  const struct key_place *place = layout != NULL ? key_layout_place(layout, table, network) : NULL;
+  if (place == NULL) {
+    return refuse_layout(checkpoint, network);
+  }
+  out->files = checkpoint->of_network;
+  out->count = 1;
+  out->place = place;
+  return OK;
+}
+
+enum status checkpoint_network(struct checkpoint *checkpoint, enum network network,
+                               struct checkpoint_network *out) {
+  struct checkpoint_network found = {.count = 0};
+  bool single = checkpoint->source->file != NULL;
+  TRY((single ? in_single : in_folder)(checkpoint, network, &found));
+  found.sizes = key_sizes_of(&found.files[0]->table, found.place->prefix);
+  *out = found;
+  return OK;
+}
+
+enum status checkpoint_family(struct checkpoint *checkpoint, const char **out) {
+  const char *family = NULL;
+  if (checkpoint->source->file != NULL) {
+    TRY(open_single(checkpoint));
+    const struct key_layout *layout = key_layout_find(&checkpoint->of_network[0]->table,
+                                                      NETWORK_UNET, checkpoint->source->family);
+    family = layout != NULL ? layout->family : NULL;
+  }
+  *out = family;
+  return OK;
+}
+
+bool checkpoint_has_key(const struct checkpoint *checkpoint, const char *prefix) {
+  return checkpoint->source->file != NULL && checkpoint->count > 0 &&
+         key_begins(&checkpoint->file[0].table, prefix);
+}
+
+/* ---- nothing left over ---- */
+
+/* Of a network's own keys weights_all_used says it; here those of nobody. */
+static enum status single_all_known(const struct checkpoint *checkpoint) {
+  const struct safetensors *table = &checkpoint->file[0].table;
+  const struct key_layout *layout =
+      key_layout_find(table, NETWORK_UNET, checkpoint->source->family);
+  const char *first = NULL;
+  size_t left = 0;
+  for (size_t i = 0; layout != NULL && i < table->count; i++) {
+    if (!key_is_known(layout, table->entry[i].name)) {
+      first = first == NULL ? table->entry[i].name : first;
+      left++;
+    }
+  }
+  return left == 0 ? OK
+                   : REFUSE("%s: %zu tensors belong to no network of %s, the first is \"%s\"",
+                            checkpoint->file[0].path, left, layout->family, first);
 }
 
 enum status checkpoint_all_used(const struct checkpoint *checkpoint) {
   const struct model_source *source = checkpoint->source;
   for (size_t i = 0; i < source->hash_count; i++) {
     if (!checkpoint->hash_used[i]) {
-      return REFUSE("%s/%s: a sha256 is given for it, but it is not loaded", source->folder,
-                    source->hashes[i].path);
+      return REFUSE(
+          "%s/%s: a sha256 is given for it, but it is not loaded: one file of each network is, or "
+          "those of one index",
+          source->folder, source->hashes[i].path);
     }
   }
-  return OK;
+  return source->file != NULL && checkpoint->count > 0 ? single_all_known(checkpoint) : OK;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "worker/model/key_layout.h"
 #include "worker/model/mapped.h"
 #include "worker/model/source.h"
 
@@ -18,12 +19,26 @@ enum status checkpoint_open(const struct model_source *source, struct checkpoint
 void checkpoint_close(struct checkpoint **checkpoint);
 const struct model_source *checkpoint_source(const struct checkpoint *checkpoint);
 
-/* The files that hold a network, opened: borrowed until checkpoint_close. BAD_INPUT (field
- * "weights") when there is none, a hash is wrong or none is given for it, or a file is refused. */
-enum status checkpoint_files(struct checkpoint *checkpoint, enum network network,
-                             const struct mapped *const **out, size_t *count);
+/* Where a network is: the files that hold it, and which of their keys are its. */
+struct checkpoint_network {
+  const struct mapped *const *files;
+  size_t count;
+  const struct key_place *place;
+  struct key_sizes sizes;
+};
+/* Opens the files; borrowed until the next call. BAD_INPUT (field "weights") when there is none, a
+ * hash is wrong or none is given for it, a file is refused, or the network is not in it. */
+enum status checkpoint_network(struct checkpoint *checkpoint, enum network network,
+                               struct checkpoint_network *out);
 
-/* BAD_INPUT names a file that the source gives a hash for and no network is loaded from. */
+/* Of a single file, opened: the family that its keys are those of; NULL: of none that is known. Of
+ * a folder always NULL. */
+enum status checkpoint_family(struct checkpoint *checkpoint, const char **out);
+/* Whether the single file has a key that begins so; false of a folder. */
+bool checkpoint_has_key(const struct checkpoint *checkpoint, const char *prefix);
+
+/* BAD_INPUT names a file that the source gives a hash for and no network was loaded from, or a
+ * tensor of a single file that belongs to no network. */
 enum status checkpoint_all_used(const struct checkpoint *checkpoint);
 
 #endif

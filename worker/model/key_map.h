@@ -17,7 +17,7 @@
  * blocks a level and n levels: */
 enum key_count {
   COUNT_AS_IS,
-  COUNT_DOWN, /* i -> (i - 1) / (L + 1), (i - 1) % (L + 1): blocks counted through, on the way down */
+  COUNT_DOWN, /* i -> (i - 1) / (L + 1), (i - 1) % (L + 1): counted through, on the way down */
   COUNT_UP,   /* i -> i / (L + 1), i % (L + 1): on the way up */
   COUNT_BACK, /* i, j -> n - 1 - i, j: levels counted from the other end */
   COUNT_HALF, /* i -> i / 2 - 1: every other layer has no weights */

@@ -79,8 +79,8 @@ static void folders_that_are_wrong(void **state) {
   static const struct {
     const char *command, *reason;
   } rows[] = {
-      {"rm " UNET_FILE, "neither " UNET_FILE},
-      {"rm " UNET_FILE " && echo {} > " UNET_FILE ".index.json", "several files"},
+      {"rm " UNET_FILE, "none of " UNET_FILE},
+      {"rm " UNET_FILE " && echo {} > " UNET_FILE ".index.json", "weight_map must be"},
       {"printf 'PK\\003\\004..........' > " UNET_FILE, "zip archive"},
       {"truncate -s -4 " UNET_FILE, "truncated"},
       {"sed -i 's/\"conv_out.bias\"/\"conv_out.bios\"/' " UNET_FILE,

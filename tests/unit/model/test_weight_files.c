@@ -21,6 +21,11 @@ static struct folder folder_with(const char *const *files) {
     snprintf(path, sizeof path, "%s/%s", folder.path, files[i]);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
+    if (strstr(files[i], ".index.") != NULL) {
+      fprintf(file,
+              "{\"weight_map\":{\"b\":\"diffusion_pytorch_model-2-of-2.safetensors\","
+              "\"a\":\"diffusion_pytorch_model-1-of-2.safetensors\"}}");
+    }
     fclose(file);
   }
   return folder;
@@ -56,18 +61,20 @@ static void full_precision_before_half_unless_named(void **state) {
        UNET ".fp16.safetensors",
        OK},
       {{UNET ".safetensors"}, {"vae/x"}, "no sha256 is given", BAD_INPUT},
-      {{UNET ".non_ema.safetensors"}, {0}, "neither", BAD_INPUT},
+      {{UNET ".non_ema.safetensors"}, {0}, "none of", BAD_INPUT},
       {{UNET ".bin"}, {0}, "a pickle", BAD_INPUT},
-      {{UNET ".safetensors.index.json", UNET "-00001-of-00002.safetensors"},
-       {0},
-       "several files",
-       BAD_INPUT},
-      {{UNET ".fp16.safetensors.index.json"}, {0}, "several files", BAD_INPUT},
       {{UNET ".safetensors.index.json", UNET ".fp16.safetensors"},
        {0},
-       UNET ".fp16.safetensors",
+       UNET ".safetensors.index.json",
        OK},
-      {{0}, {0}, "neither", BAD_INPUT},
+      {{UNET ".fp16.safetensors.index.json"}, {0}, UNET ".fp16.safetensors.index.json", OK},
+      {{UNET ".safetensors.index.fp16.json"}, {0}, UNET ".safetensors.index.fp16.json", OK},
+      {{UNET ".safetensors.index.json"},
+       {UNET "-1-of-2.safetensors"},
+       UNET ".safetensors.index.json",
+       OK},
+      {{UNET ".safetensors.index.json"}, {UNET ".safetensors"}, "no sha256 is given", BAD_INPUT},
+      {{0}, {0}, "none of", BAD_INPUT},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     struct folder folder = folder_with(cases[i].files);
@@ -85,6 +92,22 @@ static void full_precision_before_half_unless_named(void **state) {
     }
     drop(&folder);
   }
+}
+
+static void a_variant_is_that_one_alone(void **state) {
+  (void)state;
+  static const char *const files[] = {UNET ".safetensors", UNET ".fp16.safetensors",
+                                      UNET ".non_ema.safetensors", NULL};
+  struct folder folder = folder_with(files);
+  char path[256];
+  struct model_source source = {.folder = folder.path, .variant = "non_ema"};
+  assert_int_equal(weight_file_choose(&source, NETWORK_UNET, path, sizeof path), OK);
+  assert_string_equal(path, UNET ".non_ema.safetensors");
+  source.variant = "ema";
+  assert_int_equal(weight_file_choose(&source, NETWORK_UNET, path, sizeof path), BAD_INPUT);
+  assert_non_null(strstr(fail_reason(), UNET ".ema.safetensors"));
+  assert_null(strstr(fail_reason(), UNET ".fp16.safetensors"));
+  drop(&folder);
 }
 
 static void each_neighbour_has_its_reason(void **state) {
@@ -120,6 +143,7 @@ static void each_neighbour_has_its_reason(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(full_precision_before_half_unless_named),
+      cmocka_unit_test(a_variant_is_that_one_alone),
       cmocka_unit_test(each_neighbour_has_its_reason),
   };
   return cmocka_run_group_tests_name("weight files", tests, NULL, NULL);
