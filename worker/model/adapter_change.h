@@ -78,8 +78,8 @@ enum status change_check(const struct adapter_target *target, const struct chang
                          struct adapter_alpha alpha, struct change *out);
 
 struct adapter {
-  struct arena *arena; /* this, and all that it points to */
-  struct change *change;
+  struct arena *arena;   /* this, and all that it points to */
+  struct change *change; /* sorted by module */
   int count;
   uint8_t digest[ADAPTER_DIGEST_BYTES]; /* of the file */
 };

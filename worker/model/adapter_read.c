@@ -2,6 +2,7 @@
  * changes. */
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "worker/model/adapter_change.h"
@@ -237,6 +238,13 @@ static enum status add_changes(const struct reading *reading, const struct chang
   return OK;
 }
 
+/* Two names of one module are two changes, whose order is that of their kinds. */
+static int by_module(const void *a, const void *b) {
+  const struct change *x = a, *y = b;
+  return x->module != y->module ? (x->module < y->module ? -1 : 1)
+                                : ((int)x->kind > (int)y->kind) - ((int)x->kind < (int)y->kind);
+}
+
 static enum status refuse_nothing(const struct reading *reading) {
   return REFUSE(
       "%s: none of its %zu tensors has a place in a model of family %s, the first is \"%s\"; "
@@ -258,6 +266,7 @@ static enum status add_all(struct reading *reading, struct adapter *adapter) {
       TRY(add_changes(reading, &reading->named[i], adapter));
     }
   }
+  qsort(adapter->change, (size_t)adapter->count, sizeof *adapter->change, by_module);
   reading->report.changed = adapter->count;
   return adapter->count > 0 ? OK : refuse_nothing(reading);
 }

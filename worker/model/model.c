@@ -27,7 +27,8 @@ const struct modules *model_modules(const struct model *model) { return model->m
 struct pass model_pass(const struct model *model, struct arena *turn, enum precision precision) {
   return (struct pass){.device = model->device,
                        .arena = turn,
-                       .element = device_element_for(model->device, precision)};
+                       .element = device_element_for(model->device, precision),
+                       .modules = model->modules};
 }
 
 /* ---- scratch, known beforehand ---- */

@@ -1,6 +1,7 @@
 /* model_condition.c - a prompt to what the U-Net needs of it. */
 #include <assert.h>
 
+#include "worker/model/adaptation.h"
 #include "worker/model/model_inside.h"
 
 static enum status take_conditioning(const struct model *model, struct arena *keep,
@@ -29,7 +30,9 @@ static enum status encode(const struct model *model, struct arena *turn,
   struct tensor ids;
   TRY(put_ids(model, turn, condition->prompt, &ids));
   struct pass pass = model_pass(model, turn, PRECISION_FAST);
+  adaptation_enter(condition->adaptation, model->family.row->place[0].network, &pass);
   TRY(clip_run(&pass, &model->clip[0], &ids, &conditioning->embedding));
+  adaptation_enter(condition->adaptation, NETWORK_UNET, &pass);
   return unet_condition(&pass, &model->unet, conditioning);
 }
 
@@ -37,7 +40,7 @@ static enum status encode(const struct model *model, struct arena *turn,
 static enum status refuse_unbuilt(const struct condition *condition) {
   bool plain = condition->mode == PROMPT_MODE_PLAIN && condition->clip_skip == 0 &&
                condition->size_count == 0 && condition->guidance == 0 &&
-               condition->adaptation == NULL && condition->embeddings == NULL;
+               condition->embeddings == NULL;
   return plain ? OK : fail_field(BAD_INPUT, "prompt", "only plain prompts are implemented");
 }
 

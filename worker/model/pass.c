@@ -36,22 +36,22 @@ enum status pass_dry_arena(struct arena **out) {
 
 enum status pass_matmul(const struct pass *pass, const struct tensor *x, const struct weight *w,
                         const struct matmul_options *options, const struct tensor *y) {
-  return pass->dry ? OK : op_matmul(pass->device, x, w, options, y);
+  return pass->dry ? OK : op_matmul(pass->device, x, merged_weight(pass->merged, w), options, y);
 }
 
 enum status pass_conv(const struct pass *pass, const struct tensor *x, const struct weight *w,
                       const struct conv_options *options, const struct tensor *y) {
-  return pass->dry ? OK : op_conv2d(pass->device, x, w, options, y);
+  return pass->dry ? OK : op_conv2d(pass->device, x, merged_weight(pass->merged, w), options, y);
 }
 
 enum status pass_group_norm(const struct pass *pass, const struct tensor *x,
                             const struct norm *norm, bool silu, const struct tensor *y) {
-  return pass->dry ? OK : op_group_norm(pass->device, x, norm, silu, y);
+  return pass->dry ? OK : op_group_norm(pass->device, x, merged_norm(pass->merged, norm), silu, y);
 }
 
 enum status pass_layer_norm(const struct pass *pass, const struct tensor *x,
                             const struct norm *norm, const struct tensor *y) {
-  return pass->dry ? OK : op_layer_norm(pass->device, x, norm, y);
+  return pass->dry ? OK : op_layer_norm(pass->device, x, merged_norm(pass->merged, norm), y);
 }
 
 enum status pass_attention(const struct pass *pass, const struct attention *attention,
@@ -74,5 +74,5 @@ enum status pass_upsample(const struct pass *pass, const struct tensor *x, const
 
 enum status pass_upsample_conv(const struct pass *pass, const struct tensor *x,
                                const struct weight *w, const struct tensor *y) {
-  return pass->dry ? OK : op_upsample_conv(pass->device, x, w, y);
+  return pass->dry ? OK : op_upsample_conv(pass->device, x, merged_weight(pass->merged, w), y);
 }

@@ -11,12 +11,19 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "worker/model/merged.h"
+#include "worker/model/modules.h"
 
 struct pass {
   struct device *device;
   struct arena *arena;
   enum element element; /* of the network's activations */
   bool dry;
+  /* what adapters do, see adapter.h; all NULL: there are none */
+  const struct modules *modules;   /* of the network, and of others */
+  const struct merged *merged;     /* weights and norms in place of the model's */
+  const struct batch_row *adapted; /* rows on the device whose adapters run beside linear layers */
+  const bool *touched;             /* by module: whether any of them changes it; NULL: unknown */
 };
 
 /* Activations from the pass's arena. */
