@@ -148,14 +148,36 @@ static enum status in_folder(struct checkpoint *checkpoint, enum network network
   return OK;
 }
 
-static enum status refuse_layout(const struct checkpoint *checkpoint, enum network network) {
+/* What would have been a place of it, in words. */
+static enum status refuse_network(const struct checkpoint *checkpoint, enum network network) {
+  static const char *const expected[NETWORKS] = {
+      [NETWORK_VAE] = "first_stage_model. or vae.",
+      [NETWORK_UNET] = "model.diffusion_model.",
+      [NETWORK_TEXT] =
+          "cond_stage_model.transformer., cond_stage_model.model. or "
+          "conditioner.embedders.0.transformer.",
+      [NETWORK_TEXT_2] = "conditioner.embedders.1.model. or conditioner.embedders.0.model.",
+      [NETWORK_CONTROL] = "control_model., input_hint_block. or controlnet_cond_embedding.",
+      [NETWORK_TINY] = "decoder.layers. or 1.weight",
+  };
+  const struct model_source *source = checkpoint->source;
+  return REFUSE("%s/%s: no %s is in it: its keys would begin with %s", source->folder, source->file,
+                network_names[network], expected[network]);
+}
+
+static bool is_of_model(enum network network) {
+  return network == NETWORK_UNET || network == NETWORK_VAE || network == NETWORK_TEXT ||
+         network == NETWORK_TEXT_2;
+}
+
+static enum status refuse_family(const struct checkpoint *checkpoint) {
   const struct model_source *source = checkpoint->source;
   return REFUSE(
-      "%s/%s: no %s is in it under the original names%s%s: keys of Stable Diffusion begin with "
-      "model.diffusion_model., first_stage_model. and cond_stage_model. or conditioner.embedders., "
-      "those of a control net with control_model. or input_hint_block.",
-      source->folder, source->file, network_names[network],
-      source->family != NULL ? " of the family " : "",
+      "%s/%s: no family is known by its keys%s%s: a text encoder's begin with "
+      "cond_stage_model.transformer. (sd1), cond_stage_model.model. (sd2), "
+      "conditioner.embedders.1.model. (sdxl) or conditioner.embedders.0.model. (sdxl-refiner), the "
+      "U-Net's with model.diffusion_model.",
+      source->folder, source->file, source->family != NULL ? " of " : "",
       source->family != NULL ? source->family : "");
 }
 
@@ -168,9 +190,12 @@ static enum status in_single(struct checkpoint *checkpoint, enum network network
   TRY(open_single(checkpoint));
   const struct safetensors *table = &checkpoint->of_network[0]->table;
   const struct key_layout *layout = key_layout_find(table, network, checkpoint->source->family);
+  if (layout == NULL && is_of_model(network)) {
+    return refuse_family(checkpoint);
+  }
   const struct key_place *place = layout != NULL ? key_layout_place(layout, table, network) : NULL;
   if (place == NULL) {
-    return refuse_layout(checkpoint, network);
+    return refuse_network(checkpoint, network);
   }
   out->files = checkpoint->of_network;
   out->count = 1;
@@ -189,14 +214,13 @@ enum status checkpoint_network(struct checkpoint *checkpoint, enum network netwo
 }
 
 enum status checkpoint_family(struct checkpoint *checkpoint, const char **out) {
-  const char *family = NULL;
-  if (checkpoint->source->file != NULL) {
-    TRY(open_single(checkpoint));
-    const struct key_layout *layout = key_layout_find(&checkpoint->of_network[0]->table,
-                                                      NETWORK_UNET, checkpoint->source->family);
-    family = layout != NULL ? layout->family : NULL;
+  TRY(open_single(checkpoint));
+  const struct key_layout *layout =
+      key_layout_find(&checkpoint->of_network[0]->table, NETWORK_UNET, checkpoint->source->family);
+  if (layout == NULL) {
+    return refuse_family(checkpoint);
   }
-  *out = family;
+  *out = layout->family;
   return OK;
 }
 

@@ -31,8 +31,8 @@ struct checkpoint_network {
 enum status checkpoint_network(struct checkpoint *checkpoint, enum network network,
                                struct checkpoint_network *out);
 
-/* Of a single file, opened: the family that its keys are those of; NULL: of none that is known. Of
- * a folder always NULL. */
+/* Of a single file, which is opened: the family whose keys it has, a name of families.c. BAD_INPUT
+ * says what was looked for. */
 enum status checkpoint_family(struct checkpoint *checkpoint, const char **out);
 /* Whether the single file has a key that begins so; false of a folder. */
 bool checkpoint_has_key(const struct checkpoint *checkpoint, const char *prefix);

@@ -89,9 +89,10 @@ struct family {
   struct unet_facts unet;
   struct vae_facts vae;
   struct noise_facts noise;
-  int scale_factor;      /* pixels per latent cell: 2^(vae levels - 1) */
-  bool zeros_when_empty; /* an empty negative prompt is zeros instead of an encoded text
+  int scale_factor;        /* pixels per latent cell: 2^(vae levels - 1) */
+  bool zeros_when_empty;   /* an empty negative prompt is zeros instead of an encoded text
                             (force_zeros_for_empty_prompt) */
+  bool prediction_assumed; /* what the U-Net predicts is told by nobody (family_guess.h) */
 };
 
 /* Reads model_index.json and every config.json of a diffusers-layout folder. BAD_INPUT (field

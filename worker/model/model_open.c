@@ -1,6 +1,10 @@
 /* model_open.c - a source's configs and weights to a model. */
+#include <stdio.h>
+
 #include "base/limits.h"
 #include "worker/model/checkpoint.h"
+#include "worker/model/config.h"
+#include "worker/model/family_guess.h"
 #include "worker/model/model_inside.h"
 
 #define HOST_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -67,13 +71,37 @@ static enum status open_networks(struct opening *opening) {
 
 /* ---- opening and closing ---- */
 
+/* Where the source has the tokenizer of that name: below a folder, or the folder is it. */
+static enum status find_tokenizer(const struct model_source *source, const struct family *family,
+                                  const char *name, const char *place[2]) {
+  const char *folder = source->tokenizer != NULL ? source->tokenizer
+                       : source->configs != NULL ? source->configs
+                                                 : source->folder;
+  char path[64];
+  snprintf(path, sizeof path, "%s/vocab.json", name);
+  bool below = config_file_exists(folder, path);
+  bool own = family->row->text_encoders == 1 && config_file_exists(folder, "vocab.json");
+  if (source->file != NULL && !below && !own) {
+    return fail_field(
+        BAD_INPUT, "config",
+        "%s/%s: a single file has no tokenizer: tokenizer = FOLDER in the model table "
+        "names one that has %s, or it lies beside the file",
+        source->folder, source->file, path);
+  }
+  place[0] = folder;
+  place[1] = below || !own ? name : ".";
+  return OK;
+}
+
 /* Each tokenizer goes with its text encoder's vocabulary. */
-static enum status open_tokenizers(const char *folder, const struct family *family,
+static enum status open_tokenizers(const struct model_source *source, const struct family *family,
                                    struct tokenizer **out) {
   for (int i = 0; i < family->row->text_encoders; i++) {
+    const char *place[2];
+    TRY(find_tokenizer(source, family, family->row->place[i].tokenizer, place));
     struct tokenizer_shape shape = {family->clip[i].vocabulary, family->clip[i].positions,
                                     family->prompt[i]};
-    TRY(tokenizer_open(folder, family->row->place[i].tokenizer, shape, &out[i]));
+    TRY(tokenizer_open(place[0], place[1], shape, &out[i]));
   }
   return OK;
 }
@@ -104,8 +132,8 @@ static enum status look_at_weights(const struct model_source *source, const stru
 enum status model_look(const struct model_source *source) {
   struct family family;
   struct tokenizer *tokenizer[TEXT_ENCODERS_MAX] = {NULL};
-  TRY(family_read(source->folder, &family));
-  enum status status = open_tokenizers(source->folder, &family, tokenizer);
+  TRY(family_look(source, &family));
+  enum status status = open_tokenizers(source, &family, tokenizer);
   close_tokenizers(tokenizer);
   return status == OK ? look_at_weights(source, &family) : status;
 }
@@ -121,9 +149,7 @@ static enum status load_into(struct opening *opening,
   loader->device = model->device;
   loader->host = model->host;
   loader->on_device = model->on_device;
-  enum status status = checkpoint_open(opening->source, &opening->files);
-  status = status == OK ? load(opening) : status;
-  checkpoint_close(&opening->files);
+  enum status status = load(opening);
   arena_close(&loader->scratch);
   model->packed = loader->packed;
   model->bytes = device_memory_used(model->device) - before;
@@ -132,15 +158,22 @@ static enum status load_into(struct opening *opening,
 
 static enum status fill(struct opening *opening) {
   struct model *model = opening->model;
-  const char *folder = opening->source->folder;
   /* the decoder may be wanted once more */
   TRY(model_source_keep(model->host, opening->source, &model->source));
-  TRY(family_read(folder, &model->family));
-  TRY(open_tokenizers(folder, &model->family, model->tokenizer));
+  TRY(family_open(opening->files, &model->family));
+  TRY(open_tokenizers(opening->source, &model->family, model->tokenizer));
   TRY(modules_open(model->host, &model->modules));
   opening->loader.modules = model->modules;
   TRY(load_into(opening, open_networks));
   return modules_seal(model->modules);
+}
+
+static enum status with_files(struct opening *opening,
+                              enum status (*make)(struct opening *opening)) {
+  TRY(checkpoint_open(opening->source, &opening->files));
+  enum status status = make(opening);
+  checkpoint_close(&opening->files);
+  return status;
 }
 
 /* An empty one. */
@@ -163,7 +196,7 @@ enum status model_open(struct device *device, const struct model_source *source,
   struct model *model = NULL;
   TRY(new_model(device, &model));
   struct opening opening = {.source = source, .model = model};
-  enum status status = fill(&opening);
+  enum status status = with_files(&opening, fill);
   if (status != OK) {
     model_close(&model);
     return status;
@@ -174,8 +207,12 @@ enum status model_open(struct device *device, const struct model_source *source,
 
 /* ---- a decoder in f32 ---- */
 
-static enum status open_decoder(struct opening *opening) {
+static enum status load_decoder(struct opening *opening) {
   return open_network(opening, NETWORK_VAE);
+}
+
+static enum status open_decoder(struct opening *opening) {
+  return load_into(opening, load_decoder);
 }
 
 enum status model_open_exact(const struct model *model, struct model **out) {
@@ -184,7 +221,7 @@ enum status model_open_exact(const struct model *model, struct model **out) {
   exact->family = model->family;
   exact->family.vae.precision = PRECISION_EXACT;
   struct opening opening = {.source = &model->source, .model = exact, .decoder_alone = true};
-  enum status status = load_into(&opening, open_decoder);
+  enum status status = with_files(&opening, open_decoder);
   if (status != OK) {
     model_close(&exact);
     return status;
