@@ -103,9 +103,9 @@ DEPS_store := store s3 monitoring base
 DEPS_kernels := kernels base
 DEPS_sampler := sampler base
 DEPS_model := model kernels base
-DEPS_engine := engine model sampler kernels proto monitoring base
+DEPS_engine := engine images model sampler kernels proto monitoring base
 DEPS_media := media store images s3 proto monitoring base
-DEPS_worker := worker media store images s3 engine model sampler kernels proto monitoring base
+DEPS_worker := worker media store engine images s3 model sampler kernels proto monitoring base
 DEPS_broker := broker proto monitoring base
 DEPS_cli := cli store s3 proto monitoring base
 

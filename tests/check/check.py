@@ -29,7 +29,7 @@ MAY_INCLUDE = {
     "kernels": {"base", "kernels"},
     "worker/sampler": {"base", "worker/sampler"},
     "worker/model": {"base", "kernels", "worker/model", "worker/sampler"},
-    "worker/engine": {"base", "monitoring", "proto", "kernels", "worker/model", "worker/sampler",
+    "worker/engine": {"base", "monitoring", "proto", "images", "kernels", "worker/model", "worker/sampler",
                       "worker/engine"},
     "worker/media": {"base", "monitoring", "proto", "s3", "images", "store", "worker/media"},
     "worker": {"base", "monitoring", "proto", "s3", "store", "worker", "worker/media", "worker/engine",

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "worker/engine/inputs.h"
 #include "worker/engine/memory.h"
 
 /* ---- what it says of itself ---- */
@@ -185,8 +184,7 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
   }
   struct refusal why = {0};
   bool alone = !engine_busy(engine);
-  enum status status = inputs_check(job, inputs, &why);
-  status = status == OK ? task_open(&engine->residence, job, &why, task) : status;
+  enum status status = task_open(&engine->residence, job, inputs, &why, task);
   if (status == BAD_INPUT) {
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);
   }

@@ -1,24 +1,11 @@
 /* beginning.c - the first numbers of a sample. */
 #include "worker/engine/beginning.h"
 
-#include <string.h>
-
 #include "worker/engine/masks.h"
 #include "worker/engine/record.h"
 
 static enum status put(struct device *device, const float *values, const struct tensor *to) {
   return device_put(device, values, tensor_bytes(to), to);
-}
-
-/* All slots but the first. */
-static enum status put_zeros(struct sample *sample, struct device *device,
-                             const struct drawing_room *room) {
-  memset(room->values, 0, tensor_bytes(&sample->latents));
-  for (int64_t i = 1; i < sample->slots.shape[0]; i++) {
-    struct tensor slot = sample_slot(sample, (int)i);
-    TRY(put(device, room->values, &slot));
-  }
-  return OK;
 }
 
 /* ---- noise, and an image ---- */
@@ -40,7 +27,7 @@ static enum status put_start(struct sample *sample, struct device *device,
     room->values[i] += plan->start_clean * latents[i];
   }
   TRY(put(device, room->values, &sample->latents));
-  return put_zeros(sample, device, room);
+  return sample_clear(sample, device, room);
 }
 
 static enum status put_latents(struct sample *sample, struct device *device,

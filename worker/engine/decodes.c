@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "worker/engine/admission.h"
+#include "worker/engine/handover.h"
 #include "worker/engine/memory.h"
 #include "worker/engine/picture.h"
 #include "worker/engine/second_look.h"
@@ -103,6 +104,15 @@ static void deliver(struct engine *engine, struct sample *sample, const uint8_t 
   }
 }
 
+/* The job's picture, or one that goes on at another size. */
+static enum status use(struct engine *engine, struct sample *sample, const uint8_t *rgb) {
+  if (!sample_ended(sample)) {
+    return handover_picture(engine, sample, rgb);
+  }
+  deliver(engine, sample, rgb);
+  return OK;
+}
+
 /* Never delivered as it is: decoded once more, or the job fails. */
 static enum status mend(struct engine *engine, struct sample *sample, struct flight *flight,
                         const char *what) {
@@ -116,8 +126,7 @@ static enum status mend(struct engine *engine, struct sample *sample, struct fli
   if (status == OK) {
     log_warning("decoded_again", log_text("job", task->id),
                 log_text("model", sample_stage(sample)->resident->id), log_text("reason", what));
-    deliver(engine, sample, flight->rgb);
-    return OK;
+    return use(engine, sample, flight->rgb);
   }
   char reason[FAIL_REASON_MAX];
   snprintf(reason, sizeof reason, "%s; not decoded again in f32: %.400s", what, fail_reason());
@@ -135,6 +144,5 @@ enum status decodes_read(struct engine *engine, struct sample *sample, struct fl
   if (picture_is_flat(flight->rgb, sample_stage(sample))) {
     return mend(engine, sample, flight, "the picture is of a single colour");
   }
-  deliver(engine, sample, flight->rgb);
-  return OK;
+  return use(engine, sample, flight->rgb);
 }

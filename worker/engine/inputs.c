@@ -58,8 +58,8 @@ static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *
       {job->n_control > 0, "control"},
       {job->n_adapter > 0, "adapter"},
       {job->n_embedding > 0, "embedding"},
-      {job->upscale != NULL, "upscale"},
-      {job->refiner != NULL, "refiner"},
+      {job->upscale != NULL && job->upscale->kind == DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL,
+       "upscale"},
       {job->has_preview_every && job->preview_every > 0, "preview_every"},
       {job->tiny_decoder, "tiny_decoder"},
   };

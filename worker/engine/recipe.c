@@ -2,9 +2,13 @@
 #include "worker/engine/recipe.h"
 
 #include <assert.h>
+#include <string.h>
 
-#define RECIPE_BYTES_MAX \
-  (STAGES_MAX * (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096) + sizeof(struct recipe))
+#include "worker/engine/inputs.h"
+
+#define PLANS_BYTES_MAX (STAGES_MAX * (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096))
+#define PICTURES_BYTES_MAX (JOB_SIDE_PIXELS_MAX * JOB_SIDE_PIXELS_MAX * 4) /* RGB and a mask */
+#define RECIPE_BYTES_MAX (PLANS_BYTES_MAX + PICTURES_BYTES_MAX + sizeof(struct recipe) + 1024)
 
 /* What a model that is told an aesthetic score is told where the job says nothing, as diffusers'
  * pipelines do. */
@@ -28,34 +32,157 @@ static void sum_up(struct recipe *recipe) {
   }
 }
 
-static enum status fill(const struct residence *residence, const Darkroom__V1__Job *job,
-                        struct refusal *why, struct recipe *out) {
-  const char *model = job->model != NULL ? job->model : "";
-  const struct resident *resident = residence_find(residence, model);
+/* ---- the stages ---- */
+
+/* What a job is made of, while its recipe is. */
+struct order {
+  const struct residence *residence;
+  const Darkroom__V1__Job *job;
+  const struct engine_inputs *inputs;
+  struct refusal *why;
+};
+
+static enum status find_model(const struct order *order, const char *field, const char *id,
+                              const struct resident **out) {
+  const struct resident *resident = residence_find(order->residence, id != NULL ? id : "");
   if (resident == NULL) {
-    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, "model", NULL,
-                  "model %.64s is not on this device", model[0] != '\0' ? model : "\"\"");
+    return refuse(order->why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, field, NULL,
+                  "model %.64s is not on this device", id != NULL ? id : "\"\"");
   }
+  *out = resident;
+  return OK;
+}
+
+static bool is_masked(const struct order *order) {
+  return inputs_find(order->inputs, INPUT_MASK, 0) != NULL;
+}
+
+/* A whole run of the job's model, from noise. */
+static struct stage_request request_of(const struct order *order, const struct resident *resident) {
+  const Darkroom__V1__Job *job = order->job;
   uint32_t side = (uint32_t)resident_side(resident);
-  const struct stage_request request = {.job = job,
-                                        .resident = resident,
-                                        .begin = BEGIN_NOISE,
-                                        .width = job->has_width ? job->width : side,
-                                        .height = job->has_height ? job->height : side,
-                                        .steps = job->steps,
-                                        .strength = 1,
-                                        .to = 1,
-                                        .score = SCORE,
-                                        .negative_score = NEGATIVE_SCORE};
-  TRY(stage_fill(&request, out->memory, why, &out->stage[0]));
-  out->stages = 1;
+  return (struct stage_request){.job = job,
+                                .resident = resident,
+                                .begin = BEGIN_NOISE,
+                                .width = job->has_width ? job->width : side,
+                                .height = job->has_height ? job->height : side,
+                                .steps = job->steps,
+                                .strength = 1,
+                                .masked = is_masked(order),
+                                .to = 1,
+                                .score = SCORE,
+                                .negative_score = NEGATIVE_SCORE};
+}
+
+/* With a mask, strength 1 is pure noise, as in diffusers' inpainting pipelines; without one it is
+ * noise on the image, as in their image-to-image pipelines. */
+static enum stage_begin begin_of(const struct order *order) {
+  if (order->job->image == NULL) {
+    return BEGIN_NOISE;
+  }
+  return is_masked(order) && order->job->strength >= 1 ? BEGIN_NOISE : BEGIN_IMAGE;
+}
+
+static enum status add(const struct order *order, const struct stage_request *request,
+                       struct recipe *out) {
+  assert(out->stages < STAGES_MAX);
+  TRY(stage_fill(request, out->memory, order->why, &out->stage[out->stages]));
+  out->stages++;
+  return OK;
+}
+
+static enum status add_first(const struct order *order, struct recipe *out) {
+  const struct resident *resident = NULL;
+  TRY(find_model(order, "model", order->job->model, &resident));
+  struct stage_request request = request_of(order, resident);
+  request.begin = begin_of(order);
+  request.strength = request.begin == BEGIN_IMAGE ? order->job->strength : 1;
+  request.to = order->job->refiner != NULL ? order->job->refiner->start : 1;
+  return add(order, &request, out);
+}
+
+/* Another model goes on with the same latents: it must mean the same by them. */
+static enum status check_refiner(const struct order *order, const struct resident *first,
+                                 const struct resident *refiner) {
+  const struct family *a = first->family, *b = refiner->family;
+  bool fits = a->scale_factor == b->scale_factor &&
+              a->vae.latent_channels == b->vae.latent_channels &&
+              a->vae.scaling_factor == b->vae.scaling_factor;
+  return fits ? OK
+              : refuse(order->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "refiner", NULL,
+                       "%s does not go on with the latents of %s", refiner->id, first->id);
+}
+
+static enum status add_refiner(const struct order *order, struct recipe *out) {
+  const Darkroom__V1__Refiner *refiner = order->job->refiner;
+  const struct stage *first = &out->stage[0];
+  const struct resident *resident = first->resident;
+  TRY(find_model(order, "refiner", refiner->model, &resident));
+  TRY(check_refiner(order, first->resident, resident));
+  struct stage_request request = request_of(order, resident);
+  request.begin = BEGIN_KEEP;
+  request.width = (uint32_t)first->width;
+  request.height = (uint32_t)first->height;
+  request.from = refiner->start;
+  request.score = refiner->score;
+  request.negative_score = refiner->negative_score;
+  return add(order, &request, out);
+}
+
+static enum status add_upscale(const struct order *order, struct recipe *out) {
+  const Darkroom__V1__Upscale *upscale = order->job->upscale;
+  struct stage_request request = request_of(order, out->stage[0].resident);
+  bool latent = upscale->kind == DARKROOM__V1__UPSCALE_KIND__UPSCALE_LATENT;
+  request.begin = latent ? BEGIN_LATENTS : BEGIN_PIXELS;
+  request.width = upscale->width;
+  request.height = upscale->height;
+  request.strength = upscale->strength;
+  request.steps = upscale->has_steps ? upscale->steps : order->job->steps;
+  return add(order, &request, out);
+}
+
+static enum status add_stages(const struct order *order, struct recipe *out) {
+  TRY(add_first(order, out));
+  if (order->job->refiner != NULL) {
+    TRY(add_refiner(order, out));
+  }
+  return order->job->upscale != NULL ? add_upscale(order, out) : OK;
+}
+
+/* ---- the pictures ---- */
+
+/* A copy of one of the job's pictures, at the size of its first stage. */
+static enum status keep_picture(const struct order *order, enum input_kind kind,
+                                struct recipe *recipe, const uint8_t **out) {
+  const struct engine_input *input = inputs_find(order->inputs, kind, 0);
+  const struct stage *first = &recipe->stage[0];
+  if (input == NULL) {
+    return OK;
+  }
+  TRY(inputs_check_picture(input, (uint32_t)first->width, (uint32_t)first->height, order->why));
+  uint8_t *copy = arena_take(recipe->memory, input->bytes);
+  if (copy == NULL) {
+    return EXHAUSTED;
+  }
+  memcpy(copy, input->data, input->bytes);
+  *out = copy;
+  return OK;
+}
+
+static enum status fill(const struct order *order, struct recipe *out) {
+  TRY(add_stages(order, out));
+  TRY(keep_picture(order, INPUT_IMAGE, out, &out->image));
+  TRY(keep_picture(order, INPUT_MASK, out, &out->mask));
   sum_up(out);
   return OK;
 }
 
 enum status recipe_open(const struct residence *residence, const Darkroom__V1__Job *job,
-                        struct refusal *why, struct recipe **out) {
+                        const struct engine_inputs *inputs, struct refusal *why,
+                        struct recipe **out) {
+  const struct order order = {residence, job, inputs, why};
   struct arena *memory = NULL;
+  TRY(inputs_check(job, inputs, why));
   TRY(arena_open(NULL, RECIPE_BYTES_MAX, &memory));
   struct recipe *recipe = arena_take_zeroed(memory, sizeof *recipe);
   if (recipe == NULL) {
@@ -63,7 +190,7 @@ enum status recipe_open(const struct residence *residence, const Darkroom__V1__J
     return EXHAUSTED;
   }
   *recipe = (struct recipe){.memory = memory, .holders = 1};
-  enum status status = fill(residence, job, why, recipe);
+  enum status status = fill(&order, recipe);
   if (status != OK) {
     recipe_release(&recipe);
     return status;
@@ -117,6 +244,14 @@ const struct stage *recipe_ground(const struct recipe *recipe, int stage) {
     assert(stage >= 0);
   }
   return &recipe->stage[stage];
+}
+
+bool recipe_encodes(const struct recipe *recipe) {
+  bool pixels = false;
+  for (int i = 0; i < recipe->stages; i++) {
+    pixels = pixels || recipe->stage[i].begin == BEGIN_PIXELS;
+  }
+  return pixels || recipe->image != NULL;
 }
 
 uint32_t recipe_steps(const struct recipe *recipe) {

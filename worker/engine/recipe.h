@@ -5,7 +5,7 @@
 
 #include "worker/engine/stage.h"
 
-#define STAGES_MAX 3 /* a model, its refiner, a second pass at another size */
+#define STAGES_MAX 2 /* a model, and its refiner or a second pass at another size */
 
 struct recipe {
   struct arena *memory; /* of the host: this struct too */
@@ -17,10 +17,12 @@ struct recipe {
   struct stage stage[STAGES_MAX];
 };
 
-/* Everything of a job with its defaults that needs no device, held once. BAD_INPUT with *why when
- * it can never be done here; EXHAUSTED without memory. */
+/* Everything of a job with its defaults that needs no device, held once; what of the inputs is
+ * needed later is copied. BAD_INPUT with *why when it can never be done here; EXHAUSTED without
+ * memory. */
 enum status recipe_open(const struct residence *residence, const Darkroom__V1__Job *job,
-                        struct refusal *why, struct recipe **out);
+                        const struct engine_inputs *inputs, struct refusal *why,
+                        struct recipe **out);
 /* Turns the prompts of all stages into conditionings, those that it does not hold yet. */
 enum status recipe_condition(struct recipe *recipe, struct conditionings *conditionings,
                              struct arena *scratch);
@@ -36,6 +38,9 @@ void recipe_lower(struct recipe *recipe, const struct stage *shape, int rows);
 /* The stage whose memory this one goes on in: its own, or of those before it that which it keeps
  * the latents of. */
 const struct stage *recipe_ground(const struct recipe *recipe, int stage);
+
+/* Whether pictures become latents on its way. */
+bool recipe_encodes(const struct recipe *recipe);
 
 /* Steps of the user's that one image takes, over all stages. */
 uint32_t recipe_steps(const struct recipe *recipe);

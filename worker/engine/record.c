@@ -29,6 +29,13 @@ static uint64_t add(uint64_t number, const void *data, size_t bytes) {
   return number;
 }
 
+static uint64_t add_text(uint64_t number, const char *text) {
+  do {
+    number = (number ^ (unsigned char)*text) * 0x100000001b3u;
+  } while (*text++ != '\0');
+  return number;
+}
+
 static uint64_t add_row(uint64_t number, const struct plan_row *row, int slots) {
   const float told[] = {row->timestep, row->input_scale, row->keep_clean, row->keep_begun};
   const int32_t counted[] = {row->needs_noise, row->step};
@@ -47,7 +54,7 @@ uint64_t record_digest(const struct recipe *recipe) {
         (int32_t)stage->begin, stage->latent_height, stage->latent_width, latent_channels(stage),
         stage->planes,         stage->keeps,         plan->rows,          plan->slots};
     const float start[] = {plan->start_scale, plan->start_clean};
-    number = add(number, model, strlen(model) + 1);
+    number = add_text(number, model);
     number = add(add(number, shape, sizeof shape), start, sizeof start);
     for (int row = 0; row < plan->rows; row++) {
       number = add_row(number, &plan->row[row], plan->slots);
@@ -182,6 +189,7 @@ enum status record_put(struct sample *sample, struct device *device, const uint8
   TRY(sample_enter(sample, (int)head.stage));
   sample->cursor = (int)head.cursor;
   sample->drawn = head.drawn != 0;
+  sample->stale = head.cursor == 0 && sample_stage(sample)->begin == BEGIN_KEEP;
   sample->encode = ENCODE_NONE;
   sample->random.next = (int)head.next;
   sample->random.has_cached = head.has_cached != 0;

@@ -1,6 +1,8 @@
 /* sample.c - the memory of an image, and how far it is. */
 #include "worker/engine/sample.h"
 
+#include <string.h>
+
 #include "worker/engine/beginning.h"
 
 #define ALIGNMENT 64 /* the arena's */
@@ -24,13 +26,33 @@ static size_t bytes_of_stage(const struct recipe *recipe, const struct stage *st
   return latent_bytes(stage) * pieces + planes + 6 * ALIGNMENT;
 }
 
-size_t sample_bytes(const struct recipe *recipe) {
+static size_t bytes_on_device(const struct recipe *recipe) {
   size_t most = 0;
   for (int i = 0; i < recipe->stages; i++) {
     size_t bytes = bytes_of_stage(recipe, &recipe->stage[i]);
     most = bytes > most ? bytes : most;
   }
   return most;
+}
+
+/* Of a picture that begins a later stage, and as much again while it is made larger. */
+static size_t bytes_on_host(const struct recipe *recipe) {
+  const struct stage *last = &recipe->stage[recipe->stages - 1];
+  return last->begin == BEGIN_PIXELS ? (size_t)last->width * (size_t)last->height * 3 * 2 : 0;
+}
+
+size_t sample_bytes(const struct recipe *recipe) {
+  return bytes_on_device(recipe) + bytes_on_host(recipe);
+}
+
+enum status sample_clear(struct sample *sample, struct device *device,
+                         const struct drawing_room *room) {
+  memset(room->values, 0, tensor_bytes(&sample->latents));
+  for (int64_t i = 1; i < sample->slots.shape[0]; i++) {
+    struct tensor slot = sample_slot(sample, (int)i);
+    TRY(device_put(device, room->values, tensor_bytes(&slot), &slot));
+  }
+  return OK;
 }
 
 struct tensor sample_slot(const struct sample *sample, int index) {
@@ -75,8 +97,14 @@ enum status sample_enter(struct sample *sample, int stage) {
 
 static enum status open(struct sample *sample, struct device *device,
                         const struct drawing_room *room) {
-  TRY(device_arena(device, sample_bytes(sample->task->recipe), &sample->memory));
+  const struct recipe *recipe = sample->task->recipe;
+  TRY(device_arena(device, bytes_on_device(recipe), &sample->memory));
   TRY(divide(sample));
+  if (bytes_on_host(recipe) > 0) {
+    TRY(arena_open(NULL, bytes_on_host(recipe), &sample->on_host));
+    sample->picture = arena_take(sample->on_host, bytes_on_host(recipe) / 2);
+    TRY(sample->picture != NULL ? OK : EXHAUSTED);
+  }
   return beginning_open(sample, device, room);
 }
 
@@ -96,6 +124,7 @@ enum status sample_open(struct sample *sample, struct device *device, struct tas
 struct arena *sample_abandon(struct sample *sample) {
   struct arena *memory = sample->memory;
   event_close(&sample->arrival);
+  arena_close(&sample->on_host); /* no turn reads it */
   sample->memory = NULL;
   sample->task = NULL;
   return memory;
@@ -130,10 +159,26 @@ enum sample_need sample_needs(const struct sample *sample) {
   if (sample->encode != ENCODE_NONE) {
     return NEED_ENCODE;
   }
-  return sample->cursor < sample_stage(sample)->plan.rows ? NEED_STEP : NEED_DECODE;
+  if (sample->cursor < sample_stage(sample)->plan.rows) {
+    return NEED_STEP;
+  }
+  bool last = sample->stage + 1 == sample->task->recipe->stages;
+  return !last && sample_stage(sample)[1].begin == BEGIN_LATENTS ? NEED_FETCH : NEED_DECODE;
+}
+
+/* A model that goes on with the latents as they are does so at once. */
+static void go_on(struct sample *sample) {
+  const struct recipe *recipe = sample->task->recipe;
+  while (sample->cursor == sample_stage(sample)->plan.rows && sample->stage + 1 < recipe->stages &&
+         sample_stage(sample)[1].begin == BEGIN_KEEP) {
+    sample->stage++;
+    sample->cursor = 0;
+    sample->stale = true;
+  }
 }
 
 void sample_moved(struct sample *sample) {
+  go_on(sample);
   bucket_fill(sample_stage(sample), sample->cursor, &sample->bucket);
 }
 
@@ -162,11 +207,23 @@ static enum status follow_arrival(struct sample *sample) {
   return OK;
 }
 
+/* All slots but the first, behind the turns that wrote them. */
+static enum status clear_stale(struct sample *sample, struct device *device,
+                               const struct drawing_room *room) {
+  if (!sample->stale) {
+    return OK;
+  }
+  TRY(sample_clear(sample, device, room));
+  sample->stale = false;
+  return OK;
+}
+
 /* Its buffer is the sample's own: the copy is queued behind the turn that reads the noise before
  * it. */
 enum status sample_prepare(struct sample *sample, struct device *device,
                            const struct drawing_room *room) {
   TRY(follow_arrival(sample));
+  TRY(clear_stale(sample, device, room));
   if (sample_needs(sample) != NEED_STEP || !sample_row(sample)->needs_noise || sample->drawn) {
     return OK;
   }
@@ -178,9 +235,10 @@ enum status sample_prepare(struct sample *sample, struct device *device,
 
 bool sample_advanced(struct sample *sample) {
   const struct stage *stage = sample_stage(sample);
-  int step = sample_row(sample)->step;
-  sample->cursor++;
+  int row = sample->cursor++;
+  bool step_ended = sample->cursor == stage->plan.rows ||
+                    stage->plan.row[sample->cursor].step != stage->plan.row[row].step;
   sample->drawn = false;
   sample_moved(sample);
-  return sample->cursor == stage->plan.rows || sample_row(sample)->step != step;
+  return step_ended;
 }

@@ -19,7 +19,8 @@
 enum sample_need {
   NEED_ENCODE, /* a picture of the job's as latents: sample->encode says which */
   NEED_STEP,
-  NEED_DECODE
+  NEED_FETCH, /* its latents on the host: they go on at another size */
+  NEED_DECODE /* its latents as a picture: the job's, or one that goes on at another size */
 };
 
 /* Pictures that become latents before the first step. */
@@ -37,11 +38,14 @@ struct sample {
   int cursor;                /* the next row of the stage's plan to be queued */
   enum sample_encode encode; /* the next picture to be encoded */
   struct bucket bucket;      /* whom the row at the cursor can share a call with */
+  bool stale;                /* slots behind the first hold what a stage before has left there */
   bool drawn;                /* the noise of that row has been drawn already */
   bool away;                 /* a turn of its own, not a step, is in flight for it */
   uint64_t last_turn;        /* the last turn it was on board of; 0: none yet */
   struct event *arrival;     /* behind copies to its memory, until a turn follows it */
   struct arena *memory;
+  struct arena *on_host;      /* of a picture that goes on at another size; NULL: none does */
+  uint8_t *picture;           /* it, RGB, at the size of the stage that it begins */
   struct tensor slots;        /* f32 [S, H, W, C] on the device */
   struct tensor latents;      /* slot 0, [H, W, C] */
   struct tensor noise;        /* f32 [H, W, C] on the device; data NULL when the plan draws none */
@@ -61,7 +65,7 @@ struct drawing_room {
   float *planes; /* the same beside a mask's channel */
 };
 
-/* Bytes on the device that a sample takes. */
+/* Bytes that a sample takes: on the device, and of a picture that it holds itself. */
 size_t sample_bytes(const struct recipe *recipe);
 /* Bytes of one latent image of the stage in f32, and its channels. */
 size_t latent_bytes(const struct stage *stage);
@@ -93,6 +97,9 @@ void sample_draw(struct sample *sample, const struct drawing_room *room);
 /* The picture that it encodes, RGB, and its mask at a pixel, at the size of its stage. */
 const uint8_t *sample_picture(const struct sample *sample);
 uint8_t sample_mask_at(const struct sample *sample, int y, int x);
+/* Zeros in all slots but the first. */
+enum status sample_clear(struct sample *sample, struct device *device,
+                         const struct drawing_room *room);
 /* Slot `index` of its latents. */
 struct tensor sample_slot(const struct sample *sample, int index);
 

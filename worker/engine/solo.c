@@ -5,6 +5,7 @@
 #include "worker/engine/admission.h"
 #include "worker/engine/decodes.h"
 #include "worker/engine/expectation.h"
+#include "worker/engine/handover.h"
 
 static const struct solo {
   enum pace_kind pace;
@@ -13,6 +14,7 @@ static const struct solo {
   enum status (*read)(struct engine *engine, struct sample *sample, struct flight *flight,
                       uint64_t took_us);
 } solos[] = {
+    [NEED_FETCH] = {PACE_FETCH, 0, handover_run, handover_read},
     [NEED_DECODE] = {PACE_DECODE, 3, decodes_run, decodes_read},
 };
 

@@ -32,6 +32,11 @@ static enum status refuse_plan(struct refusal *why) {
                 field, NULL, "%s", reason);
 }
 
+/* From latents that noise is put on. */
+static bool begins_clean(enum stage_begin begin) {
+  return begin == BEGIN_IMAGE || begin == BEGIN_LATENTS || begin == BEGIN_PIXELS;
+}
+
 static enum spacing spacing_of(Darkroom__V1__Spacing spacing) {
   switch (spacing) {
     case DARKROOM__V1__SPACING__SPACING_LEADING:
@@ -67,7 +72,7 @@ static enum status fill_plan(const struct stage_request *request, struct arena *
   plan.schedule = (enum noise_schedule)job->noise_schedule; /* the same numbers */
   plan.spacing = spacing_of(job->spacing);
   plan.eta = job->eta;
-  plan.image = request->begin == BEGIN_IMAGE;
+  plan.image = begins_clean(request->begin);
   plan.strength = request->strength;
   plan.begin = request->from;
   plan.end = request->to;
@@ -77,13 +82,41 @@ static enum status fill_plan(const struct stage_request *request, struct arena *
 
 static enum status fill_shape(const struct stage_request *request, struct refusal *why,
                               struct stage *out) {
-  TRY(check_side(request->resident, "width", request->width, why));
-  TRY(check_side(request->resident, "height", request->height, why));
+  bool larger = request->begin == BEGIN_LATENTS || request->begin == BEGIN_PIXELS;
+  TRY(check_side(request->resident, larger ? "upscale" : "width", request->width, why));
+  TRY(check_side(request->resident, larger ? "upscale" : "height", request->height, why));
   out->width = (int)request->width;
   out->height = (int)request->height;
   out->latent_width = out->width / request->resident->family->scale_factor;
   out->latent_height = out->height / request->resident->family->scale_factor;
   return OK;
+}
+
+/* A model with channels behind the latents' is told of the mask; one without has what the mask
+ * keeps put back after every step. */
+static enum status fill_mask(const struct stage_request *request, struct refusal *why,
+                             struct stage *out) {
+  const struct family *family = request->resident->family;
+  out->planes = family->unet.in_channels - family->vae.latent_channels;
+  out->keeps = request->masked && out->planes == 0;
+  if (out->planes == 0) {
+    return OK;
+  }
+  if (out->planes != 1 + family->vae.latent_channels) {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "model", NULL,
+                  "model %s wants %d channels beside the latents: not implemented",
+                  request->resident->id, out->planes);
+  }
+  if (!request->masked) {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "mask", "image and mask",
+                  "model %s fills what a mask covers: it needs an image and a mask",
+                  request->resident->id);
+  }
+  return request->begin != BEGIN_LATENTS
+             ? OK
+             : refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "upscale", "pixel",
+                      "model %s looks at the picture: it is upscaled by its pixels",
+                      request->resident->id);
 }
 
 /* Numbers of the picture's origin, in the order of families (family.h): what a job does not say is
@@ -133,6 +166,7 @@ enum status stage_fill(const struct stage_request *request, struct arena *memory
                         .guidance = (float)job->guidance_scale,
                         .rescale = (float)job->guidance_rescale};
   TRY(fill_shape(request, why, &stage));
+  TRY(fill_mask(request, why, &stage));
   TRY(fill_plan(request, memory, why, &stage.plan));
   stage.positive = condition_of(request, &stage, false);
   stage.negative = condition_of(request, &stage, true);

@@ -12,9 +12,11 @@
 
 /* What slot 0 is when a stage begins. */
 enum stage_begin {
-  BEGIN_NOISE, /* noise alone */
-  BEGIN_IMAGE, /* the job's image, noised */
-  BEGIN_KEEP,  /* what the stage before has left, as it is */
+  BEGIN_NOISE,   /* noise alone */
+  BEGIN_IMAGE,   /* the job's image, noised */
+  BEGIN_KEEP,    /* what the stage before has left, as it is */
+  BEGIN_LATENTS, /* the latents of the stage before at another size, noised */
+  BEGIN_PIXELS   /* its picture at another size, encoded and noised */
 };
 
 struct stage {
@@ -39,7 +41,8 @@ struct stage_request {
   const struct resident *resident;
   enum stage_begin begin;
   uint32_t width, height, steps;
-  double strength;              /* with BEGIN_IMAGE; else 1 */
+  double strength;              /* of what begins with a picture or latents; else 1 */
+  bool masked;                  /* a mask comes with the image */
   double from, to;              /* the part of the noise that is its own: 0 and 1 for all of it */
   double score, negative_score; /* of models that are told one */
 };

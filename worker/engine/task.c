@@ -45,9 +45,9 @@ static enum status check_job(const Darkroom__V1__Job *job, struct refusal *why) 
 }
 
 static enum status fill(const struct residence *residence, const Darkroom__V1__Job *job,
-                        struct refusal *why, struct task *out) {
+                        const struct engine_inputs *inputs, struct refusal *why, struct task *out) {
   TRY(check_job(job, why));
-  TRY(recipe_open(residence, job, why, &out->recipe));
+  TRY(recipe_open(residence, job, inputs, why, &out->recipe));
   snprintf(out->id, sizeof out->id, "%s", job->id);
   out->weight = weight_of(job->priority);
   out->seed = job->seed;
@@ -56,11 +56,11 @@ static enum status fill(const struct residence *residence, const Darkroom__V1__J
 }
 
 enum status task_open(const struct residence *residence, const Darkroom__V1__Job *job,
-                      struct refusal *why, struct task *out) {
+                      const struct engine_inputs *inputs, struct refusal *why, struct task *out) {
   Darkroom__V1__Job whole = *job;
   job_defaults(&whole);
   struct task task = {.taken = true};
-  TRY(fill(residence, &whole, why, &task));
+  TRY(fill(residence, &whole, inputs, why, &task));
   *out = task;
   return OK;
 }

@@ -25,11 +25,11 @@ struct task {
   int64_t denoise_began_ns, denoise_ended_ns;
 };
 
-/* Checks a job against what the models can do and fills the task with everything but its
- * conditionings. BAD_INPUT with *why when it can never be done here; EXHAUSTED without memory.
- * After a failure nothing is held. */
+/* Checks a job and its inputs (NULL: none) against what the models can do and fills the task with
+ * everything but its conditionings. BAD_INPUT with *why when it can never be done here; EXHAUSTED
+ * without memory. After a failure nothing is held. */
 enum status task_open(const struct residence *residence, const Darkroom__V1__Job *job,
-                      struct refusal *why, struct task *out);
+                      const struct engine_inputs *inputs, struct refusal *why, struct task *out);
 /* Turns its prompts into conditionings, those that it does not hold yet. */
 enum status task_condition(struct task *task, struct conditionings *conditionings,
                            struct arena *scratch);

@@ -20,7 +20,7 @@ static enum status open_task(struct engine *engine, const struct resident *resid
   job.has_steps = job.has_seed = job.has_sampler = 1;
   job.steps = 1;
   job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER;
-  return task_open(&engine->residence, &job, &why, out);
+  return task_open(&engine->residence, &job, NULL, &why, out);
 }
 
 static enum status wait(struct engine *engine) {

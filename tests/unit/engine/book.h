@@ -45,7 +45,7 @@ static inline struct entry *book_find(struct book *book, const char *id) {
     }
   }
   struct entry *entry = &book->entries[book->jobs++ % BOOK_JOBS_MAX];
-  snprintf(entry->id, sizeof entry->id, "%s", id);
+  snprintf(entry->id, sizeof entry->id, "%.*s", JOB_ID_BYTES_MAX, id);
   return entry;
 }
 

@@ -18,6 +18,7 @@ static struct fake {
   int opened, conditioned, calls, decoded;
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
+  const void *models[FAKE_CALLS_MAX];        /* whose it was */
   float timesteps[BATCH_ROWS_MAX];           /* of the last call */
   float conditionings[BATCH_ROWS_MAX];       /* of the last call: a number made from the prompt */
   enum status predict_status;                /* instead of OK */

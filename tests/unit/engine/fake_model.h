@@ -38,47 +38,6 @@ enum status model_open(struct device *device, const struct model_source *source,
 void model_close(struct model **model) { *model = NULL; }
 const struct family *model_family(const struct model *model) { return &model->family; }
 size_t model_bytes(const struct model *model) { return sizeof *model; }
-size_t model_condition_bytes(const struct model *model, int chunks) {
-  (void)model;
-  return 64 * (size_t)chunks;
-}
-enum status model_condition_chunks(const struct model *model, const struct condition *condition,
-                                   int *out) {
-  (void)model;
-  (void)condition;
-  *out = 1;
-  return OK;
-}
-
-size_t model_condition_scratch_bytes(const struct model *model) {
-  return model_condition_bytes(model, 1) * 256;
-}
-enum status model_condition(struct model *model, struct arena *keep, struct arena *turn,
-                            const struct condition *condition, struct conditioning *out,
-                            struct condition_report *report) {
-  const char *prompt = condition->prompt;
-  (void)model;
-  (void)report;
-  fake.conditioned++;
-  if (arena_take(turn, 16384) == NULL) {
-    return EXHAUSTED;
-  }
-  if (strcmp(prompt, "unspeakable") == 0) {
-    return fail(BAD_INPUT, "the fake tokenizer cannot say this");
-  }
-  TRY(tensor_take(keep, ELEMENT_F32, TENSOR_SHAPE(1, FAKE_WIDTH), &out->embedding));
-  float *values = out->embedding.data;
-  values[0] = fake_number(prompt);
-  values[1] = strcmp(prompt, "infinite") == 0 ? 1.0f : 0.0f;
-  values[2] = strcmp(prompt, "flat") == 0 ? 1.0f : 0.0f;
-  return OK;
-}
-
-void model_context(const struct conditioning *conditioning, struct batch_row *row) {
-  row->context = conditioning->embedding.data;
-  row->tokens = 1;
-}
-
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
   struct arena_mark mark = arena_mark(turn);
   int rows = (int)predict->input.shape[0];
@@ -92,6 +51,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   }
   clock_move(fake.row_ms * rows);
   fake.rows[fake.calls % FAKE_CALLS_MAX] = rows;
+  fake.models[fake.calls % FAKE_CALLS_MAX] = model;
   fake.cells[fake.calls++ % FAKE_CALLS_MAX] = cells;
   for (int b = 0; b < rows; b++) {
     const struct batch_row *row = &predict->rows[b];
@@ -145,6 +105,7 @@ size_t model_decode_bytes(const struct model *model, int height, int width) {
   return (size_t)(height * width) * (fake.decode_bytes != 0 ? fake.decode_bytes : 64);
 }
 
+#include "tests/unit/engine/fake_condition.h"
 #include "tests/unit/engine/fake_exact.h"
 
 #endif

@@ -61,14 +61,14 @@ static void check_taken_up(struct workbench *bench, const Darkroom__V1__Job *job
   workbench_end(&task, &sample);
 }
 
-static void check_resumed(struct workbench *bench, struct workbench *other, const char *sampler) {
+static void check_resumed(struct workbench *bench, struct workbench *other,
+                          const Darkroom__V1__Job *job) {
   enum { ROWS_MAX = 16 };
-  Darkroom__V1__Job job = resumed_job(sampler);
   struct task task;
   struct sample sample;
   struct state states[ROWS_MAX];
   int rows = 0;
-  workbench_begin(bench, &job, &task, &sample);
+  workbench_begin(bench, job, &task, &sample);
   while (!sample_ended(&sample)) {
     assert_true(rows < ROWS_MAX);
     states[rows++] = write_down(bench, &sample);
@@ -76,7 +76,7 @@ static void check_resumed(struct workbench *bench, struct workbench *other, cons
   }
   float *want = workbench_latents(bench, &sample);
   for (int i = 0; i < rows; i++) {
-    check_taken_up(other, &job, &states[i], want);
+    check_taken_up(other, job, &states[i], want);
     free(states[i].bytes);
   }
   free(want);
@@ -89,7 +89,27 @@ static void any_row_of_any_sampler(void **state) {
   workbench_open(&bench, "ref", false);
   workbench_open(&other, "ref", false);
   for (size_t s = 0; job_sampler_offered(s) != NULL; s++) {
-    check_resumed(&bench, &other, job_sampler_offered(s));
+    Darkroom__V1__Job job = resumed_job(job_sampler_offered(s));
+    check_resumed(&bench, &other, &job);
+  }
+  workbench_close(&other);
+  workbench_close(&bench);
+}
+
+/* A model with fewer slots goes on behind one with more, and the other way round. */
+static void any_row_of_two_models(void **state) {
+  (void)state;
+  static const char *const names[] = {"dpmpp_2m", "lms", "euler_a"};
+  struct workbench bench, other;
+  Darkroom__V1__Refiner refiner = DARKROOM__V1__REFINER__INIT;
+  refiner.model = (char *)"tiny-v";
+  refiner.start = 0.5;
+  workbench_open(&bench, "ref", false);
+  workbench_open(&other, "ref", false);
+  for (size_t s = 0; s < sizeof names / sizeof names[0]; s++) {
+    Darkroom__V1__Job job = resumed_job(names[s]);
+    job.refiner = &refiner;
+    check_resumed(&bench, &other, &job);
   }
   workbench_close(&other);
   workbench_close(&bench);
@@ -214,6 +234,7 @@ static void another_plan_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(any_row_of_any_sampler),
+      cmocka_unit_test(any_row_of_two_models),
       cmocka_unit_test(drawn_noise_goes_along),
       cmocka_unit_test(a_held_back_normal_goes_along),
       cmocka_unit_test(a_damaged_state_is_refused_by_name),

@@ -47,9 +47,11 @@ static inline void workbench_close(struct workbench *bench) {
 static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__Job *job,
                                    struct task *task, struct sample *sample) {
   struct refusal why = {0};
-  assert_ok(task_open(&bench->residence, job, &why, task));
+  assert_ok(task_open(&bench->residence, job, NULL, &why, task));
   assert_ok(task_condition(task, bench->conditionings, bench->scratch));
-  task->recipe->stage[0].rows_max = BATCH_ROWS_MAX;
+  for (int i = 0; i < task->recipe->stages; i++) {
+    task->recipe->stage[i].rows_max = BATCH_ROWS_MAX;
+  }
   assert_ok(sample_open(sample, bench->device, task, 0, &bench->room));
 }
 static inline void workbench_end(struct task *task, struct sample *sample) {
