@@ -71,9 +71,9 @@ const char job_sampler_help[] =
 #define SAMPLER(ID, number, name, ...) " " #name
 #include "proto/samplers.def"
     "; with"
-#define NOISE_SCHEDULE(ID, number, name, shown, behind, source) " " behind
+#define NOISE_SCHEDULE(ID, number, name, shown, behind, source) behind " "
 #include "proto/samplers.def"
-    " behind it:"
+    "behind it:"
 #define SAMPLER(ID, number, name, shown, schedules, ...) schedules(name)
 #include "proto/samplers.def"
     ;

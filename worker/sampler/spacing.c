@@ -124,8 +124,9 @@ double timestep_of(const struct noise_levels *levels, double sigma) {
   }
   double wanted = log(fmax(sigma, SIGMA_MIN));
   int below = 0;
-  while (below < count - 2 && (double)logf((float)levels->sigma[below + 1]) <= wanted) {
-    below++;
+  for (int above = count - 1; above - below > 1;) {
+    int middle = (below + above) / 2;
+    *((double)logf((float)levels->sigma[middle]) <= wanted ? &below : &above) = middle;
   }
   float low = logf((float)levels->sigma[below]);
   float high = logf((float)levels->sigma[below + 1]);

@@ -1,5 +1,5 @@
-/* test_torch_noise.c - plans and noise together: the published golden of diffusers' ancestral
- * Euler, whose every step draws from torch's generator with seed 0. */
+/* test_torch_noise.c - plans, loops and noise together: the published goldens of diffusers'
+ * ancestral Euler, DDPM and LCM, whose steps draw from torch's generator with seed 0. */
 #include "kernels/random.h"
 #include "worker/sampler/plan.h"
 
@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/sampler/loops.h"
+#include "tests/unit/sampler/loops_listed.h"
 
 static void draw(void *context, double *out) {
   float values[LOOP_VALUES];
@@ -71,10 +72,46 @@ static void the_plan_reaches_the_golden(void **state) {
   arena_close(&arena);
 }
 
+static struct loop drawing(struct random *random) {
+  struct loop loop = ancestral(random);
+  loop.train = 1000;
+  loop.feed_scaled = false;
+  return loop;
+}
+
+static void the_loop_reaches_the_goldens_of_ddpm(void **state) {
+  (void)state;
+  struct random random;
+  struct loop loop = drawing(&random);
+  loop.steps = 1000;
+  loop.clip = true;
+  loop_ddpm(&loop);
+  assert_float_equal(loop_sum(loop.x), 258.9606, 1e-2);
+  loop = drawing(&random);
+  loop.steps = 1000;
+  loop.clip = true;
+  loop.prediction = LOOP_V;
+  loop_ddpm(&loop);
+  assert_float_equal(loop_sum(loop.x), 202.0296, 1e-2);
+}
+
+static void the_loop_reaches_the_golden_of_lcm(void **state) {
+  (void)state;
+  struct random random;
+  struct loop loop = drawing(&random);
+  loop.beta_start = 0.00085;
+  loop.beta_end = 0.012;
+  loop.scaled = true;
+  loop_lcm(&loop);
+  assert_float_equal(loop_sum(loop.x), 197.7616, 1e-2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_loop_reaches_the_golden),
       cmocka_unit_test(the_plan_reaches_the_golden),
+      cmocka_unit_test(the_loop_reaches_the_goldens_of_ddpm),
+      cmocka_unit_test(the_loop_reaches_the_golden_of_lcm),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

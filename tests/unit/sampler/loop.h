@@ -16,26 +16,38 @@ enum loop_prediction { LOOP_EPSILON, LOOP_V, LOOP_SAMPLE };
 
 struct loop {
   int train, steps;
-  double beta_start, beta_end; /* linear */
+  double beta_start, beta_end; /* linear, or linear in the root */
+  bool scaled;
   enum loop_prediction prediction;
   bool karras;
-  bool clip;           /* x0 to -1..1: DDIM's clip_sample */
-  bool alpha_to_one;   /* DDIM */
-  bool end_at_minimum; /* DPM++: end at the table's least sigma instead of 0 */
+  bool clip;           /* x0 to -1..1: DDIM's and DDPM's clip_sample */
+  bool alpha_to_one;   /* DDIM, PNDM */
+  bool runge_kutta;    /* PNDM: the beginning that Stable Diffusion skips */
+  bool end_at_minimum; /* DPM++, UniPC: end at the table's least sigma instead of 0 */
   bool feed_scaled;    /* the tests of diffusers' Euler family step from the scaled input */
   double (*model)(double x, double t);
-  void (*noise)(void *context, double *out); /* Euler ancestral */
+  void (*noise)(void *context, double *out); /* of samplers that draw */
   void *noise_context;
   double x[LOOP_VALUES];
 };
 
+/* The product of 1 - beta up to t; the table of the last loop asked about is kept. */
 static inline double loop_alpha_bar(const struct loop *loop, int t) {
-  double product = 1.0;
-  for (int i = 0; i <= t; i++) {
-    product *=
-        1.0 - (loop->beta_start + (loop->beta_end - loop->beta_start) * i / (loop->train - 1));
+  static struct loop of;
+  static double table[LOOP_TRAIN_MAX];
+  if (of.train != loop->train || of.beta_start != loop->beta_start ||
+      of.beta_end != loop->beta_end || of.scaled != loop->scaled) {
+    of = *loop;
+    double from = loop->scaled ? sqrt(loop->beta_start) : loop->beta_start;
+    double to = loop->scaled ? sqrt(loop->beta_end) : loop->beta_end;
+    double product = 1.0;
+    for (int i = 0; i < loop->train; i++) {
+      double beta = from + (to - from) * i / (loop->train - 1);
+      product *= 1.0 - (loop->scaled ? beta * beta : beta);
+      table[i] = product;
+    }
   }
-  return product;
+  return table[t];
 }
 
 static inline double loop_sigma(const struct loop *loop, double t) {

@@ -1,10 +1,10 @@
-/* test_plan.c - every row of the table of samplers against its plain loop (loops.h), and what must
- * hold for any plan.
+/* test_plan.c - every row of the table of samplers against its plain loop (loop*.h).
  *
  * The loops are first held against the published goldens of diffusers' tests (tests/schedulers of
- * diffusers 0.35). DDIM's goldens clip and those of DPM++ end at the least sigma: plans offer
- * neither, so those goldens judge the loop, and the loop without these options judges the plan.
- * Euler ancestral's golden needs torch's noise: tests/unit/engine.
+ * diffusers 0.35). Goldens of DDIM clip, those of DPM++ and UniPC end at the least sigma, PNDM's
+ * begin by Runge and Kutta: plans offer none of it, so those goldens judge the loop, and the loop
+ * without these options judges the plan. Goldens that need torch's noise: test_torch_noise.c in
+ * tests/unit/engine.
  */
 #include "worker/sampler/plan.h"
 
@@ -18,7 +18,9 @@
 #include <cmocka.h>
 
 #include "tests/unit/sampler/advance.h"
+#include "tests/unit/sampler/loop_pndm.h"
 #include "tests/unit/sampler/loops.h"
+#include "tests/unit/sampler/loops_keeping.h"
 
 static struct noise_levels levels;
 static struct arena *arena;
@@ -37,7 +39,16 @@ static const struct judge {
 } judges[] = {{"euler", loop_euler},
               {"euler_a", loop_euler_a},
               {"ddim", loop_ddim},
-              {"dpmpp_2m", loop_dpmpp_2m}};
+              {"dpmpp_2m", loop_dpmpp_2m},
+              {"ddpm", loop_ddpm},
+              {"pndm", loop_pndm},
+              {"lms", loop_lms},
+              {"heun", loop_heun},
+              {"dpmpp_2m_sde", loop_dpmpp_2m_sde},
+              {"dpmpp_sde", loop_dpmpp_sde},
+              {"unipc", loop_unipc},
+              {"lcm", loop_lcm},
+              {"tcd", loop_tcd}};
 enum { JUDGES = sizeof judges / sizeof judges[0] };
 
 static struct loop standard(void) {
@@ -56,6 +67,7 @@ static void make_levels(const struct loop *loop) {
       .train_timesteps = loop->train,
       .beta_start = loop->beta_start,
       .beta_end = loop->beta_end,
+      .beta_schedule = loop->scaled ? BETAS_SCALED_LINEAR : BETAS_LINEAR,
       .prediction = (enum prediction)loop->prediction,
       .final_alpha = loop->alpha_to_one ? FINAL_ALPHA_ONE : FINAL_ALPHA_FIRST};
   assert_int_equal(noise_levels_make(&facts, &levels), OK);
@@ -152,6 +164,77 @@ static void loop_and_plan_reach_the_goldens_of_euler(void **state) {
   assert_float_equal(run_plan_of(&loop, "euler", out), 0.0002, 1e-2);
 }
 
+static struct loop growing(void) {
+  struct loop loop = standard();
+  loop.train = 1100;
+  loop.feed_scaled = true;
+  make_levels(&loop);
+  return loop;
+}
+
+static void loop_and_plan_reach_the_golden_of_heun(void **state) {
+  (void)state;
+  double out[LOOP_VALUES];
+  struct loop loop = growing();
+  assert_float_equal(sum_of(loop, loop_heun), 0.1233, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "heun", out), 0.1233, 1e-2);
+}
+
+/* These sums are diffusers' in f32; in double they differ by 1e-5 of themselves. */
+static void loop_and_plan_reach_the_goldens_of_lms(void **state) {
+  (void)state;
+  double out[LOOP_VALUES];
+  struct loop loop = growing();
+  assert_float_equal(sum_of(loop, loop_lms), 1006.388, 2e-5 * 1006);
+  assert_float_equal(run_plan_of(&loop, "lms", out), 1006.388, 2e-5 * 1006);
+  loop.karras = true;
+  assert_float_equal(sum_of(loop, loop_lms), 3812.9927, 2e-5 * 3813);
+  assert_float_equal(run_plan_of(&loop, "lms", out), 3812.9927, 2e-5 * 3813);
+}
+
+static void loops_reach_the_goldens_of_unipc(void **state) {
+  (void)state;
+  struct loop loop = standard();
+  loop.end_at_minimum = true;
+  assert_float_equal(mean_of(loop, loop_unipc), 0.2464, 1e-3);
+  loop.prediction = LOOP_V;
+  assert_float_equal(mean_of(loop, loop_unipc), 0.1014, 1e-3);
+  loop.karras = true;
+  assert_float_equal(mean_of(loop, loop_unipc), 0.1966, 1e-3);
+}
+
+static void loops_reach_the_goldens_of_pndm(void **state) {
+  (void)state;
+  struct loop loop = standard();
+  loop.runge_kutta = true;
+  loop.alpha_to_one = false;
+  assert_float_equal(sum_of(loop, loop_pndm), 198.1318, 1e-2);
+  loop.prediction = LOOP_V;
+  assert_float_equal(sum_of(loop, loop_pndm), 67.3986, 1e-2);
+  loop.prediction = LOOP_EPSILON;
+  loop.beta_start = 0.01;
+  assert_float_equal(sum_of(loop, loop_pndm), 186.9482, 1e-2);
+  loop.alpha_to_one = true;
+  assert_float_equal(sum_of(loop, loop_pndm), 230.0399, 1e-2);
+}
+
+static void loops_and_plans_reach_the_goldens_of_few_steps(void **state) {
+  (void)state;
+  double out[LOOP_VALUES];
+  struct loop loop = standard();
+  loop.beta_start = 0.00085;
+  loop.beta_end = 0.012;
+  loop.scaled = true;
+  make_levels(&loop);
+  assert_float_equal(sum_of(loop, loop_tcd), 181.2040, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "tcd", out), 181.2040, 1e-2);
+  loop.steps = 1;
+  assert_float_equal(sum_of(loop, loop_tcd), 29.8715, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "tcd", out), 29.8715, 1e-2);
+  assert_float_equal(sum_of(loop, loop_lcm), 18.7097, 1e-2);
+  assert_float_equal(run_plan_of(&loop, "lcm", out), 18.7097, 1e-2);
+}
+
 /* ---- plan = loop ---- */
 
 static void compare(const struct judge *judge, const struct loop *start) {
@@ -174,7 +257,9 @@ static double bent_model(double x, double t) { return x / (1 + fabs(x)) + t / 20
 static void every_sampler_is_its_loop(void **state) {
   (void)state;
   static const int steps[] = {1, 2, 3, 14, 15, 16, 25};
+  assert_int_equal(JUDGES, sampler_count);
   for (size_t s = 0; s < JUDGES; s++) {
+    assert_string_equal(judges[s].sampler, samplers[s].name);
     for (int prediction = LOOP_EPSILON; prediction <= LOOP_SAMPLE; prediction++) {
       struct loop loop = standard();
       loop.prediction = (enum loop_prediction)prediction;
@@ -185,7 +270,7 @@ static void every_sampler_is_its_loop(void **state) {
         loop.steps = steps[n];
         loop.karras = false;
         compare(&judges[s], &loop);
-        loop.karras = strcmp(judges[s].sampler, "ddim") != 0;
+        loop.karras = samplers[s].any_schedule;
         compare(&judges[s], &loop);
       }
     }
@@ -207,6 +292,11 @@ int main(void) {
       cmocka_unit_test(loops_reach_the_goldens_of_ddim),
       cmocka_unit_test(loops_reach_the_goldens_of_dpmpp_2m),
       cmocka_unit_test(loop_and_plan_reach_the_goldens_of_euler),
+      cmocka_unit_test(loop_and_plan_reach_the_golden_of_heun),
+      cmocka_unit_test(loop_and_plan_reach_the_goldens_of_lms),
+      cmocka_unit_test(loops_reach_the_goldens_of_unipc),
+      cmocka_unit_test(loops_reach_the_goldens_of_pndm),
+      cmocka_unit_test(loops_and_plans_reach_the_goldens_of_few_steps),
       cmocka_unit_test(every_sampler_is_its_loop),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
