@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "monitoring/log.h"
+#include "worker/engine/parcel.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
 #include "worker/engine/pulse.h"
@@ -23,6 +24,7 @@
 struct pending {
   struct bytes job; /* empty: a free place */
   uint64_t fence;
+  struct parcel parcel;
 };
 
 struct child {
@@ -39,8 +41,9 @@ struct child {
 
 /* ---- orders ---- */
 
-/* Keeps an admission for later. */
-static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t fence) {
+/* Keeps an admission for later, and what it brings: that is empty then. */
+static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t fence,
+                     struct parcel *parcel) {
   if (child->pending_count == SAMPLES_MAX) {
     report_no_room(&child->reporter, job->id, fence,
                    "more jobs than slots were sent to this engine");
@@ -56,20 +59,26 @@ static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t
   }
   pending->job.length = darkroom__v1__job__pack(job, room);
   pending->fence = fence;
+  parcel_move(parcel, &pending->parcel);
   child->pending_count++;
 }
 
 static void forget_pending(struct child *child, int index) {
   bytes_close(&child->pending[index].job);
+  parcel_close(&child->pending[index].parcel);
   child->pending_count--;
-  memmove(&child->pending[index], &child->pending[index + 1],
-          (size_t)(child->pending_count - index) * sizeof child->pending[0]);
+  for (int i = index; i < child->pending_count; i++) {
+    child->pending[i].job = child->pending[i + 1].job;
+    child->pending[i].fence = child->pending[i + 1].fence;
+    parcel_move(&child->pending[i + 1].parcel, &child->pending[i].parcel);
+  }
 }
 
 /* A job that the engine refuses has been reported by it; one that it has no room for waits, behind
  * those that wait. */
-static enum status admit(struct child *child, const Darkroom__V1__Job *job, uint64_t fence) {
-  enum status status = engine_admit(child->engine, job, fence, NULL);
+static enum status admit(struct child *child, const Darkroom__V1__Job *job, uint64_t fence,
+                         const struct parcel *parcel) {
+  enum status status = engine_admit(child->engine, job, fence, &parcel->list);
   if (status == UNAVAILABLE) {
     report_no_room(&child->reporter, job->id, fence, fail_reason());
   }
@@ -87,7 +96,8 @@ static enum status retry_pending(struct child *child) {
   while (child->pending_count > 0) {
     arena_drop(child->message);
     const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[0]);
-    enum status status = job != NULL ? admit(child, job, child->pending[0].fence) : OK;
+    const struct pending *first = &child->pending[0];
+    enum status status = job != NULL ? admit(child, job, first->fence, &first->parcel) : OK;
     if (status == BROKEN) {
       return BROKEN;
     }
@@ -112,17 +122,32 @@ static void stop(struct child *child, const char *id, uint64_t fence) {
   }
 }
 
+static enum status take_in(struct child *child, const Darkroom__Pipe__Admit *order) {
+  struct parcel parcel = {0};
+  enum status opened = parcel_open(&child->pipe, order, &parcel);
+  if (opened == EXHAUSTED) {
+    report_no_room(&child->reporter, order->job->id, order->fence, fail_reason());
+    return OK;
+  }
+  TRY(opened);
+  enum status status =
+      child->pending_count == 0 ? admit(child, order->job, order->fence, &parcel) : EXHAUSTED;
+  if (status == EXHAUSTED) {
+    postpone(child, order->job, order->fence, &parcel);
+  }
+  parcel_close(&parcel);
+  return status == BROKEN ? BROKEN : OK;
+}
+
 static enum status obey(struct child *child, const Darkroom__Pipe__Order *order) {
   child->finishing = child->finishing || (order->has_finish && order->finish);
   if (order->admit != NULL && order->admit->job != NULL && order->admit->job->id != NULL) {
-    const Darkroom__V1__Job *job = order->admit->job;
-    enum status status =
-        child->pending_count == 0 ? admit(child, job, order->admit->fence) : EXHAUSTED;
+    enum status status = take_in(child, order->admit);
+    if (status == BAD_INPUT) {
+      child->reporter.lost = true; /* the parent talks nonsense */
+    }
     if (status == BROKEN) {
       return BROKEN;
-    }
-    if (status == EXHAUSTED) {
-      postpone(child, job, order->admit->fence);
     }
   }
   if (order->stop != NULL && order->stop->id != NULL) {
@@ -238,6 +263,7 @@ static enum status open_device(struct child *child, const struct engine_main_set
 
 static enum status start(struct child *child, int fd, const struct engine_main_settings *settings) {
   TRY(pipe_open(&child->pipe, fd));
+  child->pipe.accepts = true;
   if (settings->pulse > 0) {
     TRY(pulse_attach(settings->pulse, &child->pulse));
     progress_share(&child->pulse->count); /* the page stays as long as the process */

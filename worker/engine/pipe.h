@@ -1,5 +1,5 @@
 /* pipe.h - framed protobuf messages over a socket pair, without blocking: u32 length (little
- * endian), then that many bytes.
+ * endian), then that many bytes. A descriptor may come along with a message.
  *
  * Both ends use it: the parent sends Orders and takes Reports, the child the reverse. A pipe
  * belongs to one thread.
@@ -29,6 +29,11 @@ struct pipe {
   size_t taken;
   struct bytes output; /* output.data[sent..] not yet sent */
   size_t sent;
+  struct bytes leaving; /* descriptors on their way: struct passenger, in the order of the stream */
+  struct bytes arrived; /* descriptors that came and are not taken yet, in that order */
+  size_t arrived_taken;
+  uint64_t output_begin; /* where in the stream output.data[0] is */
+  bool accepts;          /* descriptors; who does not expect any is not given any */
 };
 
 /* Takes fd over and makes it non-blocking. */
@@ -39,6 +44,10 @@ void pipe_close(struct pipe *pipe);
 /* Packs a message behind what waits and sends as much as goes without blocking. UNAVAILABLE when
  * the other side is gone, EXHAUSTED when it has stopped reading (nothing was added then). */
 enum status pipe_send(struct pipe *pipe, const ProtobufCMessage *message);
+/* The same with a descriptor (SCM_RIGHTS), which belongs to the pipe from now on, also when the call
+ * fails. */
+enum status pipe_send_descriptor(struct pipe *pipe, const ProtobufCMessage *message,
+                                 int descriptor);
 /* Sends more of what waits: when poll says POLLOUT. UNAVAILABLE when the other side is gone. */
 enum status pipe_flush(struct pipe *pipe);
 /* Whether something waits to be sent: poll for POLLOUT then. */
@@ -53,7 +62,11 @@ enum status pipe_receive(struct pipe *pipe);
 enum status pipe_take(struct pipe *pipe, const ProtobufCMessageDescriptor *type,
                       struct arena *arena, ProtobufCMessage **out);
 
-/* The same for bytes from elsewhere: protobuf-c gets memory from the arena alone, zeroed. */
+/* The descriptor that came with the message taken last, which the caller closes. A message says
+ * whether one came with it; BAD_INPUT when none did. Only where pipe->accepts. */
+enum status pipe_take_descriptor(struct pipe *pipe, int *out);
+
+/* The same as pipe_take for bytes from elsewhere: protobuf-c gets memory from the arena alone, zeroed. */
 enum status pipe_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t length,
                         struct arena *arena, ProtobufCMessage **out);
 

@@ -40,7 +40,7 @@ static void on_step(void *context, const char *id, uint64_t fence, uint32_t done
   report(context, &message);
 }
 
-static void on_pixels(void *context, const struct engine_picture *picture) {
+static Darkroom__Pipe__Pixels pixels_of(const struct engine_picture *picture) {
   Darkroom__Pipe__Pixels pixels = DARKROOM__PIPE__PIXELS__INIT;
   pixels.id = (char *)picture->id;
   pixels.has_fence = pixels.has_index = pixels.has_seed = 1;
@@ -52,8 +52,20 @@ static void on_pixels(void *context, const struct engine_picture *picture) {
   pixels.height = picture->height;
   pixels.rgb.len = (size_t)picture->width * picture->height * 3;
   pixels.rgb.data = (uint8_t *)picture->rgb; /* packing only reads it */
+  return pixels;
+}
+
+static void on_pixels(void *context, const struct engine_picture *picture) {
+  Darkroom__Pipe__Pixels pixels = pixels_of(picture);
   Darkroom__Pipe__Report message = DARKROOM__PIPE__REPORT__INIT;
   message.pixels = &pixels;
+  report(context, &message);
+}
+
+static void on_preview(void *context, const struct engine_picture *picture) {
+  Darkroom__Pipe__Pixels pixels = pixels_of(picture);
+  Darkroom__Pipe__Report message = DARKROOM__PIPE__REPORT__INIT;
+  message.preview = &pixels;
   report(context, &message);
 }
 
@@ -93,6 +105,17 @@ static void on_turn(void *context, uint32_t rows, uint32_t samples, uint64_t mic
   report(context, &message);
 }
 
+static void on_warning(void *context, const char *id, uint64_t fence, const char *text) {
+  Darkroom__Pipe__Warning warning = DARKROOM__PIPE__WARNING__INIT;
+  warning.id = (char *)id;
+  warning.has_fence = 1;
+  warning.fence = fence;
+  warning.text = (char *)text;
+  Darkroom__Pipe__Report message = DARKROOM__PIPE__REPORT__INIT;
+  message.warning = &warning;
+  report(context, &message);
+}
+
 struct engine_listener report_listener(struct reporter *reporter) {
   return (struct engine_listener){.context = reporter,
                                   .started = on_started,
@@ -100,7 +123,9 @@ struct engine_listener report_listener(struct reporter *reporter) {
                                   .pixels = on_pixels,
                                   .finished = on_finished,
                                   .failed = on_failed,
-                                  .turn = on_turn};
+                                  .turn = on_turn,
+                                  .warning = on_warning,
+                                  .preview = on_preview};
 }
 
 /* A text of the contract: NULL where there is none. */

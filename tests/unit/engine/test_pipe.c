@@ -1,6 +1,7 @@
 /* test_pipe.c - frames over a real socket pair: whole, in pieces, many, huge, broken and ended. */
 #include "worker/engine/pipe.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -165,6 +167,68 @@ static void a_message_one_byte_too_long_is_refused_by_its_header(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static enum status send_with_memory(struct pipe *pipe, const char *id, const char *content) {
+  int fd = memfd_create("content", MFD_CLOEXEC);
+  assert_true(fd >= 0 && write(fd, content, strlen(content)) == (ssize_t)strlen(content));
+  Darkroom__Pipe__Stop stop = DARKROOM__PIPE__STOP__INIT;
+  Darkroom__Pipe__Order order = DARKROOM__PIPE__ORDER__INIT;
+  stop.id = (char *)id;
+  order.stop = &stop;
+  return pipe_send_descriptor(pipe, &order.base, fd);
+}
+
+static void a_descriptor_comes_with_its_message(void **state) {
+  struct fixture *fixture = *state;
+  fixture->far.accepts = true;
+  static char large[128 * 1024];
+  memset(large, 'x', sizeof large - 1);
+  for (int i = 0; i < 40; i++) { /* more than a socket holds: what does not go waits */
+    char text[32];
+    snprintf(text, sizeof text, "%d", i);
+    assert_int_equal(send_stop(&fixture->near, large), OK);
+    assert_int_equal(send_with_memory(&fixture->near, text, text), OK);
+  }
+  for (int i = 0; i < 80; i++) {
+    const Darkroom__Pipe__Order *order = take(fixture);
+    while (order == NULL) {
+      order = take(fixture);
+    }
+    if (i % 2 == 1) {
+      int fd = -1;
+      char found[32] = "";
+      assert_int_equal(pipe_take_descriptor(&fixture->far, &fd), OK);
+      assert_true(pread(fd, found, sizeof found - 1, 0) > 0);
+      assert_string_equal(found, order->stop->id);
+      close(fd);
+    }
+    arena_drop(fixture->arena);
+  }
+  int none = -1;
+  assert_int_equal(pipe_take_descriptor(&fixture->far, &none), BAD_INPUT);
+}
+
+static int open_files(void) {
+  int count = 0;
+  for (int fd = 0; fd < 256; fd++) {
+    count += fcntl(fd, F_GETFD) >= 0;
+  }
+  return count;
+}
+
+static void descriptors_that_nobody_takes_are_closed(void **state) {
+  struct fixture *fixture = *state;
+  int before = open_files();
+  assert_int_equal(send_with_memory(&fixture->near, "a", "a"), OK); /* to who expects none */
+  assert_non_null(take(fixture));
+  assert_int_equal(open_files(), before);
+  fixture->far.accepts = true;
+  assert_int_equal(send_with_memory(&fixture->near, "b", "b"), OK);
+  assert_non_null(take(fixture));
+  assert_int_equal(open_files(), before + 1);
+  pipe_close(&fixture->far);
+  assert_int_equal(open_files(), before - 1); /* the socket, too */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(many_messages_keep_their_order),
@@ -173,6 +237,8 @@ int main(void) {
       TEST(the_end_comes_after_what_was_sent),
       TEST(nonsense_is_refused),
       TEST(a_message_one_byte_too_long_is_refused_by_its_header),
+      TEST(a_descriptor_comes_with_its_message),
+      TEST(descriptors_that_nobody_takes_are_closed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
