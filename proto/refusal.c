@@ -68,6 +68,7 @@ static const char *const code_names[] = {
     NAME(WORKER_LOST, "worker_lost"),
     NAME(WEIGHTS, "weights"),
     NAME(INTERNAL, "internal"),
+    NAME(INPUT, "input"),
 };
 
 const char *refusal_code_name(Darkroom__V1__ErrorCode code) {

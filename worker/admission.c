@@ -11,6 +11,7 @@
 #include "monitoring/log.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
+#include "worker/inputs.h"
 #include "worker/outcome.h"
 #include "worker/placement.h"
 
@@ -38,13 +39,11 @@ static void enter(struct worker *worker, struct held *held) {
   if (!placement_has_jobs(worker, held->child)) {
     child_heard(child, clock_ms()); /* it was idle: its silence counts from here */
   }
-  Darkroom__Pipe__Order order = DARKROOM__PIPE__ORDER__INIT;
   Darkroom__Pipe__Admit admission = DARKROOM__PIPE__ADMIT__INIT;
   admission.job = held->job;
   admission.has_fence = 1;
   admission.fence = held->fence;
-  order.admit = &admission;
-  if (pipe_send(&child->pipe, &order.base) != OK) {
+  if (inputs_admit(held, &child->pipe, &admission) != OK) {
     log_warning("engine_not_reached", log_text("device", child->device),
                 log_text("reason", fail_reason()));
     job_release(worker, held);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HELD_ARENA_BYTES_MAX ((size_t)UNPACK_BYTES_MAX + 1024 * 1024)
 
@@ -48,7 +49,8 @@ struct held *held_take(struct held_table *table, const uint8_t *assign, size_t b
   if (held == NULL) {
     return NULL;
   }
-  *held = (struct held){.state = HELD_ADMITTED};
+  *held =
+      (struct held){.state = HELD_ADMITTED, .inputs = {.descriptor = -1, .deadline_ms = INT64_MAX}};
   if (fill(held, assign, bytes) != OK) {
     held_drop(held);
     return NULL;
@@ -56,7 +58,17 @@ struct held *held_take(struct held_table *table, const uint8_t *assign, size_t b
   return held;
 }
 
+void held_drop_inputs(struct held *held) {
+  if (held->inputs.descriptor >= 0) {
+    close(held->inputs.descriptor);
+  }
+  held->inputs.descriptor = -1;
+  held->inputs.bytes = 0;
+  held->inputs.count = 0;
+}
+
 void held_drop(struct held *held) {
+  held_drop_inputs(held);
   for (uint32_t i = 0; held->picture != NULL && i < held->images; i++) {
     bytes_close(&held->picture[i].png);
   }
@@ -128,7 +140,8 @@ bool held_all_stored(const struct held *held) {
 
 /* A job that is handed in or given up needs the spool no more. */
 static bool uses_spool(const struct held *held) {
-  return held->state == HELD_WAITING || held_in_engine(held) || held->state == HELD_STORING;
+  return held->state == HELD_FETCHING || held->state == HELD_WAITING || held_in_engine(held) ||
+         held->state == HELD_STORING;
 }
 
 static bool made(const struct picture *picture) {

@@ -19,9 +19,11 @@
 #define HELD_MAX SCRIPT_LOOP_MAX /* so that one BEAT names them all */
 #define HELD_TEXT_MAX 256
 
-/* WAITING -> ADMITTED -> RUNNING -> STORING -> ENDING -> (gone); LEAVING from anywhere. */
+/* FETCHING -> WAITING -> ADMITTED -> RUNNING -> STORING -> ENDING -> (gone); LEAVING from anywhere.
+ */
 enum held_state {
   HELD_FREE,
+  HELD_FETCHING, /* files that it brings are not here yet: see inputs.h */
   HELD_WAITING,  /* its engine is not free for it yet: see admission.h */
   HELD_ADMITTED, /* an engine has it and has not begun */
   HELD_RUNNING,
@@ -49,6 +51,18 @@ struct picture {
   uint64_t bytes; /* the same */
 };
 
+/* What a job brings along, until an engine has it. */
+struct held_inputs {
+  bool out; /* a task fetches it */
+  int tries;
+  int64_t begun_ms, due_ms;
+  int64_t deadline_ms; /* of the job; INT64_MAX: it has none */
+  int descriptor;      /* of the memory it is in; -1: none */
+  uint64_t bytes;      /* of that memory */
+  struct media_input *row;
+  size_t count;
+};
+
 struct held {
   enum held_state state;
   char id[65];
@@ -64,6 +78,9 @@ struct held {
   uint32_t step, steps;
   uint32_t images, received;
   struct picture *picture; /* images of them */
+  struct held_inputs inputs;
+  char *warning[JOB_WARNINGS_MAX]; /* in the arena */
+  size_t warning_count;
   struct caption_means
       means;          /* by what they were made; "" of an earlier life: they say it themselves
                                  */
@@ -78,6 +95,7 @@ struct held {
   bool remove_objects;
   Darkroom__V1__FailKind fail_kind;
   Darkroom__V1__ErrorCode error_code;
+  char error_field[32]; /* of the job; "": none is wrong */
   char error_text[HELD_TEXT_MAX];
 };
 
@@ -90,6 +108,8 @@ struct held_table {
 struct held *held_take(struct held_table *table, const uint8_t *assign, size_t bytes);
 /* Frees the row. */
 void held_drop(struct held *held);
+/* Lets go of what it brought. */
+void held_drop_inputs(struct held *held);
 
 struct held *held_find(struct held_table *table, const char *id, uint64_t fence);
 struct held *held_find_id(struct held_table *table, const char *id);

@@ -153,6 +153,15 @@ static void open_children(struct worker *worker) {
   worker->children.watchdog_ms = worker->options->watchdog_seconds * WATCH_MS;
 }
 
+static struct places places_of(const struct options *options) {
+  struct places places = {.store = options->store,
+                          .below_count = options->places.count,
+                          .host_count = options->hosts.count};
+  memcpy(places.below, options->places.item, options->places.count * sizeof places.below[0]);
+  memcpy(places.host, options->hosts.item, options->hosts.count * sizeof places.host[0]);
+  return places;
+}
+
 static enum exit_code open_parent(struct parent *parent, struct options *options) {
   struct worker *worker = &parent->worker;
   struct store_settings store = {
@@ -183,6 +192,8 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
   struct media_settings media = {
       .threads = (int)options->media_threads,
       .store = store,
+      .places = places_of(options),
+      .cache_bytes = (size_t)options->input_cache_mib << 20,
       .spool = options->spool,
       .worker = options->name,
       .version = DARKROOM_VERSION,

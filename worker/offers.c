@@ -122,6 +122,7 @@ static uint64_t say_fail(struct worker *worker, struct held *held) {
   message.error = &error;
   error.code = held->error_code;
   error.message = held->error_text;
+  error.field = held->error_field[0] != '\0' ? held->error_field : NULL;
   return link_ask(&worker->link, WIRE_FAIL, &message.base);
 }
 

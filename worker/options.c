@@ -12,6 +12,7 @@
 #include "monitoring/log.h"
 #include "proto/job.h"
 #include "s3/place.h"
+#include "store/places.h"
 #include "worker/cordon.h"
 #include "worker/devices.h"
 #include "worker/media/media.h"
@@ -135,6 +136,37 @@ static const struct setting table[] = {
      .min = 1,
      .max = MEDIA_THREADS_MAX,
      .help = "threads that encode and spool pictures, and as many again that store them"},
+    {.name = "fetch-hosts",
+     .type = SETTING_TEXT,
+     .field = FIELD(fetch_hosts),
+     .max = OPTIONS_LIST_BYTES_MAX - 1,
+     .help = "hosts (a.example,b.example:8443) from which files that jobs name are fetched over "
+             "https:; left out: none"},
+    {.name = "fetch-places",
+     .type = SETTING_TEXT,
+     .field = FIELD(fetch_places),
+     .max = OPTIONS_LIST_BYTES_MAX - 1,
+     .help = "what jobs may name beside the store: s3://BUCKET/PREFIX or file:///FOLDER [,...]"},
+    {.name = "fetch-seconds",
+     .type = SETTING_INTEGER,
+     .field = FIELD(fetch_seconds),
+     .standard = "120",
+     .min = 1,
+     .max = 86400,
+     .help = "a job whose files cannot be had for this long goes back to be tried elsewhere"},
+    {.name = "inputs-mib",
+     .type = SETTING_INTEGER,
+     .field = FIELD(inputs_mib),
+     .standard = "2048",
+     .min = 1,
+     .max = 1 << 20,
+     .help = "memory for files of jobs that no engine has yet; beyond it no more are fetched"},
+    {.name = "input-cache-mib",
+     .type = SETTING_INTEGER,
+     .field = FIELD(input_cache_mib),
+     .standard = "256",
+     .max = 1 << 20,
+     .help = "memory for files of jobs that further jobs may name (0: none is kept)"},
     {.name = "drain-seconds",
      .type = SETTING_INTEGER,
      .field = FIELD(drain_seconds),
@@ -260,10 +292,29 @@ static enum status check_devices(const struct options_list *devices) {
   return OK;
 }
 
+static enum status split_if_given(const char *name, const char *text, struct options_list *out) {
+  return text != NULL && text[0] != '\0' ? split(name, text, PLACES_MAX, out) : OK;
+}
+
+static enum status check_places(const struct options_list *places) {
+  for (size_t i = 0; i < places->count; i++) {
+    const char *place = places->item[i];
+    if (strncmp(place, "s3://", 5) != 0 && strncmp(place, "file:///", 8) != 0) {
+      return fail_field(BAD_INPUT, "fetch-places",
+                        "--fetch-places: %.64s is neither s3://BUCKET/PREFIX nor file:///FOLDER",
+                        place);
+    }
+  }
+  return OK;
+}
+
 enum status options_complete(struct options *options) {
   TRY(split("broker", options->broker, ENDPOINTS_MAX, &options->brokers));
   TRY(split("device", options->device, DEVICES_MAX, &options->devices));
   TRY(check_devices(&options->devices));
+  TRY(split_if_given("fetch-hosts", options->fetch_hosts, &options->hosts));
+  TRY(split_if_given("fetch-places", options->fetch_places, &options->places));
+  TRY(check_places(&options->places));
   if (options->name != NULL && !job_id_valid(options->name)) {
     return fail_field(BAD_INPUT, "name",
                       "--name %s: 1-64 of [A-Za-z0-9._-], a letter or digit first", options->name);

@@ -34,6 +34,8 @@ struct options {
   const char *cuda_libraries;
   int64_t cordon_deaths;
   int64_t media_threads, spool_images, spool_mib;
+  const char *fetch_hosts, *fetch_places;
+  int64_t fetch_seconds, inputs_mib, input_cache_mib;
   int64_t drain_seconds, progress_ms, silence_ms;
   int64_t watchdog_seconds, load_seconds;
   int log_format, log_level;
@@ -43,7 +45,7 @@ struct options {
   const char *engine_device, *engine_name, *engine_answers;
   int64_t engine_on_host, engine_on_gpus;
   /* derived */
-  struct options_list brokers, devices;
+  struct options_list brokers, devices, hosts, places;
   char name_made[65];
   char spool_made[1024];
 };

@@ -8,6 +8,7 @@
 #include "monitoring/log.h"
 #include "worker/admission.h"
 #include "worker/claim.h"
+#include "worker/inputs.h"
 #include "worker/offers.h"
 #include "worker/outcome.h"
 #include "worker/placement.h"
@@ -72,6 +73,12 @@ static void refuse_assignment(struct worker *worker, const Darkroom__V1__Assign 
   }
 }
 
+/* On our clock; the queue has counted until now. */
+static int64_t deadline_of(const Darkroom__V1__Job *job, uint64_t queued_us) {
+  int64_t left_ms = (int64_t)job->deadline_ms - (int64_t)(queued_us / 1000);
+  return job->has_deadline_ms ? clock_ms() + (left_ms > 0 ? left_ms : 0) : INT64_MAX;
+}
+
 static void on_assign(struct worker *worker, const struct order *order) {
   const Darkroom__V1__Assign *assign = (const Darkroom__V1__Assign *)order->message;
   if (assign->job == NULL || assign->job->id == NULL || assign->job->model == NULL) {
@@ -107,7 +114,9 @@ static void on_assign(struct worker *worker, const struct order *order) {
     job_release(worker, held);
     return;
   }
-  held->state = HELD_WAITING;
+  held->state = inputs_needed(held->job) ? HELD_FETCHING : HELD_WAITING;
+  held->inputs.deadline_ms = deadline_of(held->job, assign->queued_us);
+  inputs_tend(worker, clock_ms());
   admission_tend(worker);
 }
 

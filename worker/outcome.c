@@ -7,6 +7,7 @@
 #include "proto/refusal.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
+#include "worker/inputs.h"
 
 /* Tells the engine to forget it, if one has it. */
 static void stop_engine(struct worker *worker, struct held *held) {
@@ -30,6 +31,7 @@ static void stop_engine(struct worker *worker, struct held *held) {
 
 static void end(struct worker *worker, struct held *held, enum wire_verb verb) {
   stop_engine(worker, held);
+  inputs_forget(worker, held);
   held->state = HELD_ENDING;
   offer_open(&held->offer, verb);
 }
@@ -80,6 +82,7 @@ void job_settle(struct worker *worker, struct held *held) {
 
 void job_leave(struct worker *worker, struct held *held, bool remove_objects) {
   stop_engine(worker, held);
+  inputs_forget(worker, held);
   held->state = HELD_LEAVING;
   held->remove_objects = remove_objects;
   held->offer = (struct offer){0};

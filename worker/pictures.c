@@ -14,6 +14,7 @@
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/pipe.h"
+#include "worker/inputs.h"
 #include "worker/outcome.h"
 
 enum { PICTURE_FIRST_MS = 200, PICTURE_MAX_MS = 5000 };
@@ -294,14 +295,16 @@ static void on_dropped(const struct media_task *task) {
 
 static void on_task_of(struct worker *worker, struct held *held, struct media_task *task) {
   held->media_out--;
-  if (task->kind == MEDIA_SEAL) {
+  if (task->kind == MEDIA_FETCH) {
+    inputs_taken(worker, held, task);
+  } else if (task->kind == MEDIA_SEAL) {
     on_seal(held, task);
   } else if (task->kind == MEDIA_FINISH) {
     on_made(worker, held, task);
   } else {
     on_stored(worker, held, task);
   }
-  if (task->kind != MEDIA_SEAL) {
+  if (task->kind != MEDIA_SEAL && task->kind != MEDIA_FETCH) {
     picture_seal(worker, held);
   }
   job_settle(worker, held);

@@ -14,16 +14,22 @@ static bool is_for(const struct held *held, size_t index) {
   return held->child == index && (held_in_engine(held) || held->state == HELD_WAITING);
 }
 
-/* An image in the making takes a slot; images that have no slot yet wait in the engine. */
+/* An image in the making takes a slot; images that have no slot yet wait in the engine. Jobs that
+ * are fetched for take none until they are as many as the slots: a place that is slow must not keep
+ * the engine idle, and a flood of such jobs not be taken without end. */
 int placement_free_slots(const struct worker *worker, size_t index) {
-  int free_slots = (int)worker->children.child[index].slots;
+  int slots = (int)worker->children.child[index].slots;
+  int free_slots = slots;
+  int fetching = 0;
   for (size_t i = 0; i < HELD_MAX; i++) {
     const struct held *held = &worker->held.row[i];
     if (is_for(held, index)) {
       free_slots -= (int)(held->images - held->received);
+    } else if (held->state == HELD_FETCHING && held->child == index) {
+      fetching += (int)held->images;
     }
   }
-  return free_slots;
+  return free_slots - (fetching > slots ? fetching - slots : 0);
 }
 
 bool placement_has_jobs(const struct worker *worker, size_t index) {

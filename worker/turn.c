@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "worker/admission.h"
+#include "worker/inputs.h"
 #include "worker/offers.h"
 #include "worker/orders.h"
 #include "worker/outcome.h"
@@ -57,6 +58,7 @@ static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static long wait_ms(struct worker *worker, int64_t now_ms) {
   int64_t due = earlier(offers_due_ms(worker, now_ms), pictures_due_ms(worker));
+  due = earlier(due, inputs_due_ms(worker));
   due = earlier(due, children_due_ms(&worker->children));
   due = earlier(due, link_due_ms(&worker->link));
   if (worker->draining) {
@@ -80,7 +82,8 @@ static bool left_in_spool(const struct held *held) {
 static void hand_back(struct worker *worker, bool all) {
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-    bool unbegun = held->state == HELD_ADMITTED || held->state == HELD_WAITING;
+    bool unbegun =
+        held->state == HELD_ADMITTED || held->state == HELD_WAITING || held->state == HELD_FETCHING;
     bool storing = held->state == HELD_STORING && !left_in_spool(held);
     if (unbegun || (all && (held->state == HELD_RUNNING || storing))) {
       job_release(worker, held);
@@ -235,6 +238,7 @@ static void decide(struct worker *worker) {
   hardware_tend(worker, now_ms); /* before ends are judged: an Xid may be why */
   children_tend(&worker->children, now_ms, reports_child_ended, worker);
   watchdog(worker, now_ms);
+  inputs_tend(worker, now_ms);
   admission_tend(worker);
   pictures_tend(worker, now_ms);
   if (link_tend(&worker->link, now_ms)) {

@@ -12,35 +12,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "images/encode.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "proto/job.h"
-#include "proto/wire.h"
+#include "worker/media/assigned.h"
 #include "worker/media/caption.h"
+#include "worker/media/fetch.h"
 #include "worker/media/spool.h"
 
 enum { QUALITY_STANDARD = 90, US_PER_SECOND = 1000000 };
-
-/* The attempt's Assign, unpacked for the time of a task. */
-struct assigned {
-  struct arena *arena;
-  Darkroom__V1__Assign *assign;
-};
-
-static enum status assigned_open(const struct media_task *task, struct assigned *out) {
-  TRY(arena_open(NULL, UNPACK_BYTES_MAX + UNPACK_BYTES_MAX, &out->arena));
-  ProtobufCMessage *message = NULL;
-  TRY(wire_unpack_type(&darkroom__v1__assign__descriptor, task->assign.data, task->assign.length,
-                       out->arena, &message, NULL));
-  out->assign = (Darkroom__V1__Assign *)message;
-  return out->assign->job != NULL ? OK : fail(BAD_INPUT, "an assignment without a job");
-}
-
-static void assigned_close(struct assigned *assigned) { arena_close(&assigned->arena); }
 
 static struct caption caption_of(const struct finish *finish, const struct media_task *task,
                                  const struct assigned *assigned) {
@@ -243,7 +226,7 @@ static enum status with_assigned(const struct finish *finish, struct media_task 
                                                     struct media_task *task,
                                                     const struct assigned *assigned)) {
   struct assigned assigned = {0};
-  enum status status = assigned_open(task, &assigned);
+  enum status status = assigned_open(&task->assign, &assigned);
   status = status == OK ? act(finish, task, &assigned) : status;
   assigned_close(&assigned);
   return status;
@@ -288,9 +271,13 @@ static enum status do_check(const struct finish *finish, struct media_task *task
   return status;
 }
 
+static enum status do_fetch(const struct finish *finish, struct media_task *task) {
+  return fetch_inputs(finish->fetch, task);
+}
+
 static enum status (*const kinds[])(const struct finish *finish, struct media_task *task) = {
     [MEDIA_FINISH] = do_finish, [MEDIA_STORE] = do_store, [MEDIA_SEAL] = do_seal,
-    [MEDIA_DROP] = do_drop,     [MEDIA_CHECK] = do_check,
+    [MEDIA_DROP] = do_drop,     [MEDIA_CHECK] = do_check, [MEDIA_FETCH] = do_fetch,
 };
 
 void finish_task(const struct finish *finish, struct media_task *task) {

@@ -4,8 +4,10 @@
 
 #include "worker/media/media.h"
 
+struct fetch;
 struct finish {
-  struct store *store; /* this thread's own; NULL for one that only serves the disk */
+  struct store *store;       /* this thread's own; NULL for one that only serves the disk */
+  const struct fetch *fetch; /* of one that fetches; else NULL */
   const char *spool;
   const char *worker;
   const char *version;

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "worker/media/cache.h"
+#include "worker/media/fetch.h"
 #include "worker/media/finish.h"
 
 struct list {
@@ -19,14 +21,17 @@ struct list {
 };
 
 /* Who does a task. */
-enum lane { LANE_DISK, LANE_STORE, LANES };
+enum lane { LANE_DISK, LANE_STORE, LANE_FETCH, LANES };
 
 struct media;
 
 struct thread {
   struct media *media;
   enum lane lane;
-  struct store *store; /* of the lane that needs one */
+  struct store *store;           /* of the lane that needs one */
+  struct reader reader;          /* of the lane that fetches */
+  const struct media_task *task; /* that it fetches for; under the lock */
+  atomic_bool abandoned;         /* the same for libcurl, which asks without the lock */
   pthread_t id;
 };
 
@@ -36,6 +41,7 @@ struct media {
   pthread_cond_t more[LANES];
   struct list waiting[LANES];
   struct list done;
+  struct cache *cache;
   bool ending;
   atomic_bool leaving; /* the same for libcurl, which asks without the lock */
   int bell;            /* eventfd */
@@ -44,6 +50,9 @@ struct media {
 };
 
 static enum lane lane_of(const struct media_task *task) {
+  if (task->kind == MEDIA_FETCH) {
+    return LANE_FETCH;
+  }
   bool store = task->kind == MEDIA_STORE || task->kind == MEDIA_CHECK || task->image_count > 0;
   return store ? LANE_STORE : LANE_DISK;
 }
@@ -84,6 +93,7 @@ struct media_task *media_task(enum media_kind kind, const char *id, uint64_t fen
   task->kind = kind;
   task->fence = fence;
   snprintf(task->id, sizeof task->id, "%s", id);
+  task->descriptor = -1;
   bytes_open(&task->assign, FRAME_BYTES_MAX);
   bytes_open(&task->payload, FRAME_BYTES_MAX);
   bytes_open(&task->pixels, IMAGE_FILE_BYTES_MAX);
@@ -96,6 +106,9 @@ void media_task_close(struct media_task **pointer) {
     return;
   }
   struct media_task *task = *pointer;
+  if (task->descriptor >= 0) {
+    close(task->descriptor);
+  }
   bytes_close(&task->assign);
   bytes_close(&task->payload);
   bytes_close(&task->pixels);
@@ -107,40 +120,77 @@ void media_task_close(struct media_task **pointer) {
 /* a thread ------------------------------------------------------------------------------------- */
 
 /* The next task, NULL when the pool ends. */
-static struct media_task *wait_for_task(struct media *media, enum lane lane) {
+static struct media_task *wait_for_task(struct thread *thread) {
+  struct media *media = thread->media;
+  enum lane lane = thread->lane;
   pthread_mutex_lock(&media->lock);
   while (media->waiting[lane].first == NULL && !media->ending) {
     pthread_cond_wait(&media->more[lane], &media->lock);
   }
   struct media_task *task = media->ending ? NULL : list_take(&media->waiting[lane]);
+  thread->task = task;
+  atomic_store(&thread->abandoned, media->ending);
   pthread_mutex_unlock(&media->lock);
   return task;
 }
 
-static void hand_back(struct media *media, struct media_task *task) {
-  pthread_mutex_lock(&media->lock);
-  list_put(&media->done, task);
-  pthread_mutex_unlock(&media->lock);
+static void ring(const struct media *media) {
   uint64_t one = 1;
   ssize_t rung = write(media->bell, &one, sizeof one);
   assert(rung == sizeof one || errno == EAGAIN); /* a counter at its maximum is readable too */
 }
 
+static void hand_back(struct thread *thread, struct media_task *task) {
+  struct media *media = thread->media;
+  pthread_mutex_lock(&media->lock);
+  thread->task = NULL;
+  list_put(&media->done, task);
+  pthread_mutex_unlock(&media->lock);
+  ring(media);
+}
+
 static void *run(void *context) {
   struct thread *thread = context;
   struct media *media = thread->media;
+  struct fetch fetch = {&thread->reader, media->cache};
   struct finish finish = {
       .store = thread->store,
+      .fetch = &fetch,
       .spool = media->settings.spool,
       .worker = media->settings.worker,
       .version = media->settings.version,
   };
-  for (struct media_task *task = wait_for_task(media, thread->lane); task != NULL;
-       task = wait_for_task(media, thread->lane)) {
+  for (struct media_task *task = wait_for_task(thread); task != NULL;
+       task = wait_for_task(thread)) {
     finish_task(&finish, task);
-    hand_back(media, task);
+    hand_back(thread, task);
   }
   return NULL;
+}
+
+/* One that waits comes back as it is; one that is under way finds its transfer ended. */
+void media_abandon(struct media *media, const char *id, uint64_t fence) {
+  struct list kept;
+  list_open(&kept);
+  pthread_mutex_lock(&media->lock);
+  struct list *waiting = &media->waiting[LANE_FETCH];
+  for (struct media_task *task = list_take(waiting); task != NULL; task = list_take(waiting)) {
+    bool meant = task->fence == fence && strcmp(task->id, id) == 0;
+    task->status = meant ? UNAVAILABLE : task->status;
+    list_put(meant ? &media->done : &kept, task);
+  }
+  for (struct media_task *task = list_take(&kept); task != NULL; task = list_take(&kept)) {
+    list_put(waiting, task);
+  }
+  for (int i = 0; i < media->threads; i++) {
+    struct thread *thread = &media->thread[i];
+    const struct media_task *task = thread->lane == LANE_FETCH ? thread->task : NULL;
+    if (task != NULL && task->fence == fence && strcmp(task->id, id) == 0) {
+      atomic_store(&thread->abandoned, true);
+    }
+  }
+  pthread_mutex_unlock(&media->lock);
+  ring(media);
 }
 
 /* the pool ---------------------------------------------------------------------------------- */
@@ -148,9 +198,13 @@ static void *run(void *context) {
 static enum status start_thread(struct media *media, enum lane lane) {
   struct thread *thread = &media->thread[media->threads];
   *thread = (struct thread){.media = media, .lane = lane};
+  atomic_init(&thread->abandoned, false);
   if (lane == LANE_STORE) {
     TRY(store_open(&media->settings.store, &thread->store));
   }
+  struct s3_settings settings = media->settings.store.s3;
+  settings.leaving = &thread->abandoned;
+  reader_open(&settings, &media->settings.places, &thread->reader);
   int error = pthread_create(&thread->id, NULL, run, thread);
   if (error != 0) {
     store_close(&thread->store);
@@ -165,6 +219,7 @@ static enum status start(struct media *media) {
   if (media->bell < 0) {
     return fail(EXHAUSTED, "no eventfd: %s", strerror(errno));
   }
+  TRY(cache_open(media->settings.cache_bytes, &media->cache));
   for (int i = 0; i < LANES * media->settings.threads; i++) {
     TRY(start_thread(media, (enum lane)(i % LANES)));
   }
@@ -202,6 +257,9 @@ void media_close(struct media **pointer) {
   pthread_mutex_lock(&media->lock);
   media->ending = true;
   atomic_store(&media->leaving, true);
+  for (int i = 0; i < media->threads; i++) {
+    atomic_store(&media->thread[i].abandoned, true);
+  }
   for (int lane = 0; lane < LANES; lane++) {
     pthread_cond_broadcast(&media->more[lane]);
   }
@@ -209,7 +267,9 @@ void media_close(struct media **pointer) {
   for (int i = 0; i < media->threads; i++) {
     pthread_join(media->thread[i].id, NULL);
     store_close(&media->thread[i].store);
+    reader_close(&media->thread[i].reader);
   }
+  cache_close(&media->cache);
   for (int lane = 0; lane < LANES; lane++) {
     list_close(&media->waiting[lane]);
     pthread_cond_destroy(&media->more[lane]);

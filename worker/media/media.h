@@ -1,9 +1,10 @@
-/* media.h - two pools of threads in the parent, so that a finished picture outlives an engine.
+/* media.h - three pools of threads in the parent, so that a finished picture outlives an engine.
  *
  * A task goes in, is tried once, and comes back with its outcome; nothing is shared, the task's
  * memory travels with it. Whoever sent it decides whether and when to send it again, so no thread
  * ever sleeps on a store that is away. What needs the store has threads of its own: one that is
  * only slow must not keep a picture from being encoded and spooled, where a crash cannot take it.
+ * What jobs bring comes from anywhere, and has the third.
  */
 #ifndef DARKROOM_WORKER_MEDIA_MEDIA_H
 #define DARKROOM_WORKER_MEDIA_MEDIA_H
@@ -13,8 +14,10 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/status.h"
 #include "store/digest.h"
+#include "store/places.h"
 #include "store/store.h"
 #include "worker/media/caption.h"
 
@@ -28,6 +31,14 @@ enum media_kind {
   MEDIA_DROP,   /* remove the attempt from the spool, and its first image_count objects from the
                    store */
   MEDIA_CHECK,  /* find out whether the store takes an object */
+  MEDIA_FETCH,  /* fetch and prepare the files that a job needs (in assign) */
+};
+
+/* One of a job's files, prepared, in the memory of the task's descriptor. */
+struct media_input {
+  Darkroom__V1__BlobKind kind;
+  uint32_t index, width, height, channels; /* as pipe.proto's Input */
+  uint64_t offset, bytes;
 };
 
 struct media_task {
@@ -56,12 +67,21 @@ struct media_task {
   int64_t retry_after_ms; /* STORE, CHECK: how long the store wishes to be left alone, or 0 */
   char url[MEDIA_URL_BYTES_MAX];
   uint64_t encode_us, store_us;
+  /* FETCH */
+  int descriptor; /* of the inputs' memory, -1: none; closed with the task */
+  struct media_input input[JOB_INPUTS_MAX];
+  size_t input_count;
+  uint64_t input_bytes; /* of the memory */
+  char field[32];       /* of the job, that was dealt with last */
+  uint64_t fetch_us;
 };
 
 struct media_settings {
   int threads; /* of each pool, 1..MEDIA_THREADS_MAX */
   struct store_settings store;
-  const char *spool; /* opened by the caller */
+  struct places places; /* that jobs may name */
+  size_t cache_bytes;   /* of files that jobs brought, kept for further jobs */
+  const char *spool;    /* opened by the caller */
   const char *worker;
   const char *version;
 };
@@ -81,6 +101,8 @@ void media_task_close(struct media_task **task);
 
 /* Takes the task over. */
 void media_send(struct media *media, struct media_task *task);
+/* Its FETCH, if one waits or is under way, comes back soon: what it fetches is given up. */
+void media_abandon(struct media *media, const char *id, uint64_t fence);
 /* The next finished task, NULL when there is none now; the caller closes it or sends it again. */
 struct media_task *media_take(struct media *media);
 /* A descriptor that is readable while a finished task waits. */

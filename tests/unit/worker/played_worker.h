@@ -29,6 +29,7 @@ static struct models_table table;
 static struct media_task *sent[SENT_MAX]; /* what media was given, and has not handed back */
 static size_t sent_count;
 static struct media_task *handed_back;
+static char abandoned[128]; /* whose fetch was given up last */
 
 /* ---- media ---- */
 
@@ -37,6 +38,7 @@ struct media_task *media_task(enum media_kind kind, const char *id, uint64_t fen
   task->kind = kind;
   task->fence = fence;
   snprintf(task->id, sizeof task->id, "%s", id);
+  task->descriptor = -1;
   bytes_open(&task->assign, TASK_BYTES_MAX);
   bytes_open(&task->payload, TASK_BYTES_MAX);
   bytes_open(&task->pixels, TASK_BYTES_MAX);
@@ -58,6 +60,10 @@ void media_send(struct media *media, struct media_task *task) {
   (void)media;
   assert_true(sent_count < SENT_MAX);
   sent[sent_count++] = task;
+}
+void media_abandon(struct media *media, const char *id, uint64_t fence) {
+  (void)media;
+  snprintf(abandoned, sizeof abandoned, "%s.%llu", id, (unsigned long long)fence);
 }
 struct media_task *media_take(struct media *media) {
   (void)media;

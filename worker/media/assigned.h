@@ -1,0 +1,19 @@
+/* assigned.h - the attempt's Assign, unpacked for the time of a task. */
+#ifndef DARKROOM_WORKER_MEDIA_ASSIGNED_H
+#define DARKROOM_WORKER_MEDIA_ASSIGNED_H
+
+#include "base/arena.h"
+#include "base/bytes.h"
+#include "base/status.h"
+#include "proto/darkroom.pb-c.h"
+
+struct assigned {
+  struct arena *arena;
+  Darkroom__V1__Assign *assign; /* has a job */
+};
+
+/* BAD_INPUT for what cannot be read. Closed also when it fails. */
+enum status assigned_open(const struct bytes *packed, struct assigned *out);
+void assigned_close(struct assigned *assigned);
+
+#endif
