@@ -176,6 +176,7 @@ size_t queue_fail(struct redis *redis, const struct lease *lease, const struct f
   redis_number(redis, failure->code);
   redis_text(redis, failure->text);
   redis_number(redis, failure->jitter);
+  redis_text(redis, failure->field);
   return redis_end(redis);
 }
 

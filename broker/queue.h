@@ -127,7 +127,8 @@ struct failure {
   Darkroom__V1__FailKind kind;
   Darkroom__V1__ErrorCode code;
   const char *text;
-  unsigned jitter; /* 0..1000 */
+  const char *field; /* of the job, "": none */
+  unsigned jitter;   /* 0..1000 */
 };
 size_t queue_fail(struct redis *redis, const struct lease *lease, const struct failure *failure);
 size_t queue_release(struct redis *redis, const struct lease *lease);

@@ -6,6 +6,7 @@
 
 #include "broker/reply.h"
 #include "proto/job.h"
+#include "proto/job_inputs.h"
 #include "proto/wire.h"
 
 enum { US_PER_MS = 1000 };
@@ -39,10 +40,28 @@ static enum status take_error_text(struct draft *draft, const redisReply *value)
   return OK;
 }
 
+static enum status take_error_field(struct draft *draft, const redisReply *value) {
+  draft->error->field = value->str;
+  return OK;
+}
+
 static enum status take_error_code(struct draft *draft, const redisReply *value) {
   draft->error->code = (Darkroom__V1__ErrorCode)reply_number(value);
   draft->error->has_code = draft->error->code != 0;
   return OK;
+}
+
+/* A status says of a file that came inline how large it is: beside all pictures of a job the file
+ * itself would not fit. */
+static void leave_inline_out(Darkroom__V1__Job *job) {
+  struct job_input input;
+  for (size_t at = 0; job_input_at(job, at, &input); at++) {
+    if (input.blob->has_inline_) {
+      input.blob->has_bytes = 1;
+      input.blob->bytes = input.blob->inline_.len;
+      input.blob->has_inline_ = 0;
+    }
+  }
 }
 
 static enum status take_job(struct draft *draft, const redisReply *value) {
@@ -52,6 +71,9 @@ static enum status take_job(struct draft *draft, const redisReply *value) {
                          draft->arena, &job, NULL));
   }
   draft->status->job = (Darkroom__V1__Job *)job;
+  if (job != NULL) {
+    leave_inline_out(draft->status->job);
+  }
   return OK;
 }
 
@@ -63,6 +85,8 @@ static enum status take_result(struct draft *draft, const redisReply *value) {
   Darkroom__V1__JobStatus *result = (Darkroom__V1__JobStatus *)message;
   draft->status->images = result->images;
   draft->status->n_images = result->n_images;
+  draft->status->warning = result->warning;
+  draft->status->n_warning = result->n_warning;
   draft->status->timings = result->timings;
   return OK;
 }
@@ -109,6 +133,7 @@ static const struct {
     {"fence", take_fence},
     {"error_code", take_error_code},
     {"error_text", take_error_text},
+    {"error_field", take_error_field},
     {"submitted_us", take_submitted_us},
     {"finished_us", take_finished_us},
     {"version", take_version},
@@ -117,7 +142,7 @@ static const struct {
     {"job", take_job},
     {"result", take_result},
 };
-enum { FIELDS = sizeof fields / sizeof fields[0], LISTED = 14, LISTED_FROM = 2 };
+enum { FIELDS = sizeof fields / sizeof fields[0], LISTED = 15, LISTED_FROM = 2 };
 
 static enum status begin(struct draft *draft, struct arena *arena, bool with_job) {
   *draft = (struct draft){.arena = arena, .with_job = with_job};
@@ -133,6 +158,12 @@ static enum status begin(struct draft *draft, struct arena *arena, bool with_job
 
 static uint64_t span(uint64_t from, uint64_t to) { return to > from ? to - from : 0; }
 
+static bool names_field(const Darkroom__V1__Error *error) {
+  bool code = error->code == DARKROOM__V1__ERROR_CODE__ERROR_INPUT ||
+              error->code == DARKROOM__V1__ERROR_CODE__ERROR_FIELD;
+  return code && error->field != NULL && error->field[0] != '\0';
+}
+
 /* Times of the queue go beside those that the worker measured. */
 static enum status end(struct draft *draft) {
   Darkroom__V1__JobStatus *status = draft->status;
@@ -142,6 +173,9 @@ static enum status end(struct draft *draft) {
   status->finished_ms = draft->finished_us / US_PER_MS;
   if (status->state == DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED) {
     status->error = NULL; /* of an earlier attempt */
+  }
+  if (!names_field(draft->error)) {
+    draft->error->field = NULL; /* the same */
   }
   if (draft->started_us == 0 && draft->finished_us == 0) {
     return OK;

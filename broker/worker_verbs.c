@@ -218,6 +218,9 @@ enum status complete_ask(struct turn *turn, struct request *request) {
   Darkroom__V1__JobStatus result = DARKROOM__V1__JOB_STATUS__INIT;
   result.images = complete->image;
   result.n_images = complete->n_image;
+  result.warning = complete->warning;
+  result.n_warning =
+      complete->n_warning < JOB_WARNINGS_MAX ? complete->n_warning : JOB_WARNINGS_MAX;
   result.timings = complete->timings;
   size_t bytes = protobuf_c_message_get_packed_size(&result.base);
   if (bytes > RESULT_BYTES_MAX) {
@@ -282,12 +285,16 @@ enum status fail_ask(struct turn *turn, struct request *request) {
   struct failure failure = {.kind = message->kind,
                             .code = DARKROOM__V1__ERROR_CODE__ERROR_INTERNAL,
                             .text = "",
+                            .field = "",
                             .jitter = (unsigned)(random() % 1001)};
   if (error != NULL && error->has_code) {
     failure.code = error->code;
   }
   if (error != NULL && error->message != NULL) {
     failure.text = cut_text(turn, error->message);
+  }
+  if (error != NULL && error->field != NULL) {
+    failure.field = cut_text(turn, error->field);
   }
   request->call = queue_fail(turn->redis, &lease, &failure);
   return OK;

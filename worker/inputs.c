@@ -25,7 +25,7 @@ bool inputs_needed(const Darkroom__V1__Job *job) {
   return job_input_count(job) > 0 || job->padding != NULL;
 }
 
-/* asking ---------------------------------------------------------------------------------------- */
+/* asking -------------------------------------------------------------------------------------- */
 
 /* What is here for jobs that no engine has yet. */
 static uint64_t bytes_here(const struct worker *worker) {
@@ -105,7 +105,7 @@ int64_t inputs_due_ms(const struct worker *worker) {
   return due_ms;
 }
 
-/* what came of it ------------------------------------------------------------------------------ */
+/* what came of it ----------------------------------------------------------------------------- */
 
 static void arrived(struct worker *worker, struct held *held, struct media_task *task) {
   struct held_inputs *inputs = &held->inputs;
@@ -179,7 +179,7 @@ void inputs_forget(struct worker *worker, struct held *held) {
   held_drop_inputs(held);
 }
 
-/* going on ------------------------------------------------------------------------------------- */
+/* going on ------------------------------------------------------------------------------------ */
 
 enum status inputs_admit(struct held *held, struct pipe *pipe,
                          const Darkroom__Pipe__Admit *admission) {

@@ -4,12 +4,12 @@
 -- enough; LOST -> QUEUED, or FAILED at LOSSES_MAX; CANCELLED -> CANCELLED, or QUEUED if nobody
 -- asked for it.
 -- KEYS prefix
--- ARGV worker generation id fence kind code text jitter(0..1000)
+-- ARGV worker generation id fence kind code text jitter(0..1000) field
 -- returns {OK state} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease
 local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4], 'fail')
 if not job then return {answer} end
-local kind, code, text = ARGV[5], ARGV[6], ARGV[7]
+local kind, code, text, field = ARGV[5], ARGV[6], ARGV[7], ARGV[9]
 
 local function job_delay(fails)
   local wait = BACKOFF_MS * 2 ^ (fails - 1) * (500 + ARGV[8]) / 1000
@@ -17,7 +17,7 @@ local function job_delay(fails)
   redis.call('ZADD', KEY_DELAYED, clk + math.floor(wait), job.id)
   if job.deadline then redis.call('ZADD', KEY_DEADLINES, job.deadline, job.id) end
   job_move(job, 'DELAYED', 'due', digits(clk + math.floor(wait)), 'fails', fails, 'step', 0,
-    'error_code', code, 'error_text', text)
+    'error_code', code, 'error_text', text, 'error_field', field)
   tell('REQUEUED', job)
 end
 
@@ -32,6 +32,7 @@ elseif kind == 'LOST' then
 elseif kind == 'RETRY' and job.fails + 1 < ATTEMPTS_MAX then
   job_delay(job.fails + 1)
 else
-  job_end(job, 'FAILED', 'fail', 'fails', job.fails + 1, 'error_code', code, 'error_text', text)
+  job_end(job, 'FAILED', 'fail', 'fails', job.fails + 1, 'error_code', code, 'error_text', text,
+    'error_field', field)
 end
 return {'OK', job.state}

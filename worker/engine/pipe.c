@@ -216,7 +216,7 @@ static bool keep_descriptor(struct pipe *pipe, struct msghdr *message) {
   return (message->msg_flags & MSG_CTRUNC) == 0;
 }
 
-static ssize_t receive_some(struct pipe *pipe, uint8_t *room) {
+static ssize_t receive_some(struct pipe *pipe, void *room) {
   struct iovec piece = {room, RECEIVE_BYTES};
   union control control = {0};
   struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};

@@ -44,7 +44,7 @@ void pipe_close(struct pipe *pipe);
 /* Packs a message behind what waits and sends as much as goes without blocking. UNAVAILABLE when
  * the other side is gone, EXHAUSTED when it has stopped reading (nothing was added then). */
 enum status pipe_send(struct pipe *pipe, const ProtobufCMessage *message);
-/* The same with a descriptor (SCM_RIGHTS), which belongs to the pipe from now on, also when the call
+/* The same with a descriptor (SCM_RIGHTS), which is the pipe's from now on, also when the call
  * fails. */
 enum status pipe_send_descriptor(struct pipe *pipe, const ProtobufCMessage *message,
                                  int descriptor);
@@ -66,7 +66,8 @@ enum status pipe_take(struct pipe *pipe, const ProtobufCMessageDescriptor *type,
  * whether one came with it; BAD_INPUT when none did. Only where pipe->accepts. */
 enum status pipe_take_descriptor(struct pipe *pipe, int *out);
 
-/* The same as pipe_take for bytes from elsewhere: protobuf-c gets memory from the arena alone, zeroed. */
+/* The same as pipe_take for bytes from elsewhere: protobuf-c gets memory from the arena alone,
+ * zeroed. */
 enum status pipe_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t length,
                         struct arena *arena, ProtobufCMessage **out);
 

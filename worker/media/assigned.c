@@ -5,15 +5,20 @@
 #include "proto/wire.h"
 
 enum status assigned_open(const struct bytes *packed, struct assigned *out) {
-  TRY(arena_open(NULL, UNPACK_BYTES_MAX + UNPACK_BYTES_MAX, &out->arena));
+  struct assigned assigned = {0};
   ProtobufCMessage *message = NULL;
-  TRY(wire_unpack_type(&darkroom__v1__assign__descriptor, packed->data, packed->length, out->arena,
-                       &message, NULL));
-  Darkroom__V1__Assign *assign = (Darkroom__V1__Assign *)message;
-  if (assign->job == NULL) {
-    return fail(BAD_INPUT, "an assignment without a job");
+  TRY(arena_open(NULL, UNPACK_BYTES_MAX + UNPACK_BYTES_MAX, &assigned.arena));
+  enum status status = wire_unpack_type(&darkroom__v1__assign__descriptor, packed->data,
+                                        packed->length, assigned.arena, &message, NULL);
+  assigned.assign = (Darkroom__V1__Assign *)message;
+  if (status == OK && assigned.assign->job == NULL) {
+    status = fail(BAD_INPUT, "an assignment without a job");
   }
-  out->assign = assign;
+  if (status != OK) {
+    assigned_close(&assigned);
+    return status;
+  }
+  *out = assigned;
   return OK;
 }
 

@@ -12,8 +12,9 @@ struct assigned {
   Darkroom__V1__Assign *assign; /* has a job */
 };
 
-/* BAD_INPUT for what cannot be read. Closed also when it fails. */
+/* BAD_INPUT for what cannot be read. */
 enum status assigned_open(const struct bytes *packed, struct assigned *out);
+/* Safe on a zeroed one. */
 void assigned_close(struct assigned *assigned);
 
 #endif

@@ -19,7 +19,7 @@ enum { ALIGNMENT = 64 }; /* of each input in the memory */
 
 typedef Darkroom__V1__Blob Blob;
 
-/* the file ----------------------------------------------------------------------------------- */
+/* the file ------------------------------------------------------------------------------------ */
 
 /* How many bytes are read at most: no more than the job says it has. */
 static size_t bytes_wanted(const struct job_input *input) {
@@ -84,7 +84,7 @@ static enum status have_file(const struct fetch *fetch, const struct job_input *
   return status;
 }
 
-/* the memory ------------------------------------------------------------------------------------ */
+/* the memory ---------------------------------------------------------------------------------- */
 
 static enum status write_all(int fd, const uint8_t *data, size_t bytes, uint64_t offset) {
   for (size_t done = 0; done < bytes;) {
@@ -128,7 +128,7 @@ static enum status seal(struct media_task *task) {
   return OK;
 }
 
-/* one input ------------------------------------------------------------------------------------ */
+/* one input ----------------------------------------------------------------------------------- */
 
 static bool is_picture(Darkroom__V1__BlobKind kind) {
   return kind != DARKROOM__V1__BLOB_KIND__BLOB_ADAPTER &&
