@@ -29,11 +29,12 @@ static enum status points_of_grid(const struct plan_request *request, struct poi
   int skip = facts->train_timesteps / whole;
   int grid = (int)(whole * (request->begin > 0.0 ? 1.0 : request->strength));
   TRY(check_grid(request, grid));
-  out->steps = request->steps;
-  for (int i = 0; i < out->steps; i++) {
+  struct points points = {.steps = request->steps};
+  for (int i = 0; i < points.steps; i++) {
     int at = (int)floor(i * ((double)grid / request->steps));
-    out->timestep[i] = (double)(grid - at) * skip - 1.0;
+    points.timestep[i] = (double)(grid - at) * skip - 1.0;
   }
+  *out = points;
   return OK;
 }
 
@@ -41,9 +42,11 @@ static enum status points_of_grid(const struct plan_request *request, struct poi
 static enum status begin(struct arena *arena, const struct plan_request *request,
                          struct listed *run, struct plan *out) {
   struct plan_request listed = *request;
+  struct part part = {0};
   listed.image = false;
   TRY(points_of_grid(request, &run->points));
-  TRY(part_find(&listed, run->points.timestep, run->points.steps, 1, &run->part));
+  TRY(part_find(&listed, run->points.timestep, run->points.steps, 1, &part));
+  run->part = part;
   return listed_begin(arena, request, run, 1, out);
 }
 
