@@ -48,7 +48,8 @@ void embeddings_close(struct embeddings **embeddings);
 
 size_t embeddings_count(const struct embeddings *embeddings);
 const struct embedding_word *embeddings_at(const struct embeddings *embeddings, size_t index);
-/* All vectors of one text encoder, [E, width] activations on the device: op_embed's `extra`. */
+/* All vectors of one text encoder, [E, width] activations on the device: op_embed's `extra`; NULL
+ * when there are none. */
 const struct tensor *embeddings_table(const struct embeddings *embeddings, enum network encoder);
 /* Bytes on the device. */
 size_t embeddings_bytes(const struct embeddings *embeddings);
