@@ -16,6 +16,7 @@ enum loop_prediction { LOOP_EPSILON, LOOP_V, LOOP_SAMPLE };
 
 struct loop {
   int train, steps;
+  int first;                   /* DDIM: steps left out */
   double beta_start, beta_end; /* linear, or linear in the root */
   bool scaled;
   enum loop_prediction prediction;

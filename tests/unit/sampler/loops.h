@@ -48,7 +48,7 @@ static inline void loop_euler_a(struct loop *loop) { loop_euler_family(loop, tru
 
 static inline void loop_ddim(struct loop *loop) {
   int stride = loop->train / loop->steps;
-  for (int i = loop->steps - 1; i >= 0; i--) {
+  for (int i = loop->steps - 1 - loop->first; i >= 0; i--) {
     double a = loop_alpha_bar(loop, i * stride);
     double to = i > 0                ? loop_alpha_bar(loop, (i - 1) * stride)
                 : loop->alpha_to_one ? 1.0

@@ -134,6 +134,20 @@ static void loops_reach_the_goldens_of_ddim(void **state) {
   assert_float_equal(sum_of(loop, loop_ddim), 52.5302, 1e-2);
 }
 
+/* The last two of ten steps, from the image under the noise of timestep 100. */
+static void the_loop_reaches_the_golden_of_strength(void **state) {
+  (void)state;
+  struct loop loop = standard();
+  loop.clip = true;
+  loop.first = 8;
+  double a = loop_alpha_bar(&loop, 100);
+  for (int k = 0; k < LOOP_VALUES; k++) {
+    double noise = (LOOP_VALUES - 1.0) / LOOP_VALUES - loop.x[k];
+    loop.x[k] = sqrt(a) * loop.x[k] + sqrt(1 - a) * noise;
+  }
+  assert_float_equal(sum_of(loop, loop_ddim), 354.5418, 1e-2);
+}
+
 static void loops_reach_the_goldens_of_dpmpp_2m(void **state) {
   (void)state;
   struct loop loop = standard();
@@ -290,6 +304,7 @@ static int teardown(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(loops_reach_the_goldens_of_ddim),
+      cmocka_unit_test(the_loop_reaches_the_golden_of_strength),
       cmocka_unit_test(loops_reach_the_goldens_of_dpmpp_2m),
       cmocka_unit_test(loop_and_plan_reach_the_goldens_of_euler),
       cmocka_unit_test(loop_and_plan_reach_the_golden_of_heun),
