@@ -52,6 +52,23 @@ static const char *keep(const char *text, size_t bytes) {
   return arena_copy_text(kept, text, bytes);
 }
 
+/* A list grows by each of its texts that comes from the same source. */
+static const char *text_with(const struct setting *row, const struct settings_value *before,
+                             enum settings_source source, const char *text) {
+  if (row->type != SETTING_LIST || before->source != source) {
+    return text;
+  }
+  size_t first = strlen(before->text);
+  size_t second = strlen(text);
+  char *both = (char *)keep("", 0);
+  both = both != NULL ? arena_take(kept, first + second + 2) : NULL;
+  if (both == NULL) {
+    return text;
+  }
+  snprintf(both, first + second + 2, "%s\n%s", before->text, text);
+  return both;
+}
+
 /* flags -------------------------------------------------------------------------------------- */
 
 static bool names(const struct setting *row, const char *name, size_t bytes) {
@@ -168,8 +185,9 @@ static enum status flag_take(struct loader *loader, const struct flag *flag) {
   }
   char from[SETTING_NAME_BYTES_MAX];
   int bytes = snprintf(from, sizeof from, "--%s", flag->row->name);
-  loader->values[flag->index] =
-      (struct settings_value){flag->value, FROM_FLAG, keep(from, (size_t)bytes)};
+  struct settings_value *slot = &loader->values[flag->index];
+  const char *text = text_with(flag->row, slot, FROM_FLAG, flag->value);
+  *slot = (struct settings_value){text, FROM_FLAG, keep(from, (size_t)bytes)};
   return OK;
 }
 
@@ -277,12 +295,13 @@ static enum status read_line(struct loader *loader, char *line, const char *plac
     return unknown(loader->about, from, name);
   }
   struct settings_value *slot = &loader->values[flag.index];
-  if (slot->source == FROM_FILE) {
+  bool list = flag.row->type == SETTING_LIST;
+  if (slot->source == FROM_FILE && !list) {
     return fail_field(BAD_INPUT, name, "%s: given twice", from);
   }
-  if (slot->source < FROM_FILE) {
-    *slot =
-        (struct settings_value){keep(value, strlen(value)), FROM_FILE, keep(from, (size_t)bytes)};
+  if (slot->source <= FROM_FILE) {
+    const char *text = text_with(flag.row, slot, FROM_FILE, keep(value, strlen(value)));
+    *slot = (struct settings_value){text, FROM_FILE, keep(from, (size_t)bytes)};
   }
   return OK;
 }

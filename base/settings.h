@@ -26,6 +26,8 @@ enum setting_type {
   SETTING_FLAG,    /* bool          false            --name, --no-name,
                       --name=true|false|yes|no|on|off|1|0 */
   SETTING_CHOICE,  /* int           -1               the index of the word in choices */
+  SETTING_LIST,    /* const char *  NULL             texts, each given by itself (the flag, or the
+                      file's line, as often as wanted), joined by line ends; min and max as TEXT */
 };
 #define SETTING_UNSET INT64_MIN
 

@@ -7,7 +7,7 @@
 static void print_row(const struct setting *row) {
   static const char *const words[] = {
       [SETTING_TEXT] = " TEXT", [SETTING_INTEGER] = " INTEGER", [SETTING_NUMBER] = " NUMBER",
-      [SETTING_FLAG] = "",      [SETTING_CHOICE] = " WORD",
+      [SETTING_FLAG] = "",      [SETTING_CHOICE] = " WORD",     [SETTING_LIST] = " TEXT ...",
   };
   char environment[SETTING_NAME_BYTES_MAX];
   char limit[SETTING_LIMIT_BYTES_MAX];
@@ -24,7 +24,8 @@ static void print_row(const struct setting *row) {
   } else if (row->standard != NULL && row->standard[0] != '\0') {
     printf("default %s; ", row->standard);
   }
-  if (row->type != SETTING_FLAG && (row->type != SETTING_TEXT || row->max != 0)) {
+  if (row->type != SETTING_FLAG &&
+      ((row->type != SETTING_TEXT && row->type != SETTING_LIST) || row->max != 0)) {
     printf("%s; ", limit);
   }
   printf("%s]\n", environment);
@@ -70,6 +71,15 @@ void settings_print_help(const struct settings_program *about) {
   print_exits(about);
 }
 
+/* A list has a line for each of its texts. */
+static void print_value(const struct setting *row, const char *text) {
+  for (const char *at = text; at != NULL;) {
+    size_t bytes = row->type == SETTING_LIST ? strcspn(at, "\n") : strlen(at);
+    printf("%s = %.*s\n", row->name, row->secret ? 4 : (int)bytes, row->secret ? "****" : at);
+    at = at[bytes] == '\n' ? at + bytes + 1 : NULL;
+  }
+}
+
 /* The output is itself a valid settings file, secrets aside. */
 void settings_print_config(const struct settings_program *about,
                            const struct settings_value *values) {
@@ -84,7 +94,7 @@ void settings_print_config(const struct settings_program *about,
     if (values[i].text == NULL) {
       printf("# %s is not set\n", row->name);
     } else {
-      printf("%s = %s\n", row->name, row->secret ? "****" : values[i].text);
+      print_value(row, values[i].text);
     }
   }
 }

@@ -26,12 +26,12 @@ void setting_limit(const struct setting *row, char limit[SETTING_LIMIT_BYTES_MAX
   static const char *const kinds[] = {
       [SETTING_TEXT] = "a text",     [SETTING_INTEGER] = "an integer",
       [SETTING_NUMBER] = "a number", [SETTING_FLAG] = "true|false",
-      [SETTING_CHOICE] = "one of ",
+      [SETTING_CHOICE] = "one of ",  [SETTING_LIST] = "a text, as often as wanted,",
   };
   const char *kind = kinds[row->type];
   if (row->type == SETTING_CHOICE) {
     snprintf(limit, SETTING_LIMIT_BYTES_MAX, "%s%s", kind, row->choices);
-  } else if (row->type == SETTING_TEXT) {
+  } else if (row->type == SETTING_TEXT || row->type == SETTING_LIST) {
     double max = limited(row) ? row->max : SETTING_TEXT_BYTES_MAX;
     snprintf(limit, SETTING_LIMIT_BYTES_MAX, "%s of %.0f..%.0f bytes", kind, row->min, max);
   } else if (limited(row)) {
@@ -49,6 +49,19 @@ static bool read_text(const struct setting *row, const char *text, void *field) 
   size_t bytes = strlen(text);
   *(const char **)field = text;
   return bytes <= SETTING_TEXT_BYTES_MAX && within(row, (double)bytes);
+}
+
+/* The limit is each one's; together they may be as long as a list of them. */
+static bool read_list(const struct setting *row, const char *text, void *field) {
+  *(const char **)field = text;
+  for (const char *at = text; at != NULL;) {
+    size_t bytes = strcspn(at, "\n");
+    if (bytes > SETTING_TEXT_BYTES_MAX || !within(row, (double)bytes)) {
+      return false;
+    }
+    at = at[bytes] == '\n' ? at + bytes + 1 : NULL;
+  }
+  return true;
 }
 
 static bool read_integer(const struct setting *row, const char *text, void *field) {
@@ -98,6 +111,7 @@ static bool read_choice(const struct setting *row, const char *text, void *field
 static void store_nothing(const struct setting *row, void *field) {
   switch (row->type) {
     case SETTING_TEXT:
+    case SETTING_LIST:
       *(const char **)field = NULL;
       break;
     case SETTING_INTEGER:
@@ -119,7 +133,7 @@ enum status setting_store(const struct setting *row, const struct settings_value
                           void *out) {
   static bool (*const readers[])(const struct setting *, const char *, void *) = {
       [SETTING_TEXT] = read_text, [SETTING_INTEGER] = read_integer, [SETTING_NUMBER] = read_number,
-      [SETTING_FLAG] = read_flag, [SETTING_CHOICE] = read_choice,
+      [SETTING_FLAG] = read_flag, [SETTING_CHOICE] = read_choice,   [SETTING_LIST] = read_list,
   };
   void *field = (char *)out + row->field;
   if (value->text == NULL) {

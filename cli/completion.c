@@ -25,7 +25,7 @@ static const char after_verbs[] =
     "  done\n"
     "  COMPREPLY=()\n"
     "  case $before in\n"
-    "    --config|--output|-o) compopt -o default 2>/dev/null; return ;;\n";
+    "    --config|--output|-o|--image|--mask|--lora) compopt -o default 2>/dev/null; return ;;\n";
 static const char before_flags[] =
     "  esac\n"
     "  case $verb in\n";
@@ -42,7 +42,15 @@ static enum status append_verbs(verb_at verb_of, const char *between, struct byt
   return OK;
 }
 
-static bool names_file(const struct setting *row) { return strcmp(row->name, "output") == 0; }
+static bool names_file(const struct setting *row) {
+  static const char *const rows[] = {"output", "image", "mask", "lora"};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (strcmp(row->name, rows[i]) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
 
 /* What follows a setting that takes a value: its words, or nothing that we could know. */
 static enum status append_value(const struct setting *row, struct bytes *script) {

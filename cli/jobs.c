@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/attachments.h"
 #include "cli/fetch.h"
 #include "cli/follow.h"
 #include "cli/progress.h"
@@ -70,7 +71,8 @@ static enum status make_job(const struct call *call, char *id, Darkroom__V1__Job
                             struct refusal *why) {
   const char *prompt = NULL;
   TRY(prompt_take(call->argument, stdin, call->arena, &prompt, why));
-  return options_job(call->options, prompt, id, job, why);
+  TRY(options_job(call->options, prompt, id, job, why));
+  return attachments_add(call->options, call->arena, job, why);
 }
 
 enum exit_code run_generate(const struct call *call) {

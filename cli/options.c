@@ -45,7 +45,7 @@ const struct setting options_table[] = {
      .letter = 'o',
      .uses = OF_WATCHED,
      .help = "where the images go: a file, a folder (ID-INDEX.png), or - for stdout"},
-    S3_SETTINGS(struct options, OF_WATCHED),
+    S3_SETTINGS(struct options, OF_WATCHED | OF_JOB),
     {.name = "negative",
      .type = SETTING_TEXT,
      .field = FIELD(negative),
@@ -121,6 +121,175 @@ const struct setting options_table[] = {
      .max = JOB_ID_BYTES_MAX,
      .uses = OF_JOB,
      .help = "the job's id; the same id and content again is the same job"},
+    {.name = "image",
+     .type = SETTING_TEXT,
+     .field = FIELD(image),
+     .min = 1,
+     .max = 4096,
+     .uses = OF_JOB,
+     .help = "picture to begin from: a PNG, JPEG or WebP file, or its URL (s3://, https://, "
+             "file:///, with #sha256=HEX behind it to hold it to its hash)"},
+    {.name = "strength",
+     .type = SETTING_NUMBER,
+     .field = FIELD(strength),
+     .max = 1,
+     .uses = OF_JOB,
+     .help = "how much of the image is drawn anew, 0 to 1 (0.8, with a mask or padding 1)"},
+    {.name = "mask",
+     .type = SETTING_TEXT,
+     .field = FIELD(mask),
+     .min = 1,
+     .max = 4096,
+     .uses = OF_JOB,
+     .help = "picture that is light where the image may change, as --image"},
+    {.name = "pad",
+     .type = SETTING_TEXT,
+     .field = FIELD(pad),
+     .min = 1,
+     .max = 64,
+     .uses = OF_JOB,
+     .help = "LEFT,TOP,RIGHT,BOTTOM pixels around the image to be drawn, multiples of 8"},
+    {.name = "control",
+     .type = SETTING_LIST,
+     .field = FIELD(controls),
+     .min = 1,
+     .max = 4096,
+     .uses = OF_JOB,
+     .help = "NAME=FILE[:SCALE[:START[:END]]]: a control net and the picture it follows; up to 4"},
+    {.name = "guess",
+     .type = SETTING_FLAG,
+     .field = FIELD(guess),
+     .standard = "false",
+     .uses = OF_JOB,
+     .help = "control nets guess what their pictures show: for weak prompts"},
+    {.name = "lora",
+     .type = SETTING_LIST,
+     .field = FIELD(loras),
+     .min = 1,
+     .max = 4096,
+     .uses = OF_JOB,
+     .help = "NAME or FILE.safetensors[:WEIGHT[:TEXT_WEIGHT]]: an adapter of the fleet, or one of "
+             "your own; up to 8"},
+    {.name = "embedding",
+     .type = SETTING_LIST,
+     .field = FIELD(embeddings),
+     .min = 1,
+     .max = 4096,
+     .uses = OF_JOB,
+     .help = "TOKEN=NAME or TOKEN=FILE.safetensors: what a word of the prompt stands for; up to 8"},
+    {.name = "store",
+     .type = SETTING_TEXT,
+     .field = FIELD(store),
+     .min = 1,
+     .max = 2048,
+     .uses = OF_JOB,
+     .help = "where files go that are too large to travel in the job (160 KiB of all together), by "
+             "their hash: a place that workers read, best their own store: file:///FOLDER or "
+             "s3://BUCKET/PREFIX"},
+    {.name = "clip-skip",
+     .type = SETTING_INTEGER,
+     .field = FIELD(clip_skip),
+     .max = JOB_CLIP_SKIP_MAX,
+     .uses = OF_JOB,
+     .help = "layers of the text encoder left out, as diffusers counts (\"Clip skip 2\" elsewhere "
+             "is 1 here)"},
+    {.name = "prompt-mode",
+     .type = SETTING_CHOICE,
+     .field = FIELD(prompt_mode),
+     .choices = "plain|long|weighted",
+     .uses = OF_JOB,
+     .help =
+         "plain: 75 tokens, the rest is cut; long: chunks of 75; weighted: chunks, and (word:1.3)"},
+    {.name = "spacing",
+     .type = SETTING_CHOICE,
+     .field = FIELD(spacing),
+     .choices = "model|leading|linspace|trailing",
+     .uses = OF_JOB,
+     .help = "how the steps are spread; left out: as the model's configuration says"},
+    {.name = "eta",
+     .type = SETTING_NUMBER,
+     .field = FIELD(eta),
+     .max = 1,
+     .uses = OF_JOB,
+     .help = "how much noise a sampler adds again, 0 to 1; left out: the sampler's own"},
+    {.name = "guidance-rescale",
+     .type = SETTING_NUMBER,
+     .field = FIELD(guidance_rescale),
+     .max = 1,
+     .uses = OF_JOB,
+     .help = "against pictures that guidance makes too bright, 0 to 1"},
+    {.name = "upscale",
+     .type = SETTING_TEXT,
+     .field = FIELD(upscale),
+     .min = 1,
+     .max = 16,
+     .uses = OF_JOB,
+     .help = "a second pass in another size: WIDTHxHEIGHT, or 2x with --size"},
+    {.name = "upscale-kind",
+     .type = SETTING_CHOICE,
+     .field = FIELD(upscale_kind),
+     .choices = "latent|pixel",
+     .uses = OF_JOB,
+     .help = "what is made larger in between"},
+    {.name = "upscale-strength",
+     .type = SETTING_NUMBER,
+     .field = FIELD(upscale_strength),
+     .max = 1,
+     .uses = OF_JOB,
+     .help = "--strength of the second pass (0.6)"},
+    {.name = "upscale-steps",
+     .type = SETTING_INTEGER,
+     .field = FIELD(upscale_steps),
+     .min = 1,
+     .max = JOB_STEPS_MAX,
+     .uses = OF_JOB,
+     .help = "steps of the second pass; left out: --steps"},
+    {.name = "refiner",
+     .type = SETTING_TEXT,
+     .field = FIELD(refiner),
+     .min = 1,
+     .max = 256,
+     .uses = OF_JOB,
+     .help = "NAME[:START]: a model that takes over for the last steps (from 0.8 of them on)"},
+    {.name = "sizes",
+     .type = SETTING_TEXT,
+     .field = FIELD(sizes),
+     .min = 1,
+     .max = 64,
+     .uses = OF_JOB,
+     .help = "ORIGINAL_WIDTH,HEIGHT,CROP_LEFT,TOP,TARGET_WIDTH,HEIGHT that SDXL is told"},
+    {.name = "format",
+     .type = SETTING_CHOICE,
+     .field = FIELD(format),
+     .choices = "png|jpeg|webp",
+     .uses = OF_JOB,
+     .help = "of the picture's file; left out: png"},
+    {.name = "quality",
+     .type = SETTING_INTEGER,
+     .field = FIELD(quality),
+     .min = 1,
+     .max = 100,
+     .uses = OF_JOB,
+     .help = "of jpeg and webp (90)"},
+    {.name = "previews",
+     .type = SETTING_INTEGER,
+     .field = FIELD(preview_every),
+     .min = 1,
+     .max = JOB_STEPS_MAX,
+     .uses = OF_JOB,
+     .help = "a small picture of the way every so many steps, in the events"},
+    {.name = "preview-tiny",
+     .type = SETTING_FLAG,
+     .field = FIELD(preview_tiny),
+     .standard = "false",
+     .uses = OF_JOB,
+     .help = "previews by the model's tiny decoder"},
+    {.name = "tiny-decoder",
+     .type = SETTING_FLAG,
+     .field = FIELD(tiny_decoder),
+     .standard = "false",
+     .uses = OF_JOB,
+     .help = "the picture itself by the model's tiny decoder: fast, and a little worse"},
     {.name = "state",
      .type = SETTING_TEXT,
      .field = FIELD(state),
@@ -182,8 +351,39 @@ static void numbers_set(const struct options *options, Darkroom__V1__Job *job) {
   job->seed = job->has_seed ? (uint64_t)options->seed : 0;
   job->has_images = options->count != SETTING_UNSET;
   job->images = job->has_images ? (uint32_t)options->count : 0;
+  job->has_clip_skip = options->clip_skip != SETTING_UNSET;
+  job->clip_skip = job->has_clip_skip ? (uint32_t)options->clip_skip : 0;
+  job->has_quality = options->quality != SETTING_UNSET;
+  job->quality = job->has_quality ? (uint32_t)options->quality : 0;
+  job->has_preview_every = options->preview_every != SETTING_UNSET;
+  job->preview_every = job->has_preview_every ? (uint32_t)options->preview_every : 0;
+  job->has_eta = !isnan(options->eta);
+  job->eta = job->has_eta ? options->eta : 0;
+  job->has_guidance_rescale = !isnan(options->guidance_rescale);
+  job->guidance_rescale = job->has_guidance_rescale ? options->guidance_rescale : 0;
   job->has_deadline_ms = options->deadline_ms != SETTING_UNSET;
   job->deadline_ms = job->has_deadline_ms ? (uint64_t)options->deadline_ms : 0;
+}
+
+/* The words of a choice stand in the order of the contract's numbers, which begin with 1. */
+static void choices_set(const struct options *options, Darkroom__V1__Job *job) {
+  job->has_prompt_mode = options->prompt_mode >= 0;
+  job->has_spacing = options->spacing >= 0;
+  job->has_format = options->format >= 0;
+  if (job->has_prompt_mode) {
+    job->prompt_mode = (Darkroom__V1__PromptMode)(options->prompt_mode + 1);
+  }
+  if (job->has_spacing) {
+    job->spacing = (Darkroom__V1__Spacing)(options->spacing + 1);
+  }
+  if (job->has_format) {
+    job->format = (Darkroom__V1__ImageFormat)(options->format + 1);
+  }
+  if (options->preview_tiny) {
+    job->has_preview_kind = 1;
+    job->preview_kind = DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY;
+  }
+  job->has_tiny_decoder = job->tiny_decoder = options->tiny_decoder;
 }
 
 /* The id is always the client's: only then is a repeat after silence the same job. protobuf-c's
@@ -201,6 +401,7 @@ enum status options_job(const struct options *options, const char *prompt, char 
   job->negative_prompt = (char *)options->negative;
   job->model = (char *)options->model;
   numbers_set(options, job);
+  choices_set(options, job);
   TRY(words_read(options, job, why));
   return job_check(job, why);
 }

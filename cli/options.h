@@ -52,6 +52,21 @@ struct options {
   int64_t count;
   const char *priority;
   int64_t deadline_ms;
+  int prompt_mode, spacing, format; /* indices of their words, -1: left out */
+  int64_t clip_skip, quality, preview_every;
+  double eta, guidance_rescale;
+  bool preview_tiny, tiny_decoder;
+
+  /* files and second stages (attachments.c) */
+  const char *store; /* where files go that are too large to travel in the job */
+  const char *image, *mask, *pad;
+  double strength;
+  const char *controls, *loras, *embeddings; /* lists */
+  bool guess;
+  const char *upscale, *refiner, *sizes;
+  int upscale_kind;
+  double upscale_strength;
+  int64_t upscale_steps;
 };
 
 extern const struct setting options_table[];

@@ -1,0 +1,16 @@
+/* attachments.h - what a job brings besides words and numbers: pictures, adapters, embeddings, and
+ * the second stages that name a model. */
+#ifndef DARKROOM_CLI_ATTACHMENTS_H
+#define DARKROOM_CLI_ATTACHMENTS_H
+
+#include "base/arena.h"
+#include "cli/options.h"
+
+/* Adds to the job what --image, --mask, --pad, --control, --lora, --embedding, --upscale, --refiner
+ * and --sizes say, and checks it again. Local files travel in the job as long as there is room,
+ * else they are put into --store under inputs/SHA256. Texts and bytes live in the arena. BAD_INPUT
+ * fills *why; UNAVAILABLE: the store is away. */
+enum status attachments_add(const struct options *options, struct arena *arena,
+                            Darkroom__V1__Job *job, struct refusal *why);
+
+#endif
