@@ -209,7 +209,7 @@ static enum status add_lists(struct adding *adding, const struct options *option
   return OK;
 }
 
-/* second stages --------------------------------------------------------------------------------- */
+/* second stages -------------------------------------------------------------------------------- */
 
 /* "1024x768", or "2x" of a size that is known. */
 static bool upscaled_size(const char *text, const Job *job, Darkroom__V1__Upscale *upscale) {

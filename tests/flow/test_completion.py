@@ -16,9 +16,10 @@ echo "${COMPREPLY[@]}"
 
 @pytest.mark.parametrize("typed, offered", [
     (["ge"], "generate get"),
-    (["generate", "--s"], "--s3-addressing --s3-proxy --steps --seed --size --sampler"),
+    (["generate", "--s"], "--s3-addressing --s3-proxy --steps --seed --size --sampler --strength --store --spacing --sizes"),
     (["generate", "a lake", "--cou"], "--count"),
     (["list", "--st"], "--state"),
+    (["generate", "--format", ""], "png jpeg webp"),
     (["status", "--st"], ""),
     (["watch", "x", "--s3-addressing", ""], "auto path virtual"),
     (["watch", "x", "--s3-addressing", "v"], "virtual"),
