@@ -83,26 +83,23 @@ static float float_of(uint32_t bits) {
 
 float bf16_to_f32(uint16_t bits) { return float_of((uint32_t)bits << 16); }
 
+/* A NaN whose payload lies in the low half must not become infinity. */
 uint16_t f32_to_bf16(float value) {
   uint32_t bits = bits_of(value);
-  if ((bits & 0x7fffffff) > 0x7f800000) {
-    return (uint16_t)(bits >> 16 |
-                      0x40); /* a NaN whose payload lies in the low half must not become infinity */
-  }
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  bool nan = (bits & 0x7fffffff) > 0x7f800000;
+  return (uint16_t)(nan ? bits >> 16 | 0x40 : rounded);
 }
 
+/* All three cases are computed and one is chosen, so that a loop of it has no branches. */
 float f16_to_f32(uint16_t bits) {
   uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
   uint32_t magnitude = bits & 0x7fff;
-  if (magnitude >= 0x7c00) { /* infinity and NaN */
-    return float_of(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
-  }
-  if (magnitude >= 0x400) {
-    return float_of(sign | ((magnitude << 13) + (112u << 23)));
-  }
-  float value = (float)magnitude * 0x1p-24f; /* subnormal: exact in f32 */
-  return float_of(sign | bits_of(value));
+  uint32_t special = 0x7f800000 | (magnitude & 0x3ff) << 13; /* infinity and NaN */
+  uint32_t normal = (magnitude << 13) + (112u << 23);
+  uint32_t subnormal = bits_of((float)(int32_t)magnitude * 0x1p-24f); /* exact in f32 */
+  uint32_t finite = magnitude >= 0x400 ? normal : subnormal;
+  return float_of(sign | (magnitude >= 0x7c00 ? special : finite));
 }
 
 /* Keeps the top 32 - drop bits of a significand, rounding to nearest, ties to even. */
@@ -140,9 +137,15 @@ void elements_to_f32(enum element element, const void *from, int64_t count, floa
     memcpy(to, from, (size_t)count * sizeof *to);
     return;
   }
-  const uint16_t *half = from;
+  const uint16_t *restrict half = from;
+  if (element == ELEMENT_BF16) {
+    for (int64_t i = 0; i < count; i++) {
+      to[i] = bf16_to_f32(half[i]);
+    }
+    return;
+  }
   for (int64_t i = 0; i < count; i++) {
-    to[i] = element == ELEMENT_BF16 ? bf16_to_f32(half[i]) : f16_to_f32(half[i]);
+    to[i] = f16_to_f32(half[i]);
   }
 }
 
@@ -152,8 +155,14 @@ void elements_from_f32(enum element element, const float *from, int64_t count, v
     memcpy(to, from, (size_t)count * sizeof *from);
     return;
   }
-  uint16_t *half = to;
+  uint16_t *restrict half = to;
+  if (element == ELEMENT_BF16) {
+    for (int64_t i = 0; i < count; i++) {
+      half[i] = f32_to_bf16(from[i]);
+    }
+    return;
+  }
   for (int64_t i = 0; i < count; i++) {
-    half[i] = element == ELEMENT_BF16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
+    half[i] = f32_to_f16(from[i]);
   }
 }

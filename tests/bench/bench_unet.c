@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "kernels/backend.h"
+#include "tests/bench/sd15_folder.h"
 #include "tests/cases/device_rows.h"
 #include "tests/unit/model/fake_weights.h"
 #include "worker/model/model.h"
@@ -213,14 +214,6 @@ static void bench_decode(struct bench *bench) {
          (double)model_decode_bytes(bench->model, bench->side, bench->side) / 1048576);
 }
 
-static void run_shell(const char *command) {
-  FILE *output = popen(command, "r");
-  if (output == NULL || pclose(output) != 0) {
-    fprintf(stderr, "bench_unet: failed: %s\n", command);
-    exit(1);
-  }
-}
-
 /* What the device's own counter saw, and what the whole process took of the machine at most: only
  * the second compares with another program's. */
 static void print_peaks(const struct device *device, const char *name, const char *part) {
@@ -258,25 +251,11 @@ static void bench_model(const char *name, const char *folder, int threads) {
   device_close(&bench.device);
 }
 
-/* A folder with the configs of Stable Diffusion 1.5, a tokenizer of two tokens, and weight files
- * that are never read. */
 static void bench_sd15(int threads) {
-  char folder[] = "/tmp/darkroom-sd15-XXXXXX", command[1024];
-  if (mkdtemp(folder) == NULL) {
-    fprintf(stderr, "bench_unet: cannot make a folder in /tmp\n");
-    exit(1);
-  }
-  snprintf(command, sizeof command,
-           "cp -r tests/model/sd15/. %s && cd %s && mkdir tokenizer && echo '#version: 0.2' > "
-           "tokenizer/merges.txt && "
-           "echo '{\"<|startoftext|>\": 0, \"<|endoftext|>\": 1}' > tokenizer/vocab.json && touch "
-           "text_encoder/model.safetensors unet/diffusion_pytorch_model.safetensors "
-           "vae/diffusion_pytorch_model.safetensors",
-           folder, folder);
-  run_shell(command);
+  char folder[] = SD15_FOLDER_TEMPLATE;
+  sd15_folder_make(folder);
   bench_model("sd15", folder, threads);
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  run_shell(command);
+  sd15_folder_remove(folder);
 }
 
 int main(int argc, char **argv) {

@@ -41,8 +41,9 @@ struct adapter_source {
   const char *name; /* for messages */
   const uint8_t *data;
   size_t bytes;
-  const char *config; /* PEFT's adapter_config.json, as text, where there is one: its alphas are
+  const char *config;    /* PEFT's adapter_config.json, as text, where there is one: its alphas are
                          those of layers for which the file has none; NULL: none */
+  const uint8_t *sha256; /* of the data, ADAPTER_DIGEST_BYTES, where it is known; NULL: computed */
 };
 /* What became of its tensors. */
 struct adapter_report {

@@ -287,6 +287,15 @@ static enum status take_tables(struct reading *reading) {
   return reading->named != NULL ? OK : EXHAUSTED;
 }
 
+static enum status take_digest(const struct adapter_source *source, uint8_t *out) {
+  if (source->sha256 != NULL) {
+    memcpy(out, source->sha256, ADAPTER_DIGEST_BYTES);
+  } else if (EVP_Digest(source->data, source->bytes, out, NULL, EVP_sha256(), NULL) != 1) {
+    return fail(BROKEN, "libcrypto cannot compute a sha256");
+  }
+  return OK;
+}
+
 static enum status read_file(struct reading *reading, struct adapter *adapter) {
   const struct adapter_source *source = reading->source;
   enum status status = safetensors_read(source->name, source->data, source->bytes, reading->scratch,
@@ -294,9 +303,7 @@ static enum status read_file(struct reading *reading, struct adapter *adapter) {
   if (status != OK) {
     return status == BAD_INPUT ? REFUSE("%s", fail_reason()) : status;
   }
-  if (EVP_Digest(source->data, source->bytes, adapter->digest, NULL, EVP_sha256(), NULL) != 1) {
-    return fail(BROKEN, "libcrypto cannot compute a sha256");
-  }
+  TRY(take_digest(source, adapter->digest));
   TRY(adapter_names_open(reading->target, reading->scratch, &reading->names));
   TRY(adapter_alphas_open(source, &reading->alphas));
   TRY(take_tables(reading));

@@ -85,25 +85,28 @@ size_t side_path_bytes(const struct model *model, const struct adapter_use *uses
   return bytes;
 }
 
-/* The block as it will be: its image on the host, and where it will lie. */
+/* The block being filled, a module at a time: what is put next is still in the caches. */
 struct filling {
   const struct model *model;
   const struct adapter_use *uses;
   size_t count;
   struct arena *scratch;
-  char *image;
-  char *address;
+  char *block; /* on the device */
   size_t at;
   enum element element;
   bool *touched;
 };
 
-/* The next piece of the block: where it is filled, and its address on the device. */
-static void *next_piece(struct filling *filling, int64_t values, const void **address) {
-  char *piece = filling->image + filling->at;
-  *address = filling->address + filling->at;
-  filling->at += aligned((size_t)values * element_bytes(filling->element));
-  return piece;
+/* Copies to the next piece of the block, and says where that is. */
+static enum status put_piece(struct filling *filling, const void *from, size_t bytes,
+                             const void **address) {
+  struct tensor piece = {.data = filling->block + filling->at,
+                         .element = ELEMENT_U8,
+                         .rank = 1,
+                         .shape = {(int64_t)bytes, 1, 1, 1}};
+  filling->at += aligned(bytes);
+  *address = piece.data;
+  return device_put(filling->model->device, from, bytes, &piece);
 }
 
 /* Rows of one change's down below those of the changes before. */
@@ -142,11 +145,12 @@ static enum status fill_module(struct filling *filling, int number, int64_t rank
   const struct module *module = modules_at(filling->model->modules, number);
   struct use_walk walk = {filling->uses, filling->count, .module = number};
   struct adapter_module entry = {.rank = (int32_t)rank};
-  char *down = next_piece(filling, rank * module->inputs, &entry.down);
-  void *up = next_piece(filling, rank * module->outputs, &entry.up);
-  float *wide = arena_take(filling->scratch, (size_t)(rank * module->outputs) * sizeof *wide);
-  int64_t row = 0;
-  if (wide == NULL) {
+  size_t value = element_bytes(filling->element);
+  int64_t downs = rank * module->inputs, ups = rank * module->outputs, row = 0;
+  char *down = arena_take(filling->scratch, (size_t)downs * value);
+  char *up = arena_take(filling->scratch, (size_t)ups * value);
+  float *wide = arena_take(filling->scratch, (size_t)ups * sizeof *wide);
+  if (down == NULL || up == NULL || wide == NULL) {
     return EXHAUSTED;
   }
   while (use_walk_next(&walk, module->network)) {
@@ -154,20 +158,29 @@ static enum status fill_module(struct filling *filling, int number, int64_t rank
     TRY(fill_up(filling, &walk, module, row, rank, wide));
     row += walk.change->rank;
   }
-  elements_from_f32(filling->element, wide, rank * module->outputs, up);
+  elements_from_f32(filling->element, wide, ups, up);
+  TRY(put_piece(filling, down, (size_t)downs * value, &entry.down));
+  TRY(put_piece(filling, up, (size_t)ups * value, &entry.up));
   arena_drop(filling->scratch);
   *out = entry;
   return OK;
 }
 
-static enum status fill(struct filling *filling) {
-  struct batch_row *rows = (struct batch_row *)filling->image;
-  struct adapter_module *table = (struct adapter_module *)(filling->image + rows_bytes());
+/* What stands before the values: rows for prompts, and the table. */
+struct head {
+  char *image;
+  size_t bytes;
+};
+
+static enum status fill(struct filling *filling, const struct head *head) {
+  struct batch_row *rows = (struct batch_row *)head->image;
+  struct adapter_module *table = (struct adapter_module *)(head->image + rows_bytes());
   const struct modules *modules = filling->model->modules;
+  const void *address = NULL;
   for (int i = 0; i < PROMPT_CHUNKS_MAX; i++) {
-    rows[i].adapters = (const struct adapter_module *)(filling->address + rows_bytes());
+    rows[i].adapters = (const struct adapter_module *)(filling->block + rows_bytes());
   }
-  filling->at = rows_bytes() + table_bytes(modules);
+  filling->at = head->bytes;
   for (size_t i = 0; i < modules_count(modules); i++) {
     int64_t rank = rank_of(modules, filling->uses, filling->count, (int)i);
     filling->touched[i] = rank > 0;
@@ -175,7 +188,8 @@ static enum status fill(struct filling *filling) {
       TRY(fill_module(filling, (int)i, rank, &table[i]));
     }
   }
-  return OK;
+  filling->at = 0;
+  return put_piece(filling, head->image, head->bytes, &address);
 }
 
 /* ---- opening ---- */
@@ -192,32 +206,28 @@ static bool changes_anything(const struct model *model, const struct adapter_use
 
 static enum status put(struct filling *filling, struct side_path *side, size_t bytes) {
   struct tensor block;
-  struct arena *images = NULL;
-  TRY(tensor_take(side->on_device, ELEMENT_U8, TENSOR_SHAPE((int64_t)bytes), &block));
-  TRY(arena_open(NULL, ANY_BYTES, &images));
-  filling->address = block.data;
-  filling->image = arena_take_zeroed(images, bytes);
-  enum status status = filling->image != NULL ? fill(filling) : EXHAUSTED;
-  if (status == OK) {
-    status = device_put(filling->model->device, filling->image, bytes, &block);
+  const struct modules *modules = filling->model->modules;
+  struct head head = {.bytes = rows_bytes() + table_bytes(modules)};
+  head.image = arena_take_zeroed(side->host, head.bytes);
+  filling->touched = arena_take_zeroed(side->host, modules_count(modules) + 1);
+  if (head.image == NULL || filling->touched == NULL) {
+    return EXHAUSTED;
   }
-  arena_close(&images);
+  TRY(tensor_take(side->on_device, ELEMENT_U8, TENSOR_SHAPE((int64_t)bytes), &block));
+  filling->block = block.data;
+  TRY(fill(filling, &head));
   side->rows = block.data;
   side->table = (const struct adapter_module *)((char *)block.data + rows_bytes());
-  return status;
+  side->touched = filling->touched;
+  return OK;
 }
 
 static enum status open_side(struct model *model, const struct adapter_use *uses, size_t count,
                              struct side_path *side) {
   size_t bytes = side_path_bytes(model, uses, count);
   struct filling filling = {.model = model, .uses = uses, .count = count};
-  TRY(arena_open(NULL, HOST_BYTES_MAX, &side->host));
-  filling.touched = arena_take_zeroed(side->host, modules_count(model->modules) + 1);
-  if (filling.touched == NULL) {
-    return EXHAUSTED;
-  }
-  side->touched = filling.touched;
   filling.element = device_element(model->device);
+  TRY(arena_open(NULL, HOST_BYTES_MAX, &side->host));
   TRY(device_block(model->device, bytes, &side->on_device));
   TRY(arena_open(NULL, ANY_BYTES, &filling.scratch));
   enum status status = put(&filling, side, bytes);
