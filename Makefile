@@ -172,7 +172,7 @@ $(B)/darkroom: $(B)/cli/main.o $(call libs,cli)
 UNIT := $(filter-out $(if $(filter cuda emulated,$(VARIANT)),,tests/unit/kernels/test_cuda_launch_%.c), \
   $(wildcard tests/unit/*/test_*.c))
 TESTS := $(UNIT:%.c=$(B)/%)
-WITH_kernels := $(B)/tests/cases/cases.o $(B)/tests/cases/tables.o
+WITH_kernels := $(B)/tests/cases/cases.o $(B)/tests/cases/tables.o $(B)/tests/cases/rows.o
 define unit_test
 $(B)/tests/unit/$(1)/test_%: $(B)/tests/unit/$(1)/test_%.o $(WITH_$(1)) $(call libs,$(1))
 	$(CC) $(LDFLAGS) $$^ $$(LDLIBS) -lcmocka -o $$@

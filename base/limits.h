@@ -67,8 +67,10 @@
 #define BATCH_ROWS_MAX 64
 #define SAMPLE_SLOTS_MAX 8
 #define SAMPLES_MAX 64
-#define CONTROLS_MAX 4       /* control nets of one job */
-#define CONTROL_SKIPS_MAX 16 /* what one of them adds to a U-Net: skips and the middle block */
+#define ADAPTER_RANK_MAX 512   /* of all adapters of a job together, on the side path */
+#define ADAPTED_TOGETHER_MAX 4 /* linear layers of one input: q, k and v */
+#define CONTROLS_MAX 4         /* control nets of one job */
+#define CONTROL_SKIPS_MAX 16   /* what one of them adds to a U-Net: skips and the middle block */
 #define TOKENS_PER_CHUNK 77
 #define PROMPT_CHUNKS_MAX 16  /* of a prompt in chunks */
 #define TEXT_ENCODERS_MAX 2   /* of a model */

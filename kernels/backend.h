@@ -1,58 +1,16 @@
 /* backend.h - what a backend is made of. For device.c, ops.c and the backends themselves; nobody
  * above includes it.
  *
- * A new op: a row in OPS here, its contract in ops.h, its check in ops.c, one function per backend,
- * cases in tests/cases.
+ * A new op: a row in OPS (op_table.h), its contract in ops.h, its check in ops.c, one function per
+ * backend, cases in tests/cases.
  */
 #ifndef DARKROOM_KERNELS_BACKEND_H
 #define DARKROOM_KERNELS_BACKEND_H
 
 #include "kernels/device.h"
-#include "kernels/ops.h"
+#include "kernels/op_table.h"
 #include "kernels/queue.h"
 #include "kernels/tensor.h"
-
-/* Every slot of a backend's row: X(name, parameters). All return enum status. */
-#define OPS(X)                                                                                   \
-  X(pack, (struct device *, const struct weight_source *, struct weight **))                     \
-  X(matmul, (struct device *, const struct tensor *x, const struct weight *,                     \
-             const struct matmul_options *, const struct tensor *y))                             \
-  X(conv2d, (struct device *, const struct tensor *x, const struct weight *,                     \
-             const struct conv_options *, const struct tensor *y))                               \
-  X(group_norm, (struct device *, const struct tensor *x, const struct norm *, bool silu,        \
-                 const struct tensor *y))                                                        \
-  X(layer_norm,                                                                                  \
-    (struct device *, const struct tensor *x, const struct norm *, const struct tensor *y))      \
-  X(attention, (struct device *, const struct attention *, const struct tensor *y))              \
-  X(geglu, (struct device *, const struct tensor *x, const struct tensor *y))                    \
-  X(concat,                                                                                      \
-    (struct device *, const struct tensor *a, const struct tensor *b, const struct tensor *y))   \
-  X(upsample, (struct device *, const struct tensor *x, const struct tensor *y))                 \
-  X(upsample_conv,                                                                               \
-    (struct device *, const struct tensor *x, const struct weight *, const struct tensor *y))    \
-  X(timestep_embedding, (struct device *, const struct batch_row *rows, const struct tensor *y)) \
-  X(embed, (struct device *, const struct tensor *table, const struct tensor *positions,         \
-            const struct tensor *ids, const struct tensor *y))                                   \
-  X(gather,                                                                                      \
-    (struct device *, const struct batch_row *rows, int64_t channels, const struct tensor *y))   \
-  X(advance, (struct device *, const struct batch_sample *samples, int count,                    \
-              const struct tensor *prediction, const struct tensor *finite))                     \
-  X(pixels, (struct device *, const struct tensor *x, const struct tensor *y))                   \
-  X(finite, (struct device *, const struct tensor *x, const struct tensor *finite))
-
-struct ops {
-#define OPS_SLOT(name, parameters) enum status(*name) parameters;
-  OPS(OPS_SLOT)
-#undef OPS_SLOT
-};
-enum {
-#define OPS_INDEX(name, parameters) OP_##name,
-  OPS(OPS_INDEX)
-#undef OPS_INDEX
-      OPS_COUNT
-};
-_Static_assert(sizeof(struct ops) == OPS_COUNT * sizeof(void (*)(void)),
-               "slots are plain pointers, one after another");
 
 /* The common head of every event; all there is of one whose device has no queues. */
 struct event {

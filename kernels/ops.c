@@ -87,7 +87,7 @@ enum status op_matmul(struct device *device, const struct tensor *x, const struc
   assert(w->device == device && w->kernel_height == 1 && w->kernel_width == 1);
   assert(w->element == x->element && !w->doubling);
   assert(columns_of(x) == w->inputs && columns_of(y) == w->outputs && same_rows(x, y));
-  assert(options->activation < ACTIVATION_COUNT);
+  assert(options->activation < ACTIVATION_SOFT_CLAMP);
   assert(options->residual == NULL ||
          (tensor_same_shape(options->residual, y) && options->residual->element == y->element));
   return done(device->backend->ops.matmul(device, x, w, options, y));
@@ -109,6 +109,7 @@ enum status op_conv2d(struct device *device, const struct tensor *x, const struc
   assert(add == NULL || (goes_to(x, add) && add->rank == 2 && add->shape[0] == x->shape[0] &&
                          add->shape[1] == w->outputs));
   assert(residual == NULL || (tensor_same_shape(residual, y) && residual->element == y->element));
+  assert(given.activation == ACTIVATION_NONE || given.activation == ACTIVATION_RELU);
   return done(device->backend->ops.conv2d(device, x, w, &given, y));
 }
 
@@ -195,17 +196,65 @@ enum status op_timestep_embedding(struct device *device, const struct batch_row 
   return done(device->backend->ops.timestep_embedding(device, rows, y));
 }
 
-enum status op_embed(struct device *device, const struct tensor *table,
-                     const struct tensor *positions, const struct tensor *ids,
+static bool is_table_of(const struct tensor *table, const struct tensor *y) {
+  return table->rank == 2 && table->element == y->element && table->shape[1] == columns_of(y);
+}
+
+enum status op_embed(struct device *device, const struct words *words, const struct tensor *ids,
                      const struct tensor *y) {
-  assert(is_activations(device, y) && table->element == y->element &&
-         positions->element == y->element);
-  assert(table->rank == 2 && positions->rank == 2 && y->rank == 3);
-  assert(table->shape[1] == y->shape[2] && positions->shape[1] == y->shape[2] &&
-         positions->shape[0] >= y->shape[1]);
+  struct words given = *words;
+  given.extra = given.extra != NULL && given.extra->data != NULL ? given.extra : NULL;
+  assert(is_activations(device, y) && y->rank == 3);
+  assert(is_table_of(given.table, y) && is_table_of(given.positions, y));
+  assert(given.extra == NULL || is_table_of(given.extra, y));
+  assert(given.positions->shape[0] >= y->shape[1]);
   assert(ids->element == ELEMENT_I32 && ids->rank == 2 && ids->shape[0] == y->shape[0] &&
          ids->shape[1] == y->shape[1]);
-  return done(device->backend->ops.embed(device, table, positions, ids, y));
+  return done(device->backend->ops.embed(device, &given, ids, y));
+}
+
+enum status op_activate(struct device *device, enum activation activation, const struct tensor *x,
+                        const struct tensor *y) {
+  assert(activation < ACTIVATION_COUNT && tensor_same_shape(x, y));
+  assert(is_activations_or_f32(device, x) && x->element == y->element);
+  return done(device->backend->ops.activate(device, activation, x, y));
+}
+
+/* ---- what rows bring along ---- */
+
+enum status op_adapt(struct device *device, const struct batch_row *rows, struct modules modules,
+                     const struct tensor *x, const struct tensor *y) {
+  assert(is_activations(device, x) && goes_to(x, y) && (x->rank == 2 || x->rank == 3));
+  assert(same_rows(x, y) && x->shape[0] <= BATCH_ROWS_MAX && columns_of(x) % 2 == 0);
+  assert(modules.first >= 0 && modules.count > 0 && modules.count <= ADAPTED_TOGETHER_MAX);
+  assert(columns_of(y) % modules.count == 0);
+  return done(device->backend->ops.adapt(device, rows, modules, x, y));
+}
+
+enum status op_add_rows(struct device *device, const struct batch_row *rows, const struct tensor *x,
+                        const struct tensor *y) {
+  assert(is_activations(device, x) && x->element == y->element);
+  assert(x->rank == 2 && tensor_same_shape(x, y) && x->shape[0] <= BATCH_ROWS_MAX);
+  return done(device->backend->ops.add_rows(device, rows, x, y));
+}
+
+enum status op_control_add(struct device *device, const struct batch_control *controls, int skip,
+                           const struct tensor *x, const struct tensor *y) {
+  assert(is_activations(device, x) && x->element == y->element && tensor_same_shape(x, y));
+  assert(skip >= 0 && skip < CONTROL_SKIPS_MAX && x->shape[0] <= BATCH_ROWS_MAX);
+  return done(device->backend->ops.control_add(device, controls, skip, x, y));
+}
+
+enum status op_hint_add(struct device *device, const struct batch_control *controls,
+                        const struct tensor *y) {
+  assert(is_activations(device, y) && y->shape[0] <= BATCH_ROWS_MAX);
+  return done(device->backend->ops.hint_add(device, controls, y));
+}
+
+enum status op_weigh(struct device *device, const struct tensor *weights, const struct tensor *x) {
+  assert(is_activations_or_f32(device, x) && x->rank == 2 && weights->element == ELEMENT_F32);
+  assert(tensor_count(weights) == x->shape[0]);
+  return done(device->backend->ops.weigh(device, weights, x));
 }
 
 /* ---- latents ---- */
@@ -227,6 +276,14 @@ enum status op_advance(struct device *device, const struct batch_sample *samples
   assert(count <= BATCH_ROWS_MAX && is_verdicts(finite, count));
   assert(prediction->element == ELEMENT_F32 && prediction->rank == 4);
   return done(device->backend->ops.advance(device, samples, count, prediction, finite));
+}
+
+enum status op_posterior(struct device *device, const struct tensor *moments,
+                         const struct tensor *noise, float scale, const struct tensor *y) {
+  assert(is_activations_or_f32(device, moments) && y->element == ELEMENT_F32 && y->rank == 3);
+  assert(is_shape(moments, 4, (int64_t[]){1, y->shape[0], y->shape[1], 2 * y->shape[2]}));
+  assert(noise->data == NULL || (noise->element == ELEMENT_F32 && tensor_same_shape(noise, y)));
+  return done(device->backend->ops.posterior(device, moments, noise, scale, y));
 }
 
 enum status op_pixels(struct device *device, const struct tensor *x, const struct tensor *y) {

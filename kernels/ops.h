@@ -72,10 +72,31 @@ enum status op_upsample(struct device *device, const struct tensor *x, const str
  * the device. */
 enum status op_timestep_embedding(struct device *device, const struct batch_row *rows,
                                   const struct tensor *y);
-/* y[B, L, C] = table[ids] + positions[0..L). table [V, C], positions [P, C] activations; ids i32
- * [B, L] on the device, which must be below V. */
-enum status op_embed(struct device *device, const struct tensor *table,
-                     const struct tensor *positions, const struct tensor *ids,
+/* y[B, L, C] = words[ids] + positions[0..L). table [V, C], positions [P, C] activations; ids i32
+ * [B, L] on the device. Words are the table's and behind them those of `extra` [E, C] (textual
+ * inversion), NULL or without data for none: ids must be below V + E. */
+struct words {
+  const struct tensor *table, *extra, *positions;
+};
+enum status op_embed(struct device *device, const struct words *words, const struct tensor *ids,
                      const struct tensor *y);
+/* y = activation(x), x and y of one shape; y may be x. */
+enum status op_activate(struct device *device, enum activation activation, const struct tensor *x,
+                        const struct tensor *y);
+/* Row b of y[B, D] = silu(x[B, D] + rows[b].added), nothing added where that is NULL; y may be x. B
+ * rows on the device. */
+enum status op_add_rows(struct device *device, const struct batch_row *rows, const struct tensor *x,
+                        const struct tensor *y);
+/* y[b] += controls[b].scale[skip] * x[b], x and y [B, ...]. Where the scale is 0 y keeps its bits,
+ * and x is not looked at. B controls on the device. */
+enum status op_control_add(struct device *device, const struct batch_control *controls, int skip,
+                           const struct tensor *x, const struct tensor *y);
+/* y[b] += controls[b].hint, of y[b]'s shape; where that is NULL y keeps its bits. */
+enum status op_hint_add(struct device *device, const struct batch_control *controls,
+                        const struct tensor *y);
+/* Emphasis of words: x[l] *= weights[l] for the L tokens of a chunk, and all of it by one number,
+ * so that its mean stays what it was (stable-diffusion-webui's "original" emphasis); a mean of 0
+ * stays as it comes. x [L, C] activations; weights f32 [L] on the device. Sums are f64. */
+enum status op_weigh(struct device *device, const struct tensor *weights, const struct tensor *x);
 
 #endif

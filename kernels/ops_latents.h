@@ -25,6 +25,13 @@ enum status op_gather(struct device *device, const struct batch_row *rows, int64
 enum status op_advance(struct device *device, const struct batch_sample *samples, int count,
                        const struct tensor *prediction, const struct tensor *finite);
 
+/* A sample of what the encoder says of a picture:
+ *   y f32 [H, W, C] = (mean + exp(clamp(v, -30, 20) / 2) * noise) * scale
+ * moments [1, H, W, 2 C] activations or f32: the means, then the logarithms v of the variances.
+ * noise f32 [H, W, C]; without data the mean alone. (Kingma & Welling 2013) */
+enum status op_posterior(struct device *device, const struct tensor *moments,
+                         const struct tensor *noise, float scale, const struct tensor *y);
+
 /* y u8 [B, H, W, 3] = round_half_even(clamp(x/2 + 1/2, 0, 1) * 255), NaN as 0. */
 enum status op_pixels(struct device *device, const struct tensor *x, const struct tensor *y);
 

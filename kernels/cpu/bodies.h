@@ -19,6 +19,11 @@ typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
   X(pixels)         /* flat */                                               \
   X(geglu)          /* rows */                                               \
   X(embed)          /* embed: item = token */                                \
+  X(activate)       /* activate: item = value */                             \
+  X(add_rows)       /* add_rows: item = row */                               \
+  X(add_scaled)     /* scaled: item = image * pieces + piece */              \
+  X(pack_adapters)  /* adapt: item = job */                                  \
+  X(adapt)          /* adapt: item = job * blocks + block */                 \
   X(prepare)        /* addends: item = pixel */                              \
   X(measure_runs)   /* group_norm: item = image * runs + run */              \
   X(join_runs)      /* group_norm: item = (image * padded + channel) / 16 */ \
@@ -45,10 +50,47 @@ struct rows {
   int64_t width; /* of y */
 };
 
-struct embed {
-  const struct tensor *table, *positions, *y;
-  const int32_t *ids;
+struct activate {
+  const struct tensor *x, *y;
+  enum activation activation;
 };
+
+struct embed {
+  const struct words *words;
+  const int32_t *ids;
+  const struct tensor *y;
+};
+
+struct add_rows {
+  const struct batch_row *rows;
+  const struct tensor *x, *y;
+};
+
+/* Image b of y += scale[b] * x[b]; x NULL: nothing. */
+struct scaled {
+  const void *x[BATCH_ROWS_MAX];
+  float scale[BATCH_ROWS_MAX];
+  const struct tensor *y;
+  int64_t each, pieces, piece; /* values of an image, pieces of it, values of a piece */
+};
+
+/* Adapters (adapt.c): one row's module is a job. */
+struct adapt_job {
+  const char *x; /* the row's first token */
+  char *y;       /* the module's columns of it */
+  const struct adapter_module *module;
+  int64_t down, up; /* where it lies in `packed`, as lines of units */
+  bool packs;       /* first of the jobs that share them */
+};
+struct adapt {
+  const struct adapt_job *jobs;
+  float *packed;
+  enum element element, y_element;
+  int64_t tokens, inputs, outputs; /* of a job */
+  int64_t y_step;                  /* values from one token of y to the next */
+  int64_t blocks;                  /* of ADAPT_BLOCK tokens, in a job */
+};
+#define ADAPT_BLOCK 32 /* whole tiles of every level */
 
 /* What y holds before a convolution: channels + residual; residual may be missing. */
 struct addends {

@@ -37,6 +37,8 @@ enum status cpu_conv2d(struct device *device, const struct tensor *x, const stru
   struct problem problem = conv_problem(w, weight->bias != NULL);
   problem.output = y->element;
   problem.adds = options->residual != NULL || options->channel_add != NULL;
+  problem.activation = options->activation;
+  problem.activates_last = options->activation != ACTIVATION_NONE;
   problem.stride = options->stride;
   problem.pad_top = problem.pad_left = options->pad_before;
   problem.pad_bottom = problem.pad_right = options->pad_after;

@@ -1,6 +1,7 @@
 /* level_avx2.c - the bodies for AVX2 and FMA. */
 #pragma GCC target("avx2,fma")
 /* NOLINTBEGIN(bugprone-suspicious-include): one text, three tables */
+#include "kernels/cpu/bodies/adapt.c"
 #include "kernels/cpu/bodies/attention.c"
 #include "kernels/cpu/bodies/norm.c"
 #include "kernels/cpu/bodies/pointwise.c"

@@ -1,5 +1,6 @@
 /* level_plain.c - the bodies for any x86-64. */
 /* NOLINTBEGIN(bugprone-suspicious-include): one text, three tables */
+#include "kernels/cpu/bodies/adapt.c"
 #include "kernels/cpu/bodies/attention.c"
 #include "kernels/cpu/bodies/norm.c"
 #include "kernels/cpu/bodies/pointwise.c"

@@ -26,7 +26,7 @@ struct problem {
   int adds; /* the result is added to what y holds */
   int stride;
   int pad_top, pad_bottom, pad_left, pad_right;
-  int unused;                    /* no holes: padding would be compared too */
+  int activates_last;            /* behind what y holds, not before */
   int64_t height, width, inputs; /* of one batch row */
   int64_t out_height, out_width, outputs;
   int64_t kernel_height, kernel_width;

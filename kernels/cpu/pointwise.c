@@ -99,11 +99,18 @@ enum status cpu_timestep_embedding(struct device *device, const struct batch_row
   return OK;
 }
 
-enum status cpu_embed(struct device *device, const struct tensor *table,
-                      const struct tensor *positions, const struct tensor *ids,
+enum status cpu_activate(struct device *device, enum activation activation, const struct tensor *x,
+                         const struct tensor *y) {
+  struct cpu *cpu = cpu_of(device);
+  const struct activate activate = {x, y, activation};
+  cpu_parallel(cpu, cpu->bodies->activate, &activate, tensor_count(x), GRAIN_VALUES);
+  return OK;
+}
+
+enum status cpu_embed(struct device *device, const struct words *words, const struct tensor *ids,
                       const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
-  const struct embed embed = {table, positions, y, ids->data};
+  const struct embed embed = {words, ids->data, y};
   int64_t width = y->shape[2];
   cpu_parallel(cpu, cpu->bodies->embed, &embed, tensor_count(y) / width, GRAIN_VALUES / width + 1);
   return OK;

@@ -27,7 +27,7 @@ static enum status describe_tensor(dnnl_memory_desc_t *out, int rank, const dnnl
                        "a memory descriptor");
 }
 
-/* activation(x w + bias), then + y. */
+/* activation(x w + bias), then + y; or the other way round. */
 static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_t attributes) {
   static const struct {
     dnnl_alg_kind_t kind;
@@ -36,15 +36,19 @@ static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_
       [ACTIVATION_SILU] = {dnnl_eltwise_swish, 1},
       [ACTIVATION_GELU] = {dnnl_eltwise_gelu_erf, 0},
       [ACTIVATION_QUICK_GELU] = {dnnl_eltwise_swish, 1.702f},
+      [ACTIVATION_RELU] = {dnnl_eltwise_relu, 0},
   };
   dnnl_post_ops_t fused;
   TRY(library_check(dnnl_post_ops_create(&fused), "post-ops"));
   dnnl_status_t status = dnnl_success;
-  if (p->activation != ACTIVATION_NONE) {
+  if (p->adds && p->activates_last) {
+    status = dnnl_post_ops_append_sum(fused, 1);
+  }
+  if (status == dnnl_success && p->activation != ACTIVATION_NONE) {
     status = dnnl_post_ops_append_eltwise(fused, 1, functions[p->activation].kind,
                                           functions[p->activation].alpha, 0);
   }
-  if (status == dnnl_success && p->adds) {
+  if (status == dnnl_success && p->adds && !p->activates_last) {
     status = dnnl_post_ops_append_sum(fused, 1);
   }
   if (status == dnnl_success) {

@@ -1,5 +1,5 @@
-/* activation.cuh - SiLU and the gelus (kernels/ops.h), as exactly as the type T that they are
- * rounded to can tell.
+/* activation.cuh - SiLU, the gelus and the like (kernels/ops.h), as exactly as the type T that they
+ * are rounded to can tell.
  *
  * Results of 16 bits take the fast exponential and quotient (CUDA C++ Programming Guide,
  * "Intrinsic Functions": together within some 2^-18 where the result is not next to 0), f32 the
@@ -33,7 +33,16 @@ __device__ __forceinline__ float activated(float x, enum launch_activation activ
   if (activation == LAUNCH_GELU) {
     return gelu(x);
   }
+  if (activation == LAUNCH_RELU) {
+    return x < 0 ? 0 : x;
+  }
   return activation == LAUNCH_QUICK_GELU ? times_sigmoid<T>(x, 1.702f) : x;
+}
+
+/* What op_activate has beside those, too large to stand behind every product. */
+template <class T>
+__device__ __forceinline__ float activated_alone(float x, enum launch_activation activation) {
+  return activation == LAUNCH_SOFT_CLAMP ? 3 * tanhf(x / 3) : activated<T>(x, activation);
 }
 
 #endif

@@ -15,6 +15,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS_MAX)
   constexpr int DEPTH = LOADS_UNDER_WAY / 2; /* two loads each */
   const struct sheet_place place = place_in(sheet);
   const T *table = static_cast<const T *>(embed.table) + place.column * N;
+  const T *extra = static_cast<const T *>(embed.extra) + place.column * N;
   const T *positions = static_cast<const T *>(embed.positions) + place.column * N;
   T *y = static_cast<T *>(embed.y) + place.column * N;
 #pragma unroll
@@ -22,7 +23,10 @@ __global__ void __launch_bounds__(BLOCK_THREADS_MAX)
     if (has_row(sheet, place, d)) {
       const int64_t row = row_of(place, d);
       float word[N], position[N];
-      load_values<T, N>(table + embed.ids[row] * embed.width, word);
+      const int64_t id = embed.ids[row];
+      load_values<T, N>(
+          id < embed.words ? table + id * embed.width : extra + (id - embed.words) * embed.width,
+          word);
       load_values<T, N>(positions + row % embed.tokens * embed.width, position);
 #pragma unroll
       for (int i = 0; i < N; i++) {
@@ -42,8 +46,8 @@ cudaError_t start_embed_runs(const struct launch_embed &embed, cudaStream_t stre
 
 template <class T>
 cudaError_t start_embed(const struct launch_embed &embed, cudaStream_t stream) {
-  const bool aligned =
-      is_aligned(embed.table) && is_aligned(embed.positions) && is_aligned(embed.y);
+  const bool aligned = is_aligned(embed.table) && is_aligned(embed.extra) &&
+                       is_aligned(embed.positions) && is_aligned(embed.y);
   return in_eights(embed.width, aligned) ? start_embed_runs<T, RUN_VALUES_MAX>(embed, stream)
                                          : start_embed_runs<T, 1>(embed, stream);
 }

@@ -17,6 +17,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/launch_products.h"
+#include "kernels/cuda/launch_rows.h"
 #include "kernels/cuda/launch_types.h"
 #include "kernels/rows.h"
 
@@ -80,11 +81,11 @@ struct launch_timesteps {
 cudaError_t launch_timesteps(const struct launch_timesteps *timesteps, cudaStream_t stream);
 
 struct launch_embed {
-  const void *table, *positions;
+  const void *table, *extra, *positions; /* extra: words from `words` on */
   const int32_t *ids;
   void *y; /* [rows, tokens, width] */
   enum launch_element element;
-  int64_t rows, tokens, width;
+  int64_t rows, tokens, width, words;
 };
 cudaError_t launch_embed(const struct launch_embed *embed, cudaStream_t stream);
 

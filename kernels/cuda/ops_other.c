@@ -9,7 +9,9 @@ _Static_assert((int)LAUNCH_F32 == (int)ELEMENT_F32 && (int)LAUNCH_BF16 == (int)E
 _Static_assert((int)LAUNCH_NONE == (int)ACTIVATION_NONE &&
                    (int)LAUNCH_SILU == (int)ACTIVATION_SILU &&
                    (int)LAUNCH_GELU == (int)ACTIVATION_GELU &&
-                   (int)LAUNCH_QUICK_GELU == (int)ACTIVATION_QUICK_GELU,
+                   (int)LAUNCH_QUICK_GELU == (int)ACTIVATION_QUICK_GELU &&
+                   (int)LAUNCH_RELU == (int)ACTIVATION_RELU &&
+                   (int)LAUNCH_SOFT_CLAMP == (int)ACTIVATION_SOFT_CLAMP,
                "so have activations");
 
 static enum launch_element element_of(const struct tensor *tensor) {
@@ -176,18 +178,19 @@ enum status cuda_timestep_embedding(struct device *device, const struct batch_ro
   return CUDA(cuda, launch_timesteps(&launch, cuda_stream(cuda)));
 }
 
-enum status cuda_embed(struct device *device, const struct tensor *table,
-                       const struct tensor *positions, const struct tensor *ids,
+enum status cuda_embed(struct device *device, const struct words *words, const struct tensor *ids,
                        const struct tensor *y) {
   struct cuda *cuda = cuda_of(device);
-  const struct launch_embed launch = {.table = table->data,
-                                      .positions = positions->data,
+  const struct launch_embed launch = {.table = words->table->data,
+                                      .extra = words->extra != NULL ? words->extra->data : NULL,
+                                      .positions = words->positions->data,
                                       .ids = ids->data,
                                       .y = y->data,
                                       .element = element_of(y),
                                       .rows = y->shape[0],
                                       .tokens = y->shape[1],
-                                      .width = y->shape[2]};
+                                      .width = y->shape[2],
+                                      .words = words->table->shape[0]};
   return CUDA(cuda, launch_embed(&launch, cuda_stream(cuda)));
 }
 

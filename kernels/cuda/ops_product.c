@@ -221,7 +221,10 @@ enum status cuda_conv2d(struct device *device, const struct tensor *x, const str
   work.problem.stride = options->stride;
   work.problem.pad_top = work.problem.pad_left = options->pad_before;
   work.problem.pad_bottom = work.problem.pad_right = options->pad_after;
-  return serve(cuda, &work);
+  TRY(serve(cuda, &work));
+  /* behind the whole sum no library has it; only tiny decoders ask, and a relu rounds nothing */
+  return options->activation == ACTIVATION_NONE ? OK
+                                                : cuda_activate(device, options->activation, y, y);
 }
 
 /* The pixels of one parity of y: a 2x2 convolution of x that sees the pixel before its own for an

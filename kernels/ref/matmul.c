@@ -112,7 +112,7 @@ static void store_pixel(const struct conv_options *options, const struct tensor 
     float added =
         options->channel_add != NULL ? values(options->channel_add)[at[0] * outputs + o] : 0;
     float residual = options->residual != NULL ? values(options->residual)[start + o] : 0;
-    values(y)[start + o] = sums[o] + added + residual;
+    values(y)[start + o] = ref_activation(sums[o] + added + residual, options->activation);
   }
 }
 

@@ -15,6 +15,10 @@ float ref_activation(float x, enum activation activation) {
       return (float)gelu(x);
     case ACTIVATION_QUICK_GELU:
       return (float)(x * sigmoid(1.702 * x));
+    case ACTIVATION_RELU:
+      return x < 0 ? 0 : x;
+    case ACTIVATION_SOFT_CLAMP:
+      return (float)(3 * tanh(x / 3.0));
     case ACTIVATION_NONE:
       break;
   }
@@ -76,17 +80,26 @@ enum status ref_timestep_embedding(struct device *device, const struct batch_row
   return OK;
 }
 
-enum status ref_embed(struct device *device, const struct tensor *table,
-                      const struct tensor *positions, const struct tensor *ids,
+enum status ref_embed(struct device *device, const struct words *words, const struct tensor *ids,
                       const struct tensor *y) {
   (void)device;
-  int64_t tokens = y->shape[1], width = y->shape[2];
-  const int32_t *words = ids->data;
+  int64_t tokens = y->shape[1], width = y->shape[2], table = words->table->shape[0];
   for (int64_t m = 0; m < y->shape[0] * tokens; m++) {
+    int64_t id = ((const int32_t *)ids->data)[m];
+    const float *word = id < table ? values(words->table) + id * width
+                                   : values(words->extra) + (id - table) * width;
     for (int64_t c = 0; c < width; c++) {
-      values(y)[m * width + c] =
-          values(table)[words[m] * width + c] + values(positions)[m % tokens * width + c];
+      values(y)[m * width + c] = word[c] + values(words->positions)[m % tokens * width + c];
     }
+  }
+  return OK;
+}
+
+enum status ref_activate(struct device *device, enum activation activation, const struct tensor *x,
+                         const struct tensor *y) {
+  (void)device;
+  for (int64_t i = 0; i < tensor_count(x); i++) {
+    values(y)[i] = ref_activation(values(x)[i], activation);
   }
   return OK;
 }

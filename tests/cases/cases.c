@@ -50,8 +50,12 @@ static enum status put_values(struct case_run *run, const float *values, const s
   return status;
 }
 
-/* Fills rows of a tensor, each from its identity. */
 enum status case_fill(struct case_run *run, const struct tensor *to, int stream) {
+  return case_fill_scaled(run, to, stream, 1);
+}
+
+enum status case_fill_scaled(struct case_run *run, const struct tensor *to, int stream,
+                             float scale) {
   float *values = malloc((size_t)tensor_count(to) * sizeof *values);
   if (values == NULL) {
     return fail(EXHAUSTED, "no memory for a case");
@@ -59,8 +63,8 @@ enum status case_fill(struct case_run *run, const struct tensor *to, int stream)
   int64_t row = tensor_count(to) / to->shape[0];
   for (int64_t i = 0; i < tensor_count(to); i++) {
     int identity = stream < SHARED ? run->identities[i / row] : 0;
-    values[i] =
-        case_value((uint64_t)stream * 1000 + (uint64_t)identity, stream < SHARED ? i % row : i);
+    uint64_t of = (uint64_t)stream * 1000 + (uint64_t)identity;
+    values[i] = scale * case_value(of, stream < SHARED ? i % row : i);
   }
   enum status status = put_values(run, values, to);
   free(values);
@@ -165,7 +169,8 @@ static struct conv_options conv_options_of(const struct case_run *run) {
                                .pad_before = same ? c->kernel / 2 : c->pad_before,
                                .pad_after = same ? c->kernel / 2 : c->pad_after,
                                .channel_add = c->channel_add ? &run->inputs[2] : NULL,
-                               .residual = residual_of(run)};
+                               .residual = residual_of(run),
+                               .activation = c->activation};
 }
 
 static enum status prepare_conv2d(struct case_run *run) {
@@ -262,6 +267,13 @@ static const struct case_kind kinds[] = {
     {"upsample_conv", prepare_upsample_conv, execute_upsample_conv},
     {"timestep_embedding", prepare_timesteps, execute_timesteps},
     {"embed", prepare_embed, execute_embed},
+    {"adapt", prepare_adapt, execute_adapt},
+    {"activate", prepare_activate, execute_activate},
+    {"add_rows", prepare_add_rows, execute_add_rows},
+    {"control_add", prepare_controls, execute_control_add},
+    {"hint_add", prepare_controls, execute_hint_add},
+    {"weigh", prepare_weigh, execute_weigh},
+    {"posterior", prepare_posterior, execute_posterior},
     {"gather", prepare_gather, execute_gather},
     {"advance", prepare_advance, execute_advance},
     {"pixels", prepare_pixels, execute_pixels},
@@ -335,6 +347,9 @@ double case_operations(const struct op_case *c, int batch) {
   }
   if (strcmp(c->op, "matmul") == 0) {
     return 2 * rows * c->inputs * c->outputs;
+  }
+  if (strcmp(c->op, "adapt") == 0) {
+    return 2 * rows * c->rank * c->heads * (c->inputs + c->outputs);
   }
   if (strcmp(c->op, "attention") == 0) {
     return 4 * rows * c->inputs * (c->context > 0 ? c->context : c->height) / (c->causal ? 2 : 1);

@@ -20,6 +20,8 @@ struct op_case {
   int kernel, stride, pad_before, pad_after;
   int heads, context, groups;
   int planes; /* gather: channels beside those of the latents */
+  int rank;   /* adapt: of the smallest adapter; heads: modules */
+  int extra;  /* embed: words behind the table's */
   enum activation activation;
   enum case_residual residual;
   bool channel_add, f32_out, silu, causal, no_bias;

@@ -5,9 +5,8 @@
 
 #include "tests/cases/inside.h"
 
-/* Gives the device a table of plain data. */
-static enum status put_table(struct case_run *run, const void *table, size_t bytes,
-                             const void **out) {
+enum status case_put_table(struct case_run *run, const void *table, size_t bytes,
+                           const void **out) {
   struct tensor room;
   TRY(tensor_take(run->arena, ELEMENT_U8, TENSOR_SHAPE((int64_t)bytes), &room));
   TRY(device_put(run->device, table, bytes, &room));
@@ -15,15 +14,14 @@ static enum status put_table(struct case_run *run, const void *table, size_t byt
   return OK;
 }
 
-/* Where row b of an input lies on the device. */
-static char *row_of(const struct case_run *run, int index, int b) {
+char *case_row(const struct case_run *run, int index, int b) {
   const struct tensor row = tensor_rows(&run->inputs[index], b, 1);
   return row.data;
 }
 
-static enum status put_rows(struct case_run *run, const struct batch_row *rows) {
+enum status case_put_rows(struct case_run *run, const struct batch_row *rows) {
   const void *out = NULL;
-  TRY(put_table(run, rows, (size_t)run->batch * sizeof *rows, &out));
+  TRY(case_put_table(run, rows, (size_t)run->batch * sizeof *rows, &out));
   run->rows = out;
   return OK;
 }
@@ -38,9 +36,10 @@ static enum status prepare_contexts(struct case_run *run) {
   TRY(case_fill(run, &run->inputs[1], 1));
   for (int b = 0; b < run->batch; b++) {
     int shorter = run->c->context > 2 ? run->identities[b] % 3 : 0;
-    rows[b] = (struct batch_row){.context = row_of(run, 1, b), .tokens = run->c->context - shorter};
+    rows[b] =
+        (struct batch_row){.context = case_row(run, 1, b), .tokens = run->c->context - shorter};
   }
-  return put_rows(run, rows);
+  return case_put_rows(run, rows);
 }
 
 enum status prepare_attention(struct case_run *run) {
@@ -69,7 +68,7 @@ enum status prepare_timesteps(struct case_run *run) {
   for (int b = 0; b < run->batch; b++) {
     rows[b].timestep = (float)(run->identities[b] * 331 % 1000) + 0.25f;
   }
-  TRY(put_rows(run, rows));
+  TRY(case_put_rows(run, rows));
   return case_take_output(run, run->c->outputs);
 }
 enum status execute_timesteps(struct case_run *run) {
@@ -86,7 +85,7 @@ static enum status put_ids(struct case_run *run) {
   for (int i = 0; i < count; i++) {
     uint64_t draw =
         case_hash((uint64_t)run->identities[i / c->height] * 1000 + (uint64_t)(i % c->height));
-    ids[i] = (int32_t)(draw % (uint64_t)c->inputs);
+    ids[i] = (int32_t)(draw % (uint64_t)(c->inputs + c->extra));
   }
   enum status status =
       tensor_take(run->arena, ELEMENT_I32, TENSOR_SHAPE(run->batch, c->height), &run->inputs[2]);
@@ -106,27 +105,33 @@ enum status prepare_embed(struct case_run *run) {
                   &run->inputs[1]));
   TRY(case_fill(run, &run->inputs[0], SHARED + 2));
   TRY(case_fill(run, &run->inputs[1], SHARED + 3));
+  if (c->extra > 0) {
+    TRY(tensor_take(run->arena, case_activations(run), TENSOR_SHAPE(c->extra, c->outputs),
+                    &run->inputs[3]));
+    TRY(case_fill(run, &run->inputs[3], SHARED + 4));
+  }
   TRY(put_ids(run));
   return case_take_output(run, c->outputs);
 }
 enum status execute_embed(struct case_run *run) {
-  return op_embed(run->device, &run->inputs[0], &run->inputs[1], &run->inputs[2], &run->y);
+  const struct words words = {&run->inputs[0], &run->inputs[3], &run->inputs[1]};
+  return op_embed(run->device, &words, &run->inputs[2], &run->y);
 }
 
 enum status prepare_gather(struct case_run *run) {
   struct batch_row rows[BATCH_ROWS_MAX] = {0};
   TRY(case_take_input(run, 0, ELEMENT_F32, run->c->inputs));
   for (int b = 0; b < run->batch; b++) {
-    rows[b].latents = (const float *)(const void *)row_of(run, 0, b);
+    rows[b].latents = (const float *)(const void *)case_row(run, 0, b);
     rows[b].scale = 1.0f / (float)(1 + run->identities[b]);
   }
   if (run->c->planes > 0) {
     TRY(case_take_input(run, 1, ELEMENT_F32, run->c->planes));
     for (int b = 0; b < run->batch; b++) {
-      rows[b].planes = (const float *)(const void *)row_of(run, 1, b);
+      rows[b].planes = (const float *)(const void *)case_row(run, 1, b);
     }
   }
-  TRY(put_rows(run, rows));
+  TRY(case_put_rows(run, rows));
   return case_take_output(run, run->c->inputs + run->c->planes);
 }
 enum status execute_gather(struct case_run *run) {
@@ -134,7 +139,7 @@ enum status execute_gather(struct case_run *run) {
 }
 
 static const float *floats_of(const struct case_run *run, int index, int b) {
-  return (const float *)(const void *)row_of(run, index, b);
+  return (const float *)(const void *)case_row(run, index, b);
 }
 
 /* The row of a mask is 0, 1 and between. */
@@ -202,7 +207,7 @@ enum status prepare_advance(struct case_run *run) {
   for (int b = 0; b < run->batch; b++) {
     samples[b] = sample_of(run, b);
   }
-  TRY(put_table(run, samples, (size_t)run->batch * sizeof *samples, &table));
+  TRY(case_put_table(run, samples, (size_t)run->batch * sizeof *samples, &table));
   run->samples = table;
   return case_fill(run, &run->y, 2);
 }
@@ -222,7 +227,7 @@ enum status prepare_finite(struct case_run *run) {
     float value = run->identities[b] % 4 == 1 ? INFINITY : NAN;
     char held[4];
     struct tensor last = {.element = case_activations(run), .rank = 1, .shape = {1, 1, 1, 1}};
-    last.data = row_of(run, 0, b) + tensor_bytes(&run->inputs[0]) / (size_t)run->batch - size;
+    last.data = case_row(run, 0, b) + tensor_bytes(&run->inputs[0]) / (size_t)run->batch - size;
     elements_from_f32(last.element, &value, 1, held);
     if (run->identities[b] % 2 == 1) {
       TRY(device_put(run->device, held, size, &last));

@@ -121,7 +121,8 @@ static enum status try_conv(struct bench *bench, struct tensor *y) {
   TRY(take(bench, TENSOR_SHAPE(ROWS, OUTPUTS), &add));
   TRY(take_output(bench, TENSOR_SHAPE(ROWS, SIDE, SIDE, OUTPUTS), y));
   TRY(take_weight(bench, (int64_t[]){OUTPUTS, CHANNELS, 3, 3}, false, &weight));
-  const struct conv_options options = {1, 1, 1, &add, NULL};
+  const struct conv_options options = {
+      .stride = 1, .pad_before = 1, .pad_after = 1, .channel_add = &add};
   enum status status = op_conv2d(bench->device, &x, weight, &options, y);
   status = device_wait(bench->device) == BROKEN ? BROKEN : status;
   weight_close(&weight);

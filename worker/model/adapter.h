@@ -30,7 +30,6 @@
 
 #define ADAPTERS_MAX 16            /* of one job */
 #define ADAPTER_FILE_RANK_MAX 1024 /* of one change in a file */
-#define ADAPTER_RANK_MAX 512       /* of all adapters of a job together, on the side path */
 #define ADAPTER_WEIGHT_MAX 100.0f
 #define ADAPTER_DIGEST_BYTES 32
 

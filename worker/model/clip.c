@@ -84,9 +84,10 @@ enum status clip_run(const struct pass *pass, const struct clip *clip, const str
                      const struct tensor *embedding) {
   const struct clip_facts *facts = clip->facts;
   struct tensor x = tensor_view(embedding, TENSOR_SHAPE(1, facts->positions, facts->width)), normed;
+  const struct words words = {.table = &clip->tokens, .positions = &clip->positions};
   TRY(pass_take(pass, x.rank, x.shape, &normed));
   if (!pass->dry) {
-    TRY(op_embed(pass->device, &clip->tokens, &clip->positions, ids, &x));
+    TRY(op_embed(pass->device, &words, ids, &x));
   }
   for (int i = 0; i < facts->layers; i++) {
     TRY(attend(pass, clip, &clip->layer[i], &x, &normed));

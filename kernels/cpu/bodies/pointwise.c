@@ -32,16 +32,83 @@ static void geglu(const void *arguments, int64_t first, int64_t end) {
 
 static void embed(const void *arguments, int64_t first, int64_t end) {
   const struct embed *e = arguments;
-  int64_t tokens = e->y->shape[1], width = e->y->shape[2];
+  int64_t tokens = e->y->shape[1], width = e->y->shape[2], table = e->words->table->shape[0];
   enum element element = e->y->element;
   for (int64_t m = first; m < end; m++) {
-    int64_t word = e->ids[m] * width, position = m % tokens * width;
+    bool is_extra = e->ids[m] >= table;
+    const void *words = is_extra ? e->words->extra->data : e->words->table->data;
+    int64_t word = (e->ids[m] - (is_extra ? table : 0)) * width, position = m % tokens * width;
     for (int64_t c = 0; c < width; c += LANES) {
       int64_t some = lanes_left(c, width);
-      vec sum = load_some(e->table->data, element, word + c, some) +
-                load_some(e->positions->data, element, position + c, some);
+      vec sum = load_some(words, element, word + c, some) +
+                load_some(e->words->positions->data, element, position + c, some);
       store_some(e->y->data, element, m * width + c, sum, some);
     }
+  }
+}
+
+INLINE vec activation_of(vec x, enum activation activation) {
+  switch (activation) {
+    case ACTIVATION_SILU:
+      return swish_of(x, 1);
+    case ACTIVATION_GELU:
+      return gelu_of(x);
+    case ACTIVATION_QUICK_GELU:
+      return swish_of(x, 1.702f);
+    case ACTIVATION_RELU:
+      return at_least(x, all(0));
+    case ACTIVATION_SOFT_CLAMP:
+      return 3.0f - 6.0f / (1.0f + exp2_of(x * (1.44269504f * 2 / 3)));
+    case ACTIVATION_NONE:
+      break;
+  }
+  return x;
+}
+
+static void activate(const void *arguments, int64_t first, int64_t end) {
+  const struct activate *a = arguments;
+  enum element element = a->y->element;
+  for (int64_t i = first; i < end; i += LANES) {
+    int64_t some = lanes_left(i, end);
+    vec value = load_some(a->x->data, element, i, some);
+    store_some(a->y->data, element, i, activation_of(value, a->activation), some);
+  }
+}
+
+static void add_rows(const void *arguments, int64_t first, int64_t end) {
+  const struct add_rows *a = arguments;
+  enum element element = a->y->element;
+  int64_t width = a->y->shape[1];
+  for (int64_t b = first; b < end; b++) {
+    for (int64_t i = 0; i < width; i += LANES) {
+      int64_t some = lanes_left(i, width);
+      vec sum = load_some(a->x->data, element, b * width + i, some);
+      if (a->rows[b].added != NULL) {
+        sum += load_some(a->rows[b].added, element, i, some);
+      }
+      store_some(a->y->data, element, b * width + i, swish_of(sum, 1), some);
+    }
+  }
+}
+
+INLINE void add_scaled_as(const struct scaled *s, enum element e, int64_t first, int64_t end) {
+  for (int64_t item = first; item < end; item++) {
+    int64_t b = item / s->pieces, from = item % s->pieces * s->piece;
+    int64_t to = from + s->piece < s->each ? from + s->piece : s->each;
+    for (int64_t i = from; i < to && s->x[b] != NULL; i += LANES) {
+      int64_t some = lanes_left(i, to), at = b * s->each + i;
+      vec value = load_some(s->x[b], e, i, some) * s->scale[b];
+      store_some(s->y->data, e, at, load_some(s->y->data, e, at, some) + value, some);
+    }
+  }
+}
+
+static void add_scaled(const void *arguments, int64_t first, int64_t end) {
+  const struct scaled *s = arguments;
+  if (s->y->element == ELEMENT_BF16) {
+    add_scaled_as(s, ELEMENT_BF16, first, end);
+  } else {
+    add_scaled_as(s, ELEMENT_F32, first, end);
   }
 }
 
