@@ -60,8 +60,9 @@ struct models_table {
 enum status models_table_read(const char *path, struct models_table *out);
 void models_table_close(struct models_table *table);
 
-/* Whether every weight file is there and looks like safetensors: before an engine is started. The
- * hash itself is checked by the engine, where the file is read anyway. */
+/* Whether every weight file is there and looks like safetensors, and single files are of a known
+ * family: before an engine is started. The hash itself is checked by the engine, where the file is
+ * read anyway. */
 enum status models_table_check(const struct models_table *table);
 
 /* The row marked default, or the only model; NULL when no model is the default. */
@@ -71,9 +72,9 @@ const struct models_row *models_table_standard(const struct models_table *table)
  * (devices.h says what an item may be). */
 bool models_row_on(const struct models_row *row, const char *name, const char *open);
 
-/* Prints a row for a folder, ready to paste: of each network the file that is loaded, and in
- * comments what lies beside it and why it is not. BAD_INPUT and nothing printed for a folder whose
- * configs, tokenizer or weight files would be refused. */
-enum status models_print_row(const char *folder, FILE *out);
+/* Prints a row for a folder or a file, ready to paste: which kind it is, of each network the files
+ * that are loaded, and in comments what lies beside them and why it is not, and what a single file
+ * still lacks. BAD_INPUT and nothing printed for what would be refused. */
+enum status models_print_row(const char *path, FILE *out);
 
 #endif

@@ -75,7 +75,7 @@ static enum status try_itself(struct engine *engine) {
   struct self_test test = {.device = engine->settings.device, .answers = engine->settings.answers};
   for (size_t i = 0; i < engine->residence.count; i++) {
     engine_model_info(engine, i, &test.model);
-    test.folder = engine->settings.models[i].source.folder;
+    test.source = &engine->settings.models[i].source;
     TRY(self_test_run(engine, &test));
   }
   return OK;

@@ -100,14 +100,19 @@ static uint64_t hash_on(uint64_t value, const void *data, size_t bytes) {
   return value;
 }
 
-/* The same weights make other pictures under another config: by what a scheduler config says of the
- * prediction alone, a model of noise is one of velocity. */
-static uint64_t hash_configs(const char *folder) {
-  static const char *const files[] = {"model_index.json",         "scheduler/scheduler_config.json",
-                                      "text_encoder/config.json", "unet/config.json",
-                                      "vae/config.json",          "tokenizer/vocab.json",
-                                      "tokenizer/merges.txt"};
-  uint64_t value = 0xcbf29ce484222325ULL;
+static uint64_t hash_folder(uint64_t value, const char *folder) {
+  static const char *const files[] = {"model_index.json",
+                                      "scheduler/scheduler_config.json",
+                                      "text_encoder/config.json",
+                                      "text_encoder_2/config.json",
+                                      "unet/config.json",
+                                      "vae/config.json",
+                                      "tokenizer/vocab.json",
+                                      "tokenizer/merges.txt",
+                                      "tokenizer_2/vocab.json",
+                                      "tokenizer_2/merges.txt",
+                                      "vocab.json",
+                                      "merges.txt"};
   for (size_t i = 0; folder != NULL && i < sizeof files / sizeof files[0]; i++) {
     char path[PATH_MAX];
     struct bytes text;
@@ -122,12 +127,32 @@ static uint64_t hash_configs(const char *folder) {
   return value;
 }
 
+static uint64_t hash_word(uint64_t value, const char *word) {
+  return word != NULL ? hash_on(value, word, strlen(word) + 1) : hash_on(value, "", 1);
+}
+
+/* The same weights make other pictures under another config: by what a scheduler config, or the
+ * model table, says of the prediction alone, a model of noise is one of velocity. */
+static uint64_t hash_configs(const struct model_source *source) {
+  uint64_t value = 0xcbf29ce484222325ULL;
+  if (source == NULL) {
+    return value;
+  }
+  value = hash_folder(value, source->folder);
+  value = hash_folder(value, source->configs);
+  value = hash_folder(value, source->tokenizer);
+  value = hash_word(value, source->file);
+  value = hash_word(value, source->family);
+  value = hash_word(value, source->prediction);
+  return hash_word(value, source->averaged ? "averaged" : NULL);
+}
+
 static enum status name_subject(const struct self_test *test, char *out, size_t bytes) {
   struct device_info info;
   TRY(device_describe(test->device, &info));
   const char *name = device_name(test->device);
   snprintf(out, bytes, "%s|%016" PRIx64 "|%.*s|%s|%s|%s|%s|%s", test->model.sha256,
-           hash_configs(test->folder), (int)strcspn(name, ":"), name,
+           hash_configs(test->source), (int)strcspn(name, ":"), name,
            element_name(device_element(test->device)), info.model, info.runtime,
            device_determinism(test->device) == DETERMINISM_STRICT ? "strict" : "fast",
            DARKROOM_VERSION);

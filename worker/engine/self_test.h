@@ -9,7 +9,7 @@ struct self_test {
   struct device *device; /* the engine's: only asked what it is */
   const char *answers;   /* file of pictures that were right before (answers.h); NULL: none */
   Darkroom__V1__ModelInfo model;
-  const char *folder; /* of the model, for what its configs say; NULL: not told */
+  const struct model_source *source; /* for what its configs and the table say; NULL: not told */
 };
 
 /* Runs a tiny job alone and again beside a stranger, with another listener meanwhile: the picture

@@ -172,13 +172,13 @@ static bool is_of_model(enum network network) {
 
 static enum status refuse_family(const struct checkpoint *checkpoint) {
   const struct model_source *source = checkpoint->source;
+  bool told = source->family != NULL;
   return REFUSE(
-      "%s/%s: no family is known by its keys%s%s: a text encoder's begin with "
-      "cond_stage_model.transformer. (sd1), cond_stage_model.model. (sd2), "
-      "conditioner.embedders.1.model. (sdxl) or conditioner.embedders.0.model. (sdxl-refiner), the "
-      "U-Net's with model.diffusion_model.",
-      source->folder, source->file, source->family != NULL ? " of " : "",
-      source->family != NULL ? source->family : "");
+      "%s/%s: %s%s by its keys: a text encoder's begin with cond_stage_model.transformer. (sd1), "
+      "cond_stage_model.model. (sd2), conditioner.embedders.1.model. (sdxl) or "
+      "conditioner.embedders.0.model. (sdxl-refiner), the U-Net's with model.diffusion_model.",
+      source->folder, source->file, told ? "it is not of the family " : "no family is known",
+      told ? source->family : "");
 }
 
 static enum status open_single(struct checkpoint *checkpoint) {

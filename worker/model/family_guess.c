@@ -234,6 +234,21 @@ static enum status guess(struct checkpoint *files, struct family *out) {
 
 /* ---- what the operator says ---- */
 
+/* Configs for a single file are of the family that its keys have. */
+static enum status read_beside(struct checkpoint *files, struct family *out) {
+  const char *configs = checkpoint_source(files)->configs, *name = NULL;
+  struct family family;
+  TRY(checkpoint_family(files, &name));
+  TRY(family_read(configs, &family));
+  if (strcmp(family.row->name, name) != 0) {
+    return fail_field(BAD_INPUT, "config",
+                      "%s: configs of the family %s, but the keys of %s are %s's", configs,
+                      family.row->name, checkpoint_source(files)->file, name);
+  }
+  *out = family;
+  return OK;
+}
+
 static enum status override(const struct model_source *source, struct family *family) {
   static const char *const words[] = {[PREDICTION_EPSILON] = "epsilon",
                                       [PREDICTION_V] = "v_prediction",
@@ -261,7 +276,7 @@ enum status family_open(struct checkpoint *files, struct family *out) {
   if (source->file == NULL) {
     TRY(family_read(source->folder, &family));
   } else if (source->configs != NULL) {
-    TRY(family_read(source->configs, &family));
+    TRY(read_beside(files, &family));
   } else {
     TRY(guess(files, &family));
     TRY(family_check(&family));
