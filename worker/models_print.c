@@ -1,5 +1,5 @@
-/* models_print.c - a row of the model table for what lies at a path: which kind it is by its content,
- * which files of it are loaded.
+/* models_print.c - a row of the model table for what lies at a path: which kind it is by its
+ * content, which files of it are loaded.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -30,7 +30,7 @@ struct printed {
   struct family family; /* of a model */
 };
 
-/* which kind ------------------------------------------------------------------------------------ */
+/* which kind -------------------------------------------------------------------------------- */
 
 /* Parts of names that adapters have in every dialect, and no network. */
 static bool is_adapter(const struct safetensors *table) {
@@ -114,7 +114,7 @@ static enum status kind_of_folder(const char *folder, enum models_kind *out) {
   return OK;
 }
 
-/* of a network ---------------------------------------------------------------------------------- */
+/* of a network ------------------------------------------------------------------------------ */
 
 /* The files that are loaded; beside them others may lie. */
 struct part {
@@ -210,7 +210,7 @@ static enum status print_network(const struct model_source *source, enum network
   return print_left_out(&part, out);
 }
 
-/* of a source ----------------------------------------------------------------------------------- */
+/* of a source ------------------------------------------------------------------------------- */
 
 /* By name, as ls and sha256sum show them. */
 static enum status print_folder(const struct printed *row, FILE *out) {
