@@ -189,6 +189,23 @@ static bool read_list(const struct config_key *row, const json_t *value, struct 
   return true;
 }
 
+static bool read_numbers(const struct config_key *row, const json_t *value,
+                         struct config_numbers *out) {
+  size_t count = json_is_array(value) ? json_array_size(value) : json_is_number(value);
+  *out = (struct config_numbers){.count = (int)count};
+  if (count > CONFIG_NUMBERS_MAX || (count == 0 && !json_is_null(value))) {
+    return false;
+  }
+  for (size_t i = 0; i < count; i++) {
+    const json_t *one = json_is_array(value) ? json_array_get(value, i) : value;
+    out->value[i] = json_number_value(one);
+    if (!json_is_number(one) || out->value[i] < row->min || out->value[i] > row->max) {
+      return false;
+    }
+  }
+  return true;
+}
+
 static bool read_value(const struct config_key *row, const json_t *value, void *field) {
   int ignored = 0;
   switch (row->kind) {
@@ -202,6 +219,8 @@ static bool read_value(const struct config_key *row, const json_t *value, void *
       return json_is_boolean(value);
     case CONFIG_WORD:
       return read_word(row, value, field);
+    case CONFIG_NUMBERS:
+      return read_numbers(row, value, field);
     case CONFIG_INTEGERS:
     case CONFIG_WORDS:
       return read_list(row, value, field);

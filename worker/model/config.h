@@ -14,6 +14,7 @@
 #include "base/status.h"
 
 #define CONFIG_LIST_MAX 8
+#define CONFIG_NUMBERS_MAX 64
 #define CONFIG_DEPTH_MAX 8
 #define CONFIG_PATH_MAX 4096
 
@@ -24,6 +25,8 @@ enum config_kind {
   CONFIG_FLAG,     /* bool */
   CONFIG_WORD,     /* int                 index in `accepted` */
   CONFIG_INTEGERS, /* struct config_list  a list, or one number for all */
+  CONFIG_NUMBERS,  /* struct config_numbers  a list, or one number, within min..max; none where it
+                      is null or absent */
   CONFIG_WORDS,    /* struct config_list  a list of indices in `accepted` */
   CONFIG_ONLY,     /* nothing is read: what is implemented is in `accepted` */
   CONFIG_ANY,      /* nothing is read: has no influence on the picture */
@@ -32,6 +35,10 @@ struct config_list {
   int count;
   bool scalar; /* one number was given: it stands for every level */
   int value[CONFIG_LIST_MAX];
+};
+struct config_numbers {
+  int count;
+  double value[CONFIG_NUMBERS_MAX];
 };
 struct config_key {
   const char *key;

@@ -17,7 +17,8 @@
 #include "worker/sampler/noise_levels.h"
 
 #define UNET_LEVELS_MAX 6
-#define UNET_LAYERS_MAX 16 /* a level */
+#define VAE_CHANNELS_MAX 64 /* of latents */
+#define UNET_LAYERS_MAX 16  /* a level */
 
 struct clip_facts {
   int vocabulary, width, layers, heads, inner, positions;
@@ -59,6 +60,8 @@ struct vae_facts {
   int layers_per_block, latent_channels, groups;
   float scaling_factor;
   bool mid_attention, quant, post_quant;
+  bool standardized; /* latents are scaling_factor * (z - mean) / deviation */
+  float mean[VAE_CHANNELS_MAX], deviation[VAE_CHANNELS_MAX];
   enum precision precision; /* PRECISION_RANGE where the config says that it overflows f16 */
 };
 

@@ -224,6 +224,13 @@ enum status load_joined(struct loader *loader, const char *prefix, const char *c
   return OK;
 }
 
+enum status load_given(struct loader *loader, struct weight_source *source, struct weight **out) {
+  struct weight *packed = NULL;
+  TRY(given(loader, pack(loader, source, &packed)));
+  *out = packed;
+  return OK;
+}
+
 /* ---- norms and tables ---- */
 
 static float value_at(const struct tensor *tensor, int64_t i) {

@@ -61,6 +61,10 @@ enum status load_conv(struct loader *loader, const char *name, int64_t outputs, 
 enum status load_growing_conv(struct loader *loader, const char *name, int64_t channels,
                               struct weight **plain, struct weight **doubling);
 
+/* A layer whose values the caller has made of what is in the file: the source is borrowed during
+ * the call. What was taken of the file before may not be looked at afterwards. */
+enum status load_given(struct loader *loader, struct weight_source *source, struct weight **out);
+
 struct norm_shape {
   int64_t channels;
   int groups; /* 0: layer norm */

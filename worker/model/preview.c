@@ -12,7 +12,7 @@
 /* Eight by eight patches: more colours than a latent has channels, each wide enough that its middle
  * does not see the next one. */
 enum { PATCHES = 8, PATCH_CELLS = 4, SIDE = PATCHES * PATCH_CELLS, SAMPLES = PATCHES * PATCHES };
-_Static_assert(SAMPLES >= PREVIEW_CHANNELS_MAX, "a fit is never of more unknowns than samples");
+_Static_assert(SAMPLES >= VAE_CHANNELS_MAX, "a fit is never of more unknowns than samples");
 
 #define SEED 0
 #define RIDGE 1e-4 /* added for each unknown: so that any latents can be fitted */
@@ -20,7 +20,7 @@ _Static_assert(SAMPLES >= PREVIEW_CHANNELS_MAX, "a fit is never of more unknowns
 /* What is fitted: latents of the patches and the colours of their middles. */
 struct samples {
   int channels;
-  float latent[SAMPLES * PREVIEW_CHANNELS_MAX]; /* [SAMPLES, channels] */
+  float latent[SAMPLES * VAE_CHANNELS_MAX]; /* [SAMPLES, channels] */
   float colour[SAMPLES][3];
 };
 
@@ -65,7 +65,7 @@ static void look(struct samples *samples, const float *picture, int factor) {
 
 /* ---- the fit ---- */
 
-enum { UNKNOWNS_MAX = PREVIEW_CHANNELS_MAX + 1 };
+enum { UNKNOWNS_MAX = VAE_CHANNELS_MAX + 1 };
 struct equations {
   int unknowns;
   double left[UNKNOWNS_MAX][UNKNOWNS_MAX], right[UNKNOWNS_MAX][3];
@@ -174,7 +174,7 @@ static enum status show(const struct model *model, struct arena *turn, struct sa
 enum status model_preview(struct model *model, struct arena *turn, struct preview *out) {
   struct samples *samples = calloc(1, sizeof *samples);
   size_t side = (size_t)SIDE * (size_t)model->family.scale_factor;
-  size_t cells = (size_t)SIDE * SIDE * PREVIEW_CHANNELS_MAX;
+  size_t cells = (size_t)SIDE * SIDE * VAE_CHANNELS_MAX;
   float *values = calloc(3 * side * side > cells ? 3 * side * side : cells, sizeof *values);
   enum status status = EXHAUSTED;
   if (samples != NULL && values != NULL) {

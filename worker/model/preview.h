@@ -14,13 +14,12 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-
-#define PREVIEW_CHANNELS_MAX 64 /* latent channels that a config may ask for */
+#include "worker/model/family.h"
 
 struct model;
 struct preview {
   int channels;
-  float factor[3][PREVIEW_CHANNELS_MAX + 1]; /* of each channel, the constant last */
+  float factor[3][VAE_CHANNELS_MAX + 1]; /* of each channel, the constant last */
 };
 
 /* Decodes a picture of 32x32 cells and waits for it: once for a model, when the first preview is

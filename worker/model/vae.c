@@ -43,25 +43,50 @@ enum status vae_middle_run(const struct pass *pass, const struct vae *vae,
 
 /* ---- the decoder ---- */
 
-/* out = mid(conv_in(post_quant(latents))) */
+/* y = matrix(x) at every pixel, taken from the pass's arena. */
+static enum status pixels_run(const struct pass *pass, const struct weight *matrix,
+                              const struct tensor *x, struct tensor *y) {
+  int64_t rows = x->shape[0], pixels = x->shape[1] * x->shape[2];
+  struct tensor made;
+  TRY(pass_take(pass, x->rank, x->shape, &made));
+  struct tensor from = tensor_view(x, TENSOR_SHAPE(rows, pixels, x->shape[3]));
+  struct tensor to = tensor_view(&made, TENSOR_SHAPE(rows, pixels, x->shape[3]));
+  TRY(pass_matmul(pass, &from, matrix, NULL, &to));
+  *y = made;
+  return OK;
+}
+
+enum status vae_latents_run(const struct pass *pass, const struct vae_side *decoder,
+                            const struct tensor *latents, struct tensor *out) {
+  struct tensor x = *latents;
+  if (decoder->standard != NULL) {
+    struct tensor standard = x;
+    TRY(pixels_run(pass, decoder->standard, &standard, &x));
+  }
+  if (decoder->quant != NULL) {
+    struct tensor quantized = x;
+    TRY(pixels_run(pass, decoder->quant, &quantized, &x));
+  }
+  *out = x;
+  return OK;
+}
+
+/* out = mid(conv_in(latents)) */
 static enum status begin(const struct pass *pass, const struct vae *vae,
                          const struct tensor *latents, struct tensor *out) {
   const struct vae_side *decoder = &vae->decoder;
-  int64_t rows = latents->shape[0], height = latents->shape[1], width = latents->shape[2];
-  int64_t channels = latents->shape[3];
-  struct tensor quantized = *latents, first;
-  TRY(pass_take(pass, TENSOR_SHAPE(rows, height, width, weight_outputs(decoder->conv_in)), out));
+  struct tensor x, first, last;
+  TRY(pass_take(pass,
+                TENSOR_SHAPE(latents->shape[0], latents->shape[1], latents->shape[2],
+                             weight_outputs(decoder->conv_in)),
+                &last));
   struct arena_mark mark = arena_mark(pass->arena);
-  TRY(pass_take(pass, out->rank, out->shape, &first));
-  if (decoder->quant != NULL) {
-    TRY(pass_take(pass, latents->rank, latents->shape, &quantized));
-    struct tensor from = tensor_view(latents, TENSOR_SHAPE(rows, height * width, channels));
-    struct tensor to = tensor_view(&quantized, TENSOR_SHAPE(rows, height * width, channels));
-    TRY(pass_matmul(pass, &from, decoder->quant, NULL, &to));
-  }
-  TRY(pass_conv(pass, &quantized, decoder->conv_in, &same_size, &first));
-  TRY(vae_middle_run(pass, vae, &decoder->middle, &first, out));
+  TRY(pass_take(pass, last.rank, last.shape, &first));
+  TRY(vae_latents_run(pass, decoder, latents, &x));
+  TRY(pass_conv(pass, &x, decoder->conv_in, &same_size, &first));
+  TRY(vae_middle_run(pass, vae, &decoder->middle, &first, &last));
   arena_release(pass->arena, mark);
+  *out = last;
   return OK;
 }
 

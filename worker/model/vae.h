@@ -25,7 +25,9 @@ struct vae_level {
 };
 /* One way through: levels in the order in which they are run. */
 struct vae_side {
-  struct weight *quant; /* the decoder's first layer, the encoder's last; NULL: none */
+  /* The decoder's first layers, the encoder's last, each NULL where there is none: from latents of
+   * mean 0 and deviation 1 and back, and diffusers' post_quant_conv or quant_conv. */
+  struct weight *standard, *quant;
   struct weight *conv_in, *conv_out;
   struct vae_middle middle;
   struct vae_level level[UNET_LEVELS_MAX];
@@ -51,6 +53,10 @@ enum status vae_run(const struct pass *pass, const struct vae *vae, const struct
 enum status vae_encode(const struct pass *pass, const struct vae *vae, const struct tensor *picture,
                        const struct tensor *moments);
 
+/* Latents as the decoder's conv_in takes them: *out is `latents`, or taken from the pass's arena.
+ */
+enum status vae_latents_run(const struct pass *pass, const struct vae_side *decoder,
+                            const struct tensor *latents, struct tensor *out);
 /* x -> out, both of one shape and out taken by the caller: the middle of either side. */
 enum status vae_middle_run(const struct pass *pass, const struct vae *vae,
                            const struct vae_middle *middle, const struct tensor *x,

@@ -42,20 +42,34 @@ static enum status down_run(const struct pass *pass, const struct vae_level *lev
   return OK;
 }
 
-/* moments = quant(conv_out(silu(norm_out(x)))) */
+/* y = matrix(x) at every pixel. */
+static enum status pixels_run(const struct pass *pass, const struct weight *matrix,
+                              const struct tensor *x, const struct tensor *y) {
+  int64_t rows = x->shape[0], pixels = x->shape[1] * x->shape[2];
+  struct tensor from = tensor_view(x, TENSOR_SHAPE(rows, pixels, x->shape[3]));
+  struct tensor to = tensor_view(y, TENSOR_SHAPE(rows, pixels, y->shape[3]));
+  return pass_matmul(pass, &from, matrix, NULL, &to);
+}
+
+/* moments = standard(quant(conv_out(silu(norm_out(x))))), each where there is one: the last gives
+ * f32. */
 static enum status end(const struct pass *pass, const struct vae_side *encoder,
                        const struct tensor *x, const struct tensor *moments) {
-  TRY(pass_group_norm(pass, x, &encoder->norm_out, true, x));
-  if (encoder->quant == NULL) {
-    return pass_conv(pass, x, encoder->conv_out, &same_size, moments);
+  bool quantizes = encoder->quant != NULL, standardizes = encoder->standard != NULL;
+  struct tensor raw = *moments, quantized = *moments;
+  if (quantizes || standardizes) {
+    TRY(pass_take(pass, moments->rank, moments->shape, &raw));
   }
-  struct tensor raw;
-  TRY(pass_take(pass, moments->rank, moments->shape, &raw));
+  if (quantizes && standardizes) {
+    TRY(pass_take(pass, moments->rank, moments->shape, &quantized));
+  }
+  TRY(pass_group_norm(pass, x, &encoder->norm_out, true, x));
   TRY(pass_conv(pass, x, encoder->conv_out, &same_size, &raw));
-  int64_t rows = moments->shape[0], pixels = moments->shape[1] * moments->shape[2];
-  struct tensor from = tensor_view(&raw, TENSOR_SHAPE(rows, pixels, moments->shape[3]));
-  struct tensor to = tensor_view(moments, TENSOR_SHAPE(rows, pixels, moments->shape[3]));
-  return pass_matmul(pass, &from, encoder->quant, NULL, &to);
+  if (quantizes) {
+    TRY(pixels_run(pass, encoder->quant, &raw, &quantized));
+  }
+  return standardizes ? pixels_run(pass, encoder->standard, quantizes ? &quantized : &raw, moments)
+                      : OK;
 }
 
 enum status vae_encode(const struct pass *pass, const struct vae *vae, const struct tensor *picture,

@@ -1,4 +1,7 @@
 /* vae_load.c - names and widths of every layer, as diffusers' AutoencoderKL builds them. */
+#include <math.h>
+#include <string.h>
+
 #include "worker/model/vae.h"
 
 #define EPSILON 1e-6f /* of every norm in the autoencoder */
@@ -88,12 +91,57 @@ static enum status load_down(struct loader *loader, const struct vae_facts *fact
                          out->channels, &out->resize);
 }
 
+/* ---- latents of a mean and a deviation of their own ---- */
+
+/* y_i = scale_i x_i + shift_i */
+static enum status load_diagonal(struct loader *loader, int64_t channels, const float *scale,
+                                 const float *shift, struct weight **out) {
+  struct weight_source source = {0};
+  TRY(tensor_take(loader->scratch, ELEMENT_F32, TENSOR_SHAPE(channels, channels), &source.kernel));
+  TRY(tensor_take(loader->scratch, ELEMENT_F32, TENSOR_SHAPE(channels), &source.bias));
+  float *kernel = source.kernel.data;
+  memset(kernel, 0, tensor_bytes(&source.kernel));
+  memcpy(source.bias.data, shift, tensor_bytes(&source.bias));
+  for (int64_t i = 0; i < channels; i++) {
+    kernel[i * channels + i] = scale[i];
+  }
+  enum status status = load_given(loader, &source, out);
+  arena_drop(loader->scratch);
+  return status;
+}
+
+/* The U-Net's latents are scale * (z - mean) / deviation; the scale is in op_gather. */
+static enum status load_from_standard(struct loader *loader, const struct vae_facts *facts,
+                                      struct weight **out) {
+  return facts->standardized
+             ? load_diagonal(loader, facts->latent_channels, facts->deviation, facts->mean, out)
+             : OK;
+}
+
+/* The way back for moments: means, and logarithms of variances. */
+static enum status load_to_standard(struct loader *loader, const struct vae_facts *facts,
+                                    struct weight **out) {
+  float scale[2 * VAE_CHANNELS_MAX], shift[2 * VAE_CHANNELS_MAX];
+  int channels = facts->latent_channels;
+  if (!facts->standardized) {
+    return OK;
+  }
+  for (int i = 0; i < channels; i++) {
+    scale[i] = 1 / facts->deviation[i];
+    shift[i] = -facts->mean[i] / facts->deviation[i];
+    scale[channels + i] = 1;
+    shift[channels + i] = -2 * logf(facts->deviation[i]);
+  }
+  return load_diagonal(loader, 2 * channels, scale, shift, out);
+}
+
 /* ---- the sides ---- */
 
 static enum status load_decoder(struct loader *loader, const struct vae_facts *facts,
                                 struct vae_side *out) {
   int64_t latents = facts->latent_channels, deepest = facts->channels[facts->levels - 1];
   struct norm_shape norm = {facts->channels[0], facts->groups, EPSILON};
+  TRY(load_from_standard(loader, facts, &out->standard));
   if (facts->post_quant) {
     TRY(load_matrix(loader, "post_quant_conv", (struct matrix_shape){latents, latents, true},
                     &out->quant));
@@ -120,6 +168,7 @@ static enum status load_encoder(struct loader *loader, const struct vae_facts *f
   TRY(load_middle(loader, "encoder", facts, &out->middle));
   TRY(load_norm(loader, "encoder.conv_norm_out", norm, &out->norm_out));
   TRY(load_conv(loader, "encoder.conv_out", moments, deepest, &out->conv_out));
+  TRY(load_to_standard(loader, facts, &out->standard));
   return facts->quant ? load_matrix(loader, "quant_conv",
                                     (struct matrix_shape){moments, moments, true}, &out->quant)
                       : OK;

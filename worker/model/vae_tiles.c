@@ -370,18 +370,13 @@ static enum status attend(const struct walk *walk, const struct vae_attention *a
   return OK;
 }
 
-/* x = conv_in(quant(latents)) */
 static enum status begin(const struct walk *walk, const struct vae_side *decoder,
                          const struct tensor *latents, const struct tensor *x) {
   struct arena_mark mark = arena_mark(walk->pass->arena);
   struct pass pass = next_turn(walk);
-  struct tensor quantized = *latents;
-  if (decoder->quant != NULL) {
-    TRY(pass_take(&pass, latents->rank, latents->shape, &quantized));
-    struct tensor from = as_tokens(latents), to = as_tokens(&quantized);
-    TRY(pass_matmul(&pass, &from, decoder->quant, NULL, &to));
-  }
-  TRY(pass_conv(&pass, &quantized, decoder->conv_in, &same_size, x));
+  struct tensor first;
+  TRY(vae_latents_run(&pass, decoder, latents, &first));
+  TRY(pass_conv(&pass, &first, decoder->conv_in, &same_size, x));
   arena_release(walk->pass->arena, mark);
   return OK;
 }

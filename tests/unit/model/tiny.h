@@ -1,4 +1,4 @@
-/* tiny.h - what the tests of models share: the tiny models, the goldens, a device. */
+/* tiny.h - what the tests of models share: the tiny models, a device. */
 #ifndef DARKROOM_TESTS_UNIT_MODEL_TINY_H
 #define DARKROOM_TESTS_UNIT_MODEL_TINY_H
 
@@ -6,36 +6,16 @@
 #include "worker/model/config.h"
 #include "worker/model/model.h"
 #include "worker/model/safetensors.h"
-/* cmocka wants the first three, and its macro `fail` would break base/status.h below it */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+/* with cmocka.h, so behind the others */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define TINY_FIXTURES "build/fixtures"
-#define TINY_GOLDENS "tests/model/goldens"
-#define TINY_GOLDENS_BYTES_MAX ((size_t)4 * 1024 * 1024)
-#define TINY_ARENA_BYTES ((size_t)256 * 1024 * 1024)
+#include "tests/unit/model/asserts.h"
+#include "tests/unit/model/goldens.h"
 
-#define assert_ok(call)                                        \
-  do {                                                         \
-    enum status status_ = (call);                              \
-    if (status_ != OK) {                                       \
-      fail_msg("%s: %s", status_name(status_), fail_reason()); \
-    }                                                          \
-  } while (0)
-/* The call fails with BAD_INPUT and a reason that contains text. */
-#define assert_refused(call, text)                              \
-  do {                                                          \
-    assert_int_equal(call, BAD_INPUT);                          \
-    if (strstr(fail_reason(), text) == NULL) {                  \
-      fail_msg("\"%s\" is not in \"%s\"", text, fail_reason()); \
-    }                                                           \
-  } while (0)
+#define TINY_FIXTURES "build/fixtures"
+#define TINY_ARENA_BYTES ((size_t)256 * 1024 * 1024)
 
 /* Runs a shell command and asserts that it succeeds. */
 static inline void tiny_shell(const char *command) {
@@ -119,32 +99,6 @@ static inline double tiny_difference(const float *got, const float *want, const 
     largest = w > largest || -w > largest ? (w < 0 ? -w : w) : largest;
   }
   return worst / largest;
-}
-
-/* The goldens of tests/model/make_goldens.py. */
-struct goldens {
-  struct bytes file;
-  struct arena *arena;
-  struct safetensors table;
-};
-static inline void goldens_open(struct goldens *goldens) {
-  bytes_open(&goldens->file, TINY_GOLDENS_BYTES_MAX);
-  assert_ok(bytes_read_file(&goldens->file, TINY_GOLDENS "/tiny.safetensors"));
-  assert_ok(arena_open(NULL, TINY_ARENA_BYTES, &goldens->arena));
-  assert_ok(safetensors_read("goldens", goldens->file.data, goldens->file.length, goldens->arena,
-                             &goldens->table));
-}
-static inline void goldens_close(struct goldens *goldens) {
-  arena_close(&goldens->arena);
-  bytes_close(&goldens->file);
-}
-static inline const void *golden(const struct goldens *goldens, const char *name) {
-  const struct safetensors_entry *entry = safetensors_find(&goldens->table, name);
-  if (entry == NULL) {
-    fail_msg("no golden %s", name);
-    return NULL;
-  }
-  return goldens->table.data + entry->begin;
 }
 
 #endif
