@@ -193,6 +193,50 @@ static void test_words(void **state) {
   assert_int_equal(job_check(&job, &why), BAD_INPUT);
 }
 
+/* What a sampler does not take is refused at the door, not silently left out. */
+static void test_what_goes_with_a_sampler(void **state) {
+  (void)state;
+  struct refusal why = {0};
+  Job job = fresh();
+  job.has_eta = 1;
+  job.eta = 0.5;
+  assert_int_equal(job_check(&job, &why), BAD_INPUT); /* the default has none */
+  assert_int_equal(why.code, DARKROOM__V1__ERROR_CODE__ERROR_FIELD);
+  assert_string_equal(why.field, "eta");
+  assert_string_equal(why.message, "dpmpp_2m has no eta");
+  job.eta = 0.0;
+  fine(&job);
+  job.has_sampler = 1;
+  job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_TCD;
+  job.eta = 1.0;
+  fine(&job);
+  job.has_spacing = 1;
+  job.spacing = DARKROOM__V1__SPACING__SPACING_MODEL;
+  fine(&job);
+  job.spacing = DARKROOM__V1__SPACING__SPACING_TRAILING;
+  assert_int_equal(job_check(&job, &why), BAD_INPUT);
+  assert_string_equal(why.field, "spacing");
+  assert_string_equal(why.message, "tcd has timesteps of its own");
+  job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_DDIM;
+  fine(&job);
+}
+
+static void test_names_that_are_shown(void **state) {
+  (void)state;
+  assert_string_equal(job_sampler_shown(DARKROOM__V1__SAMPLER__SAMPLER_DPMPP_2M_SDE),
+                      "DPM++ 2M SDE");
+  assert_string_equal(job_schedule_shown(DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL), "");
+  assert_string_equal(job_schedule_shown(DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_BETA),
+                      "Beta");
+  static const int wrong[] = {0, -1, 99, 1 << 30};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    assert_string_equal(job_sampler_shown((Darkroom__V1__Sampler)wrong[i]), "unknown");
+    assert_string_equal(job_schedule_shown((Darkroom__V1__NoiseSchedule)wrong[i]), "unknown");
+    assert_null(job_sampler_name((Darkroom__V1__Sampler)wrong[i],
+                                 DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL));
+  }
+}
+
 static void test_metadata(void **state) {
   (void)state;
   Darkroom__V1__KeyValue pair = DARKROOM__V1__KEY_VALUE__INIT;
@@ -309,6 +353,8 @@ int main(void) {
       cmocka_unit_test(test_defaults),
       cmocka_unit_test(test_digest),
       cmocka_unit_test(test_sampler_names),
+      cmocka_unit_test(test_what_goes_with_a_sampler),
+      cmocka_unit_test(test_names_that_are_shown),
       cmocka_unit_test(test_other_names),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
