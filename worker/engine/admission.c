@@ -110,23 +110,40 @@ enum status task_fail_queued(struct engine *engine, struct task *task, enum stat
 
 /* ---- admission ---- */
 
-static enum status take_all(struct engine *engine, struct task *task) {
-  for (int i = 0; i < task->recipe->stages; i++) {
-    TRY(scratch_reserve(engine, &task->recipe->stage[i]));
+/* An order that is being admitted. */
+struct coming {
+  const Darkroom__V1__Job *job;
+  const struct engine_inputs *inputs;
+  struct task *task;
+};
+
+static enum status take_all(struct engine *engine, const struct coming *coming) {
+  struct recipe *recipe = coming->task->recipe;
+  for (int i = 0; i < recipe->stages; i++) {
+    TRY(scratch_reserve(engine, &recipe->stage[i]));
   }
-  TRY(task_condition(task, engine->conditionings, engine->scratch[QUEUE_STEPS].arena));
-  return image_begin(engine, task);
+  const struct makers makers = {engine->conditionings, engine->adapters, engine->words,
+                                engine->scratch[QUEUE_STEPS].arena};
+  TRY(task_prepare(coming->task, &makers, coming->job, coming->inputs));
+  return image_begin(engine, coming->task);
 }
 
 /* Takes everything that the job needs to run to its end. When nobody else is here, scratch left
  * over from larger pictures need not stay. */
-static enum status promise(struct engine *engine, struct task *task, bool alone) {
-  enum status status = take_all(engine, task);
+static enum status promise(struct engine *engine, const struct coming *coming, bool alone) {
+  enum status status = take_all(engine, coming);
   if (status != EXHAUSTED || !alone || !scratch_any(engine)) {
     return status;
   }
   TRY(scratch_close(engine));
-  return take_all(engine, task);
+  return take_all(engine, coming);
+}
+
+static void tell_notes(struct engine *engine, const struct task *task) {
+  const struct notes *notes = &task->recipe->notes;
+  for (int i = 0; engine->listener.warning != NULL && i < notes->count; i++) {
+    engine->listener.warning(engine->listener.context, task->id, task->fence, notes->text[i]);
+  }
 }
 
 static struct task *find_task(struct engine *engine, const char *id, uint64_t fence) {
@@ -163,7 +180,8 @@ static enum status refuse_promise(struct engine *engine, const Darkroom__V1__Job
   snprintf(why.message, sizeof why.message, "%s", fail_reason());
   if (status == BAD_INPUT) {
     why.code = DARKROOM__V1__ERROR_CODE__ERROR_FIELD;
-    snprintf(why.field, sizeof why.field, "prompt");
+    const char *field = fail_field_name();
+    snprintf(why.field, sizeof why.field, "%s", field[0] != '\0' ? field : "prompt");
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);
   }
   if (status == EXHAUSTED && !engine_busy(engine)) {
@@ -192,12 +210,13 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
   task->fence = fence;
   task->order = engine->admitted++;
   task->lane = lane_of(engine->lanes, task->weight);
-  status = promise(engine, task, alone);
+  status = promise(engine, &(struct coming){job, inputs, task}, alone);
   if (status != OK) {
     task_close(task);
     return refuse_promise(engine, job, fence, status);
   }
   engine->listener.started(engine->listener.context, task->id, fence);
+  tell_notes(engine, task);
   return OK;
 }
 

@@ -170,7 +170,10 @@ enum status batch_queue(const struct batch *batch, const struct workplace *place
   }
   for (int i = 0; i < batch->count; i++) {
     rows = table_add(&table, i, rows, batch->samples[i]);
+    call.predict.adapted =
+        call.predict.adapted || sample_stage(batch->samples[i])->adapters != NULL;
   }
+  call.predict.merged = sample_stage(batch->samples[0])->merged;
   call.shape.rows = batch_call_rows(place->device, rows, batch->rows_max);
   call.samples = device_keeps_sequences(place->device) ? call.shape.rows : batch->count;
   table_fill_idle(&table, rows, call.shape.rows);

@@ -8,8 +8,10 @@ void bucket_fill(const struct stage *stage, int row, struct bucket *out) {
   (void)row;
   memset(out, 0, sizeof *out);
   out->resident = stage->resident;
+  out->merged = stage->merged_number;
   out->height = stage->latent_height;
   out->width = stage->latent_width;
+  out->planes = stage->planes;
 }
 
 bool bucket_same(const struct bucket *a, const struct bucket *b) {
@@ -17,8 +19,8 @@ bool bucket_same(const struct bucket *a, const struct bucket *b) {
 }
 
 const char *bucket_print(const struct bucket *bucket, char text[BUCKET_TEXT_BYTES_MAX]) {
-  snprintf(text, BUCKET_TEXT_BYTES_MAX, "%s %dx%d", bucket->resident->id, bucket->width,
-           bucket->height);
+  snprintf(text, BUCKET_TEXT_BYTES_MAX, "%s %dx%d planes=%d merged=%llu", bucket->resident->id,
+           bucket->width, bucket->height, bucket->planes, (unsigned long long)bucket->merged);
   return text;
 }
 

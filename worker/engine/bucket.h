@@ -13,9 +13,12 @@
 
 struct bucket {
   const struct resident *resident;
+  uint64_t merged;       /* whose weights stand in place of the model's (adapters); 0: its own */
   int32_t height, width; /* cells */
+  int32_t planes;        /* channels behind the latents' */
+  int32_t unused;
 };
-_Static_assert(sizeof(struct bucket) == 16, "no holes: it is compared byte by byte");
+_Static_assert(sizeof(struct bucket) == 32, "no holes: it is compared byte by byte");
 
 /* The bucket of one row of a stage's plan. */
 void bucket_fill(const struct stage *stage, int row, struct bucket *out);

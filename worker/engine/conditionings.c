@@ -11,6 +11,8 @@ struct conditionings {
   struct device *device;
   struct budget *budget;
   uint64_t clock; /* counts uses */
+  int others;
+  struct forgetful other[FORGETFUL_MAX];
   struct conditioned rows[CONDITIONINGS_MAX];
 };
 
@@ -68,13 +70,26 @@ static bool forget_oldest(struct conditionings *conditionings) {
   return oldest != NULL;
 }
 
+static bool forget_any(struct conditionings *conditionings) {
+  bool forgotten = forget_oldest(conditionings);
+  for (int i = 0; i < conditionings->others && !forgotten; i++) {
+    forgotten = conditionings->other[i].forget_oldest(conditionings->other[i].context);
+  }
+  return forgotten;
+}
+
 enum status conditionings_make_room(struct conditionings *conditionings, size_t bytes) {
   while (budget_take(conditionings->budget, bytes) != OK) {
-    if (bytes > conditionings->budget->max || !forget_oldest(conditionings)) {
+    if (bytes > conditionings->budget->max || !forget_any(conditionings)) {
       return EXHAUSTED;
     }
   }
   return OK;
+}
+
+void conditionings_ask_also(struct conditionings *conditionings, struct forgetful other) {
+  assert(conditionings->others < FORGETFUL_MAX);
+  conditionings->other[conditionings->others++] = other;
 }
 
 static bool made_with(const struct conditioned *row, const void *thing) {

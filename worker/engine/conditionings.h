@@ -46,8 +46,17 @@ void conditionings_release(struct conditioned **conditioned);
 /* One more holder of what is held; NULL is nobody's. */
 struct conditioned *conditionings_share(struct conditioned *conditioned);
 
-/* Takes bytes from the budget, forgetting the longest unused conditionings as far as needed. */
+/* Takes bytes from the budget, forgetting the longest unused conditionings as far as needed, then
+ * what others keep there. */
 enum status conditionings_make_room(struct conditionings *conditionings, size_t bytes);
+/* Who else keeps things in the budget that can be made again: each is asked to forget the longest
+ * unused of them; false when it has none. */
+struct forgetful {
+  bool (*forget_oldest)(void *context);
+  void *context;
+};
+#define FORGETFUL_MAX 2
+void conditionings_ask_also(struct conditionings *conditionings, struct forgetful other);
 /* Forgets those that were made with an adaptation or with embeddings which are about to go; nobody
  * holds them. */
 void conditionings_forget(struct conditionings *conditionings,

@@ -91,6 +91,12 @@ static enum status fill(struct engine *engine) {
   TRY(take_room(engine));
   TRY(conditionings_open(engine->memory, settings->device, &engine->budget,
                          &engine->conditionings));
+  const struct adapters_settings adapters = {
+      .budget = &engine->budget,
+      .conditionings = engine->conditionings,
+      .extras = {engine->settings.extras, engine->settings.extra_count}};
+  TRY(adapters_cache_open(engine->memory, &adapters, &engine->adapters));
+  TRY(words_cache_open(engine->memory, &adapters, &engine->words));
   TRY(try_itself(engine));
   return warmup(engine);
 }
@@ -129,6 +135,8 @@ void engine_close(struct engine **pointer) {
       task_drop(engine, &engine->tasks[i]);
     }
   }
+  adapters_cache_close(&engine->adapters);
+  words_cache_close(&engine->words);
   conditionings_close(&engine->conditionings);
   device_forget_sequences(engine->settings.device);
   for (int q = 0; q < FLIGHT_QUEUES; q++) {

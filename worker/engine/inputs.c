@@ -46,6 +46,23 @@ enum status inputs_check_picture(const struct engine_input *input, uint32_t widt
                 input->width, input->height, input->channels, input->bytes);
 }
 
+/* The broker has checked as much; what tables here have room for is not left to that. */
+static enum status check_lists(const Darkroom__V1__Job *job, struct refusal *why) {
+  const struct {
+    size_t count, most;
+    const char *field;
+  } rows[] = {{job->n_control, CONTROLS_MAX, "control"},
+              {job->n_adapter, JOB_ADAPTERS_MAX, "adapter"},
+              {job->n_embedding, JOB_EMBEDDINGS_MAX, "embedding"}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    if (rows[i].count > rows[i].most) {
+      return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, rows[i].field, NULL,
+                    "%zu of %s, at most %zu", rows[i].count, rows[i].field, rows[i].most);
+    }
+  }
+  return OK;
+}
+
 /* What a job asks for that nothing here does. */
 static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *why) {
   const struct {
@@ -56,8 +73,6 @@ static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *
       {job->mask != NULL, "mask"},
       {job->padding != NULL, "padding"},
       {job->n_control > 0, "control"},
-      {job->n_adapter > 0, "adapter"},
-      {job->n_embedding > 0, "embedding"},
       {job->upscale != NULL && job->upscale->kind == DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL,
        "upscale"},
       {job->has_preview_every && job->preview_every > 0, "preview_every"},
@@ -72,6 +87,22 @@ static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *
   return OK;
 }
 
+static size_t adapter_blobs(const Darkroom__V1__Job *job) {
+  size_t count = 0;
+  for (size_t i = 0; i < job->n_adapter; i++) {
+    count += job->adapter[i]->blob != NULL;
+  }
+  return count;
+}
+
+static size_t embedding_blobs(const Darkroom__V1__Job *job) {
+  size_t count = 0;
+  for (size_t i = 0; i < job->n_embedding; i++) {
+    count += job->embedding[i]->blob != NULL;
+  }
+  return count;
+}
+
 /* As many of each kind as the job names. */
 static enum status check_counts(const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
                                 struct refusal *why) {
@@ -79,6 +110,8 @@ static enum status check_counts(const Darkroom__V1__Job *job, const struct engin
       [INPUT_IMAGE] = job->image != NULL,
       [INPUT_MASK] = job->mask != NULL || job->padding != NULL,
       [INPUT_CONTROL] = job->n_control,
+      [INPUT_ADAPTER] = adapter_blobs(job),
+      [INPUT_EMBEDDING] = embedding_blobs(job),
   };
   for (int kind = 0; kind < INPUT_KINDS; kind++) {
     size_t count = count_of(inputs, (enum input_kind)kind);
@@ -93,5 +126,6 @@ static enum status check_counts(const Darkroom__V1__Job *job, const struct engin
 enum status inputs_check(const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
                          struct refusal *why) {
   TRY(refuse_unbuilt(job, why));
+  TRY(check_lists(job, why));
   return check_counts(job, inputs, why);
 }

@@ -199,10 +199,41 @@ enum status recipe_open(const struct residence *residence, const Darkroom__V1__J
   return OK;
 }
 
-enum status recipe_condition(struct recipe *recipe, struct conditionings *conditionings,
-                             struct arena *scratch) {
+/* ---- on the device ---- */
+
+/* Adapters and words are the first model's; another one that goes on draws as it is. */
+static enum status adapt(struct recipe *recipe, const struct makers *makers,
+                         const Darkroom__V1__Job *job, const struct engine_inputs *inputs) {
+  const struct resident *resident = recipe->stage[0].resident;
+  if (recipe->adapted == NULL && job->n_adapter > 0) {
+    TRY(adapters_hold(makers->adapters, resident, job, inputs, &recipe->notes, &recipe->adapted));
+  }
+  if (recipe->worded == NULL && job->n_embedding > 0) {
+    TRY(words_hold(makers->words, resident, job, inputs, &recipe->worded));
+  }
   for (int i = 0; i < recipe->stages; i++) {
-    TRY(stage_condition(&recipe->stage[i], conditionings, scratch));
+    if (recipe->stage[i].resident == resident) {
+      stage_adapt(&recipe->stage[i], recipe->adapted, recipe->worded);
+    }
+  }
+  return OK;
+}
+
+static void note_cut(struct recipe *recipe, const char *field, const struct conditioned *made) {
+  if (made != NULL && made->report.cut > 0) {
+    note(&recipe->notes, "%s: the last %d of its %d tokens are left out", field, made->report.cut,
+         made->report.tokens);
+  }
+}
+
+enum status recipe_prepare(struct recipe *recipe, const struct makers *makers,
+                           const Darkroom__V1__Job *job, const struct engine_inputs *inputs) {
+  TRY(adapt(recipe, makers, job, inputs));
+  for (int i = 0; i < recipe->stages; i++) {
+    struct stage *stage = &recipe->stage[i];
+    TRY(stage_condition(stage, makers->conditionings, makers->scratch));
+    note_cut(recipe, "prompt", stage->cond);
+    note_cut(recipe, "negative_prompt", stage->uncond);
   }
   return OK;
 }
@@ -225,6 +256,8 @@ void recipe_release(struct recipe **pointer) {
   for (int i = 0; i < recipe->stages; i++) {
     stage_close(&recipe->stage[i]);
   }
+  adapters_release(&recipe->adapted);
+  words_release(&recipe->worded);
   struct arena *memory = recipe->memory;
   arena_close(&memory);
 }

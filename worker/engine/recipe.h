@@ -12,8 +12,11 @@ struct recipe {
   int holders;
   int stages;
   const uint8_t *image, *mask; /* of the first stage's size, 3 bytes and 1 a pixel; NULL: none */
-  int slots;                   /* the most that a plan has */
-  bool draws;                  /* whether any plan draws noise between rows */
+  struct adapted *adapted;     /* the job's adapters behind its model; NULL: none */
+  struct worded *worded;       /* and its words */
+  struct notes notes;
+  int slots;  /* the most that a plan has */
+  bool draws; /* whether any plan draws noise between rows */
   struct stage stage[STAGES_MAX];
 };
 
@@ -23,9 +26,17 @@ struct recipe {
 enum status recipe_open(const struct residence *residence, const Darkroom__V1__Job *job,
                         const struct engine_inputs *inputs, struct refusal *why,
                         struct recipe **out);
-/* Turns the prompts of all stages into conditionings, those that it does not hold yet. */
-enum status recipe_condition(struct recipe *recipe, struct conditionings *conditionings,
-                             struct arena *scratch);
+/* What the parts of it that lie on a device are made with. */
+struct makers {
+  struct conditionings *conditionings;
+  struct adapters_cache *adapters; /* may be NULL for jobs without; words, too */
+  struct words_cache *words;
+  struct arena *scratch;
+};
+/* Makes those that it does not hold yet: adapters, words, prompts. BAD_INPUT, with the field of the
+ * job's, for what its models cannot take; EXHAUSTED: what is made is kept for the next try. */
+enum status recipe_prepare(struct recipe *recipe, const struct makers *makers,
+                           const Darkroom__V1__Job *job, const struct engine_inputs *inputs);
 /* One more holder. */
 struct recipe *recipe_share(struct recipe *recipe);
 /* One holder less; with the last one all of it goes. NULL and pointer to NULL are fine. */

@@ -21,44 +21,63 @@ _Static_assert(sizeof(((struct random *)0)->state) == 4 * 624, "all of the gener
 
 /* ---- what it belongs to ---- */
 
-static uint64_t add(uint64_t number, const void *data, size_t bytes) {
-  const unsigned char *at = data;
-  for (size_t i = 0; i < bytes; i++) { /* FNV-1a, 64 bits (RFC 9923) */
-    number = (number ^ at[i]) * 0x100000001b3u;
+/* FNV-1a, 64 bits (RFC 9923). */
+static uint64_t add_byte(uint64_t number, unsigned char byte) {
+  return (number ^ byte) * 0x100000001b3u;
+}
+
+static uint64_t add_number(uint64_t number, int64_t value) {
+  for (int bit = 0; bit < 64; bit += 8) {
+    number = add_byte(number, (unsigned char)((uint64_t)value >> bit));
   }
   return number;
 }
 
+static uint64_t add_float(uint64_t number, float value) {
+  uint32_t bits = 0;
+  memcpy(&bits, &value, sizeof bits);
+  return add_number(number, bits);
+}
+
 static uint64_t add_text(uint64_t number, const char *text) {
   do {
-    number = (number ^ (unsigned char)*text) * 0x100000001b3u;
+    number = add_byte(number, (unsigned char)*text);
   } while (*text++ != '\0');
   return number;
 }
 
 static uint64_t add_row(uint64_t number, const struct plan_row *row, int slots) {
-  const float told[] = {row->timestep, row->input_scale, row->keep_clean, row->keep_begun};
-  const int32_t counted[] = {row->needs_noise, row->step};
-  number = add(add(number, told, sizeof told), counted, sizeof counted);
-  return add(number, row->matrix, (size_t)(slots * (slots + 2)) * sizeof(float));
+  number = add_float(add_float(number, row->timestep), row->input_scale);
+  number = add_float(add_float(number, row->keep_clean), row->keep_begun);
+  number = add_number(add_number(number, row->needs_noise), row->step);
+  for (int i = 0; i < slots * (slots + 2); i++) {
+    number = add_float(number, row->matrix[i]);
+  }
+  return number;
+}
+
+static uint64_t add_plan(uint64_t number, const struct plan *plan) {
+  number = add_number(add_number(number, plan->rows), plan->slots);
+  number = add_float(add_float(number, plan->start_scale), plan->start_clean);
+  for (int row = 0; row < plan->rows; row++) {
+    number = add_row(number, &plan->row[row], plan->slots);
+  }
+  return number;
+}
+
+static uint64_t add_stage(uint64_t number, const struct stage *stage) {
+  const struct resident *resident = stage->resident;
+  number = add_text(number, resident->sha256 != NULL ? resident->sha256 : resident->id);
+  number = add_number(add_number(number, stage->latent_height), stage->latent_width);
+  number = add_number(add_number(number, latent_channels(stage)), stage->planes);
+  number = add_number(add_number(number, stage->keeps), stage->begin);
+  return add_plan(number, &stage->plan);
 }
 
 uint64_t record_digest(const struct recipe *recipe) {
   uint64_t number = 0xcbf29ce484222325u;
   for (int i = 0; i < recipe->stages; i++) {
-    const struct stage *stage = &recipe->stage[i];
-    const struct plan *plan = &stage->plan;
-    const char *model =
-        stage->resident->sha256 != NULL ? stage->resident->sha256 : stage->resident->id;
-    const int32_t shape[] = {
-        (int32_t)stage->begin, stage->latent_height, stage->latent_width, latent_channels(stage),
-        stage->planes,         stage->keeps,         plan->rows,          plan->slots};
-    const float start[] = {plan->start_scale, plan->start_clean};
-    number = add_text(number, model);
-    number = add(add(number, shape, sizeof shape), start, sizeof start);
-    for (int row = 0; row < plan->rows; row++) {
-      number = add_row(number, &plan->row[row], plan->slots);
-    }
+    number = add_stage(number, &recipe->stage[i]);
   }
   return number;
 }

@@ -95,8 +95,8 @@ enum status sample_enter(struct sample *sample, int stage) {
 
 /* ---- beginning and end ---- */
 
-static enum status open(struct sample *sample, struct device *device,
-                        const struct drawing_room *room) {
+static enum status begin(struct sample *sample, struct device *device,
+                         const struct drawing_room *room) {
   const struct recipe *recipe = sample->task->recipe;
   TRY(device_arena(device, bytes_on_device(recipe), &sample->memory));
   TRY(divide(sample));
@@ -112,7 +112,7 @@ enum status sample_open(struct sample *sample, struct device *device, struct tas
                         uint32_t index, const struct drawing_room *room) {
   *sample = (struct sample){.task = task, .index = index};
   random_seed(&sample->random, task->seed + index);
-  enum status status = open(sample, device, room);
+  enum status status = begin(sample, device, room);
   if (status != OK) {
     sample_close(sample);
     return status;

@@ -174,6 +174,18 @@ enum status stage_fill(const struct stage_request *request, struct arena *memory
   return OK;
 }
 
+void stage_adapt(struct stage *stage, const struct adapted *adapted, const struct worded *worded) {
+  const struct adaptation *adaptation = adapted != NULL ? adapted->adaptation : NULL;
+  const struct embeddings *embeddings = worded != NULL ? worded->embeddings : NULL;
+  stage->positive.adaptation = stage->negative.adaptation = adaptation;
+  stage->positive.embeddings = stage->negative.embeddings = embeddings;
+  if (adaptation != NULL) {
+    stage->adapters = adaptation_table(adaptation, NETWORK_UNET);
+    stage->merged = adaptation_merged(adaptation);
+    stage->merged_number = stage->merged != NULL ? adapted->number : 0;
+  }
+}
+
 enum status stage_condition(struct stage *stage, struct conditionings *conditionings,
                             struct arena *scratch) {
   if (stage->guided && stage->uncond == NULL) {

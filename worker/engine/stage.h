@@ -7,7 +7,9 @@
 
 #include "proto/darkroom.pb-c.h"
 #include "proto/refusal.h"
+#include "worker/engine/adapters_cache.h"
 #include "worker/engine/conditionings.h"
+#include "worker/engine/words_cache.h"
 #include "worker/sampler/plan.h"
 
 /* What slot 0 is when a stage begins. */
@@ -28,7 +30,10 @@ struct stage {
   struct condition positive, negative; /* their texts are the job's, there during admission only */
   bool guided;                         /* two rows: with what is wanted and with what is not */
   float guidance, rescale;
-  bool keeps; /* a mask keeps the rest of the image as it is */
+  const struct adapter_module *adapters; /* on the device, of all modules; NULL: none */
+  const struct merged *merged;           /* weights in place of the model's; NULL: the model's */
+  uint64_t merged_number;                /* that no others ever have; 0: none */
+  bool keeps;                            /* a mask keeps the rest of the image as it is */
   int planes; /* channels behind the latents' that the model is told: mask and masked image */
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */
@@ -50,6 +55,8 @@ struct stage_request {
  * lies in memory. BAD_INPUT with *why when it can never be done here; EXHAUSTED. */
 enum status stage_fill(const struct stage_request *request, struct arena *memory,
                        struct refusal *why, struct stage *out);
+/* Its model is drawn with through these from now on; NULL: none. Held by the recipe. */
+void stage_adapt(struct stage *stage, const struct adapted *adapted, const struct worded *worded);
 /* Turns its prompts into conditionings, those that it does not hold yet. */
 enum status stage_condition(struct stage *stage, struct conditionings *conditionings,
                             struct arena *scratch);

@@ -23,6 +23,8 @@ struct engine {
   struct residence residence;
   struct budget budget;
   struct conditionings *conditionings;
+  struct adapters_cache *adapters;
+  struct words_cache *words;
   struct scratch scratch[FLIGHT_QUEUES]; /* by queue; on a device that does one thing after another
                                             all work in that of QUEUE_STEPS */
   struct drawing_room room;

@@ -11,6 +11,7 @@ static void add_row(struct batch_table *table, int row, const struct sample *sam
                     const struct conditioned *conditioned) {
   table->row[row] = (struct batch_row){.latents = sample->latents.data,
                                        .planes = sample->planes.data,
+                                       .adapters = sample_stage(sample)->adapters,
                                        .scale = sample_row(sample)->input_scale,
                                        .timestep = sample_row(sample)->timestep};
   model_context(&conditioned->conditioning, &table->row[row]);

@@ -65,10 +65,10 @@ enum status task_open(const struct residence *residence, const Darkroom__V1__Job
   return OK;
 }
 
-enum status task_condition(struct task *task, struct conditionings *conditionings,
-                           struct arena *scratch) {
+enum status task_prepare(struct task *task, const struct makers *makers,
+                         const Darkroom__V1__Job *job, const struct engine_inputs *inputs) {
   int64_t began = clock_ns();
-  enum status status = recipe_condition(task->recipe, conditionings, scratch);
+  enum status status = recipe_prepare(task->recipe, makers, job, inputs);
   task->encode_us += (uint64_t)((clock_ns() - began) / NS_PER_US);
   return status;
 }

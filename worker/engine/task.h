@@ -30,9 +30,9 @@ struct task {
  * without memory. After a failure nothing is held. */
 enum status task_open(const struct residence *residence, const Darkroom__V1__Job *job,
                       const struct engine_inputs *inputs, struct refusal *why, struct task *out);
-/* Turns its prompts into conditionings, those that it does not hold yet. */
-enum status task_condition(struct task *task, struct conditionings *conditionings,
-                           struct arena *scratch);
+/* Makes what of its recipe lies on a device (recipe.h). */
+enum status task_prepare(struct task *task, const struct makers *makers,
+                         const Darkroom__V1__Job *job, const struct engine_inputs *inputs);
 /* Gives all back and frees the row. */
 void task_close(struct task *task);
 

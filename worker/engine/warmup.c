@@ -83,7 +83,10 @@ static enum status warm_sample(struct engine *engine, struct task *task) {
 static enum status warm(struct engine *engine, struct task *task) {
   const struct stage *stage = &task->recipe->stage[0];
   int64_t began = clock_ms();
-  TRY(task_condition(task, engine->conditionings, scratch_of(engine, QUEUE_STEPS)));
+  const struct makers makers = {.conditionings = engine->conditionings,
+                                .scratch = scratch_of(engine, QUEUE_STEPS)};
+  const Darkroom__V1__Job nothing = DARKROOM__V1__JOB__INIT;
+  TRY(task_prepare(task, &makers, &nothing, NULL));
   TRY(warm_sample(engine, task));
   log_event("warmed_up", log_text("model", stage->resident->id), log_number("side", stage->width),
             log_number("rows", stage->rows_max), log_number("ms", clock_ms() - began));

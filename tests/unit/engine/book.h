@@ -1,5 +1,4 @@
-/* book.h - a listener that writes down what an engine tells, job by job, and short words for jobs.
- */
+/* book.h - a listener that writes down what an engine tells, job by job. */
 #ifndef DARKROOM_TESTS_UNIT_ENGINE_BOOK_H
 #define DARKROOM_TESTS_UNIT_ENGINE_BOOK_H
 
@@ -8,6 +7,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "tests/unit/engine/words.h"
 #include "worker/engine/engine.h"
 
 enum { BOOK_JOBS_MAX = 96, BOOK_IMAGES_MAX = 8 };
@@ -28,6 +28,8 @@ struct entry {
   uint64_t denoise_us, decode_us;
   uint32_t denoise_steps;
   int order; /* in which jobs ended */
+  int warnings;
+  char warning[128]; /* the last */
 };
 struct book {
   int jobs, ended, turns;
@@ -115,6 +117,13 @@ static inline void book_turn(void *context, uint32_t rows, uint32_t samples,
   book->longest_us = microseconds > book->longest_us ? microseconds : book->longest_us;
 }
 
+static inline void book_warning(void *context, const char *id, uint64_t fence, const char *text) {
+  (void)fence;
+  struct entry *entry = book_find(context, id);
+  entry->warnings++;
+  snprintf(entry->warning, sizeof entry->warning, "%.*s", (int)sizeof entry->warning - 1, text);
+}
+
 static inline struct engine_listener book_listener(struct book *book) {
   return (struct engine_listener){.context = book,
                                   .started = book_started,
@@ -122,27 +131,14 @@ static inline struct engine_listener book_listener(struct book *book) {
                                   .pixels = book_pixels,
                                   .finished = book_finished,
                                   .failed = book_failed,
-                                  .turn = book_turn};
+                                  .turn = book_turn,
+                                  .warning = book_warning};
 }
 static inline void book_close(struct book *book) {
   for (int i = 0; i < BOOK_JOBS_MAX; i++) {
     free(book->entries[i].rgb);
   }
   *book = (struct book){0};
-}
-
-/* A guided job of one small picture by euler in four steps; change what a test is about. */
-static inline Darkroom__V1__Job job_of(const char *id, const char *prompt, uint64_t seed) {
-  Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
-  job.id = (char *)id;
-  job.model = (char *)"fake";
-  job.prompt = (char *)prompt;
-  job.has_seed = job.has_steps = job.has_width = job.has_height = job.has_sampler = 1;
-  job.seed = seed;
-  job.steps = 4;
-  job.width = job.height = 64;
-  job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER;
-  return job;
 }
 
 #endif

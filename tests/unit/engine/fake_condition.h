@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tests/unit/engine/fake_adapters.h"
 #include "tests/unit/engine/fake_knobs.h"
 #include "worker/model/model.h"
 
@@ -37,7 +38,7 @@ enum status model_condition(struct model *model, struct arena *keep, struct aren
   }
   TRY(tensor_take(keep, ELEMENT_F32, TENSOR_SHAPE(1, FAKE_WIDTH), &out->embedding));
   float *values = out->embedding.data;
-  values[0] = fake_number(prompt);
+  values[0] = fmodf(fake_number(prompt) + fake_worded(condition), 1.0f);
   values[1] = strcmp(prompt, "infinite") == 0 ? 1.0f : 0.0f;
   values[2] = strcmp(prompt, "flat") == 0 ? 1.0f : 0.0f;
   return OK;

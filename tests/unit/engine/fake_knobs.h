@@ -16,6 +16,8 @@ enum { FAKE_WIDTH = 4, FAKE_CALLS_MAX = 4096 };
 /* What the engine asked for, and what to do wrong. */
 static struct fake {
   int opened, conditioned, calls, decoded;
+  int adapters, adaptations, embeddings;     /* that are open */
+  int adapters_opened, adaptations_opened;   /* so far */
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
   const void *models[FAKE_CALLS_MAX];        /* whose it was */

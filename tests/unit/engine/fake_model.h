@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "tests/unit/engine/fake_adapters.h"
 #include "tests/unit/engine/fake_knobs.h"
 #include "worker/model/model.h"
 
@@ -63,6 +64,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
     for (int64_t i = 0; i < count; i++) {
       y[i] =
           tanhf(x[i] * (0.5f + embedding[0])) + row->timestep / 2000.0f + (float)i / (float)count;
+      y[i] += fake_adapted(row, predict->merged);
       y[i] += fake.restless ? (float)fake.calls * 0.01f : 0.0f;
       y[i] = embedding[2] > 0.0f ? 1000.0f : y[i];
       y[i] = embedding[1] > 0.0f && row->timestep < 500.0f ? INFINITY : y[i];

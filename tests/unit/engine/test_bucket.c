@@ -19,10 +19,13 @@ static struct bucket bucket_of(const struct stage *stage, int row) {
 
 static void each_field_keeps_strangers_apart(void **state) {
   (void)state;
-  struct stage stage = stage_of(), others[] = {stage_of(), stage_of(), stage_of()};
+  struct stage stage = stage_of(),
+               others[] = {stage_of(), stage_of(), stage_of(), stage_of(), stage_of()};
   others[0].resident = &residents[1];
   others[1].latent_width = 16;
   others[2].latent_height = 8;
+  others[3].planes = 5;
+  others[4].merged_number = 1;
   struct bucket own = bucket_of(&stage, 0), again = bucket_of(&stage, 0);
   assert_true(bucket_same(&own, &again));
   assert_true(bucket_number(&own) == bucket_number(&again));
@@ -48,7 +51,7 @@ static void it_is_printed_whole(void **state) {
   struct stage stage = stage_of();
   struct bucket bucket = bucket_of(&stage, 0);
   char text[BUCKET_TEXT_BYTES_MAX];
-  assert_string_equal(bucket_print(&bucket, text), "one 8x16");
+  assert_string_equal(bucket_print(&bucket, text), "one 8x16 planes=0 merged=0");
 }
 
 int main(void) {

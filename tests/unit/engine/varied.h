@@ -14,8 +14,48 @@ struct varied {
   Darkroom__V1__Job job;
   Darkroom__V1__Refiner refiner;
   Darkroom__V1__Upscale upscale;
+  Darkroom__V1__Blob blob;
+  Darkroom__V1__Adapter adapter[2];
+  Darkroom__V1__Adapter *adapters[2];
+  Darkroom__V1__Embedding embedding;
+  Darkroom__V1__Embedding *embeddings[1];
+  struct engine_input input[4];
   struct engine_inputs inputs;
 };
+
+/* What a job brings. */
+static inline void varied_bring(struct varied *one, struct engine_input input) {
+  one->input[one->inputs.count++] = input;
+  one->inputs.input = one->input;
+}
+
+/* One more adapter, whose file is that text. */
+static inline void varied_adapt(struct varied *one, const char *file, double weight) {
+  size_t i = one->job.n_adapter++;
+  one->blob = (Darkroom__V1__Blob)DARKROOM__V1__BLOB__INIT;
+  one->adapter[i] = (Darkroom__V1__Adapter)DARKROOM__V1__ADAPTER__INIT;
+  one->adapter[i].blob = &one->blob;
+  one->adapter[i].weight = weight;
+  one->adapters[i] = &one->adapter[i];
+  one->job.adapter = one->adapters;
+  varied_bring(one, (struct engine_input){.kind = INPUT_ADAPTER,
+                                          .index = (uint32_t)i,
+                                          .data = (const uint8_t *)file,
+                                          .bytes = strlen(file)});
+}
+
+static inline void varied_word(struct varied *one, const char *token, const char *file) {
+  one->blob = (Darkroom__V1__Blob)DARKROOM__V1__BLOB__INIT;
+  one->embedding = (Darkroom__V1__Embedding)DARKROOM__V1__EMBEDDING__INIT;
+  one->embedding.token = (char *)token;
+  one->embedding.blob = &one->blob;
+  one->embeddings[0] = &one->embedding;
+  one->job.embedding = one->embeddings;
+  one->job.n_embedding = 1;
+  varied_bring(one,
+               (struct engine_input){
+                   .kind = INPUT_EMBEDDING, .data = (const uint8_t *)file, .bytes = strlen(file)});
+}
 
 static inline void varied_refine(struct varied *one, const char *model, double start) {
   one->refiner = (Darkroom__V1__Refiner)DARKROOM__V1__REFINER__INIT;
@@ -56,6 +96,15 @@ static inline void varied_make(struct varied *one, int k, const char *model, con
   }
   if (k % 4 == 2) {
     varied_upscale(one, DARKROOM__V1__UPSCALE_KIND__UPSCALE_LATENT, k % 8 == 2 ? 96 : 128, 0.7);
+  }
+  if (k % 6 == 1 || k % 6 == 4) {
+    varied_adapt(one, k % 12 < 6 ? "a file" : "m, another", 0.25 + 0.5 * (k % 3));
+  }
+  if (k % 12 == 4) {
+    varied_adapt(one, "one more", -0.5);
+  }
+  if (k % 10 == 7) {
+    varied_word(one, "<word>", k % 20 == 7 ? "a" : "b");
   }
   if (k % 5 == 3) {
     one->job.has_guidance_rescale = 1;
