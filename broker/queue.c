@@ -203,6 +203,8 @@ static void put_images(struct redis *redis, const Darkroom__V1__Progress *progre
   Darkroom__V1__Progress images = DARKROOM__V1__PROGRESS__INIT;
   images.n_image = progress->n_image;
   images.image = progress->image;
+  images.n_preview = progress->n_preview; /* passed on to who watches now, and kept nowhere */
+  images.preview = progress->preview;
   put_packed(redis, &images.base, arena);
 }
 

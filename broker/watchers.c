@@ -201,6 +201,17 @@ static void tell_step(struct turn *turn, struct watch *watch, const struct news 
   }
 }
 
+static void tell_previews(struct turn *turn, struct watch *watch, const struct news *news,
+                          const Darkroom__V1__Progress *progress) {
+  for (size_t i = 0; i < progress->n_preview && waiting_watch_of(turn->waiting, news->id) != NULL;
+       i++) {
+    Darkroom__V1__Event event = DARKROOM__V1__EVENT__INIT;
+    event.kind = DARKROOM__V1__EVENT_KIND__EVENT_PREVIEW;
+    event.preview = progress->preview[i];
+    tell_all(turn, watch, news, &event);
+  }
+}
+
 static void tell_images(struct turn *turn, struct watch *watch, const struct news *news) {
   struct arena_mark mark = arena_mark(turn->arena);
   ProtobufCMessage *message = NULL;
@@ -214,6 +225,7 @@ static void tell_images(struct turn *turn, struct watch *watch, const struct new
       event.image = progress->image[i];
       tell_all(turn, watch, news, &event);
     }
+    tell_previews(turn, watch, news, progress);
   }
   arena_release(turn->arena, mark);
 }

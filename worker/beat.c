@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "worker/device_report.h"
+#include "worker/previews.h"
 
 /* One beat's messages, from the scratch arena: it names up to HELD_MAX jobs with all their fresh
  * pictures. */
@@ -11,6 +12,7 @@ struct beat {
   Darkroom__V1__Beat message;
   Darkroom__V1__Progress row[HELD_MAX];
   Darkroom__V1__Progress *rows[HELD_MAX];
+  size_t preview_bytes; /* of all rows so far */
 };
 
 static Darkroom__V1__Artifact *image_message(struct arena *arena, const struct held *held,
@@ -22,6 +24,7 @@ static Darkroom__V1__Artifact *image_message(struct arena *arena, const struct h
   darkroom__v1__artifact__init(image);
   const struct picture *picture = &held->picture[index];
   image->has_index = image->has_bytes = image->has_seed = image->has_width = image->has_height = 1;
+  image->has_kind = 1; /* so far they are all pictures */
   image->index = index;
   image->url = picture->url;
   image->sha256 = picture->sha256;
@@ -59,8 +62,9 @@ static void add_progress(struct worker *worker, struct beat *beat, struct held *
   row->step = held->step;
   row->steps = held->steps;
   row->n_image = beat_images(worker->scratch, held, true, &row->image);
+  row->n_preview = previews_tell(worker->scratch, held, &beat->preview_bytes, &row->preview);
   beat->rows[at] = row;
-  held->news = false;
+  held->news = previews_waiting(held);
 }
 
 enum { DEVICES_AGAIN_MS = 5000 }; /* what was lost on its way is told again */

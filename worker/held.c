@@ -39,6 +39,7 @@ static enum status fill(struct held *held, const uint8_t *assign, size_t bytes) 
   }
   for (uint32_t i = 0; i < held->images; i++) {
     bytes_open(&held->picture[i].png, IMAGE_FILE_BYTES_MAX);
+    bytes_open(&held->picture[i].preview.jpeg, PREVIEW_BYTES_MAX);
   }
   darkroom__v1__timings__init(&held->timings);
   return OK;
@@ -58,6 +59,20 @@ struct held *held_take(struct held_table *table, const uint8_t *assign, size_t b
   return held;
 }
 
+void held_warn(struct held *held, const char *text) {
+  for (size_t i = 0; i < held->warning_count; i++) {
+    if (strncmp(held->warning[i], text, JOB_WARNING_BYTES_MAX) == 0) {
+      return;
+    }
+  }
+  char *kept = held->warning_count < JOB_WARNINGS_MAX
+                   ? arena_copy_text(held->arena, text, strnlen(text, JOB_WARNING_BYTES_MAX))
+                   : NULL;
+  if (kept != NULL) {
+    held->warning[held->warning_count++] = kept;
+  }
+}
+
 void held_drop_inputs(struct held *held) {
   if (held->inputs.descriptor >= 0) {
     close(held->inputs.descriptor);
@@ -71,6 +86,7 @@ void held_drop(struct held *held) {
   held_drop_inputs(held);
   for (uint32_t i = 0; held->picture != NULL && i < held->images; i++) {
     bytes_close(&held->picture[i].png);
+    bytes_close(&held->picture[i].preview.jpeg);
   }
   bytes_close(&held->assign);
   arena_close(&held->arena);

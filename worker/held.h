@@ -39,6 +39,12 @@ enum picture_state {
   PICTURE_STORING, /* a task is out */
   PICTURE_STORED,
 };
+/* The newest look at a picture on its way. */
+struct preview {
+  bool fresh; /* not told in a BEAT yet */
+  uint32_t step, width, height;
+  struct bytes jpeg;
+};
 struct picture {
   enum picture_state state;
   bool told;        /* in a BEAT */
@@ -46,6 +52,7 @@ struct picture {
   int tries;        /* of storing it, failed */
   int64_t due_ms;   /* the next one: one picture that is refused must not be all that is asked */
   struct bytes png; /* only while the spool has no room for it */
+  struct preview preview;
   char *url;
   char *sha256;   /* of the PNG, once it is made */
   uint64_t bytes; /* the same */
@@ -108,6 +115,8 @@ struct held_table {
 struct held *held_take(struct held_table *table, const uint8_t *assign, size_t bytes);
 /* Frees the row. */
 void held_drop(struct held *held);
+/* Keeps what is to be said of a success, each once, at most JOB_WARNINGS_MAX of them. */
+void held_warn(struct held *held, const char *text);
 /* Lets go of what it brought. */
 void held_drop_inputs(struct held *held);
 

@@ -109,6 +109,8 @@ static uint64_t say_complete(struct worker *worker, struct held *held) {
   message.timings = &held->timings;
   arena_drop(worker->scratch);
   message.n_image = beat_images(worker->scratch, held, false, &message.image);
+  message.n_warning = held->warning_count;
+  message.warning = held->warning;
   held->complete_said = true;
   return link_ask(&worker->link, WIRE_COMPLETE, &message.base);
 }

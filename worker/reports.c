@@ -11,6 +11,7 @@
 #include "worker/outcome.h"
 #include "worker/pictures.h"
 #include "worker/placement.h"
+#include "worker/previews.h"
 
 #define US_PER_SECOND 1e6
 
@@ -163,6 +164,9 @@ static void on_failed(struct worker *worker, size_t index, const Darkroom__Pipe_
     return;
   }
   const Darkroom__V1__Error *error = failed->error;
+  if (error != NULL && error->field != NULL) {
+    copy(held->error_field, sizeof held->error_field, error->field);
+  }
   job_fail(
       worker, held, failed->kind,
       error != NULL ? error->code : DARKROOM__V1__ERROR_CODE__ERROR_ENGINE,
@@ -175,6 +179,23 @@ static void on_turn(struct worker *worker, size_t index, const Darkroom__Pipe__R
   metric_observe(M_STEP_DURATION, (double)turn->microseconds / US_PER_SECOND);
   metric_observe(M_BATCH_SIZE, turn->rows);
   metric_add(M_DENOISE_STEPS, turn->samples);
+}
+
+/* Each once: an engine says it of every image of a job. */
+static void on_warning(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Warning *warning = report->warning;
+  struct held *held = about(worker, index, warning->id, warning->fence);
+  if (held != NULL && warning->text != NULL) {
+    held_warn(held, warning->text);
+  }
+}
+
+static void on_preview(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Pixels *pixels = report->preview;
+  struct held *held = about(worker, index, pixels->id, pixels->fence);
+  if (held != NULL && pixels->index < held->images) {
+    preview_received(worker, held, pixels);
+  }
 }
 
 /* A report has one of its fields set; where that field lies says which row. */
@@ -190,6 +211,8 @@ static const struct {
     {offsetof(Darkroom__Pipe__Report, failed), on_failed},
     {offsetof(Darkroom__Pipe__Report, turn), on_turn},
     {offsetof(Darkroom__Pipe__Report, leaving), on_leaving},
+    {offsetof(Darkroom__Pipe__Report, warning), on_warning},
+    {offsetof(Darkroom__Pipe__Report, preview), on_preview},
 };
 
 static void act(struct worker *worker, size_t index, const ProtobufCMessage *message) {

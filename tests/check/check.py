@@ -32,7 +32,7 @@ MAY_INCLUDE = {
     "worker/engine": {"base", "monitoring", "proto", "images", "kernels", "worker/model", "worker/sampler",
                       "worker/engine"},
     "worker/media": {"base", "monitoring", "proto", "s3", "images", "store", "worker/media"},
-    "worker": {"base", "monitoring", "proto", "s3", "store", "worker", "worker/media", "worker/engine",
+    "worker": {"base", "monitoring", "proto", "s3", "images", "store", "worker", "worker/media", "worker/engine",
                "worker/model"},
 }
 # Tables that more than their own room is made from.
