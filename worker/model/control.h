@@ -72,5 +72,8 @@ struct control_call {
 };
 enum status control_run(const struct pass *pass, const struct control *control,
                         const struct control_call *call);
+/* Scratch bytes that it needs for B rows, at most: beside model_predict_bytes, which knows no nets.
+ * Nets run one after another, so several need as much as the largest. */
+size_t control_run_bytes(const struct control *control, int rows, int height, int width);
 
 #endif

@@ -103,6 +103,19 @@ enum status model_decode_turn(struct model *model, struct arena *block, const st
                               int64_t first, int64_t count);
 size_t model_decode_turns_bytes(const struct model *model, int height, int width);
 
+/* A picture to latents as the U-Net sees them: a sample of the encoder's posterior, with noise from
+ * the job's generator. All on the device and taken by the caller. */
+struct encode {
+  struct tensor image;   /* f32 [H * f, W * f, 3], -1 to 1 */
+  struct tensor noise;   /* f32 [H, W, C] */
+  struct tensor latents; /* f32 [H, W, C], written */
+};
+/* BAD_INPUT (field "image") where the model has no encoder. Waits for nothing. */
+enum status model_encode(struct model *model, struct arena *turn, const struct encode *encode);
+bool model_encodes(const struct model *model);
+/* Scratch bytes that model_encode needs for latents of height x width, at most. */
+size_t model_encode_bytes(const struct model *model, int height, int width);
+
 /* model_decode in f32, for a picture that overflowed in 16 bits: the decoder's weights are loaded
  * from the model's files once more, their sha256 checked, for this call alone. Waits for the
  * device. Outcomes of model_open. */

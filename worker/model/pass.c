@@ -76,3 +76,23 @@ enum status pass_upsample_conv(const struct pass *pass, const struct tensor *x,
                                const struct weight *w, const struct tensor *y) {
   return pass->dry ? OK : op_upsample_conv(pass->device, x, merged_weight(pass->merged, w), y);
 }
+
+enum status pass_activate(const struct pass *pass, enum activation activation,
+                          const struct tensor *x, const struct tensor *y) {
+  return pass->dry ? OK : op_activate(pass->device, activation, x, y);
+}
+
+enum status pass_gather(const struct pass *pass, const struct batch_row *rows, int64_t channels,
+                        const struct tensor *y) {
+  return pass->dry ? OK : op_gather(pass->device, rows, channels, y);
+}
+
+enum status pass_control_add(const struct pass *pass, const struct batch_control *controls,
+                             int skip, const struct tensor *x, const struct tensor *y) {
+  return pass->dry ? OK : op_control_add(pass->device, controls, skip, x, y);
+}
+
+enum status pass_hint_add(const struct pass *pass, const struct batch_control *controls,
+                          const struct tensor *y) {
+  return pass->dry ? OK : op_hint_add(pass->device, controls, y);
+}

@@ -51,5 +51,13 @@ enum status pass_concat(const struct pass *pass, const struct tensor *a, const s
 enum status pass_upsample_conv(const struct pass *pass, const struct tensor *x,
                                const struct weight *w, const struct tensor *y);
 enum status pass_upsample(const struct pass *pass, const struct tensor *x, const struct tensor *y);
+enum status pass_activate(const struct pass *pass, enum activation activation,
+                          const struct tensor *x, const struct tensor *y);
+enum status pass_gather(const struct pass *pass, const struct batch_row *rows, int64_t channels,
+                        const struct tensor *y);
+enum status pass_control_add(const struct pass *pass, const struct batch_control *controls,
+                             int skip, const struct tensor *x, const struct tensor *y);
+enum status pass_hint_add(const struct pass *pass, const struct batch_control *controls,
+                          const struct tensor *y);
 
 #endif
