@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/engine/glimpses.h"
 #include "worker/engine/memory.h"
 
 /* ---- what it says of itself ---- */
@@ -125,6 +126,7 @@ static enum status take_all(struct engine *engine, const struct coming *coming) 
   const struct makers makers = {engine->conditionings, engine->adapters, engine->words,
                                 engine->scratch[QUEUE_STEPS].arena};
   TRY(task_prepare(coming->task, &makers, coming->job, coming->inputs));
+  TRY(glimpses_prepare(engine, recipe));
   return image_begin(engine, coming->task);
 }
 

@@ -66,7 +66,8 @@ static enum status take_room(struct engine *engine) {
   TRY(take_floats(engine, values, &engine->room.clean));
   TRY(take_floats(engine, planes, &engine->room.planes));
   return flights_open(&engine->flights, engine->settings.device,
-                      pixels * 3 > values * sizeof(float) ? pixels * 3 : values * sizeof(float));
+                      pixels * 3 > values * sizeof(float) ? pixels * 3 : values * sizeof(float),
+                      values * sizeof(float));
 }
 
 /* Whether the device computes what it should: its ops first, for they name what is wrong, then each

@@ -12,15 +12,19 @@ static enum status place_open(struct flights *flights, enum queue queue, struct 
   flight->queue = queue;
   TRY(event_open(flights->device, &flight->event));
   TRY(device_pin(flights->device, finite_bytes, (void **)&flight->finite));
-  return queue == QUEUE_DECODES
-             ? device_pin(flights->device, flights->rgb_bytes, (void **)&flight->rgb)
-             : OK;
+  if (queue == QUEUE_DECODES) {
+    return device_pin(flights->device, flights->rgb_bytes, (void **)&flight->rgb);
+  }
+  flight->latent_bytes = flights->latent_bytes;
+  return device_pin(flights->device, flights->latent_bytes, (void **)&flight->latents);
 }
 
-enum status flights_open(struct flights *flights, struct device *device, size_t rgb_bytes) {
+enum status flights_open(struct flights *flights, struct device *device, size_t rgb_bytes,
+                         size_t latent_bytes) {
   *flights = (struct flights){.device = device,
                               .most = device_has_queues(device) ? FLIGHTS_OF_A_QUEUE : 1,
-                              .rgb_bytes = rgb_bytes};
+                              .rgb_bytes = rgb_bytes,
+                              .latent_bytes = latent_bytes};
   for (int q = 0; q < FLIGHT_QUEUES; q++) {
     for (int i = 0; i < flights->most; i++) {
       TRY(place_open(flights, (enum queue)q, &flights->place[q][i]));
@@ -38,6 +42,7 @@ void flights_close(struct flights *flights) {
     }
     device_unpin(flights->device, (void **)&flight->finite, finite_bytes);
     device_unpin(flights->device, (void **)&flight->rgb, flights->rgb_bytes);
+    device_unpin(flights->device, (void **)&flight->latents, flights->latent_bytes);
     flight->turn = 0;
   }
 }
@@ -60,7 +65,8 @@ enum status flight_depart(struct flights *flights, struct flight *flight) {
 
 void flight_board(struct flight *flight, struct sample *sample, bool step_ended) {
   assert(flight->turn != 0 && flight->count < BATCH_ROWS_MAX);
-  flight->passenger[flight->count++] = (struct passenger){sample, sample->life, step_ended};
+  flight->passenger[flight->count++] =
+      (struct passenger){.sample = sample, .life = sample->life, .step_ended = step_ended};
   sample->last_turn = flight->turn;
 }
 

@@ -27,6 +27,13 @@ struct passenger {
   bool step_ended; /* with this turn a step of the user's is done */
 };
 
+/* Latents of a passenger as they are after the turn, for a preview. */
+struct glimpse {
+  const float *latents;      /* in the flight's; NULL: not brought along */
+  const struct stage *stage; /* that they are of */
+  float spread;              /* how far they spread beyond clean ones */
+};
+
 struct flight {
   uint64_t turn; /* its number, from 1; 0: a free place */
   enum queue queue;
@@ -39,19 +46,24 @@ struct flight {
   struct passenger passenger[BATCH_ROWS_MAX];
   int32_t *finite; /* pinned: what the device found, for each passenger */
   uint8_t *rgb;    /* pinned: the picture of a decode, or latents */
+  float *latents;  /* pinned: of steps, those of previews */
+  size_t latent_bytes;
+  struct glimpse glimpse[BATCH_ROWS_MAX]; /* by passenger */
 };
 
 struct flights {
   struct device *device;
   uint64_t turns; /* queued so far */
   int most;       /* in flight at once in one queue */
-  size_t rgb_bytes;
+  size_t rgb_bytes, latent_bytes;
   int64_t landed_ns[FLIGHT_QUEUES]; /* the last one */
   struct flight place[FLIGHT_QUEUES][FLIGHTS_OF_A_QUEUE];
 };
 
-/* Takes events and pinned memory; pictures have at most rgb_bytes. The device is borrowed. */
-enum status flights_open(struct flights *flights, struct device *device, size_t rgb_bytes);
+/* Takes events and pinned memory; pictures have at most rgb_bytes, latents latent_bytes. The device
+ * is borrowed. */
+enum status flights_open(struct flights *flights, struct device *device, size_t rgb_bytes,
+                         size_t latent_bytes);
 /* When nothing is in flight any more, or nobody will ask for it. */
 void flights_close(struct flights *flights);
 

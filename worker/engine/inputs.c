@@ -75,7 +75,7 @@ static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *
       {job->n_control > 0, "control"},
       {job->upscale != NULL && job->upscale->kind == DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL,
        "upscale"},
-      {job->has_preview_every && job->preview_every > 0, "preview_every"},
+      {job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY, "preview_kind"},
       {job->tiny_decoder, "tiny_decoder"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

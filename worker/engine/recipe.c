@@ -173,6 +173,7 @@ static enum status fill(const struct order *order, struct recipe *out) {
   TRY(add_stages(order, out));
   TRY(keep_picture(order, INPUT_IMAGE, out, &out->image));
   TRY(keep_picture(order, INPUT_MASK, out, &out->mask));
+  out->preview_every = order->job->preview_every;
   sum_up(out);
   return OK;
 }

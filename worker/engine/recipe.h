@@ -15,8 +15,9 @@ struct recipe {
   struct adapted *adapted;     /* the job's adapters behind its model; NULL: none */
   struct worded *worded;       /* and its words */
   struct notes notes;
-  int slots;  /* the most that a plan has */
-  bool draws; /* whether any plan draws noise between rows */
+  uint32_t preview_every; /* steps of an image; 0: no previews */
+  int slots;              /* the most that a plan has */
+  bool draws;             /* whether any plan draws noise between rows */
   struct stage stage[STAGES_MAX];
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "worker/engine/engine.h"
+#include "worker/model/preview.h"
 #include "worker/sampler/noise_levels.h"
 
 /* A model at home. */
@@ -13,7 +14,9 @@ struct resident {
   struct model *model;
   const struct family *family;
   struct noise_levels *levels;
-  int max_side; /* pixels: the largest side of a picture that there is memory for */
+  bool previews;          /* preview is known (glimpses.h) */
+  struct preview preview; /* the colours of its latents */
+  int max_side;           /* pixels: the largest side of a picture that there is memory for */
 };
 
 struct residence {

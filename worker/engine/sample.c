@@ -239,6 +239,7 @@ bool sample_advanced(struct sample *sample) {
   bool step_ended = sample->cursor == stage->plan.rows ||
                     stage->plan.row[sample->cursor].step != stage->plan.row[row].step;
   sample->drawn = false;
+  sample->steps += step_ended;
   sample_moved(sample);
   return step_ended;
 }

@@ -41,6 +41,7 @@ struct sample {
   bool stale;                /* slots behind the first hold what a stage before has left there */
   bool drawn;                /* the noise of that row has been drawn already */
   bool away;                 /* a turn of its own, not a step, is in flight for it */
+  uint32_t steps, previewed; /* of the user's: queued so far, and when it was last looked at */
   uint64_t last_turn;        /* the last turn it was on board of; 0: none yet */
   struct event *arrival;     /* behind copies to its memory, until a turn follows it */
   struct arena *memory;

@@ -7,6 +7,7 @@
 #include "monitoring/log.h"
 #include "worker/engine/admission.h"
 #include "worker/engine/expectation.h"
+#include "worker/engine/glimpses.h"
 #include "worker/engine/memory.h"
 
 #define NS_PER_US 1000
@@ -78,6 +79,7 @@ static enum status depart(struct engine *engine, const struct batch *batch,
   const struct tensor finite = tensor_rows(&outcome->finite, 0, batch->count);
   enum status status =
       device_receive(engine->settings.device, &finite, flight->finite, tensor_bytes(&finite));
+  status = status == OK ? glimpses_receive(engine, batch, flight) : status;
   status = status == OK ? flight_depart(&engine->flights, flight) : status;
   if (status != OK) {
     return fail(BROKEN, "what a turn found out cannot be read: %s", fail_reason());
@@ -167,4 +169,5 @@ void steps_read(struct engine *engine, struct flight *flight, int64_t began_ns, 
   count_steps(flight, began_ns, took_us);
   check_finite(engine, flight);
   tell_steps(engine, flight);
+  glimpses_tell(engine, flight);
 }

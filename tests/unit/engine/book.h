@@ -7,49 +7,9 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "tests/unit/engine/book_entries.h"
 #include "tests/unit/engine/words.h"
 #include "worker/engine/engine.h"
-
-enum { BOOK_JOBS_MAX = 96, BOOK_IMAGES_MAX = 8 };
-
-struct entry {
-  char id[JOB_ID_BYTES_MAX + 1];
-  uint64_t fence;
-  int started, finished, failed, step_events;
-  uint32_t step, steps;
-  uint32_t pictures;
-  uint64_t seed[BOOK_IMAGES_MAX];
-  uint64_t hash[BOOK_IMAGES_MAX]; /* FNV-1a of the pixels */
-  uint32_t width, height;
-  uint8_t *rgb; /* of image 0 */
-  Darkroom__V1__FailKind kind;
-  Darkroom__V1__ErrorCode code;
-  char field[64];
-  uint64_t denoise_us, decode_us;
-  uint32_t denoise_steps;
-  int order; /* in which jobs ended */
-  int warnings;
-  char warning[128]; /* the last */
-};
-struct book {
-  int jobs, ended, turns;
-  uint32_t largest_rows;
-  uint64_t longest_us; /* of a batch */
-  uint64_t total_us;   /* of all batches */
-  bool backwards;      /* a step was told that was not more than the one before */
-  struct entry entries[BOOK_JOBS_MAX];
-};
-
-static inline struct entry *book_find(struct book *book, const char *id) {
-  for (int i = 0; i < book->jobs; i++) {
-    if (strcmp(book->entries[i].id, id) == 0) {
-      return &book->entries[i];
-    }
-  }
-  struct entry *entry = &book->entries[book->jobs++ % BOOK_JOBS_MAX];
-  snprintf(entry->id, sizeof entry->id, "%.*s", JOB_ID_BYTES_MAX, id);
-  return entry;
-}
 
 static inline void book_started(void *context, const char *id, uint64_t fence) {
   struct entry *entry = book_find(context, id);
@@ -124,6 +84,16 @@ static inline void book_warning(void *context, const char *id, uint64_t fence, c
   snprintf(entry->warning, sizeof entry->warning, "%.*s", (int)sizeof entry->warning - 1, text);
 }
 
+static inline void book_preview(void *context, const struct engine_picture *picture) {
+  struct entry *entry = book_find(context, picture->id);
+  entry->previews++;
+  entry->preview_side = picture->width;
+  entry->preview_sum = 0;
+  for (uint32_t i = 0; i < picture->width * picture->height * 3; i++) {
+    entry->preview_sum += picture->rgb[i];
+  }
+}
+
 static inline struct engine_listener book_listener(struct book *book) {
   return (struct engine_listener){.context = book,
                                   .started = book_started,
@@ -132,7 +102,8 @@ static inline struct engine_listener book_listener(struct book *book) {
                                   .finished = book_finished,
                                   .failed = book_failed,
                                   .turn = book_turn,
-                                  .warning = book_warning};
+                                  .warning = book_warning,
+                                  .preview = book_preview};
 }
 static inline void book_close(struct book *book) {
   for (int i = 0; i < BOOK_JOBS_MAX; i++) {

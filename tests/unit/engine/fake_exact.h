@@ -1,9 +1,10 @@
-/* fake_exact.h - the fake model's second look at a picture. */
+/* fake_exact.h - the fake model's second look at a picture, and its first at one on its way. */
 #ifndef DARKROOM_TESTS_UNIT_ENGINE_FAKE_EXACT_H
 #define DARKROOM_TESTS_UNIT_ENGINE_FAKE_EXACT_H
 
 #include "tests/unit/engine/fake_knobs.h"
 #include "worker/model/model.h"
+#include "worker/model/preview.h"
 
 bool model_decodes_exactly(const struct model *model) {
   (void)model;
@@ -21,6 +22,26 @@ enum status model_decode_exact(struct model *model, struct arena *turn,
 
 size_t model_decode_exact_bytes(const struct model *model, int height, int width) {
   return model_decode_bytes(model, height, width);
+}
+
+/* Colours: the first three channels as a decode shows them. */
+enum status model_preview(struct model *model, struct arena *turn, struct preview *out) {
+  (void)model;
+  fake.previews++;
+  TRY(arena_take(turn, 4096) != NULL ? OK : EXHAUSTED);
+  *out = (struct preview){.channels = 4};
+  return OK;
+}
+size_t model_preview_bytes(const struct model *model) {
+  (void)model;
+  return 4096;
+}
+void preview_pixels(const struct preview *preview, const float *latents, size_t cells,
+                    uint8_t *pixels) {
+  for (size_t i = 0; i < cells * 3; i++) {
+    float value = latents[i / 3 * (size_t)preview->channels + i % 3] * 40.0f + 128.0f;
+    pixels[i] = (uint8_t)lrintf(fminf(fmaxf(value, 0.0f), 255.0f));
+  }
 }
 
 size_t model_exact_weight_bytes(const struct model *model) { return model_bytes(model); }

@@ -106,6 +106,10 @@ static inline void varied_make(struct varied *one, int k, const char *model, con
   if (k % 10 == 7) {
     varied_word(one, "<word>", k % 20 == 7 ? "a" : "b");
   }
+  if (k % 3 == 0) {
+    one->job.has_preview_every = 1;
+    one->job.preview_every = 1 + (uint32_t)k % 4;
+  }
   if (k % 5 == 3) {
     one->job.has_guidance_rescale = 1;
     one->job.guidance_rescale = 0.7;
