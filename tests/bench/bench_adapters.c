@@ -75,7 +75,7 @@ static void add_module(struct bytes *header, size_t *at, const struct module *mo
 
 /* Values of +-0.02, other ones for each seed. */
 static void make_file(const struct model *model, int rank, uint32_t seed, struct bytes *out) {
-  const struct modules *modules = model_modules(model);
+  const struct module_list *modules = model_modules(model);
   struct bytes header;
   size_t at = 0;
   bytes_open(&header, FILE_BYTES_MAX);

@@ -123,7 +123,7 @@ static bool write_recipe(const uint8_t *data, size_t size, struct bytes *out) {
   return good;
 }
 
-static void add_up(const struct adapter *adapter, const struct modules *modules) {
+static void add_up(const struct adapter *adapter, const struct module_list *modules) {
   static float base[VALUES], delta[VALUES];
   struct arena *scratch = NULL;
   if (arena_open(NULL, ARENA_BYTES, &scratch) != OK) {
@@ -141,7 +141,7 @@ static void add_up(const struct adapter *adapter, const struct modules *modules)
 
 static void read_as(const uint8_t *data, size_t size, struct arena *arena) {
   struct unet_facts facts = {.levels = 1, .layers_per_block = 1};
-  struct modules *modules = NULL;
+  struct module_list *modules = NULL;
   struct adapter *adapter = NULL;
   struct adapter_report report;
   assert(modules_open(arena, &modules) == OK);

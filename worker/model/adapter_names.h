@@ -17,7 +17,7 @@
 
 /* What adapters are read against; all borrowed. */
 struct adapter_target {
-  const struct modules *modules;
+  const struct module_list *modules;
   const struct unet_facts *unet; /* for the names of the original code */
   const char *family;            /* for messages */
 };

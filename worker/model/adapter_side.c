@@ -35,8 +35,8 @@ static bool is_plain(const struct change *change, const struct module *module) {
 }
 
 /* The ranks of all changes of a module; -1: one of them is no low rank that runs beside. */
-static int64_t rank_of(const struct modules *modules, const struct adapter_use *uses, size_t count,
-                       int module) {
+static int64_t rank_of(const struct module_list *modules, const struct adapter_use *uses,
+                       size_t count, int module) {
   const struct module *own = modules_at(modules, module);
   struct use_walk walk = {uses, count, .module = module};
   int64_t rank = 0;
@@ -66,7 +66,7 @@ static size_t aligned(size_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT
 
 static size_t rows_bytes(void) { return aligned(PROMPT_CHUNKS_MAX * sizeof(struct batch_row)); }
 
-static size_t table_bytes(const struct modules *modules) {
+static size_t table_bytes(const struct module_list *modules) {
   return aligned(modules_count(modules) * sizeof(struct adapter_module));
 }
 
@@ -175,7 +175,7 @@ struct head {
 static enum status fill(struct filling *filling, const struct head *head) {
   struct batch_row *rows = (struct batch_row *)head->image;
   struct adapter_module *table = (struct adapter_module *)(head->image + rows_bytes());
-  const struct modules *modules = filling->model->modules;
+  const struct module_list *modules = filling->model->modules;
   const void *address = NULL;
   for (int i = 0; i < PROMPT_CHUNKS_MAX; i++) {
     rows[i].adapters = (const struct adapter_module *)(filling->block + rows_bytes());
@@ -206,7 +206,7 @@ static bool changes_anything(const struct model *model, const struct adapter_use
 
 static enum status put(struct filling *filling, struct side_path *side, size_t bytes) {
   struct tensor block;
-  const struct modules *modules = filling->model->modules;
+  const struct module_list *modules = filling->model->modules;
   struct head head = {.bytes = rows_bytes() + table_bytes(modules)};
   head.image = arena_take_zeroed(side->host, head.bytes);
   filling->touched = arena_take_zeroed(side->host, modules_count(modules) + 1);

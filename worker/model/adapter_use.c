@@ -35,8 +35,8 @@ bool use_walk_next(struct use_walk *walk, enum network network) {
   return false;
 }
 
-bool use_changes_layer(const struct adapter_use *uses, size_t count, const struct modules *modules,
-                       int first) {
+bool use_changes_layer(const struct adapter_use *uses, size_t count,
+                       const struct module_list *modules, int first) {
   const struct module *module = modules_at(modules, first);
   for (int i = first; i < first + module->parts; i++) {
     struct use_walk walk = {uses, count, .module = i};
@@ -48,7 +48,7 @@ bool use_changes_layer(const struct adapter_use *uses, size_t count, const struc
 }
 
 bool use_changes_network(const struct adapter_use *uses, size_t count,
-                         const struct modules *modules, enum network network) {
+                         const struct module_list *modules, enum network network) {
   for (size_t i = 0; i < count; i++) {
     for (int j = 0; j < uses[i].adapter->count && use_weight(&uses[i], network) != 0; j++) {
       if (modules_at(modules, uses[i].adapter->change[j].module)->network == network) {

@@ -25,9 +25,9 @@ float use_weight(const struct adapter_use *use, enum network network);
 
 /* Whether anything is changed: of the layer that begins with this module, of the modules of a
  * network. */
-bool use_changes_layer(const struct adapter_use *uses, size_t count, const struct modules *modules,
-                       int first);
+bool use_changes_layer(const struct adapter_use *uses, size_t count,
+                       const struct module_list *modules, int first);
 bool use_changes_network(const struct adapter_use *uses, size_t count,
-                         const struct modules *modules, enum network network);
+                         const struct module_list *modules, enum network network);
 
 #endif

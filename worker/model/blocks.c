@@ -135,14 +135,14 @@ enum status transformer_load(struct loader *loader, const char *name,
   return OK;
 }
 
-/* Keys and values of one layer within a conditioning: each layer's [L, 2C] lies whole, one layer
- * after another. */
+/* Keys and values of one layer within a conditioning, as one row: each layer's [L, 2C] lies whole,
+ * one layer after another. */
 static struct tensor layer_context(const struct conditioning *conditioning, int64_t column,
                                    int64_t channels) {
   int64_t tokens = conditioning->embedding.shape[0];
   struct tensor context = {.element = conditioning->keys_values.element,
-                           .rank = 2,
-                           .shape = {tokens, 2 * channels, 1, 1}};
+                           .rank = 3,
+                           .shape = {1, tokens, 2 * channels, 1}};
   context.data = (char *)conditioning->keys_values.data +
                  (size_t)(tokens * column) * element_bytes(context.element);
   return context;
@@ -150,11 +150,14 @@ static struct tensor layer_context(const struct conditioning *conditioning, int6
 
 enum status transformer_condition(const struct pass *pass, const struct transformer *transformer,
                                   const struct conditioning *conditioning) {
+  const struct tensor *embedding = &conditioning->embedding;
+  struct tensor tokens =
+      tensor_view(embedding, TENSOR_SHAPE(1, embedding->shape[0], embedding->shape[1]));
   for (int i = 0; i < transformer->layers; i++) {
     const struct transformer_layer *layer = &transformer->layer[i];
     struct tensor context =
         layer_context(conditioning, layer->context_column, transformer->channels);
-    TRY(pass_matmul(pass, &conditioning->embedding, layer->keys_values, NULL, &context));
+    TRY(pass_matmul(pass, &tokens, layer->keys_values, NULL, &context));
   }
   return OK;
 }

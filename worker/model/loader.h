@@ -31,8 +31,8 @@ struct loader {
   struct arena *on_device; /* norms and tables */
   struct arena *scratch;   /* heap: tensors being joined or converted; empty between calls */
   struct packed *packed;
-  struct modules *modules; /* where what is loaded is listed for adapters; NULL: nowhere */
-  enum network network;    /* as whose; NETWORK_NONE: not at all */
+  struct module_list *modules; /* where what is loaded is listed for adapters; NULL: nowhere */
+  enum network network;        /* as whose; NETWORK_NONE: not at all */
 };
 
 /* A module's name, by value: name_of("%s.conv1", prefix).text lives until the end of the statement.

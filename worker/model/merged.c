@@ -23,7 +23,7 @@ struct merged_module {
 struct merged {
   struct arena *host;      /* this struct and its table */
   struct arena *on_device; /* norms */
-  const struct modules *modules;
+  const struct module_list *modules;
   struct merged_module *module; /* by number */
 };
 
@@ -198,7 +198,7 @@ static enum status merge_layer(struct merging *merging, int first) {
 /* ---- all ---- */
 
 static enum status merge_layers(struct merging *merging) {
-  const struct modules *modules = merging->merged->modules;
+  const struct module_list *modules = merging->merged->modules;
   for (size_t i = 0; i < modules_count(modules); i++) {
     const struct module *module = modules_at(modules, (int)i);
     if (module->network == merging->network && module->part == 0 &&

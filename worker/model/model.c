@@ -20,7 +20,7 @@ const struct family *model_family(const struct model *model) { return &model->fa
 
 size_t model_bytes(const struct model *model) { return model->bytes; }
 
-const struct modules *model_modules(const struct model *model) { return model->modules; }
+const struct module_list *model_modules(const struct model *model) { return model->modules; }
 
 /* ---- passes ---- */
 

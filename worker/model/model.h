@@ -36,8 +36,8 @@ const struct family *model_family(const struct model *model);
 /* Bytes of weights it holds on the device. */
 size_t model_bytes(const struct model *model);
 /* What adapters may change of it, by number (modules.h); as long as the model. */
-struct modules;
-const struct modules *model_modules(const struct model *model);
+struct module_list;
+const struct module_list *model_modules(const struct model *model);
 
 /* What the U-Net needs to know of a prompt and what is said beside it. Its memory comes from keep,
  * scratch from turn. Text that is too long is cut as the mode says: *report tells, NULL: nobody

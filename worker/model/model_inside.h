@@ -20,7 +20,7 @@ struct model {
   size_t bytes;               /* on the device */
   struct family family;
   struct tokenizer *tokenizer[TEXT_ENCODERS_MAX];
-  struct modules *modules; /* what adapters may change */
+  struct module_list *modules; /* what adapters may change */
   struct clip clip[TEXT_ENCODERS_MAX];
   struct unet unet;
   struct vae vae;

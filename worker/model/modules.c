@@ -12,7 +12,7 @@ struct place {
   int index;
 };
 
-struct modules {
+struct module_list {
   struct arena *arena;
   struct module *module;
   size_t count, room;
@@ -20,8 +20,8 @@ struct modules {
   size_t places;
 };
 
-enum status modules_open(struct arena *arena, struct modules **out) {
-  struct modules *modules = arena_take_zeroed(arena, sizeof *modules);
+enum status modules_open(struct arena *arena, struct module_list **out) {
+  struct module_list *modules = arena_take_zeroed(arena, sizeof *modules);
   if (modules == NULL) {
     return EXHAUSTED;
   }
@@ -32,7 +32,7 @@ enum status modules_open(struct arena *arena, struct modules **out) {
 
 /* What was there stays where it is until the arena goes: the list doubles, so that is as much again
  * as the list, at most. */
-static enum status grow(struct modules *modules) {
+static enum status grow(struct module_list *modules) {
   size_t room = modules->room == 0 ? FIRST_ROOM : 2 * modules->room;
   struct module *module = arena_take(modules->arena, room * sizeof *module);
   if (module == NULL) {
@@ -46,7 +46,7 @@ static enum status grow(struct modules *modules) {
   return OK;
 }
 
-enum status modules_add(struct modules *modules, const struct module *module) {
+enum status modules_add(struct module_list *modules, const struct module *module) {
   assert(modules->place == NULL);
   if (modules->count == modules->room) {
     TRY(grow(modules));
@@ -62,13 +62,13 @@ static int by_address(const void *a, const void *b) {
   return x->held != y->held ? (x->held < y->held ? -1 : 1) : 0;
 }
 
-static void add_place(struct modules *modules, const void *held, size_t index) {
+static void add_place(struct module_list *modules, const void *held, size_t index) {
   if (held != NULL) {
     modules->place[modules->places++] = (struct place){(uintptr_t)held, (int)index};
   }
 }
 
-enum status modules_seal(struct modules *modules) {
+enum status modules_seal(struct module_list *modules) {
   modules->place = arena_take(modules->arena, (2 * modules->count + 1) * sizeof *modules->place);
   if (modules->place == NULL) {
     return EXHAUSTED;
@@ -84,14 +84,14 @@ enum status modules_seal(struct modules *modules) {
   return OK;
 }
 
-size_t modules_count(const struct modules *modules) { return modules->count; }
+size_t modules_count(const struct module_list *modules) { return modules->count; }
 
-const struct module *modules_at(const struct modules *modules, int index) {
+const struct module *modules_at(const struct module_list *modules, int index) {
   assert(index >= 0 && (size_t)index < modules->count);
   return &modules->module[index];
 }
 
-int modules_find(const struct modules *modules, enum network network, const char *name) {
+int modules_find(const struct module_list *modules, enum network network, const char *name) {
   for (size_t i = 0; i < modules->count; i++) {
     const struct module *module = &modules->module[i];
     if (module->network == network && strcmp(module->name, name) == 0) {
@@ -101,7 +101,7 @@ int modules_find(const struct modules *modules, enum network network, const char
   return -1;
 }
 
-int modules_holding(const struct modules *modules, const void *held) {
+int modules_holding(const struct module_list *modules, const void *held) {
   const struct place wanted = {.held = (uintptr_t)held};
   assert(modules->place != NULL);
   const struct place *place =

@@ -35,20 +35,20 @@ struct module {
   int groups;           /* and its groups */
 };
 
-struct modules;
+struct module_list;
 
 /* An empty list in the arena, whose modules get the numbers 0, 1, 2, ... */
-enum status modules_open(struct arena *arena, struct modules **out);
+enum status modules_open(struct arena *arena, struct module_list **out);
 /* Adds one; the name is copied. EXHAUSTED. */
-enum status modules_add(struct modules *modules, const struct module *module);
+enum status modules_add(struct module_list *modules, const struct module *module);
 /* To be called when all are there: from then on they are found by what they hold. */
-enum status modules_seal(struct modules *modules);
+enum status modules_seal(struct module_list *modules);
 
-size_t modules_count(const struct modules *modules);
-const struct module *modules_at(const struct modules *modules, int index);
+size_t modules_count(const struct module_list *modules);
+const struct module *modules_at(const struct module_list *modules, int index);
 /* The number of the module of that name; -1: none. */
-int modules_find(const struct modules *modules, enum network network, const char *name);
+int modules_find(const struct module_list *modules, enum network network, const char *name);
 /* The number of the first module that this weight (or gamma) is made of; -1: none. */
-int modules_holding(const struct modules *modules, const void *held);
+int modules_holding(const struct module_list *modules, const void *held);
 
 #endif

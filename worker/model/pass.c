@@ -1,6 +1,7 @@
 /* pass.c - ops that know whether to compute. */
 #include "worker/model/pass.h"
 
+#include <assert.h>
 #include <sys/mman.h>
 
 #define DRY_BYTES_MAX ((size_t)1 << 44)
@@ -34,9 +35,51 @@ enum status pass_dry_arena(struct arena **out) {
 
 /* ---- ops ---- */
 
+/* The first module of a layer beside which adapters run; -1: none. Whose activation is part of the
+ * product is left out where it is not known to be changed: adapters that change it have weights of
+ * their own (adapter_side.c), so no row has anything to add. */
+static int module_beside(const struct pass *pass, const struct weight *w,
+                         const struct matmul_options *options) {
+  if (pass->adapted == NULL) {
+    return -1;
+  }
+  int first = modules_holding(pass->modules, w);
+  if (first < 0) {
+    return -1;
+  }
+  if (pass->touched == NULL) {
+    return options == NULL || options->activation == ACTIVATION_NONE ? first : -1;
+  }
+  for (int i = 0; i < modules_at(pass->modules, first)->parts; i++) {
+    if (pass->touched[first + i]) {
+      return first;
+    }
+  }
+  return -1;
+}
+
+/* The product, what adapters add to it, and what bends the sum. */
+static enum status matmul_beside(const struct pass *pass, const struct tensor *x,
+                                 const struct weight *w, int module,
+                                 const struct matmul_options *options, const struct tensor *y) {
+  struct matmul_options straight = options != NULL ? *options : (struct matmul_options){0};
+  enum activation activation = straight.activation;
+  struct modules modules = {module, modules_at(pass->modules, module)->parts};
+  assert(activation == ACTIVATION_NONE || straight.residual == NULL);
+  straight.activation = ACTIVATION_NONE;
+  TRY(op_matmul(pass->device, x, w, &straight, y));
+  TRY(op_adapt(pass->device, pass->adapted, modules, x, y));
+  return activation == ACTIVATION_NONE ? OK : op_activate(pass->device, activation, y, y);
+}
+
 enum status pass_matmul(const struct pass *pass, const struct tensor *x, const struct weight *w,
                         const struct matmul_options *options, const struct tensor *y) {
-  return pass->dry ? OK : op_matmul(pass->device, x, merged_weight(pass->merged, w), options, y);
+  if (pass->dry) {
+    return OK;
+  }
+  int module = module_beside(pass, w, options);
+  return module >= 0 ? matmul_beside(pass, x, w, module, options, y)
+                     : op_matmul(pass->device, x, merged_weight(pass->merged, w), options, y);
 }
 
 enum status pass_conv(const struct pass *pass, const struct tensor *x, const struct weight *w,

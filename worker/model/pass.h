@@ -20,8 +20,8 @@ struct pass {
   enum element element; /* of the network's activations */
   bool dry;
   /* what adapters do, see adapter.h; all NULL: there are none */
-  const struct modules *modules;   /* of the network, and of others */
-  const struct merged *merged;     /* weights and norms in place of the model's */
+  const struct module_list *modules; /* of the network, and of others */
+  const struct merged *merged;       /* weights and norms in place of the model's */
   const struct batch_row *adapted; /* rows on the device whose adapters run beside linear layers */
   const bool *touched;             /* by module: whether any of them changes it; NULL: unknown */
 };

@@ -34,7 +34,7 @@ static void layers_are_listed_with_their_shapes(void **state) {
 
 static void what_is_packed_side_by_side_is_found_by_its_weight(void **state) {
   const struct tiny *tiny = *state;
-  const struct modules *modules = model_modules(tiny->model);
+  const struct module_list *modules = model_modules(tiny->model);
   const char *block = "mid_block.attentions.0.transformer_blocks.0";
   char name[128];
   static const struct {
@@ -56,7 +56,7 @@ static void what_is_packed_side_by_side_is_found_by_its_weight(void **state) {
 /* Each weight and norm of the two networks stands in the list once: 2 of a joined product are one.
  */
 static void nothing_is_listed_twice(void **state) {
-  const struct modules *modules = model_modules(((const struct tiny *)*state)->model);
+  const struct module_list *modules = model_modules(((const struct tiny *)*state)->model);
   for (size_t i = 0; i < modules_count(modules); i++) {
     const struct module *module = modules_at(modules, (int)i);
     assert_int_equal(modules_find(modules, module->network, module->name), i);
