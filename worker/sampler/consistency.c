@@ -13,7 +13,11 @@
 #define SIGMA_DATA 0.5
 #define TIMESTEP_SCALE 10.0
 
-static enum status check_grid(const struct plan_request *request, int grid) {
+static enum status check_grid(const struct plan_request *request, int whole, int grid) {
+  if (whole > request->levels->facts.train_timesteps) {
+    return fail_field(BAD_INPUT, "sampler", "%s's grid of %d is finer than %d training timesteps",
+                      request->sampler, whole, request->levels->facts.train_timesteps);
+  }
   if (request->steps > grid) {
     return fail_field(BAD_INPUT, "steps", "%d steps are more than the %d of %s's grid%s",
                       request->steps, grid, request->sampler,
@@ -28,7 +32,7 @@ static enum status points_of_grid(const struct plan_request *request, struct poi
   int whole = facts->original_steps > 0 ? facts->original_steps : GRID_STEPS;
   int skip = facts->train_timesteps / whole;
   int grid = (int)(whole * (request->begin > 0.0 ? 1.0 : request->strength));
-  TRY(check_grid(request, grid));
+  TRY(check_grid(request, whole, grid));
   struct points points = {.steps = request->steps};
   for (int i = 0; i < points.steps; i++) {
     int at = (int)floor(i * ((double)grid / request->steps));

@@ -219,6 +219,27 @@ static void steps_are_refused(void **state) {
   make(&request, &plan);
 }
 
+/* A model with fewer timesteps than the grid that LCM and TCD are distilled on has none. */
+static void a_grid_wants_timesteps(void **state) {
+  (void)state;
+  struct plan_request request = standard("lcm");
+  struct noise_facts facts = levels.facts;
+  struct plan plan;
+  facts.train_timesteps = 49;
+  assert_int_equal(noise_levels_make(&facts, &levels), OK);
+  request.steps = 1;
+  refused(&request, "sampler");
+  assert_string_equal(fail_reason(), "lcm's grid of 50 is finer than 49 training timesteps");
+  request.sampler = "tcd";
+  refused(&request, "sampler");
+  facts.original_steps = 7;
+  assert_int_equal(noise_levels_make(&facts, &levels), OK);
+  make(&request, &plan);
+  assert_true(plan.row[0].timestep == 48.0f);
+  request.steps = 8;
+  refused(&request, "steps");
+}
+
 static void eta_is_refused(void **state) {
   (void)state;
   static const double wrong[] = {-0.1, 1.01, NAN, INFINITY};
@@ -275,6 +296,7 @@ int main(void) {
       cmocka_unit_test(any_row_is_taken_up),
       cmocka_unit_test(samplers_are_refused_by_name),
       cmocka_unit_test(steps_are_refused),
+      cmocka_unit_test(a_grid_wants_timesteps),
       cmocka_unit_test(eta_is_refused),
       cmocka_unit_test(parts_are_refused),
   };
