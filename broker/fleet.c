@@ -80,11 +80,53 @@ static void count_worker(struct fleet *fleet, const Darkroom__V1__Hello *hello) 
   }
 }
 
+static struct fleet_extra *find_extra(struct fleet *fleet, Darkroom__V1__ExtraKind kind,
+                                      const char *id) {
+  for (size_t i = 0; i < fleet->extra_count; i++) {
+    if (fleet->extra[i].kind == kind && strcmp(fleet->extra[i].id, id) == 0) {
+      return &fleet->extra[i];
+    }
+  }
+  return NULL;
+}
+
+static void copy_text(char *to, size_t room, const char *text) {
+  snprintf(to, room, "%s", text != NULL ? text : "");
+}
+
+static void count_extras(struct fleet *fleet, const Darkroom__V1__Hello *hello) {
+  fleet->live++;
+  for (size_t i = 0; i < hello->n_extra; i++) {
+    const Darkroom__V1__ExtraInfo *info = hello->extra[i];
+    if (info->id == NULL || strlen(info->id) > JOB_NAME_BYTES_MAX) {
+      continue;
+    }
+    struct fleet_extra *extra = find_extra(fleet, info->kind, info->id);
+    if (extra == NULL && fleet->extra_count < FLEET_EXTRAS_MAX) {
+      extra = &fleet->extra[fleet->extra_count++];
+      *extra = (struct fleet_extra){.kind = info->kind};
+      copy_text(extra->id, sizeof extra->id, info->id);
+      copy_text(extra->sha256, sizeof extra->sha256, info->sha256);
+      copy_text(extra->family, sizeof extra->family, info->family);
+    }
+    if (extra != NULL) {
+      extra->workers++;
+    }
+  }
+}
+
+/* A fleet with more extras than are kept cannot say of one that it has it not. */
+bool fleet_has_extra(const struct fleet *fleet, Darkroom__V1__ExtraKind kind, const char *id) {
+  return fleet->live == 0 || fleet->extra_count == FLEET_EXTRAS_MAX ||
+         find_extra((struct fleet *)fleet, kind, id) != NULL;
+}
+
 /* On failure the fleet is what was read so far: submits for models that are missing are answered as
  * unknown or away until the next reading, two seconds later at most. */
 enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct arena *arena) {
   const redisReply *models = reply->element[1], *workers = reply->element[2];
-  fleet->count = 0;
+  fleet->count = fleet->extra_count = 0;
+  fleet->live = 0;
   snprintf(fleet->default_model, sizeof fleet->default_model, "%s", reply_text(reply->element[0]));
   for (size_t i = 0; i + 1 < models->elements; i += 2) {
     struct arena_mark mark = arena_mark(arena);
@@ -99,6 +141,7 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
     TRY(read_row(workers->element[i], arena, &row));
     if (strcmp(row.state, "ready") == 0) {
       count_worker(fleet, row.hello);
+      count_extras(fleet, row.hello);
     }
     arena_release(arena, mark);
   }
@@ -107,6 +150,29 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
 
 const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id) {
   return find((struct fleet *)fleet, id);
+}
+
+static enum status list_extras(const struct fleet *fleet, struct arena *arena,
+                               Darkroom__V1__ModelList *out) {
+  Darkroom__V1__ExtraInfo *infos = arena_take(arena, fleet->extra_count * sizeof *infos);
+  Darkroom__V1__ExtraInfo **list = arena_take(arena, fleet->extra_count * sizeof(void *));
+  if (infos == NULL || list == NULL) {
+    return EXHAUSTED;
+  }
+  for (size_t i = 0; i < fleet->extra_count; i++) {
+    const struct fleet_extra *extra = &fleet->extra[i];
+    Darkroom__V1__ExtraInfo *info = list[i] = &infos[i];
+    darkroom__v1__extra_info__init(info);
+    info->has_kind = info->has_workers = true;
+    info->kind = extra->kind;
+    info->id = (char *)extra->id;
+    info->sha256 = extra->sha256[0] != '\0' ? (char *)extra->sha256 : NULL;
+    info->family = extra->family[0] != '\0' ? (char *)extra->family : NULL;
+    info->workers = extra->workers;
+  }
+  out->extra = list;
+  out->n_extra = fleet->extra_count;
+  return OK;
 }
 
 enum status fleet_models(const struct fleet *fleet, struct arena *arena,
@@ -128,6 +194,7 @@ enum status fleet_models(const struct fleet *fleet, struct arena *arena,
     info->max_side = model->least_side;
     info->workers = model->workers;
   }
+  TRY(list_extras(fleet, arena, out));
   out->model = list;
   out->n_model = fleet->count;
   out->default_model = fleet->default_model[0] != '\0' ? (char *)fleet->default_model : NULL;

@@ -23,9 +23,21 @@ struct fleet_model {
   uint32_t workers; /* live */
 };
 
+/* What jobs name beside a model: control nets, adapters, embeddings, tiny decoders. */
+struct fleet_extra {
+  Darkroom__V1__ExtraKind kind;
+  char id[JOB_NAME_BYTES_MAX + 1];
+  char sha256[65];
+  char family[32];
+  uint32_t workers; /* live */
+};
+
 struct fleet {
   struct fleet_model model[FLEET_MODELS_MAX];
   size_t count;
+  struct fleet_extra extra[FLEET_EXTRAS_MAX]; /* of live workers alone */
+  size_t extra_count;
+  uint32_t live;                               /* workers */
   char default_model[JOB_MODEL_BYTES_MAX + 1]; /* "" while no worker has named one */
 };
 
@@ -34,6 +46,9 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
 
 /* NULL when no worker has ever had it. */
 const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id);
+
+/* Whether a job may name this: a live worker has it, or there is none that could be asked. */
+bool fleet_has_extra(const struct fleet *fleet, Darkroom__V1__ExtraKind kind, const char *id);
 
 /* The contract's lists, in the arena. */
 enum status fleet_models(const struct fleet *fleet, struct arena *arena,

@@ -47,6 +47,7 @@ size_t queue_submit(struct redis *redis, const struct submission *submission) {
   redis_number(redis, submission->queue_max);
   redis_text(redis, submission->origin);
   redis_bytes(redis, submission->packed, submission->packed_bytes);
+  redis_text(redis, submission->extras);
   return redis_end(redis);
 }
 

@@ -19,6 +19,7 @@ enum { ID_RANDOM_BYTES = 10, ID_TEXT = 26, DIGEST_TEXT = 2 * JOB_DIGEST_BYTES };
 struct filing {
   Darkroom__V1__Job job;
   char digest[DIGEST_TEXT + 1];
+  const char *extras; /* a hint: names, one a line */
   bool fleet_asked;
 };
 
@@ -148,6 +149,7 @@ static enum status store(struct turn *turn, struct request *request, struct fili
   struct submission submission = {
       .job = &filing->job,
       .digest = filing->digest,
+      .extras = filing->extras,
       .packed = packed,
       .packed_bytes = protobuf_c_message_pack(&filing->job.base, packed),
       .queue_max = turn->options.queue_max,
@@ -155,6 +157,70 @@ static enum status store(struct turn *turn, struct request *request, struct fili
   request->call = queue_submit(turn->redis, &submission);
   waiting_wake(turn->waiting, filing->job.model); /* claimed in the same pipeline, right after */
   return OK;
+}
+
+/* What a job names beside its model. */
+struct wanted {
+  Darkroom__V1__ExtraKind kind;
+  const char *field, *id;
+};
+enum { WANTED_MAX = CONTROLS_MAX + JOB_ADAPTERS_MAX + JOB_EMBEDDINGS_MAX };
+
+static size_t list_wanted(const Darkroom__V1__Job *job, struct wanted wanted[WANTED_MAX]) {
+  size_t count = 0;
+  for (size_t i = 0; i < job->n_control; i++) {
+    wanted[count++] = (struct wanted){DARKROOM__V1__EXTRA_KIND__EXTRA_CONTROL, "control.model",
+                                      job->control[i]->model};
+  }
+  for (size_t i = 0; i < job->n_adapter; i++) {
+    if (job->adapter[i]->name != NULL) {
+      wanted[count++] = (struct wanted){DARKROOM__V1__EXTRA_KIND__EXTRA_ADAPTER, "adapter.name",
+                                        job->adapter[i]->name};
+    }
+  }
+  for (size_t i = 0; i < job->n_embedding; i++) {
+    if (job->embedding[i]->name != NULL) {
+      wanted[count++] = (struct wanted){DARKROOM__V1__EXTRA_KIND__EXTRA_EMBEDDING, "embedding.name",
+                                        job->embedding[i]->name};
+    }
+  }
+  return count;
+}
+
+/* The first that no live worker has; NULL: all are there. */
+static const struct wanted *find_missing(const struct fleet *fleet, const struct wanted *wanted,
+                                         size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!fleet_has_extra(fleet, wanted[i].kind, wanted[i].id)) {
+      return &wanted[i];
+    }
+  }
+  return NULL;
+}
+
+static enum status refuse_missing(struct turn *turn, struct request *request,
+                                  const struct wanted *missing) {
+  char known[sizeof request->why.limit] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < turn->fleet.extra_count && used < sizeof known; i++) {
+    if (turn->fleet.extra[i].kind == missing->kind) {
+      used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "",
+                               turn->fleet.extra[i].id);
+    }
+  }
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, missing->field,
+                used > 0 ? known : "none", "no worker has a %s called %s", missing->field,
+                missing->id);
+}
+
+/* Hints for who hands jobs out, in front of the packed job, which the queue never opens: the names,
+ * one a line. */
+static const char *extras_hint(struct turn *turn, const struct wanted *wanted, size_t count) {
+  const char *hint = "";
+  for (size_t i = 0; i < count; i++) {
+    hint = turn_text(turn, "%s%s%s", hint, i > 0 ? "\n" : "", wanted[i].id);
+  }
+  return hint;
 }
 
 /* A second round only when the model is not in the fleet as this broker knows it: then the fleet is
@@ -179,6 +245,21 @@ enum status submit_ask(struct turn *turn, struct request *request) {
   if (model == NULL) {
     return refuse_unknown(turn, request, filing->job.model);
   }
+  if (filing->job.refiner != NULL && fleet_find(&turn->fleet, filing->job.refiner->model) == NULL) {
+    return refuse_unknown(turn, request, filing->job.refiner->model);
+  }
+  struct wanted wanted[WANTED_MAX];
+  size_t count = list_wanted(&filing->job, wanted);
+  const struct wanted *missing = find_missing(&turn->fleet, wanted, count);
+  if (missing != NULL && !filing->fleet_asked) {
+    filing->fleet_asked = true;
+    request->call = queue_fleet(turn->redis, false);
+    return OK;
+  }
+  if (missing != NULL) {
+    return refuse_missing(turn, request, missing);
+  }
+  filing->extras = extras_hint(turn, wanted, count);
   filing->fleet_asked = false;
   TRY(complete_job(turn, request, &filing->job, model));
   return store(turn, request, filing);

@@ -158,9 +158,9 @@ static void tell_all(struct turn *turn, struct watch *watch, const struct news *
   watch->queued = false;
   for (struct watcher *watcher = watch->first, *next; watcher != NULL; watcher = next) {
     next = watcher->next;
-    bool image =
-        event->kind ==
-        DARKROOM__V1__EVENT_KIND__EVENT_IMAGE; /* told beside the step of the same version */
+    /* told beside the step of the same version */
+    bool image = event->kind == DARKROOM__V1__EVENT_KIND__EVENT_IMAGE ||
+                 event->kind == DARKROOM__V1__EVENT_KIND__EVENT_PREVIEW;
     if (watcher->version < news->version || (image && watcher->version == news->version)) {
       if (send_event(turn, watch, watcher, event)) {
         watcher->version = news->version;

@@ -35,6 +35,22 @@ static bool has_control(const char *text) {
   return *text != '\0';
 }
 
+static enum status check_extras(struct request *request, const Darkroom__V1__Hello *hello) {
+  if (hello->n_extra > EXTRAS_MAX) {
+    return missing(request, "extra", "0..256 extras");
+  }
+  for (size_t i = 0; i < hello->n_extra; i++) {
+    const Darkroom__V1__ExtraInfo *extra = hello->extra[i];
+    bool known = extra->has_kind && extra->kind >= DARKROOM__V1__EXTRA_KIND__EXTRA_CONTROL &&
+                 extra->kind <= DARKROOM__V1__EXTRA_KIND__EXTRA_TINY;
+    if (!known || extra->id == NULL || extra->id[0] == '\0' ||
+        strlen(extra->id) > JOB_NAME_BYTES_MAX || has_control(extra->id)) {
+      return missing(request, "extra", "a kind and an id of 1..128 bytes");
+    }
+  }
+  return OK;
+}
+
 /* default_side is what a job without a size gets, so a model without one is refused here. */
 enum status hello_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
@@ -48,6 +64,7 @@ enum status hello_ask(struct turn *turn, struct request *request) {
       return missing(request, "default_side", "1 or more pixels");
     }
   }
+  TRY(check_extras(request, hello));
   if (hello->token != NULL) {
     TRY(verb_check_id(request, "token", hello->token));
   }

@@ -116,6 +116,26 @@ void show_explanation(const Darkroom__V1__Explanation *explanation) {
   }
 }
 
+static void show_extras(const Darkroom__V1__ModelList *list) {
+  static const char *const kinds[] = {
+      [DARKROOM__V1__EXTRA_KIND__EXTRA_CONTROL] = "control",
+      [DARKROOM__V1__EXTRA_KIND__EXTRA_ADAPTER] = "lora",
+      [DARKROOM__V1__EXTRA_KIND__EXTRA_EMBEDDING] = "embedding",
+      [DARKROOM__V1__EXTRA_KIND__EXTRA_TINY] = "tiny",
+  };
+  if (list->n_extra > 0) {
+    printf("\n%-32s %-10s %s\n", "BESIDE MODELS", "KIND", "WORKERS");
+  }
+  for (size_t i = 0; i < list->n_extra; i++) {
+    const Darkroom__V1__ExtraInfo *extra = list->extra[i];
+    char id[SHOW_SAFE_BYTES_MAX];
+    size_t kind = (size_t)extra->kind;
+    bool known = kind < sizeof kinds / sizeof kinds[0] && kinds[kind] != NULL;
+    printf("%-32s %-10s %u\n", show_safe(extra->id, id), known ? kinds[kind] : "unknown",
+           extra->workers);
+  }
+}
+
 void show_models(const Darkroom__V1__ModelList *list) {
   if (list->n_model > 0) {
     printf("%-32s %-8s %-10s %-10s %-8s %s\n", "ID", "FAMILY", "SIDE", "MAX SIDE", "WORKERS", "");
@@ -130,6 +150,7 @@ void show_models(const Darkroom__V1__ModelList *list) {
            show_safe(model->family, family), model->default_side, model->max_side, model->workers,
            standard ? "(default)" : "");
   }
+  show_extras(list);
 }
 
 /* "80 GB", as it is sold: of 1000 each. */

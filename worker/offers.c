@@ -10,6 +10,7 @@
 #include "monitoring/log.h"
 #include "worker/beat.h"
 #include "worker/claim.h"
+#include "worker/extras.h"
 
 enum { GREET_LOOK_MS = 200 }; /* a HELLO that must wait for something else is looked at again */
 
@@ -35,6 +36,8 @@ struct hello {
   Darkroom__V1__ModelInfo info[MODELS_MAX];
   Darkroom__V1__ModelInfo *infos[MODELS_MAX];
   char *devices[DEVICES_MAX];
+  Darkroom__V1__ExtraInfo extra[EXTRAS_MAX];
+  Darkroom__V1__ExtraInfo *extras[EXTRAS_MAX];
 };
 
 static bool listed(const struct hello *hello, const char *id) {
@@ -76,6 +79,8 @@ static void say_hello(struct worker *worker, int64_t now_ms) {
       list_model(&hello, &child->model[m]);
     }
   }
+  hello.message.n_extra = extras_list(worker, hello.extra, hello.extras);
+  hello.message.extra = hello.extras;
   const struct models_row *standard = models_table_standard(worker->table);
   hello.message.worker = (char *)worker->options->name;
   hello.message.version = (char *)DARKROOM_VERSION;

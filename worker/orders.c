@@ -8,6 +8,7 @@
 #include "monitoring/log.h"
 #include "worker/admission.h"
 #include "worker/claim.h"
+#include "worker/extras.h"
 #include "worker/inputs.h"
 #include "worker/offers.h"
 #include "worker/outcome.h"
@@ -112,6 +113,12 @@ static void on_assign(struct worker *worker, const struct order *order) {
   if (!found || worker->draining) {
     held->state = HELD_STORING; /* no engine has it */
     job_release(worker, held);
+    return;
+  }
+  held->state = HELD_WAITING;
+  if (!extras_here(worker, held)) {
+    job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
+             DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, fail_reason());
     return;
   }
   held->state = inputs_needed(held->job) ? HELD_FETCHING : HELD_WAITING;

@@ -295,6 +295,7 @@ class Worker(Peer):
         self.name, self.models, self.slots, self.max_side = name, models, slots, max_side
         self.token, self.host = token, host
         self.generation = 0
+        self.extra = []
         if hello:
             self.hello()
 
@@ -302,7 +303,7 @@ class Worker(Peer):
         infos = [pb.ModelInfo(id=model, sha256="0" * 64, family="sd1", default_side=128, max_side=self.max_side)
                  for model in self.models]
         welcome = self.ask("HELLO", pb.Hello(worker=self.name, device=["cpu"], model=infos, slots=self.slots, version="t",
-                                             token=self.token, host=self.host,
+                                             token=self.token, host=self.host, extra=self.extra,
                                              default_model=self.models[0] if self.models else None))
         self.generation = welcome.generation
         return welcome

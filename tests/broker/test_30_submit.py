@@ -120,3 +120,64 @@ def test_a_full_queue_says_so(redis, brokers, peers):
         client.submit()
     assert refused.value.code == "ERROR_EXHAUSTED" and refused.value.error.retry_after_ms > 0
     assert client.submit(id="second").existed
+
+
+def test_what_a_job_names_beside_its_model_must_be_there(brokers, context, client, redis):
+    broker = brokers()
+    extras = [pb.ExtraInfo(kind=pb.EXTRA_ADAPTER, id="ink"), pb.ExtraInfo(kind=pb.EXTRA_ADAPTER, id="moss"),
+              pb.ExtraInfo(kind=pb.EXTRA_CONTROL, id="canny")]
+    worker = Worker(context, broker.endpoint, hello=False)
+    worker.extra = extras
+    worker.hello()
+    client.submit(id="fine", adapter=[pb.Adapter(name="ink"), pb.Adapter(name="moss")])
+    assert redis.record("fine")["extras"] == "ink\nmoss", "hints stand beside the packed job"
+    for fields, field, limit in ((dict(adapter=[pb.Adapter(name="inc")]), "adapter.name", "ink, moss"),
+                                 (dict(adapter=[pb.Adapter(name="canny")]), "adapter.name", "ink, moss"),
+                                 (dict(embedding=[pb.Embedding(token="x", name="ink")]), "embedding.name", "none"),
+                                 (dict(refiner=pb.Refiner(model="finish")), "model", "demo")):
+        with pytest.raises(Refused) as refused:
+            client.submit(**fields)
+        assert refused.value.code == "ERROR_UNKNOWN_MODEL", refused.value.error
+        assert refused.value.error.field == field and refused.value.error.limit == limit, refused.value.error
+    listed = {(extra.kind, extra.id, extra.workers) for extra in client.ask("MODELS").extra}
+    assert listed == {(pb.EXTRA_ADAPTER, "ink", 1), (pb.EXTRA_ADAPTER, "moss", 1), (pb.EXTRA_CONTROL, "canny", 1)}
+    worker.bye()
+    until(lambda: not any(row.state == "ready" for row in client.ask("STATUS").worker), 10, "the worker's leaving")
+    client.submit(adapter=[pb.Adapter(name="inc")])  # a fleet scaled to zero cannot say no
+    worker.close()
+
+
+def test_a_field_that_was_wrong_is_named_in_the_status(worker, client):
+    client.submit(id="job-1", image=pb.Blob(url="s3://a/b"))
+    assign = worker.take_job()
+    worker.close_with("FAIL", pb.Fail, assign, kind=pb.FAIL_PERMANENT,
+                      error=pb.Error(code=pb.ERROR_INPUT, field="image", message="it is no picture"))
+    status = client.get("job-1")
+    assert status.state == pb.JOB_STATE_FAILED and status.error.field == "image" and status.error.code == pb.ERROR_INPUT
+    assert [row.error.field for row in client.list()] == ["image"]
+
+
+def test_warnings_of_a_success_are_kept(worker, client):
+    client.submit(id="job-1")
+    assign = worker.take_job()
+    worker.complete(assign, warning=["the prompt was cut after 75 tokens"])
+    assert list(client.get("job-1").warning) == ["the prompt was cut after 75 tokens"]
+
+
+def test_inline_files_stay_out_of_the_status(worker, client):
+    client.submit(id="job-1", image=pb.Blob(inline=b"x" * 150000))
+    status = client.get("job-1")
+    assert not status.job.image.HasField("inline") and status.job.image.bytes == 150000
+    assert worker.take_job().job.image.inline == b"x" * 150000
+
+
+def test_a_preview_is_heard_by_who_watches(worker, client):
+    client.submit(id="job-1", watch=True)
+    assign = worker.take_job()
+    worker.start(assign)
+    preview = pb.Preview(index=0, step=3, width=8, height=8, jpeg=b"\xff\xd8\xff")
+    worker.ask("BEAT", pb.Beat(progress=[pb.Progress(id="job-1", fence=assign.fence, step=3, steps=20, preview=[preview])],
+                               **worker.me()))
+    event = client.event("PREVIEW", "job-1")
+    assert event is not None and event.preview.jpeg == b"\xff\xd8\xff" and event.preview.step == 3
+    assert "jpeg" not in str(client.get("job-1"))

@@ -1,4 +1,6 @@
 """Several models in one worker, each where the table pins it."""
+import hashlib
+
 import fleet as fleets
 
 MODELS_MAX = 64  # base/limits.h
@@ -70,3 +72,17 @@ def test_a_picture_too_large_for_the_worker_is_refused_at_once(fleet):
     refused = fleet.client("submit", "a lake", "--size", "128x64")
     assert refused.returncode == 64 and "64" in refused.stderr
     fleet.wait(fleet.submit(steps=2, seed=1, size="64x64"))
+
+
+def test_what_a_worker_has_beside_models_is_shown_and_asked_for(fleet):
+    lora = next(fleets.FIXTURES.joinpath("lora").rglob("*.safetensors"))
+    digest = hashlib.sha256(lora.read_bytes()).hexdigest()
+    with fleet.models.open("a") as table:
+        table.write(f"\n[ink]\nkind = lora\npath = {lora}\nsha256 {lora.name} = {digest}\n")
+    fleet.broker()
+    fleet.worker()
+    shown, = fleet.ask("models")["extra"]
+    assert (shown["kind"], shown["id"], shown["workers"]) == ("adapter", "ink", 1)
+    assert "ink" in fleet.client("models").stdout
+    done = fleet.client("submit", "a lake", "--lora", "moss:0.5")
+    assert done.returncode != 0 and "moss" in done.stderr, done.stderr

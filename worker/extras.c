@@ -1,0 +1,89 @@
+/* extras.c - the table's kinds are the contract's, but for models themselves. */
+#include "worker/extras.h"
+
+#include <string.h>
+
+static const struct {
+  enum models_kind kind;
+  Darkroom__V1__ExtraKind told;
+} kinds[] = {
+    {MODELS_CONTROL, DARKROOM__V1__EXTRA_KIND__EXTRA_CONTROL},
+    {MODELS_LORA, DARKROOM__V1__EXTRA_KIND__EXTRA_ADAPTER},
+    {MODELS_EMBEDDING, DARKROOM__V1__EXTRA_KIND__EXTRA_EMBEDDING},
+    {MODELS_TINY, DARKROOM__V1__EXTRA_KIND__EXTRA_TINY},
+};
+
+/* False for a model. */
+static bool told_as(const struct models_row *row, Darkroom__V1__ExtraKind *out) {
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (kinds[i].kind == row->kind) {
+      *out = kinds[i].told;
+      return true;
+    }
+  }
+  return false;
+}
+
+static bool on_child(const struct models_row *row, const struct child *child) {
+  return models_row_on(row, child->place->name, child->place->open);
+}
+
+static bool on_ready_child(const struct worker *worker, const struct models_row *row) {
+  for (size_t i = 0; i < worker->children.count; i++) {
+    const struct child *child = &worker->children.child[i];
+    if (child->state == CHILD_READY && on_child(row, child)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+size_t extras_list(const struct worker *worker, Darkroom__V1__ExtraInfo *infos,
+                   Darkroom__V1__ExtraInfo **list) {
+  size_t count = 0;
+  for (size_t i = 0; i < worker->table->count && count < EXTRAS_MAX; i++) {
+    const struct models_row *row = &worker->table->row[i];
+    Darkroom__V1__ExtraInfo *info = &infos[count];
+    Darkroom__V1__ExtraKind kind = DARKROOM__V1__EXTRA_KIND__EXTRA_CONTROL;
+    if (!told_as(row, &kind) || !on_ready_child(worker, row)) {
+      continue;
+    }
+    darkroom__v1__extra_info__init(info);
+    info->has_kind = 1;
+    info->kind = kind;
+    info->id = (char *)row->id;
+    info->sha256 = (char *)row->sha256;
+    list[count++] = info;
+  }
+  return count;
+}
+
+static bool child_has(const struct worker *worker, const struct held *held, enum models_kind kind,
+                      const char *id) {
+  const struct child *child = &worker->children.child[held->child];
+  for (size_t i = 0; id != NULL && i < worker->table->count; i++) {
+    const struct models_row *row = &worker->table->row[i];
+    if (row->kind == kind && strcmp(row->id, id) == 0 && on_child(row, child)) {
+      return true;
+    }
+  }
+  if (id != NULL) {
+    fail(BAD_INPUT, "this worker has no %.64s", id);
+  }
+  return id == NULL;
+}
+
+bool extras_here(const struct worker *worker, const struct held *held) {
+  const Darkroom__V1__Job *job = held->job;
+  bool here = true;
+  for (size_t i = 0; here && i < job->n_control; i++) {
+    here = child_has(worker, held, MODELS_CONTROL, job->control[i]->model);
+  }
+  for (size_t i = 0; here && i < job->n_adapter; i++) {
+    here = child_has(worker, held, MODELS_LORA, job->adapter[i]->name);
+  }
+  for (size_t i = 0; here && i < job->n_embedding; i++) {
+    here = child_has(worker, held, MODELS_EMBEDDING, job->embedding[i]->name);
+  }
+  return here;
+}
