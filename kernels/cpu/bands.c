@@ -6,11 +6,6 @@
 /* Bands are of a multiple of so many rows: blocks of a matrix product, and fewer odd ends. */
 enum { CONV_ROWS = 2, MATMUL_ROWS = 64 };
 
-int64_t problem_work(const struct problem *p) {
-  return 2 * p->out_height * p->out_width * p->outputs * p->inputs * p->kernel_height *
-         p->kernel_width;
-}
-
 /* A product as a 1x1 convolution has its rows side by side (matmul.c). */
 static bool lies(const struct problem *p) { return p->height == 1 && p->kernel_width == 1; }
 

@@ -9,14 +9,11 @@
 #ifndef DARKROOM_KERNELS_CPU_BANDS_H
 #define DARKROOM_KERNELS_CPU_BANDS_H
 
-#include "kernels/cpu/library.h"
+#include "kernels/cpu/problem.h"
 
 /* Multiplications and additions of one call at most: 0.1 s at the 450 GFLOP/s of two cores with
  * bf16, 1.5 s at 30 GFLOP/s. No layer of a 512x512 U-Net is as large. */
 #define BAND_WORK_MAX ((int64_t)48 << 30)
-
-/* Multiplications and additions of one batch row. */
-int64_t problem_work(const struct problem *problem);
 
 /* How many bands one batch row is cut into if none may be larger than work_max: 1 = it is not cut.
  */

@@ -3,21 +3,8 @@
 #include <string.h>
 
 #include "kernels/cpu/bodies.h"
+#include "kernels/cpu/calls.h"
 #include "kernels/cpu/cpu.h"
-
-struct problem conv_problem(const struct weight *w, bool has_bias) {
-  struct problem p;
-  memset(&p, 0, sizeof p);
-  p.kind = PROBLEM_CONV;
-  p.input = p.output = w->element;
-  p.has_bias = has_bias;
-  p.stride = 1;
-  p.inputs = w->inputs;
-  p.outputs = w->outputs;
-  p.kernel_height = w->kernel_height;
-  p.kernel_width = w->kernel_width;
-  return p;
-}
 
 static void put_addends(struct cpu *cpu, const struct conv_options *options,
                         const struct tensor *y) {
@@ -48,5 +35,5 @@ enum status cpu_conv2d(struct device *device, const struct tensor *x, const stru
   problem.out_width = y->shape[2];
   put_addends(cpu, options, y);
   const struct library_run run = {&problem, weight, x->data, y->data};
-  return library_run(cpu, &run, x->shape[0]);
+  return call_library(cpu, &run, x->shape[0]);
 }

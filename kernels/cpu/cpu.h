@@ -30,10 +30,11 @@ void *cpu_scratch(struct cpu *cpu, size_t bytes);
 void cpu_parallel(struct cpu *cpu, kernel_body body, const void *arguments, int64_t count,
                   int64_t grain);
 
-/* The parts of a problem that follow from the weight (matmul.c, conv.c). */
-struct problem matmul_problem(const struct cpu *cpu, const struct weight *w, int64_t rows,
-                              bool has_bias);
-struct problem conv_problem(const struct weight *w, bool has_bias);
+/* Below AVX-512 oneDNN's product is a classic gemm that cuts its sums by the number of rows and
+ * threads; its 1x1 convolution does not, and is as fast. */
+static inline bool cpu_products_by_convolution(const struct cpu *cpu) {
+  return cpu->level < LEVEL_AVX512;
+}
 
 #define CPU_FUNCTION(name, parameters) enum status cpu_##name parameters;
 OPS(CPU_FUNCTION)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/cpu/bands.h"
+#include "kernels/cpu/calls.h"
 #include "kernels/cpu/cpu.h"
 
 #define PIECE_BYTES ((int64_t)4 << 20)
@@ -82,7 +83,7 @@ static enum status run_together(struct cpu *cpu, const struct parity *parity) {
         p, parity->weight,
         parity->x + b * p->height * p->width * p->inputs * (int64_t)element_bytes(p->input),
         parity->piece};
-    TRY(library_run(cpu, &run, images));
+    TRY(call_library(cpu, &run, images));
     put_piece(cpu, parity, parity->y + b * 4 * image_bytes(p), images * p->out_height);
   }
   return OK;
@@ -97,7 +98,7 @@ static enum status run_apart(struct cpu *cpu, const struct parity *parity, const
   for (int64_t i = 0; i < count; i++) {
     const struct band band = band_cut(p, i, count);
     const struct library_run run = {&band.problem, parity->weight, x + band.x_bytes, parity->piece};
-    TRY(library_run(cpu, &run, 1));
+    TRY(call_library(cpu, &run, 1));
     put_piece(cpu, parity, y + 4 * band.y_bytes, band.problem.out_height);
   }
   return OK;

@@ -1,4 +1,4 @@
-/* library.c - the kept primitives, and how a batch is cut.
+/* library.c - the kept primitives, and whether rows may go into one together.
  *
  * oneDNN chooses its blocking by shape, batch and threads; where it cuts the sum over inputs
  * differently, the bits of a row depend on its batch mates. So one row alone is the definition; a
@@ -17,10 +17,7 @@
 #include "kernels/cpu/openmp.h"
 #include "kernels/cpu/primitive.h"
 
-enum { SETS = 256, WAYS = 8, ARGUMENTS = 5, BATCH_CHUNK_MAX = 16 };
-/* Rows larger than this together gain nothing from one call: each keeps all threads busy by itself.
- */
-#define BATCH_BYTES_MAX ((int64_t)16 << 20)
+enum { SETS = 256, WAYS = 8, ARGUMENTS = 5 };
 
 /* A primitive for one problem, batch and weight layout. */
 struct entry {
@@ -90,6 +87,7 @@ void onednn_close(struct library **pointer) {
 }
 
 void library_cut_at(struct library *library, int64_t work_max) { library->work_max = work_max; }
+int64_t library_work_max(const struct library *library) { return library->work_max; }
 
 dnnl_engine_t library_engine(const struct library *library) { return library->engine; }
 
@@ -182,21 +180,6 @@ static enum status execute(struct cpu *cpu, struct entry *entry, const struct li
 
 /* ---- rows and batches ---- */
 
-static int64_t input_row_bytes(const struct problem *p) {
-  return p->height * p->width * p->inputs * (int64_t)element_bytes(p->input);
-}
-
-static int64_t output_row_bytes(const struct problem *p) {
-  return p->out_height * p->out_width * p->outputs * (int64_t)element_bytes(p->output);
-}
-
-static struct library_run from_row(const struct library_run *run, int64_t row) {
-  struct library_run rest = *run;
-  rest.x = (const char *)run->x + row * input_row_bytes(run->problem);
-  rest.y = (char *)run->y + row * output_row_bytes(run->problem);
-  return rest;
-}
-
 static enum status get_entry(struct cpu *cpu, const struct library_run *run, int64_t batch,
                              const struct packed *packed, struct entry **out);
 
@@ -205,7 +188,7 @@ static enum status run_rows(struct cpu *cpu, const struct library_run *run, int6
   struct entry *entry = NULL;
   TRY(get_entry(cpu, run, 1, packed, &entry));
   for (int64_t b = 0; b < batch; b++) {
-    struct library_run row = from_row(run, b);
+    struct library_run row = library_from_row(run, b);
     TRY(execute(cpu, entry, &row, packed));
   }
   return OK;
@@ -225,8 +208,8 @@ static void fill_random(enum element element, void *data, int64_t bytes, uint32_
 static enum status compare_with_rows(struct cpu *cpu, struct entry *entry,
                                      const struct library_run *run, const struct packed *packed,
                                      char *room) {
-  int64_t x_bytes = entry->batch * input_row_bytes(&entry->problem);
-  int64_t y_bytes = entry->batch * output_row_bytes(&entry->problem);
+  int64_t x_bytes = entry->batch * problem_input_bytes(&entry->problem);
+  int64_t y_bytes = entry->batch * problem_output_bytes(&entry->problem);
   struct library_run together = *run, apart = *run;
   together.x = apart.x = room;
   together.y = room + x_bytes;
@@ -250,8 +233,8 @@ static enum status try_entry(struct cpu *cpu, struct entry *entry, const struct 
   if (entry->slow) {
     return OK;
   }
-  size_t bytes =
-      (size_t)(entry->batch * (input_row_bytes(run->problem) + 2 * output_row_bytes(run->problem)));
+  size_t bytes = (size_t)(entry->batch * (problem_input_bytes(run->problem) +
+                                          2 * problem_output_bytes(run->problem)));
   char *room = device_take(&cpu->head, bytes);
   if (room == NULL) {
     return OK;
@@ -283,57 +266,9 @@ static enum status get_entry(struct cpu *cpu, const struct library_run *run, int
   return OK;
 }
 
-/* The largest power of two of rows worth one call: few sizes, so few primitives to make and try. */
-static int64_t chunk_of(const struct problem *problem, int64_t batch, int64_t work_max) {
-  int64_t chunk = 1;
-  int64_t row_bytes = input_row_bytes(problem) + output_row_bytes(problem);
-  while (chunk * 2 <= batch && chunk < BATCH_CHUNK_MAX &&
-         chunk * 2 * row_bytes <= BATCH_BYTES_MAX &&
-         chunk * 2 * problem_work(problem) <= work_max) {
-    chunk *= 2;
-  }
-  return chunk;
-}
-
-/* One row band by band. A band is a problem of its own, whose weights may want another layout. */
-static enum status run_bands(struct cpu *cpu, const struct library_run *row, int64_t bands) {
-  for (int64_t i = 0; i < bands; i++) {
-    const struct band band = band_cut(row->problem, i, bands);
-    const struct library_run part = {&band.problem, row->weight,
-                                     (const char *)row->x + band.x_bytes,
-                                     (char *)row->y + band.y_bytes};
-    struct packed *packed = NULL;
-    struct entry *entry = NULL;
-    TRY(weight_suit(cpu, part.weight, part.problem, &packed));
-    TRY(get_entry(cpu, &part, 1, packed, &entry));
-    TRY(execute(cpu, entry, &part, packed));
-  }
-  return OK;
-}
-
-static enum status run_chunks(struct cpu *cpu, const struct library_run *run, int64_t batch) {
-  struct packed *packed = NULL;
-  TRY(weight_suit(cpu, run->weight, run->problem, &packed));
-  for (int64_t b = 0; b < batch;) {
-    int64_t chunk = chunk_of(run->problem, batch - b, cpu->library->work_max);
-    struct library_run rest = from_row(run, b);
-    struct entry *entry = NULL;
-    TRY(get_entry(cpu, &rest, chunk, packed, &entry));
-    TRY(entry->trusted ? execute(cpu, entry, &rest, packed) : run_rows(cpu, &rest, chunk, packed));
-    b += chunk;
-  }
-  return OK;
-}
-
-enum status library_run(struct cpu *cpu, const struct library_run *run, int64_t batch) {
-  omp_set_num_threads(cpu->head.threads); /* of the calling thread, which may be a new one */
-  int64_t bands = bands_of(run->problem, cpu->library->work_max);
-  if (bands == 1) {
-    return run_chunks(cpu, run, batch);
-  }
-  for (int64_t b = 0; b < batch; b++) {
-    struct library_run row = from_row(run, b);
-    TRY(run_bands(cpu, &row, bands));
-  }
-  return OK;
+enum status library_call(struct cpu *cpu, const struct library_run *run, int64_t batch,
+                         const struct packed *packed) {
+  struct entry *entry = NULL;
+  TRY(get_entry(cpu, run, batch, packed, &entry));
+  return entry->trusted ? execute(cpu, entry, run, packed) : run_rows(cpu, run, batch, packed);
 }

@@ -5,6 +5,8 @@
  * layout is chosen for a middling shape at load; a shape that wants another one packs the weight
  * again when it first comes by.
  */
+#include "kernels/cpu/weight.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,7 +261,7 @@ static struct problem nominal_problem(const struct cpu *cpu, const struct weight
   struct problem p;
   bool has_bias = source->bias.data != NULL;
   if (source->kernel.rank == 2) {
-    p = matmul_problem(cpu, &head, NOMINAL_ROWS, has_bias);
+    p = matmul_problem(cpu_products_by_convolution(cpu), &head, NOMINAL_ROWS, has_bias);
   } else {
     p = conv_problem(&head, has_bias);
     p.height = p.width = NOMINAL_SIDE;

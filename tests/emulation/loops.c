@@ -32,6 +32,9 @@ static float activated(enum activation activation, float x) {
       return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
     case ACTIVATION_QUICK_GELU:
       return x / (1.0f + expf(-1.702f * x));
+    case ACTIVATION_RELU:
+      return x < 0 ? 0 : x;
+    case ACTIVATION_SOFT_CLAMP: /* behind no product */
     case ACTIVATION_NONE:
       break;
   }

@@ -108,8 +108,9 @@ static void test_upsample(void **state) {
 
 static void check_embed(int64_t rows, int64_t tokens, int64_t width, enum element element,
                         int shift) {
-  enum { WORDS = 50 };
+  enum { WORDS = 50, EXTRA = 7 };
   struct values table = random_values(element, WORDS * width, shift, 1),
+                extra = random_values(element, EXTRA * width, shift, 4),
                 positions = random_values(element, tokens * width, shift, 2),
                 y = take_values(element, rows * tokens * width, shift);
   int32_t *ids = malloc((size_t)(rows * tokens) * sizeof *ids);
@@ -118,22 +119,31 @@ static void check_embed(int64_t rows, int64_t tokens, int64_t width, enum elemen
   assert_non_null(expected);
   uint64_t dice = 3;
   for (int64_t m = 0; m < rows * tokens; m++) {
-    ids[m] = (int32_t)(draw(&dice) % WORDS);
+    ids[m] = (int32_t)(draw(&dice) % (WORDS + EXTRA));
+    const float *word =
+        ids[m] < WORDS ? table.host + ids[m] * width : extra.host + (ids[m] - WORDS) * width;
     for (int64_t c = 0; c < width; c++) {
-      expected[m * width + c] =
-          table.host[ids[m] * width + c] + positions.host[m % tokens * width + c];
+      expected[m * width + c] = word[c] + positions.host[m % tokens * width + c];
     }
   }
   int32_t *there = take_bytes((size_t)(rows * tokens) * sizeof *ids);
   CUDA(cudaMemcpy(there, ids, (size_t)(rows * tokens) * sizeof *ids, cudaMemcpyHostToDevice));
-  const struct launch_embed embed = {
-      table.device, positions.device, there, y.device, (enum launch_element)element,
-      rows,         tokens,           width};
+  const struct launch_embed embed = {.table = table.device,
+                                     .extra = extra.device,
+                                     .positions = positions.device,
+                                     .ids = there,
+                                     .y = y.device,
+                                     .element = (enum launch_element)element,
+                                     .rows = rows,
+                                     .tokens = tokens,
+                                     .width = width,
+                                     .words = WORDS};
   CUDA(launch_embed(&embed, NULL));
   check_exact("embed", expected, &y);
   free(ids);
   free(expected);
   drop_values(&table);
+  drop_values(&extra);
   drop_values(&positions);
   drop_values(&y);
   give_back(NULL);

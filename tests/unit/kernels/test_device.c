@@ -205,6 +205,52 @@ static void test_advance_rescales_and_masks(void **state) {
   }
 }
 
+/* The logarithm of 4 is twice that of the deviation 2; one beyond the bounds is cut. */
+static void test_a_posterior_is_sampled(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    assert_int_equal(device_open(names[i], NULL, &device), OK);
+    float said[] = {1, 2, logf(4), -99, 5, NAN, 0, 0}, noise[] = {3, 4, -1, 1}, latents[4];
+    const struct tensor moments = {said, ELEMENT_F32, 4, {1, 1, 2, 4}};
+    const struct tensor y = {latents, ELEMENT_F32, 3, {1, 2, 2, 1}};
+    struct tensor drawn = {noise, ELEMENT_F32, 3, {1, 2, 2, 1}};
+    assert_int_equal(op_posterior(device, &moments, &drawn, 0.5f, &y), OK);
+    assert_float_equal(latents[0], 0.5 * (1 + 2 * 3), 1e-6);
+    assert_float_equal(latents[1], 0.5 * (2 + exp(-15) * 4), 1e-6);
+    assert_float_equal(latents[2], 0.5 * (5 - 1), 1e-6);
+    assert_true(isnan(latents[3]));
+    drawn.data = NULL;
+    assert_int_equal(op_posterior(device, &moments, &drawn, 0.5f, &y), OK);
+    assert_true(latents[0] == 0.5f && latents[1] == 1 && latents[2] == 2.5f);
+    device_close(&device);
+  }
+}
+
+/* 1, 3 and 2, 2 have the mean 2; with the second word doubled 3, which brings all down to 2/3. */
+static void test_emphasis_keeps_the_mean(void **state) {
+  (void)state;
+  static const char *const names[] = {"ref", "cpu"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    struct device *device = NULL;
+    assert_int_equal(device_open(names[i], NULL, &device), OK);
+    float words[] = {1, 3, 2, 2}, told[] = {1, 2};
+    const float wanted[] = {2 / 3.0f, 2, 8 / 3.0f, 8 / 3.0f};
+    const struct tensor x = {words, ELEMENT_F32, 2, {2, 2, 1, 1}};
+    const struct tensor weights = {told, ELEMENT_F32, 1, {2, 1, 1, 1}};
+    assert_int_equal(op_weigh(device, &weights, &x), OK);
+    for (int j = 0; j < 4; j++) {
+      assert_float_equal(words[j], wanted[j], 1e-6);
+    }
+    float still[] = {1, -1, 2, -2}; /* a mean of 0 cannot be kept by a factor */
+    const struct tensor zero = {still, ELEMENT_F32, 2, {2, 2, 1, 1}};
+    assert_int_equal(op_weigh(device, &weights, &zero), OK);
+    assert_true(still[0] == 1 && still[3] == -4);
+    device_close(&device);
+  }
+}
+
 /* A device whose work is done when a call returns. */
 static void test_events_of_a_host_have_always_passed(void **state) {
   (void)state;
@@ -288,6 +334,8 @@ int main(void) {
       cmocka_unit_test(test_halves_round_to_nearest_even),
       cmocka_unit_test(test_finite_tells_each_row),
       cmocka_unit_test(test_advance_rescales_and_masks),
+      cmocka_unit_test(test_a_posterior_is_sampled),
+      cmocka_unit_test(test_emphasis_keeps_the_mean),
       cmocka_unit_test(test_advance_tells_each_sample),
       cmocka_unit_test(test_events_of_a_host_have_always_passed),
       cmocka_unit_test(test_pixels_of_any_values),
