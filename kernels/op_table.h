@@ -28,8 +28,8 @@
   X(embed,                                                                                         \
     (struct device *, const struct words *, const struct tensor *ids, const struct tensor *y))     \
   X(activate, (struct device *, enum activation, const struct tensor *x, const struct tensor *y))  \
-  X(add_rows, (struct device *, const struct batch_row *rows, const struct tensor *x,              \
-               const struct tensor *y))                                                            \
+  X(add_rows, (struct device *, const struct batch_row *rows, int64_t first,                       \
+               const struct tensor *x, const struct tensor *y))                                    \
   X(control_add, (struct device *, const struct batch_control *controls, int skip,                 \
                   const struct tensor *x, const struct tensor *y))                                 \
   X(hint_add, (struct device *, const struct batch_control *controls, const struct tensor *y))     \

@@ -231,11 +231,11 @@ enum status op_adapt(struct device *device, const struct batch_row *rows, struct
   return done(device->backend->ops.adapt(device, rows, modules, x, y));
 }
 
-enum status op_add_rows(struct device *device, const struct batch_row *rows, const struct tensor *x,
-                        const struct tensor *y) {
+enum status op_add_rows(struct device *device, const struct batch_row *rows, int64_t first,
+                        const struct tensor *x, const struct tensor *y) {
   assert(is_activations(device, x) && x->element == y->element);
-  assert(x->rank == 2 && tensor_same_shape(x, y) && x->shape[0] <= BATCH_ROWS_MAX);
-  return done(device->backend->ops.add_rows(device, rows, x, y));
+  assert(x->rank == 2 && tensor_same_shape(x, y) && x->shape[0] <= BATCH_ROWS_MAX && first >= 0);
+  return done(device->backend->ops.add_rows(device, rows, first, x, y));
 }
 
 enum status op_control_add(struct device *device, const struct batch_control *controls, int skip,

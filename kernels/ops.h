@@ -83,10 +83,10 @@ enum status op_embed(struct device *device, const struct words *words, const str
 /* y = activation(x), x and y of one shape; y may be x. */
 enum status op_activate(struct device *device, enum activation activation, const struct tensor *x,
                         const struct tensor *y);
-/* Row b of y[B, D] = silu(x[B, D] + rows[b].added), nothing added where that is NULL; y may be x. B
- * rows on the device. */
-enum status op_add_rows(struct device *device, const struct batch_row *rows, const struct tensor *x,
-                        const struct tensor *y);
+/* Row b of y[B, D] = silu(x[B, D] + rows[b].added[first..first + D)), nothing added where that is
+ * NULL; y may be x. B rows on the device. */
+enum status op_add_rows(struct device *device, const struct batch_row *rows, int64_t first,
+                        const struct tensor *x, const struct tensor *y);
 /* y[b] += controls[b].scale[skip] * x[b], x and y [B, ...]. Where the scale is 0 y keeps its bits,
  * and x is not looked at. B controls on the device. */
 enum status op_control_add(struct device *device, const struct batch_control *controls, int skip,

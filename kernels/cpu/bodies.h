@@ -63,6 +63,7 @@ struct embed {
 
 struct add_rows {
   const struct batch_row *rows;
+  int64_t first; /* of what they add */
   const struct tensor *x, *y;
 };
 

@@ -9,10 +9,10 @@
 
 enum { PIECE_VALUES = 4096, GRAIN_PIECES = 16 };
 
-enum status cpu_add_rows(struct device *device, const struct batch_row *rows,
+enum status cpu_add_rows(struct device *device, const struct batch_row *rows, int64_t first,
                          const struct tensor *x, const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
-  const struct add_rows arguments = {rows, x, y};
+  const struct add_rows arguments = {rows, first, x, y};
   cpu->bodies->add_rows(&arguments, 0, x->shape[0]); /* too little to wake a thread for */
   return OK;
 }

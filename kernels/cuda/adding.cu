@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(BLOCK_THREADS_MAX)
   if (i < add.width) {
     const int64_t at = blockIdx.y * add.width + i;
     float sum = widen(static_cast<const T *>(add.x)[at]);
-    sum += added != nullptr ? widen(added[i]) : 0;
+    sum += added != nullptr ? widen(added[add.first + i]) : 0;
     static_cast<T *>(add.y)[at] = narrow<T>(activated<T>(sum, LAUNCH_SILU));
   }
 }

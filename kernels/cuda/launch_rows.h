@@ -35,13 +35,13 @@ struct launch_activate {
 };
 cudaError_t launch_activate(const struct launch_activate *activate, cudaStream_t stream);
 
-/* y = silu(x + added), [images, width] */
+/* y = silu(x + added[first..]), [images, width] */
 struct launch_add_rows {
   const struct batch_row *rows;
   const void *x;
   void *y;
   enum launch_element element;
-  int64_t images, width;
+  int64_t images, width, first;
 };
 cudaError_t launch_add_rows(const struct launch_add_rows *add, cudaStream_t stream);
 

@@ -33,11 +33,11 @@ enum status cuda_activate(struct device *device, enum activation activation, con
   return CUDA(cuda, launch_activate(&launch, cuda_stream(cuda)));
 }
 
-enum status cuda_add_rows(struct device *device, const struct batch_row *rows,
+enum status cuda_add_rows(struct device *device, const struct batch_row *rows, int64_t first,
                           const struct tensor *x, const struct tensor *y) {
   struct cuda *cuda = cuda_of(device);
-  const struct launch_add_rows launch = {rows,          x->data,     y->data,
-                                         element_of(x), x->shape[0], x->shape[1]};
+  const struct launch_add_rows launch = {rows,        x->data,     y->data, element_of(x),
+                                         x->shape[0], x->shape[1], first};
   return CUDA(cuda, launch_add_rows(&launch, cuda_stream(cuda)));
 }
 

@@ -47,13 +47,13 @@ enum status ref_adapt(struct device *device, const struct batch_row *rows, struc
 
 /* ---- sums ---- */
 
-enum status ref_add_rows(struct device *device, const struct batch_row *rows,
+enum status ref_add_rows(struct device *device, const struct batch_row *rows, int64_t first,
                          const struct tensor *x, const struct tensor *y) {
   (void)device;
   int64_t width = x->shape[1];
   for (int64_t i = 0; i < tensor_count(x); i++) {
     const float *added = rows[i / width].added;
-    float sum = values(x)[i] + (added != NULL ? added[i % width] : 0);
+    float sum = values(x)[i] + (added != NULL ? added[first + i % width] : 0);
     values(y)[i] = ref_activation(sum, ACTIVATION_SILU);
   }
   return OK;

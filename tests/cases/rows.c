@@ -77,15 +77,17 @@ enum status execute_activate(struct case_run *run) {
 enum status prepare_add_rows(struct case_run *run) {
   struct batch_row rows[BATCH_ROWS_MAX] = {0};
   TRY(case_take_input(run, 0, case_activations(run), run->c->inputs));
-  TRY(case_take_input(run, 1, case_activations(run), run->c->inputs));
+  TRY(case_take_input(run, 1, case_activations(run), 2 * run->c->inputs));
   for (int b = 0; b < run->batch; b++) {
     rows[b].added = run->identities[b] % 3 == 2 ? NULL : case_row(run, 1, b);
   }
   TRY(case_put_rows(run, rows));
   return case_take_output(run, run->c->inputs);
 }
+/* An odd width is added from the second half. */
 enum status execute_add_rows(struct case_run *run) {
-  return op_add_rows(run->device, run->rows, &run->inputs[0], &run->y);
+  int64_t first = run->c->inputs % 2 != 0 ? run->c->inputs : 0;
+  return op_add_rows(run->device, run->rows, first, &run->inputs[0], &run->y);
 }
 
 enum { SKIP = 3 };

@@ -1,6 +1,8 @@
 /* clip.c - pre-norm transformer layers, each token seeing itself and those before it. */
 #include "worker/model/clip.h"
 
+#include <assert.h>
+
 /* transformers before 5.6 puts a text encoder's tensors below "text_model.", later ones do not. */
 static const char *prefix_of(const struct loader *loader) {
   return weights_has(loader->file, "text_model.final_layer_norm.weight") ? "text_model." : "";
@@ -45,53 +47,98 @@ enum status clip_load(struct loader *loader, const struct clip_facts *facts, str
   }
   struct norm_shape norm = {.channels = facts->width, .epsilon = facts->epsilon};
   TRY(load_norm(loader, name_of("%sfinal_layer_norm", prefix).text, norm, &clip->norm_out));
+  if (facts->projection > 0) {
+    TRY(load_matrix(loader, "text_projection",
+                    (struct matrix_shape){facts->projection, facts->width, false},
+                    &clip->projection));
+  }
   return load_embeddings(loader, prefix, clip);
 }
 
-/* x += out(attention(norm1(x))) */
-static enum status attend(const struct pass *pass, const struct clip *clip,
-                          const struct clip_layer *layer, const struct tensor *x,
-                          const struct tensor *normed) {
+/* y = x + out(attention(norm1(x))); y may be x. */
+static enum status attend(const struct pass *pass, const struct clip *clip, int layer,
+                          const struct tensor *x, const struct tensor *y) {
+  const struct clip_layer *at = &clip->layer[layer];
   struct arena_mark mark = arena_mark(pass->arena);
   int64_t width = clip->facts->width;
-  struct tensor qkv;
+  struct tensor normed, qkv;
+  TRY(pass_take(pass, x->rank, x->shape, &normed));
   TRY(pass_take(pass, TENSOR_SHAPE(x->shape[0], x->shape[1], 3 * width), &qkv));
-  TRY(pass_layer_norm(pass, x, &layer->norm1, normed));
-  TRY(pass_matmul(pass, normed, layer->qkv, NULL, &qkv));
+  TRY(pass_layer_norm(pass, x, &at->norm1, &normed));
+  TRY(pass_matmul(pass, &normed, at->qkv, NULL, &qkv));
   struct attention attention = {
       {&qkv, 0}, {&qkv, width}, {&qkv, 2 * width}, .heads = clip->facts->heads, .causal = true};
-  TRY(pass_attention(pass, &attention, normed));
-  arena_release(pass->arena, mark);
-  return pass_matmul(pass, normed, layer->out, &(struct matmul_options){.residual = x}, x);
-}
-
-/* x += inner2(activation(inner1(norm2(x)))) */
-static enum status feed_forward(const struct pass *pass, const struct clip *clip,
-                                const struct clip_layer *layer, const struct tensor *x,
-                                const struct tensor *normed) {
-  struct arena_mark mark = arena_mark(pass->arena);
-  struct matmul_options activated = {.activation = clip->facts->activation};
-  struct tensor inner;
-  TRY(pass_take(pass, TENSOR_SHAPE(x->shape[0], x->shape[1], clip->facts->inner), &inner));
-  TRY(pass_layer_norm(pass, x, &layer->norm2, normed));
-  TRY(pass_matmul(pass, normed, layer->inner1, &activated, &inner));
-  TRY(pass_matmul(pass, &inner, layer->inner2, &(struct matmul_options){.residual = x}, x));
+  TRY(pass_attention(pass, &attention, &normed));
+  TRY(pass_matmul(pass, &normed, at->out, &(struct matmul_options){.residual = x}, y));
   arena_release(pass->arena, mark);
   return OK;
 }
 
-enum status clip_run(const struct pass *pass, const struct clip *clip, const struct tensor *ids,
-                     const struct tensor *embedding) {
+/* x += inner2(activation(inner1(norm2(x)))) */
+static enum status feed_forward(const struct pass *pass, const struct clip *clip, int layer,
+                                const struct tensor *x) {
+  const struct clip_layer *at = &clip->layer[layer];
+  struct arena_mark mark = arena_mark(pass->arena);
+  struct matmul_options activated = {.activation = clip->facts->activation};
+  struct tensor normed, inner;
+  TRY(pass_take(pass, x->rank, x->shape, &normed));
+  TRY(pass_take(pass, TENSOR_SHAPE(x->shape[0], x->shape[1], clip->facts->inner), &inner));
+  TRY(pass_layer_norm(pass, x, &at->norm2, &normed));
+  TRY(pass_matmul(pass, &normed, at->inner1, &activated, &inner));
+  TRY(pass_matmul(pass, &inner, at->inner2, &(struct matmul_options){.residual = x}, x));
+  arena_release(pass->arena, mark);
+  return OK;
+}
+
+/* Layers [first, end) from x to y, which may be x. */
+static enum status layers_run(const struct pass *pass, const struct clip *clip, const int range[2],
+                              const struct tensor *x, const struct tensor *y) {
+  for (int i = range[0]; i < range[1]; i++) {
+    TRY(attend(pass, clip, i, i == range[0] ? x : y, y));
+    TRY(feed_forward(pass, clip, i, y));
+  }
+  return OK;
+}
+
+/* pooled = projection(norm(last[end])). */
+static enum status pool(const struct pass *pass, const struct clip *clip, const struct tensor *last,
+                        const struct clip_call *call) {
+  struct tensor tokens = tensor_view(last, TENSOR_SHAPE(last->shape[1], last->shape[2])), normed;
+  struct tensor end = tensor_rows(&tokens, call->end, 1);
+  TRY(pass_take(pass, end.rank, end.shape, &normed));
+  TRY(pass_layer_norm(pass, &end, &clip->norm_out, &normed));
+  return pass_matmul(pass, &normed, clip->projection, NULL, &call->pooled);
+}
+
+/* The layers behind those of the hidden state are run for the pooled text alone, in another
+ * place. */
+static enum status run_and_pool(const struct pass *pass, const struct clip *clip,
+                                const struct tensor *hidden, const struct clip_call *call) {
+  struct arena_mark mark = arena_mark(pass->arena);
+  const int rest[2] = {call->layers, clip->facts->layers};
+  struct tensor last = *hidden;
+  if (rest[0] < rest[1]) {
+    TRY(pass_take(pass, hidden->rank, hidden->shape, &last));
+    TRY(layers_run(pass, clip, rest, hidden, &last));
+  }
+  TRY(pool(pass, clip, &last, call));
+  arena_release(pass->arena, mark);
+  return OK;
+}
+
+enum status clip_run(const struct pass *pass, const struct clip *clip,
+                     const struct clip_call *call) {
   const struct clip_facts *facts = clip->facts;
-  struct tensor x = tensor_view(embedding, TENSOR_SHAPE(1, facts->positions, facts->width)), normed;
-  const struct words words = {.table = &clip->tokens, .positions = &clip->positions};
-  TRY(pass_take(pass, x.rank, x.shape, &normed));
+  const int layers[2] = {0, call->layers};
+  assert(call->layers >= 0 && call->layers <= facts->layers);
+  struct tensor x = tensor_view(&call->hidden, TENSOR_SHAPE(1, facts->positions, facts->width));
   if (!pass->dry) {
-    TRY(op_embed(pass->device, &words, ids, &x));
+    const struct words words = {&clip->tokens, call->extra, &clip->positions};
+    TRY(op_embed(pass->device, &words, call->ids, &x));
   }
-  for (int i = 0; i < facts->layers; i++) {
-    TRY(attend(pass, clip, &clip->layer[i], &x, &normed));
-    TRY(feed_forward(pass, clip, &clip->layer[i], &x, &normed));
+  TRY(layers_run(pass, clip, layers, &x, &x));
+  if (call->pooled.rank > 0) {
+    TRY(run_and_pool(pass, clip, &x, call));
   }
-  return pass_layer_norm(pass, &x, &clip->norm_out, &x);
+  return call->normed ? pass_layer_norm(pass, &x, &clip->norm_out, &x) : OK;
 }

@@ -36,9 +36,11 @@ struct conditioning {
   struct tensor embedding;   /* [L, cross width] */
   struct tensor keys_values; /* flat: per cross-attention layer in U-Net order [L, 2 * heads * d],
                                 one after another */
+  struct tensor told;        /* [1, addition_inputs]: pooled text and embedded sizes, of which
+                                control nets make their own `added`; rank 0: nothing */
   struct tensor added;       /* [D] for op_add_rows: where the model is told its guidance, what that
                                 adds behind the time embedding's first layer; then what sizes and
-                                the pooled text add to it. Data NULL: nothing */
+                                the pooled text add to it; rank 0: nothing */
 };
 
 /* What a user should know of it. */

@@ -211,6 +211,9 @@ static bool read_value(const struct config_key *row, const json_t *value, void *
   switch (row->kind) {
     case CONFIG_INTEGER:
       return read_integer(row, value, field);
+    case CONFIG_COUNT:
+      *(int *)field = 0;
+      return json_is_null(value) || read_integer(row, value, field);
     case CONFIG_NUMBER:
       *(double *)field = json_number_value(value);
       return json_is_number(value) && *(double *)field >= row->min && *(double *)field <= row->max;
@@ -250,8 +253,8 @@ static enum status read_row(const char *name, const struct config_key *row, cons
   if (value != NULL) {
     return read_value(row, value, field) ? OK : refuse(name, row, value);
   }
-  if (row->kind == CONFIG_ONLY || row->kind == CONFIG_ANY) {
-    return OK; /* absent means the class's own default, which is what is implemented */
+  if (row->kind == CONFIG_ONLY || row->kind == CONFIG_ANY || row->kind == CONFIG_COUNT) {
+    return OK; /* absent means the class's own default, which is what is implemented, or none */
   }
   if (row->standard == NULL) {
     return fail_field(BAD_INPUT, "config", "%s: %s is missing", name, row->key);

@@ -21,6 +21,7 @@
 /* What a row does with its value, and the C type of its field. */
 enum config_kind {
   CONFIG_INTEGER,  /* int                 within min..max */
+  CONFIG_COUNT,    /* int                 the same, or 0 where it is null or absent */
   CONFIG_NUMBER,   /* double              within min..max */
   CONFIG_FLAG,     /* bool */
   CONFIG_WORD,     /* int                 index in `accepted` */

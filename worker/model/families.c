@@ -8,13 +8,11 @@
 #define SECOND \
   { "text_encoder_2", "tokenizer_2", NETWORK_TEXT_2 }
 
-/* diffusers' StableDiffusionPipeline sets the offset of the timesteps to 1 whatever the file says;
- * the XL pipelines do not. */
 const struct family_row families[FAMILY_COUNT] = {
-    {"sd1", 1, {FIRST}, .normed = true, .steps_offset = 1},
-    {"sd2", 1, {FIRST}, .normed = true, .steps_offset = 1},
-    {"sdxl", 2, {FIRST, SECOND}, .layers_back = 1, .sizes = 6, .steps_offset = -1},
-    {"sdxl-refiner", 1, {SECOND}, .layers_back = 1, .sizes = 5, .scored = true, .steps_offset = -1},
+    {"sd1", 1, {FIRST}, .normed = true},
+    {"sd2", 1, {FIRST}, .normed = true},
+    {"sdxl", 2, {FIRST, SECOND}, .layers_back = 1, .sizes = 6},
+    {"sdxl-refiner", 1, {SECOND}, .layers_back = 1, .sizes = 5, .scored = true},
 };
 
 const struct family_row *family_find(const char *name) {

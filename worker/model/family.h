@@ -74,11 +74,10 @@ struct family_row {
   const char *name; /* "sd1" */
   int text_encoders;
   struct encoder_place place[TEXT_ENCODERS_MAX];
-  int layers_back;  /* which hidden state cross attention sees: 0 the last */
-  bool normed;      /* behind the encoder's last norm */
-  int sizes;        /* numbers that it is told beside the prompt, 0: none */
-  bool scored;      /* the last of them is an aesthetic score */
-  int steps_offset; /* of the timesteps whatever the config says; -1: what it says */
+  int layers_back; /* which hidden state cross attention sees: 0 the last */
+  bool normed;     /* behind the encoder's last norm */
+  int sizes;       /* numbers that it is told beside the prompt, 0: none */
+  bool scored;     /* the last of them is an aesthetic score */
 };
 #define FAMILY_COUNT 4
 extern const struct family_row families[FAMILY_COUNT];
@@ -103,6 +102,8 @@ struct family {
 enum status family_read(const char *folder, struct family *out);
 /* Which of its text encoders this network is, or -1. */
 int family_encoder(const struct family *family, enum network network);
+/* Values of what is added, all together: the pooled text and the embedded numbers. */
+int addition_inputs(const struct addition_facts *addition);
 /* What the facts say of each other: widths and channels that must agree. BAD_INPUT alike. */
 enum status family_check(const struct family *family);
 

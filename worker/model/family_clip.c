@@ -20,19 +20,21 @@ static const struct config_key clip_keys[] = {
     {"hidden_act", CONFIG_WORD, CLIP(activation), .accepted = "'quick_gelu'|'gelu'",
      .standard = "'quick_gelu'"},
     {"layer_norm_eps", CONFIG_NUMBER, CLIP(epsilon), 0, 1, .standard = "1e-5"},
-    {"architectures", CONFIG_ONLY, .accepted = "[\"CLIPTextModel\"]"},
+    {"projection_dim", CONFIG_INTEGER, CLIP(facts.projection), 1, WIDTH_MAX, .standard = "512"},
+    {"eos_token_id", CONFIG_INTEGER, CLIP(facts.end), 0, 1 << 20, .standard = "49407"},
+    /* model_index.json says which of the two is opened */
+    {"architectures", CONFIG_ONLY,
+     .accepted = "[\"CLIPTextModel\"]|[\"CLIPTextModelWithProjection\"]"},
     {"model_type", CONFIG_ONLY, .accepted = "'clip_text_model'"},
-    /* token ids: the tokenizer's own files say them; these are often wrong (SD 1.5 writes 0 and 2)
-     */
+    /* token ids: the tokenizer's own files say them; these are often wrong (SD 1.5 writes 0 and 2),
+     * but the end's decides where a text is pooled */
     {"bos_token_id", .kind = CONFIG_ANY},
-    {"eos_token_id", .kind = CONFIG_ANY},
     {"pad_token_id", .kind = CONFIG_ANY},
-    /* training, or the pooled output, which SD 1.x does not use */
+    /* training */
     {"attention_dropout", .kind = CONFIG_ANY},
     {"dropout", .kind = CONFIG_ANY},
     {"initializer_factor", .kind = CONFIG_ANY},
     {"initializer_range", .kind = CONFIG_ANY},
-    {"projection_dim", .kind = CONFIG_ANY},
     /* how the file was written */
     {"_name_or_path", .kind = CONFIG_ANY},
     {"_attn_implementation_autoset", .kind = CONFIG_ANY},
@@ -42,13 +44,15 @@ static const struct config_key clip_keys[] = {
     {.key = NULL},
 };
 
-enum status clip_read(const char *folder, const char *encoder, struct clip_facts *out) {
+enum status clip_read(const char *folder, const struct encoder_place *place,
+                      struct clip_facts *out) {
   struct clip_config config = {0};
   char name[64];
-  snprintf(name, sizeof name, "%s/config.json", encoder);
+  snprintf(name, sizeof name, "%s/config.json", place->encoder);
   TRY(config_read(folder, name, clip_keys, &config));
   struct clip_facts facts = config.facts;
   facts.epsilon = (float)config.epsilon;
+  facts.projection = place->network == NETWORK_TEXT_2 ? facts.projection : 0;
   facts.activation = config.activation == 0 ? ACTIVATION_QUICK_GELU : ACTIVATION_GELU;
   if (facts.width % facts.heads != 0) {
     return fail_field(BAD_INPUT, "config", "%s: hidden_size %d is not a multiple of %d heads", name,

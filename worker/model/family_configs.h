@@ -17,17 +17,21 @@
 struct family_index {
   bool encoder[TEXT_ENCODERS_MAX]; /* which of the two places has a text encoder */
   enum prompt_rules rules[TEXT_ENCODERS_MAX];
-  bool xl;     /* one of the XL pipelines */
-  bool scored; /* requires_aesthetics_score */
-  bool zeros;  /* force_zeros_for_empty_prompt */
+  bool xl;           /* one of the XL pipelines */
+  bool keeps_offset; /* the timesteps' offset is what the scheduler's file says, not 1 */
+  bool scored;       /* requires_aesthetics_score */
+  bool zeros;        /* force_zeros_for_empty_prompt, of an XL pipeline */
 };
 enum status family_index_read(const char *folder, struct family_index *out);
 
-/* encoder is the folder within: "text_encoder". */
-enum status clip_read(const char *folder, const char *encoder, struct clip_facts *out);
-enum status unet_read(const char *folder, struct unet_facts *out);
+/* place: of the two; only the second has a projection. */
+enum status clip_read(const char *folder, const struct encoder_place *place,
+                      struct clip_facts *out);
+/* sizes: numbers that the family is told, see addition_facts. */
+enum status unet_read(const char *folder, int sizes, struct unet_facts *out);
 enum status vae_read(const char *folder, struct vae_facts *out);
-enum status noise_read(const char *folder, const struct family_row *row, struct noise_facts *out);
+enum status noise_read(const char *folder, const struct family_index *index,
+                       struct noise_facts *out);
 
 /* The levels' widths out of a list; each must divide into groups. */
 enum status levels_read(const char *name, const struct config_list *channels, int groups,

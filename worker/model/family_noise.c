@@ -6,6 +6,7 @@
 struct noise_config {
   struct noise_facts facts;
   int schedule, prediction, spacing, final_alpha;
+  bool clips;
 };
 #define NOISE(member) offsetof(struct noise_config, member)
 /* The file's class only says which sampler its author liked: a job names its own. So the facts of
@@ -32,7 +33,7 @@ static const struct config_key noise_keys[] = {
      .standard = "null"},
     {"original_inference_steps", CONFIG_INTEGER, NOISE(facts.original_steps), 1,
      TRAIN_TIMESTEPS_MAX, .standard = "50"},
-    {"timestep_scaling", CONFIG_ONLY, .accepted = "10.0"}, /* LCM */
+    {"timestep_scaling", CONFIG_ONLY, .accepted = "10"}, /* LCM */
     {"rescale_betas_zero_snr", CONFIG_FLAG, NOISE(facts.rescale_zero_snr), .standard = "false"},
     {"steps_offset", CONFIG_INTEGER, NOISE(facts.steps_offset), 0, 1, .standard = "0"},
     {"trained_betas", CONFIG_ONLY, .accepted = "null"},
@@ -60,7 +61,7 @@ static const struct config_key noise_keys[] = {
     {"lambda_min_clipped", CONFIG_ONLY, .accepted = "null"},          /* -Infinity, masked */
     {"variance_type", CONFIG_ONLY, .accepted = "null|'fixed_small'"}, /* DDPM */
     {"skip_prk_steps", .kind = CONFIG_ANY}, /* PNDM always skips them here */
-    {"clip_sample", .kind = CONFIG_ANY},    /* the SD pipeline turns it off whatever it says */
+    {"clip_sample", CONFIG_FLAG, NOISE(clips), .standard = "false"},
     {"clip_sample_range", .kind = CONFIG_ANY},
     {"sample_max_value", .kind = CONFIG_ANY}, /* of thresholding, refused above */
     {"dynamic_thresholding_ratio", .kind = CONFIG_ANY},
@@ -70,17 +71,22 @@ static const struct config_key noise_keys[] = {
     {.key = NULL},
 };
 
-enum status noise_read(const char *folder, const struct family_row *row, struct noise_facts *out) {
+/* The pipelines of SD 1 and 2 turn clipping off and set the offset to 1 whatever the file says. */
+enum status noise_read(const char *folder, const struct family_index *index,
+                       struct noise_facts *out) {
+  static const char name[] = "scheduler/scheduler_config.json";
   struct noise_config config = {0};
-  TRY(config_read(folder, "scheduler/scheduler_config.json", noise_keys, &config));
-  *out = config.facts;
-  out->beta_schedule = (enum beta_schedule)config.schedule;
-  out->prediction = (enum prediction)config.prediction;
-  out->spacing = (enum spacing)config.spacing;
-  out->final_alpha = (enum final_alpha)config.final_alpha;
-  if (row->steps_offset >= 0) {
-    out->steps_offset = row->steps_offset;
+  TRY(config_read(folder, name, noise_keys, &config));
+  if (index->keeps_offset && config.clips) {
+    return fail_field(BAD_INPUT, "config", "%s: clip_sample is true; implemented: false", name);
   }
+  struct noise_facts facts = config.facts;
+  facts.beta_schedule = (enum beta_schedule)config.schedule;
+  facts.prediction = (enum prediction)config.prediction;
+  facts.spacing = (enum spacing)config.spacing;
+  facts.final_alpha = (enum final_alpha)config.final_alpha;
+  facts.steps_offset = index->keeps_offset ? facts.steps_offset : 1;
+  *out = facts;
   return OK;
 }
 _Static_assert(BETAS_LINEAR == 0 && BETAS_SCALED_LINEAR == 1 && BETAS_SQUARED_COSINE == 2,

@@ -7,6 +7,8 @@ struct unet_config {
   struct unet_facts facts;
   struct config_list channels, down, up, heads, transformer_layers;
   double epsilon;
+  int addition; /* 1: text_time */
+  int added;    /* values of that, all together */
 };
 #define UNET(member) offsetof(struct unet_config, member)
 static const struct config_key unet_keys[] = {
@@ -26,6 +28,12 @@ static const struct config_key unet_keys[] = {
      .standard = "1280"},
     {"norm_num_groups", CONFIG_INTEGER, UNET(facts.groups), 1, GROUP_WIDTH_MAX, .standard = "32"},
     {"norm_eps", CONFIG_NUMBER, UNET(epsilon), 0, 1, .standard = "1e-5"},
+    {"addition_time_embed_dim", CONFIG_COUNT, UNET(facts.addition.width), 1, WIDTH_MAX,
+     .accepted = NULL},
+    {"projection_class_embeddings_input_dim", CONFIG_COUNT, UNET(added), 1, 4 * WIDTH_MAX,
+     .accepted = NULL},
+    {"time_cond_proj_dim", CONFIG_COUNT, UNET(facts.guidance_width), 1, WIDTH_MAX,
+     .accepted = NULL},
     {"_class_name", CONFIG_ONLY, .accepted = "'UNet2DConditionModel'"},
     {"num_attention_heads", CONFIG_ONLY, .accepted = "null"}, /* diffusers refuses it as well */
     {"use_linear_projection", CONFIG_FLAG, UNET(facts.linear_projection), .standard = "false"},
@@ -47,11 +55,9 @@ static const struct config_key unet_keys[] = {
     {"class_embed_type", CONFIG_ONLY, .accepted = "null"},
     {"class_embeddings_concat", CONFIG_ONLY, .accepted = "false"},
     {"num_class_embeds", CONFIG_ONLY, .accepted = "null"},
-    {"projection_class_embeddings_input_dim", CONFIG_ONLY, .accepted = "null"},
-    {"addition_embed_type", CONFIG_ONLY, .accepted = "null"},
-    {"addition_time_embed_dim", CONFIG_ONLY, .accepted = "null"},
-    {"addition_embed_type_num_heads",
-     .kind = CONFIG_ANY}, /* of an addition embedding, refused above */
+    {"addition_embed_type", CONFIG_WORD, UNET(addition), .accepted = "null|'text_time'",
+     .standard = "null"},
+    {"addition_embed_type_num_heads", .kind = CONFIG_ANY}, /* of another kind, refused above */
     {"resnet_time_scale_shift", CONFIG_ONLY, .accepted = "'default'"},
     {"resnet_skip_time_act", CONFIG_ONLY, .accepted = "false"},
     {"resnet_out_scale_factor", CONFIG_ONLY, .accepted = "1"},
@@ -59,7 +65,6 @@ static const struct config_key unet_keys[] = {
     {"time_embedding_dim", CONFIG_ONLY, .accepted = "null"},
     {"time_embedding_act_fn", CONFIG_ONLY, .accepted = "null"},
     {"timestep_post_act", CONFIG_ONLY, .accepted = "null"},
-    {"time_cond_proj_dim", CONFIG_ONLY, .accepted = "null"},
     {"conv_in_kernel", CONFIG_ONLY, .accepted = "3"},
     {"conv_out_kernel", CONFIG_ONLY, .accepted = "3"},
     {"upcast_attention", CONFIG_ONLY,
@@ -106,11 +111,35 @@ static enum status unet_lists(const struct unet_config *config, struct unet_fact
   return OK;
 }
 
-enum status unet_read(const char *folder, struct unet_facts *out) {
+static enum status read_addition(const struct unet_config *config, int sizes,
+                                 struct unet_facts *out) {
+  static const char name[] = "unet/config.json";
+  int width = config->facts.addition.width;
+  out->addition = (struct addition_facts){0};
+  if ((config->addition == 1) != (sizes > 0)) {
+    return fail_field(BAD_INPUT, "config", "%s: addition_embed_type is %s; implemented here: %s",
+                      name, config->addition == 1 ? "'text_time'" : "null",
+                      sizes > 0 ? "'text_time'" : "null");
+  }
+  if (sizes == 0) {
+    return OK;
+  }
+  if (width < 2 || width % 2 != 0 || config->added <= sizes * width) {
+    return fail_field(BAD_INPUT, "config",
+                      "%s: projection_class_embeddings_input_dim %d is not more than %d numbers of "
+                      "addition_time_embed_dim %d, an even number",
+                      name, config->added, sizes, width);
+  }
+  out->addition = (struct addition_facts){sizes, width, config->added - sizes * width};
+  return OK;
+}
+
+enum status unet_read(const char *folder, int sizes, struct unet_facts *out) {
   struct unet_config config = {0};
   TRY(config_read(folder, "unet/config.json", unet_keys, &config));
   struct unet_facts facts = config.facts;
   facts.epsilon = (float)config.epsilon;
+  TRY(read_addition(&config, sizes, &facts));
   TRY(unet_lists(&config, &facts));
   *out = facts;
   return OK;

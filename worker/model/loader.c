@@ -110,9 +110,17 @@ static enum status take_matrix(struct loader *loader, const char *name, struct m
 
 enum status load_matrix(struct loader *loader, const char *name, struct matrix_shape shape,
                         struct weight **out) {
+  return load_matrix_bare(loader, name, shape, out, NULL);
+}
+
+enum status load_matrix_bare(struct loader *loader, const char *name, struct matrix_shape shape,
+                             struct weight **out, struct weight **bare) {
   struct weight_source source = {0};
   TRY(take_matrix(loader, name, shape, &source));
   struct weight *packed = NULL;
+  if (bare != NULL) {
+    TRY(pack(loader, &(struct weight_source){.kernel = source.kernel}, bare));
+  }
   TRY(given(loader, pack(loader, &source, &packed)));
   struct module module = module_of(name, MODULE_LINEAR, shape, packed);
   TRY(list(loader, &module));

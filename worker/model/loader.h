@@ -49,6 +49,9 @@ struct matrix_shape {
 /* A linear layer, or a 1x1 convolution, which in NHWC is the same. */
 enum status load_matrix(struct loader *loader, const char *name, struct matrix_shape shape,
                         struct weight **out);
+/* The same, and beside it once more without its bias; bare NULL: not wanted. */
+enum status load_matrix_bare(struct loader *loader, const char *name, struct matrix_shape shape,
+                             struct weight **out, struct weight **bare);
 /* Several linear layers of one input as one matrix: their outputs lie side by side. parts ends with
  * NULL. */
 enum status load_joined(struct loader *loader, const char *prefix, const char *const *parts,

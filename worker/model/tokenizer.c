@@ -224,17 +224,13 @@ static void symbols_join(const struct tokenizer *tokenizer, struct symbol *symbo
 
 /* ---- a prompt ---- */
 
-struct output {
-  int32_t *id;
-  int count, max;
-};
 /* Bytes that need not end with a NUL. */
 struct text {
   const char *at;
   size_t length;
 };
 
-static void emit(struct output *output, int32_t id) {
+static void emit(struct token_list *output, int32_t id) {
   if (output->count < output->max) {
     output->id[output->count++] = id;
   }
@@ -245,7 +241,7 @@ static bool is_word(const char *word, size_t length, const char *text) {
 }
 
 static void encode_word(const struct tokenizer *tokenizer, const char *word, size_t length,
-                        struct symbol *symbols, struct output *output) {
+                        struct symbol *symbols, struct token_list *output) {
   bool plain = tokenizer->shape.rules == PROMPT_PLAIN;
   if (plain && is_word(word, length, START_TEXT)) {
     emit(output, tokenizer->start_text);
@@ -263,10 +259,10 @@ static void encode_word(const struct tokenizer *tokenizer, const char *word, siz
 }
 
 /* Once the output is full, what follows cannot change it. */
-static bool is_full(const struct output *output) { return output->count == output->max; }
+static bool is_full(const struct token_list *output) { return output->count == output->max; }
 
 static enum status match_words(const struct tokenizer *tokenizer, struct text text,
-                               struct symbol *symbols, struct output *output,
+                               struct symbol *symbols, struct token_list *output,
                                pcre2_match_data *match) {
   PCRE2_SIZE at = 0;
   while (!is_full(output)) {
@@ -285,7 +281,7 @@ static enum status match_words(const struct tokenizer *tokenizer, struct text te
 
 /* Text that is clean and has no special token in it. */
 static enum status encode_words(const struct tokenizer *tokenizer, struct text text,
-                                struct arena *scratch, struct output *output) {
+                                struct arena *scratch, struct token_list *output) {
   struct arena_mark mark = arena_mark(scratch);
   struct symbol *symbols = arena_take(scratch, (text.length + 1) * sizeof *symbols);
   pcre2_match_data *match = pcre2_match_data_create_from_pattern(tokenizer->words, NULL);
@@ -299,7 +295,7 @@ static enum status encode_words(const struct tokenizer *tokenizer, struct text t
 
 /* Text without a special token in it. */
 static enum status encode_plain(const struct tokenizer *tokenizer, struct text text,
-                                struct arena *scratch, struct output *output) {
+                                struct arena *scratch, struct token_list *output) {
   if (tokenizer->shape.rules == PROMPT_FAST) {
     return encode_words(tokenizer, text, scratch, output); /* it is clean already */
   }
@@ -333,7 +329,7 @@ static const struct special *find_first(const struct tokenizer *tokenizer, struc
 
 /* The special tokens stand in text as themselves, whatever they are glued to. */
 static enum status encode_text(const struct tokenizer *tokenizer, struct text text,
-                               struct arena *scratch, struct output *output) {
+                               struct arena *scratch, struct token_list *output) {
   while (text.length > 0 && !is_full(output)) {
     size_t place = text.length;
     const struct special *special = find_first(tokenizer, text, &place);
@@ -349,7 +345,7 @@ static enum status encode_text(const struct tokenizer *tokenizer, struct text te
 
 /* CLIPTokenizer looks for special tokens before it cleans, the fast class in the cleaned text. */
 static enum status encode_prompt(const struct tokenizer *tokenizer, struct text prompt,
-                                 struct arena *scratch, struct output *output) {
+                                 struct arena *scratch, struct token_list *output) {
   if (tokenizer->shape.rules == PROMPT_PLAIN) {
     return encode_text(tokenizer, prompt, scratch, output);
   }
@@ -385,7 +381,7 @@ static enum status check_prompt(struct text prompt) {
 static enum status encode(const struct tokenizer *tokenizer, struct text prompt,
                           struct arena *scratch, int32_t *ids) {
   int tokens = tokenizer->shape.tokens;
-  struct output output = {arena_take(scratch, (size_t)tokens * sizeof *ids), 0, tokens - 1};
+  struct token_list output = {arena_take(scratch, (size_t)tokens * sizeof *ids), 0, tokens - 1};
   if (output.id == NULL) {
     return EXHAUSTED;
   }
@@ -407,4 +403,20 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *prom
   enum status status = encode(tokenizer, text, scratch, ids);
   arena_close(&scratch);
   return status;
+}
+
+enum status tokenizer_append(const struct tokenizer *tokenizer, const char *text, size_t length,
+                             struct token_list *list) {
+  struct text whole = {text, length};
+  TRY(check_prompt(whole));
+  struct arena *scratch = NULL;
+  TRY(arena_open(NULL, SCRATCH_BYTES_MAX, &scratch));
+  enum status status = encode_prompt(tokenizer, whole, scratch, list);
+  arena_close(&scratch);
+  return status;
+}
+
+struct token_marks tokenizer_marks(const struct tokenizer *tokenizer) {
+  const struct special *special = tokenizer->special;
+  return (struct token_marks){special[START].id, special[END].id, special[PAD].id};
 }

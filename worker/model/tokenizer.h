@@ -43,4 +43,19 @@ void tokenizer_close(struct tokenizer **tokenizer);
  * BAD_INPUT (field "prompt") for more than JOB_PROMPT_BYTES_MAX bytes or text that is not UTF-8. */
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *prompt, int32_t *ids);
 
+/* ---- a text without its marks, for who puts tokens together himself ---- */
+
+struct token_list {
+  int32_t *id;
+  int count, max;
+};
+/* Appends the tokens of a text, as many as have room. Outcomes alike. */
+enum status tokenizer_append(const struct tokenizer *tokenizer, const char *text, size_t length,
+                             struct token_list *list);
+/* What stands before and behind a text, and what fills the rest. */
+struct token_marks {
+  int32_t start, end, pad;
+};
+struct token_marks tokenizer_marks(const struct tokenizer *tokenizer);
+
 #endif

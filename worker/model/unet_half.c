@@ -26,21 +26,79 @@ enum status unet_half_condition(const struct pass *pass, const struct unet_half 
 
 /* ---- time ---- */
 
+static const struct matmul_options silu = {.activation = ACTIVATION_SILU};
+
+int64_t unet_half_added_width(const struct unet_half *half) {
+  return ((half->guidance != NULL) + (half->add1 != NULL)) * weight_outputs(half->time2);
+}
+
+/* Part 0, 1 of what is added, each as wide as the time embedding. */
+static struct tensor added_part(const struct tensor *added, int64_t width, int64_t part) {
+  struct tensor parts = tensor_view(added, TENSOR_SHAPE(added->shape[1] / width, width));
+  return tensor_rows(&parts, part, 1);
+}
+
+/* time1(waves + guidance(g)) = time1(waves) + W guidance(g): so the guidance's share is known
+ * beforehand. */
+static enum status add_guidance(const struct pass *pass, const struct unet_half *half,
+                                const struct tensor *guidance, const struct tensor *out) {
+  struct tensor projected;
+  TRY(pass_take(pass, TENSOR_SHAPE(1, weight_outputs(half->guidance)), &projected));
+  TRY(pass_matmul(pass, guidance, half->guidance, NULL, &projected));
+  return pass_matmul(pass, &projected, half->time1_bare, NULL, out);
+}
+
+static enum status add_told(const struct pass *pass, const struct unet_half *half,
+                            const struct tensor *told, const struct tensor *out) {
+  struct tensor hidden;
+  TRY(pass_take(pass, TENSOR_SHAPE(1, weight_outputs(half->add1)), &hidden));
+  TRY(pass_matmul(pass, told, half->add1, &silu, &hidden));
+  return pass_matmul(pass, &hidden, half->add2, NULL, out);
+}
+
+enum status unet_half_added(const struct pass *pass, const struct unet_half *half,
+                            const struct tensor *guidance, const struct tensor *told,
+                            const struct tensor *added) {
+  struct arena_mark mark = arena_mark(pass->arena);
+  int64_t width = weight_outputs(half->time2), part = 0;
+  if (half->guidance != NULL) {
+    struct tensor out = added_part(added, width, part++);
+    TRY(add_guidance(pass, half, guidance, &out));
+  }
+  if (half->add1 != NULL) {
+    struct tensor out = added_part(added, width, part);
+    TRY(add_told(pass, half, told, &out));
+  }
+  arena_release(pass->arena, mark);
+  return OK;
+}
+
+/* y = silu(layer(x) + what each row adds there, from `first` on); first -1: nothing. */
+static enum status time_layer(const struct unet_run *run, const struct tensor *x,
+                              const struct weight *layer, int64_t first, const struct tensor *y) {
+  if (first < 0) {
+    return pass_matmul(run->pass, x, layer, &silu, y);
+  }
+  TRY(pass_matmul(run->pass, x, layer, NULL, y));
+  return run->pass->dry ? OK : op_add_rows(run->pass->device, run->rows, first, y, y);
+}
+
 /* The time embedding is used only through silu, so silu is part of it. */
 static enum status embed_time(struct unet_run *run, int64_t rows) {
   const struct pass *pass = run->pass;
   const struct unet_half *half = run->half;
-  static const struct matmul_options silu = {.activation = ACTIVATION_SILU};
+  int64_t width = weight_outputs(half->time2);
+  int64_t told = half->add1 == NULL ? -1 : half->guidance != NULL ? width : 0;
   struct tensor waves, hidden;
-  TRY(pass_take(pass, TENSOR_SHAPE(rows, weight_outputs(half->time2)), &run->time_silu));
+  TRY(pass_take(pass, TENSOR_SHAPE(rows, width), &run->time_silu));
   struct arena_mark mark = arena_mark(pass->arena);
   TRY(pass_take(pass, TENSOR_SHAPE(rows, weight_inputs(half->time1)), &waves));
   TRY(pass_take(pass, TENSOR_SHAPE(rows, weight_outputs(half->time1)), &hidden));
   if (!pass->dry) {
     TRY(op_timestep_embedding(pass->device, run->rows, &waves));
   }
-  TRY(pass_matmul(pass, &waves, half->time1, &silu, &hidden));
-  TRY(pass_matmul(pass, &hidden, half->time2, &silu, &run->time_silu));
+  TRY(time_layer(run, &waves, half->time1, half->guidance != NULL ? 0 : -1, &hidden));
+  TRY(time_layer(run, &hidden, half->time2, told, &run->time_silu));
   arena_release(pass->arena, mark);
   return OK;
 }

@@ -26,6 +26,9 @@ struct unet_block {
 struct unet_half {
   const struct unet_facts *facts;
   struct weight *time1, *time2, *conv_in;
+  struct weight *guidance, *time1_bare; /* what is told of the guidance, and time1 without its bias,
+                                           which that goes through; NULL: nothing is told */
+  struct weight *add1, *add2;           /* of what is added to the time embedding; NULL: nothing */
   struct unet_block down[UNET_LEVELS_MAX];
   struct resnet mid_resnet[2];
   struct transformer mid_transformer;
@@ -55,6 +58,13 @@ enum status unet_attention_load(struct loader *loader, const struct unet_facts *
                                 const char *prefix, int64_t *context_columns,
                                 struct unet_block *block);
 
+/* Numbers for op_add_rows that a conditioning keeps: behind time1 and behind time2. */
+int64_t unet_half_added_width(const struct unet_half *half);
+/* Fills them, added [1, width], taken by the caller, from guidance [1, guidance_width] and told [1,
+ * addition_inputs]; each is looked at only where the half has layers for it. */
+enum status unet_half_added(const struct pass *pass, const struct unet_half *half,
+                            const struct tensor *guidance, const struct tensor *told,
+                            const struct tensor *added);
 /* Fills the half's part of conditioning->keys_values from its embedding. */
 enum status unet_half_condition(const struct pass *pass, const struct unet_half *half,
                                 const struct conditioning *conditioning);

@@ -74,20 +74,39 @@ static enum status load_middle(struct loader *loader, const struct unet_facts *f
   return resnet_load(loader, "mid_block.resnets.1", shape, &half->mid_resnet[1]);
 }
 
-static enum status load_begin(struct loader *loader, const struct unet_facts *facts,
-                              struct unet_half *out) {
+static enum status load_time(struct loader *loader, const struct unet_facts *facts,
+                             struct unet_half *out) {
   int64_t width = facts->channels[0];
   struct matrix_shape first = {TIME_FACTOR * width, width, true};
   struct matrix_shape second = {TIME_FACTOR * width, TIME_FACTOR * width, true};
-  TRY(load_matrix(loader, "time_embedding.linear_1", first, &out->time1));
-  TRY(load_matrix(loader, "time_embedding.linear_2", second, &out->time2));
-  return load_conv(loader, "conv_in", width, facts->in_channels, &out->conv_in);
+  if (facts->guidance_width > 0) {
+    struct matrix_shape guidance = {width, facts->guidance_width, false};
+    TRY(load_matrix(loader, "time_embedding.cond_proj", guidance, &out->guidance));
+  }
+  TRY(load_matrix_bare(loader, "time_embedding.linear_1", first, &out->time1,
+                       facts->guidance_width > 0 ? &out->time1_bare : NULL));
+  return load_matrix(loader, "time_embedding.linear_2", second, &out->time2);
+}
+
+static enum status load_addition(struct loader *loader, const struct unet_facts *facts,
+                                 struct unet_half *out) {
+  int64_t width = TIME_FACTOR * facts->channels[0];
+  if (facts->addition.sizes == 0) {
+    return OK;
+  }
+  TRY(load_matrix(loader, "add_embedding.linear_1",
+                  (struct matrix_shape){width, addition_inputs(&facts->addition), true},
+                  &out->add1));
+  return load_matrix(loader, "add_embedding.linear_2", (struct matrix_shape){width, width, true},
+                     &out->add2);
 }
 
 enum status unet_half_load(struct loader *loader, const struct unet_facts *facts,
                            struct unet_half *half) {
   *half = (struct unet_half){.facts = facts};
-  TRY(load_begin(loader, facts, half));
+  TRY(load_time(loader, facts, half));
+  TRY(load_addition(loader, facts, half));
+  TRY(load_conv(loader, "conv_in", facts->channels[0], facts->in_channels, &half->conv_in));
   for (int level = 0; level < facts->levels; level++) {
     TRY(load_down(loader, facts, level, half));
   }

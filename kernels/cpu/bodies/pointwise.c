@@ -84,7 +84,7 @@ static void add_rows(const void *arguments, int64_t first, int64_t end) {
       int64_t some = lanes_left(i, width);
       vec sum = load_some(a->x->data, element, b * width + i, some);
       if (a->rows[b].added != NULL) {
-        sum += load_some(a->rows[b].added, element, i, some);
+        sum += load_some(a->rows[b].added, element, a->first + i, some);
       }
       store_some(a->y->data, element, b * width + i, swish_of(sum, 1), some);
     }

@@ -22,7 +22,9 @@ static struct fake_weights {
   uint16_t *ones;   /* of norms */
   int tensors;
   int64_t count;
-  struct bytes lines; /* "NAME [SHAPE]\n" */
+  struct bytes lines;     /* "NAME [SHAPE]\n" */
+  bool linear_projection; /* SD 2 and XL: transformers' projections are no convolutions */
+  bool encoder;           /* the VAE's is there */
 } fake;
 
 static void fake_weights_start(void) {
@@ -73,12 +75,13 @@ enum status weights_take(struct weights *weights, const char *name, int rank, co
   return bytes_append_text(&fake.lines, "]\n");
 }
 
-/* Stable Diffusion 1 has these as 1x1 convolutions. */
+/* 1x1 convolutions; the first two are linear layers in later models. */
 int weights_rank(const struct weights *weights, const char *name) {
   static const char *const convolutions[] = {".proj_in.weight", ".proj_out.weight",
-                                             ".conv_shortcut.weight", "post_quant_conv.weight"};
+                                             ".conv_shortcut.weight", "quant_conv.weight"};
   (void)weights;
-  for (size_t i = 0; i < sizeof convolutions / sizeof *convolutions; i++) {
+  size_t first = fake.linear_projection ? 2 : 0;
+  for (size_t i = first; i < sizeof convolutions / sizeof *convolutions; i++) {
     if (fake_ends(name, convolutions[i])) {
       return 4;
     }
@@ -89,6 +92,9 @@ int weights_rank(const struct weights *weights, const char *name) {
 /* Present-day names, except for the prefix that is about to go. */
 bool weights_has(const struct weights *weights, const char *name) {
   (void)weights;
+  if (strcmp(name, "encoder.conv_in.weight") == 0) {
+    return fake.encoder;
+  }
   return strncmp(name, "text_model.", strlen("text_model.")) == 0;
 }
 

@@ -11,12 +11,12 @@ static const char *scratch(void) {
   return path;
 }
 
-/* The tiny model's configs in a folder of their own, one of them with a key changed or added. */
-static void change(const char *file, const char *key, const char *value) {
+/* A tiny model's configs in a folder of their own, one of them with a key changed or added. */
+static void change_of(const char *model, const char *file, const char *key, const char *value) {
   char command[512];
   snprintf(command, sizeof command,
            "rm -rf %s && mkdir %s && cd %s && cp --parents $(find . -name '*.json') %s", scratch(),
-           scratch(), tiny_folder("tiny-eps"), scratch());
+           scratch(), tiny_folder(model), scratch());
   tiny_shell(command);
   if (file == NULL) {
     return;
@@ -30,6 +30,10 @@ static void change(const char *file, const char *key, const char *value) {
   json_object_set_new(root, key, changed);
   assert_int_equal(json_dump_file(root, path, 0), 0);
   json_decref(root);
+}
+
+static void change(const char *file, const char *key, const char *value) {
+  change_of("tiny-eps", file, key, value);
 }
 
 static void facts_of_the_tiny_model(void **state) {
@@ -64,12 +68,18 @@ static void values_that_are_accepted(void **state) {
       {"unet/config.json", "num_attention_heads", "null"},
       {"unet/config.json", "resnet_out_scale_factor", "1.0"},
       {"unet/config.json", "use_linear_projection", "true"},
+      {"unet/config.json", "in_channels", "9"},
+      {"unet/config.json", "time_cond_proj_dim", "256"},
+      {"unet/config.json", "time_cond_proj_dim", "null"},
       {"unet/config.json", "transformer_layers_per_block", "[1, 2]"},
       {"vae/config.json", "shift_factor", "0.1"},
       {"vae/config.json", "latents_mean", "null"},
       {"text_encoder/config.json", "hidden_act", "\"gelu\""},
       {"scheduler/scheduler_config.json", "_class_name", "\"DPMSolverMultistepScheduler\""},
       {"scheduler/scheduler_config.json", "use_karras_sigmas", "true"},
+      {"model_index.json", "_class_name", "\"StableDiffusionInpaintPipeline\""},
+      {"model_index.json", "_class_name", "\"LatentConsistencyModelPipeline\""},
+      {"model_index.json", "text_encoder_2", "[null, null]"},
       {"model_index.json", "safety_checker",
        "[\"stable_diffusion\", \"StableDiffusionSafetyChecker\"]"},
   };
@@ -77,6 +87,77 @@ static void values_that_are_accepted(void **state) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     change(rows[i].file, rows[i].key, rows[i].value);
     assert_ok(family_read(scratch(), &family));
+  }
+}
+
+static struct family read_model(const char *model) {
+  struct family family;
+  assert_ok(family_read(tiny_folder(model), &family));
+  return family;
+}
+
+static void facts_of_every_family(void **state) {
+  (void)state;
+  struct family family = read_model("tiny-sd2");
+  assert_string_equal(family.row->name, "sd2");
+  assert_int_equal(family.clip[0].activation, ACTIVATION_GELU);
+  assert_int_equal(family.unet.heads[1], 4);
+  assert_true(family.noise.rescale_zero_snr);
+  assert_false(family.zeros_when_empty);
+  assert_int_equal(family.clip[0].projection, 0);
+  family = read_model("tiny-inpaint");
+  assert_string_equal(family.row->name, "sd1");
+  assert_int_equal(family.unet.in_channels, 9);
+  family = read_model("tiny-lcm");
+  assert_int_equal(family.unet.guidance_width, 16);
+  assert_int_equal(family.noise.steps_offset, 0); /* its pipeline leaves it as it is */
+  family = read_model("tiny-xl");
+  assert_string_equal(family.row->name, "sdxl");
+  assert_int_equal(family.row->text_encoders, 2);
+  assert_int_equal(family.clip[0].projection, 0);
+  assert_int_equal(family.clip[1].projection, 40);
+  assert_int_equal(family.unet.addition.sizes, 6);
+  assert_int_equal(family.unet.addition.width, 8);
+  assert_int_equal(family.unet.addition.pooled, 40);
+  assert_true(!family.unet.attention_down[0] && family.unet.attention_down[2]);
+  assert_int_equal(family.unet.transformer_layers[2], 2);
+  assert_true(family.zeros_when_empty);
+  assert_int_equal(family.vae.precision, PRECISION_RANGE);
+  assert_int_equal(family_encoder(&family, NETWORK_TEXT_2), 1);
+  family = read_model("tiny-refiner");
+  assert_string_equal(family.row->name, "sdxl-refiner");
+  assert_int_equal(family.unet.addition.sizes, 5);
+  assert_int_equal(family_encoder(&family, NETWORK_TEXT), -1);
+  assert_int_equal(family_encoder(&family, NETWORK_TEXT_2), 0);
+  assert_false(family.zeros_when_empty);
+}
+
+static void values_of_xl_that_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *key, *value, *reason;
+  } rows[] = {
+      {"model_index.json", "_class_name", "\"StableDiffusionPipeline\"", "no text_encoder_2"},
+      {"model_index.json", "tokenizer_2", "null", "tokenizer_2 is missing"},
+      {"model_index.json", "requires_aesthetics_score", "true", "implemented for sdxl: false"},
+      {"unet/config.json", "addition_embed_type", "null", "implemented here: 'text_time'"},
+      {"unet/config.json", "addition_time_embed_dim", "null", "addition_time_embed_dim 0"},
+      {"unet/config.json", "addition_time_embed_dim", "7", "addition_time_embed_dim 7"},
+      {"unet/config.json", "projection_class_embeddings_input_dim", "48", "input_dim 48"},
+      {"unet/config.json", "projection_class_embeddings_input_dim", "90",
+       "a pooled text of 42, but projection_dim is 40"},
+      {"unet/config.json", "cross_attention_dim", "48", "but the text encoder gives 80"},
+      {"unet/config.json", "in_channels", "8", "in_channels 8"},
+      {"unet/config.json", "transformer_layers_per_block", "[1, 2]", "has 2 entries"},
+      {"text_encoder_2/config.json", "projection_dim", "0", "projection_dim is 0"},
+      {"text_encoder_2/config.json", "max_position_embeddings", "60", "max_position_embeddings 60"},
+      {"scheduler/scheduler_config.json", "clip_sample", "true", "clip_sample is true"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct family family;
+    change_of("tiny-xl", rows[i].file, rows[i].key, rows[i].value);
+    assert_refused(family_read(scratch(), &family), rows[i].reason);
+    assert_string_equal(fail_field_name(), "config");
   }
 }
 
@@ -101,7 +182,10 @@ static void values_that_are_refused(void **state) {
   } rows[] = {
       {"unet/config.json", "brand_new_option", "1", "brand_new_option (1) is not a key"},
       {"unet/config.json", "class_embed_type", "\"timestep\"", "class_embed_type is 'timestep'"},
-      {"unet/config.json", "time_cond_proj_dim", "256", "time_cond_proj_dim is 256"},
+      {"unet/config.json", "time_cond_proj_dim", "0", "time_cond_proj_dim is 0"},
+      {"unet/config.json", "mid_block_type", "null", "mid_block_type is null"},
+      {"unet/config.json", "addition_embed_type", "\"text\"", "addition_embed_type is 'text'"},
+      {"unet/config.json", "addition_embed_type", "\"text_time\"", "implemented here: null"},
       {"unet/config.json", "resnet_time_scale_shift", "\"scale_shift\"", "implemented: 'default'"},
       {"unet/config.json", "down_block_types", "[\"CrossAttnDownBlock2D\", \"AttnDownBlock2D\"]",
        "AttnDownBlock2D"},
@@ -119,7 +203,6 @@ static void values_that_are_refused(void **state) {
       {"unet/config.json", "attention_head_dim", "0", "allowed: 1 to 256"},
       {"unet/config.json", "attention_head_dim", "2.5", "attention_head_dim is 2.5"},
       {"unet/config.json", "cross_attention_dim", "64", "but the text encoder gives 32"},
-      {"unet/config.json", "in_channels", "9", "in_channels 9"},
       {"unet/config.json", "center_input_sample", "true", "center_input_sample is true"},
       {"vae/config.json", "shift_factor", "[0.1, 0.2]", "shift_factor is a list"},
       {"vae/config.json", "shift_factor", "\"0.1\"", "shift_factor is '0.1'; allowed"},
@@ -141,9 +224,16 @@ static void values_that_are_refused(void **state) {
       {"scheduler/scheduler_config.json", "trained_betas", "[0.1]", "trained_betas is [0.1"},
       {"scheduler/scheduler_config.json", "thresholding", "true", "thresholding is true"},
       {"scheduler/scheduler_config.json", "num_train_timesteps", "4000", "allowed: 1 to"},
-      {"model_index.json", "_class_name", "\"StableDiffusionXLPipeline\"",
-       "StableDiffusionXLPipeline"},
-      {"model_index.json", "text_encoder_2", "[null, null]", "text_encoder_2"},
+      {"model_index.json", "_class_name", "\"StableDiffusion3Pipeline\"",
+       "StableDiffusion3Pipeline"},
+      {"model_index.json", "_class_name", "\"StableDiffusionXLPipeline\"", "text_encoder_2"},
+      {"model_index.json", "text_encoder_2", "[\"transformers\", \"T5EncoderModel\"]",
+       "text_encoder_2"},
+      {"model_index.json", "text_encoder_2", "[\"transformers\", \"CLIPTextModelWithProjection\"]",
+       "no text_encoder_2"},
+      {"model_index.json", "text_encoder", "[null, null]", "this pipeline has a text_encoder"},
+      {"model_index.json", "tokenizer", "[null, null]", "tokenizer is missing"},
+      {"model_index.json", "requires_aesthetics_score", "true", "implemented for sd1: false"},
   };
   struct family family;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -210,6 +300,7 @@ static int remove_folder(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(facts_of_the_tiny_model), cmocka_unit_test(values_that_are_accepted),
+      cmocka_unit_test(facts_of_every_family),   cmocka_unit_test(values_of_xl_that_are_refused),
       cmocka_unit_test(values_that_are_refused), cmocka_unit_test(schedulers_of_diffusers),
       cmocka_unit_test(files_that_are_wrong),    cmocka_unit_test(the_index_says_whose_tokenizer),
   };

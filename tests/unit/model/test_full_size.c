@@ -1,5 +1,5 @@
-/* test_full_size.c - every tensor of Stable Diffusion 1.5 by name and shape, against diffusers,
- * without weights. */
+/* test_full_size.c - every tensor of Stable Diffusion 1.5, 2.1, XL and XL's refiner by name and
+ * shape, against diffusers, without weights. */
 #include <openssl/evp.h>
 
 #include "kernels/backend.h"
@@ -10,7 +10,7 @@
 /* takes the place of weights.c, so last */
 #include "tests/unit/model/fake_weights.h"
 
-#define CONFIGS "tests/model/sd15"
+#define CONFIGS "tests/model/"
 
 /* Packs nothing: what is asked of weights is all that this test looks at. */
 static enum status pack_head(struct device *device, const struct weight_source *source,
@@ -25,13 +25,17 @@ static void close_head(struct weight *weight) { free(weight); }
 struct fixture {
   struct device *device;
   struct backend backend;
+  const char *model;
   struct family family;
   struct loader loader;
   json_t *goldens;
 };
 
-static int open_fixture(void **state) {
+static int open_model(void **state, const char *model) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
+  char folder[64];
+  snprintf(folder, sizeof folder, CONFIGS "%s", model);
+  fixture->model = model;
   assert_ok(device_open("ref", &(struct device_settings){.threads = 1}, &fixture->device));
   fixture->backend = *fixture->device->backend;
   fixture->backend.ops.pack = pack_head;
@@ -41,13 +45,18 @@ static int open_fixture(void **state) {
   assert_ok(arena_open(NULL, (size_t)1 << 30, &fixture->loader.host));
   assert_ok(arena_open(NULL, (size_t)1 << 30, &fixture->loader.scratch));
   assert_ok(device_arena(fixture->device, (size_t)1 << 30, &fixture->loader.on_device));
-  fixture->loader.network = NETWORK_NONE;
-  assert_ok(family_read(CONFIGS, &fixture->family));
-  assert_ok(config_json_file(TINY_GOLDENS, "goldens.json", CONFIG_BYTES_MAX, &fixture->goldens));
+  assert_ok(family_read(folder, &fixture->family));
+  assert_ok(config_json_file(TINY_GOLDENS, "full_size.json", CONFIG_BYTES_MAX, &fixture->goldens));
   fake_weights_start();
+  fake.linear_projection = fixture->family.unet.linear_projection;
+  fake.encoder = true;
   *state = fixture;
   return 0;
 }
+static int open_sd15(void **state) { return open_model(state, "sd15"); }
+static int open_sd21(void **state) { return open_model(state, "sd21"); }
+static int open_sdxl(void **state) { return open_model(state, "sdxl"); }
+static int open_refiner(void **state) { return open_model(state, "sdxl-refiner"); }
 
 static int close_fixture(void **state) {
   struct fixture *fixture = *state;
@@ -91,20 +100,37 @@ static void lines_sum(char *sum) {
 }
 
 static void assert_same_tensors(const struct fixture *fixture, const char *network) {
-  const json_t *want = json_object_get(json_object_get(fixture->goldens, "sd15"), network);
+  const json_t *want = json_object_get(json_object_get(fixture->goldens, fixture->model), network);
   char sum[65];
-  print_message("%s: %d tensors, %.2f M values\n", network, fake.tensors, (double)fake.count / 1e6);
+  print_message("%s %s: %d tensors, %.2f M values\n", fixture->model, network, fake.tensors,
+                (double)fake.count / 1e6);
   assert_int_equal(fake.tensors, (int)json_number_value(json_object_get(want, "tensors")));
   assert_int_equal(fake.count, (int64_t)json_number_value(json_object_get(want, "values")));
   lines_sum(sum);
   assert_string_equal(sum, json_string_value(json_object_get(want, "sha256")));
 }
 
-static void text_encoder(void **state) {
+static void text_encoders(void **state) {
   struct fixture *fixture = *state;
-  struct clip clip;
-  assert_ok(clip_load(&fixture->loader, &fixture->family.clip[0], &clip));
-  assert_same_tensors(fixture, "text_encoder");
+  for (int i = 0; i < fixture->family.row->text_encoders; i++) {
+    struct clip clip;
+    fake_weights_start();
+    assert_ok(clip_load(&fixture->loader, &fixture->family.clip[i], &clip));
+    assert_same_tensors(fixture, fixture->family.row->place[i].encoder);
+  }
+}
+
+/* Keys and values of all cross attention, per token: per level twice its channels for each
+ * transformer layer. */
+static int64_t context_columns(const struct unet_facts *facts) {
+  int64_t columns = 2 * facts->channels[facts->levels - 1] *
+                    facts->transformer_layers[facts->levels - 1]; /* the middle */
+  for (int i = 0; i < facts->levels; i++) {
+    int layers = facts->attention_down[i] * facts->layers_per_block +
+                 facts->attention_up[facts->levels - 1 - i] * (facts->layers_per_block + 1);
+    columns += 2 * (int64_t)facts->channels[i] * facts->transformer_layers[i] * layers;
+  }
+  return columns;
 }
 
 static void unet(void **state) {
@@ -112,7 +138,7 @@ static void unet(void **state) {
   struct unet network;
   assert_ok(unet_load(&fixture->loader, &fixture->family.unet, &network));
   assert_same_tensors(fixture, "unet");
-  assert_int_equal(network.half.context_columns, 2 * (5 * 320 + 5 * 640 + 6 * 1280));
+  assert_int_equal(network.half.context_columns, context_columns(&fixture->family.unet));
 }
 
 static void vae_decoder(void **state) {
@@ -120,6 +146,13 @@ static void vae_decoder(void **state) {
   struct vae vae;
   assert_ok(vae_load(&fixture->loader, &fixture->family.vae, true, &vae));
   assert_same_tensors(fixture, "vae");
+}
+
+static void whole_vae(void **state) {
+  struct fixture *fixture = *state;
+  struct vae vae;
+  assert_ok(vae_load(&fixture->loader, &fixture->family.vae, false, &vae));
+  assert_same_tensors(fixture, "vae_whole");
 }
 
 /* What a picture of 2048x2048 takes of a GPU's or a CPU's memory in 16 bits: at once, and a tile a
@@ -148,8 +181,13 @@ static void large_decode(void **state) {
 }
 
 int main(void) {
-#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
-  const struct CMUnitTest tests[] = {WITH_FIXTURE(text_encoder), WITH_FIXTURE(unet),
-                                     WITH_FIXTURE(vae_decoder), WITH_FIXTURE(large_decode)};
+#define ON(test, model) cmocka_unit_test_setup_teardown(test, open_##model, close_fixture)
+  const struct CMUnitTest tests[] = {
+      ON(text_encoders, sd15), ON(unet, sd15),           ON(vae_decoder, sd15),
+      ON(whole_vae, sd15),     ON(large_decode, sd15),   ON(text_encoders, sd21),
+      ON(unet, sd21),          ON(vae_decoder, sd21),    ON(text_encoders, sdxl),
+      ON(unet, sdxl),          ON(vae_decoder, sdxl),    ON(text_encoders, refiner),
+      ON(unet, refiner),       ON(vae_decoder, refiner),
+  };
   return cmocka_run_group_tests_name("full size", tests, NULL, NULL);
 }
