@@ -19,10 +19,11 @@ static double beta_part(double x, double a, double scale) {
   return scale * pow(x, a) * sum;
 }
 
-/* Halving: 60 times leaves nothing to wish for, and it cannot leave the interval as Newton's method
- * does where the density has no bound. The distribution is symmetric, so that x stays within the
- * half that the series likes. */
-double beta_quantile(double p, double a) {
+/* The quantile p of the beta distribution with two equal shapes a: the x with I_x(a, a) = p.
+ * Halving: 60 times leaves nothing to wish for, and it cannot leave the interval as Newton's
+ * method does where the density has no bound. The distribution is symmetric, so that x stays
+ * within the half that the series likes. */
+static double beta_quantile(double p, double a) {
   if (p > 0.5) {
     return 1.0 - beta_quantile(1.0 - p, a);
   }

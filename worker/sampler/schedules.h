@@ -12,8 +12,4 @@
 void schedule_sigmas(enum noise_schedule schedule, double sigma_max, double sigma_min, int count,
                      double *sigma);
 
-/* The quantile p of the beta distribution with two equal shapes a > 0: the x with I_x(a, a) = p,
- * right to 1e-12. p is in 0..1. */
-double beta_quantile(double p, double a);
-
 #endif
