@@ -1,0 +1,132 @@
+/* test_family_pictures.c - jobs of every family through the whole engine, against the pictures of
+ * diffusers (families.safetensors, by make_family_goldens.py). In f32: within 1 of 255. */
+#include "tests/unit/model/tiny.h"
+
+#include "proto/job.h"
+#include "tests/unit/engine/book.h"
+
+enum { SIDE = 64, PIXEL_BYTES = SIDE * SIDE * 3 };
+
+static const struct run {
+  const char *golden, *model, *sampler, *negative;
+  uint32_t steps;
+  double rescale;
+  bool sizes;
+  const char *refiner;
+} runs[] = {
+    {"sd2", "tiny-sd2", "ddim", "snow and rain", 8, 0.7, false, NULL},
+    {"xl", "tiny-xl", "euler", "snow and rain", 8, 0.0, true, NULL},
+    {"xl_no_negative", "tiny-xl", "euler", NULL, 8, 0.0, false, NULL},
+    {"xl_refined", "tiny-xl", "euler", "snow and rain", 8, 0.0, false, "tiny-refiner"},
+    {"lcm", "tiny-lcm", "lcm", NULL, 4, 0.0, false, NULL},
+};
+enum { RUNS = sizeof runs / sizeof runs[0], MODELS = 4 };
+
+struct fixture {
+  struct device *device;
+  struct engine *engine;
+  struct book book;
+  struct goldens goldens;
+};
+
+static int setup(void **state) {
+  static const char *const names[MODELS] = {"tiny-sd2", "tiny-xl", "tiny-refiner", "tiny-lcm"};
+  static char folders[MODELS][256];
+  static struct engine_model models[MODELS];
+  static struct fixture fixture;
+  for (int i = 0; i < MODELS; i++) {
+    snprintf(folders[i], sizeof folders[i], "%s", tiny_folder(names[i]));
+    models[i] = (struct engine_model){.id = names[i], .source.folder = folders[i]};
+  }
+  const struct device_settings settings = {.threads = 1, .force_f32 = true};
+  assert_ok(device_open("cpu", &settings, &fixture.device));
+  struct engine_settings engine = {.device = fixture.device,
+                                   .models = models,
+                                   .model_count = MODELS,
+                                   .slots = RUNS,
+                                   .batch_rows = 16,
+                                   .max_side = 128,
+                                   .memory_max = TINY_ARENA_BYTES};
+  struct engine_listener listener = book_listener(&fixture.book);
+  assert_ok(engine_open(&engine, &listener, &fixture.engine));
+  goldens_open_file(&fixture.goldens, "families.safetensors");
+  *state = &fixture;
+  return 0;
+}
+
+static int teardown(void **state) {
+  struct fixture *fixture = *state;
+  goldens_close(&fixture->goldens);
+  engine_close(&fixture->engine);
+  device_close(&fixture->device);
+  book_close(&fixture->book);
+  return 0;
+}
+
+static void admit(struct fixture *fixture, const struct run *run) {
+  Darkroom__V1__Job job = job_of(run->golden, "a red house by the lake at night", 1234);
+  Darkroom__V1__Refiner refiner = DARKROOM__V1__REFINER__INIT;
+  Darkroom__V1__Sizes sizes = DARKROOM__V1__SIZES__INIT;
+  job.model = (char *)run->model;
+  job.negative_prompt = (char *)run->negative;
+  job.steps = run->steps;
+  job.has_guidance_scale = job.has_noise_schedule = job.has_guidance_rescale = 1;
+  job.guidance_scale = 7.5;
+  job.guidance_rescale = run->rescale;
+  assert_ok(job_sampler_parse(run->sampler, &job.sampler, &job.noise_schedule, NULL));
+  if (run->refiner != NULL) {
+    refiner.model = (char *)run->refiner;
+    refiner.has_start = 1;
+    refiner.start = 0.7;
+    job.refiner = &refiner;
+  }
+  if (run->sizes) { /* diffusers says height before width */
+    sizes.has_original_height = sizes.has_original_width = 1;
+    sizes.original_height = 64;
+    sizes.original_width = 48;
+    sizes.has_crop_top = sizes.has_crop_left = 1;
+    sizes.crop_top = 8;
+    sizes.crop_left = 4;
+    sizes.has_target_height = sizes.has_target_width = 1;
+    sizes.target_height = sizes.target_width = 64;
+    job.sizes = &sizes;
+  }
+  assert_ok(engine_admit(fixture->engine, &job, 1, NULL));
+}
+
+static double share_off(const uint8_t *got, const uint8_t *want) {
+  int off = 0;
+  for (int i = 0; i < PIXEL_BYTES; i++) {
+    off += abs(got[i] - want[i]) > 1;
+  }
+  return (double)off / PIXEL_BYTES;
+}
+
+/* All at once: they share turns where their models are the same. */
+static void every_family_draws_what_diffusers_draws(void **state) {
+  struct fixture *fixture = *state;
+  int wrong = 0;
+  for (int i = 0; i < RUNS; i++) {
+    admit(fixture, &runs[i]);
+  }
+  while (engine_busy(fixture->engine)) {
+    assert_ok(engine_turn(fixture->engine));
+  }
+  for (int i = 0; i < RUNS; i++) {
+    char name[64];
+    snprintf(name, sizeof name, "%s.pixels", runs[i].golden);
+    const struct entry *entry = book_find(&fixture->book, runs[i].golden);
+    assert_int_equal(entry->finished, 1);
+    double off = share_off(entry->rgb, golden(&fixture->goldens, name));
+    print_message("%-16s %.2f%% of pixels off by more than 1\n", runs[i].golden, 100 * off);
+    wrong += off > 0.001;
+  }
+  assert_int_equal(wrong, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_family_draws_what_diffusers_draws),
+  };
+  return cmocka_run_group_tests(tests, setup, teardown);
+}
