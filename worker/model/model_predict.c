@@ -7,9 +7,6 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   const struct tensor *input = &predict->input;
   assert(input->rank == 4 && input->shape[0] <= BATCH_ROWS_MAX);
   assert(input->shape[3] == model->family.unet.in_channels);
-  if (predict->control_count > 0) {
-    return fail(BROKEN, "control nets are not implemented");
-  }
   struct arena_mark mark = arena_mark(turn);
   struct pass pass = model_pass(model, turn, PRECISION_FAST);
   pass.merged = predict->merged;

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 
+#include "worker/model/control.h"
+
 static const struct conv_options same_size = {.stride = 1, .pad_before = 1, .pad_after = 1};
 
 enum status unet_condition(const struct pass *pass, const struct unet *unet,
@@ -81,11 +83,29 @@ static enum status up_run(struct unet_run *run, const struct unet_block *block,
 
 /* ---- the whole ---- */
 
+/* What control nets say is added to the skips only now: on the way down each of them was what the
+ * next layer was given, and those are given what they would be without. */
+static enum status add_controls(const struct unet_run *run, const struct predict *predict,
+                                const struct tensor *middle) {
+  for (int i = 0; i < predict->control_count; i++) {
+    const struct predict_control *control = &predict->control[i];
+    TRY(control_run(run->pass, control->net,
+                    &(struct control_call){.input = &predict->input,
+                                           .rows = control->rows,
+                                           .controls = control->controls,
+                                           .skip = run->skip,
+                                           .skips = run->skips,
+                                           .middle = middle}));
+  }
+  return OK;
+}
+
 static enum status run_levels(struct unet_run *run, const struct unet *unet,
-                              const struct tensor *input, struct tensor *out) {
-  TRY(unet_half_begin(run, input));
+                              const struct predict *predict, struct tensor *out) {
+  TRY(unet_half_begin(run, &predict->input));
   TRY(unet_half_down(run));
   TRY(unet_half_middle(run, out));
+  TRY(add_controls(run, predict, out));
   for (int i = 0; i < unet->facts->levels; i++) {
     struct tensor x = *out;
     TRY(up_run(run, &unet->up[i], &x, out));
@@ -98,7 +118,7 @@ enum status unet_run(const struct pass *pass, const struct unet *unet,
                      const struct predict *predict) {
   struct unet_run run = {.pass = pass, .half = &unet->half, .rows = predict->rows};
   struct tensor last;
-  TRY(run_levels(&run, unet, &predict->input, &last));
+  TRY(run_levels(&run, unet, predict, &last));
   TRY(pass_group_norm(pass, &last, &unet->norm_out, true, &last));
   return pass_conv(pass, &last, unet->conv_out, &same_size, &predict->prediction);
 }
