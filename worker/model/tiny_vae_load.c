@@ -68,9 +68,10 @@ static enum status take_lists(const struct tiny_config *config, struct tiny_fact
 enum status tiny_facts_read(const struct model_source *source, const struct family *family,
                             struct tiny_facts *out) {
   struct tiny_config config = {0};
-  /* a single file is TAESD's own: what an empty config means */
-  TRY(source->file != NULL ? config_parse("config.json", "{}", 2, tiny_keys, &config)
-                           : config_read(source->folder, "config.json", tiny_keys, &config));
+  const char *folder = source->file == NULL ? source->folder : source->configs;
+  /* a single file without configs is TAESD's own: what an empty config means */
+  TRY(folder == NULL ? config_parse("config.json", "{}", 2, tiny_keys, &config)
+                     : config_read(folder, "config.json", tiny_keys, &config));
   struct tiny_facts facts = config.facts;
   facts.scaling_factor = (float)config.scaling_factor;
   TRY(take_lists(&config, &facts));

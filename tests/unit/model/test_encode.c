@@ -193,6 +193,30 @@ static void tiny_decodes(void **state) {
   tiny_decodes_on("cpu", 8);
 }
 
+/* The file as TAESD's authors write it: the decoder alone, layers counted from the clamp on. */
+static void tiny_original_names(void **state) {
+  (void)state;
+  struct tiny tiny;
+  struct goldens goldens;
+  size_t bytes = PIXELS * PIXELS * 3;
+  uint8_t *folder = malloc(bytes), *file = malloc(bytes);
+  copy_and("tiny-taesd",
+           "python3 $R/rename_tensors.py diffusion_pytorch_model.safetensors -encoder. "
+           "$(for i in 0 2 4 5 7 8 10 11 12; do echo decoder.layers.$i.=$((i + 1)).; done) && "
+           "mv diffusion_pytorch_model.safetensors taesd_decoder.safetensors");
+  struct model_source single = {
+      .folder = scratch(), .file = "taesd_decoder.safetensors", .configs = scratch()};
+  tiny_open(&tiny, "ref", "tiny-eps");
+  goldens_open_file(&goldens, "families.safetensors");
+  tiny_pixels(&tiny, &(struct model_source){.folder = tiny_folder("tiny-taesd")}, &goldens, folder);
+  tiny_pixels(&tiny, &single, &goldens, file);
+  assert_memory_equal(file, folder, bytes);
+  goldens_close(&goldens);
+  tiny_close(&tiny);
+  free(folder);
+  free(file);
+}
+
 static void tiny_refusals(void **state) {
   (void)state;
   static const struct {
@@ -220,9 +244,13 @@ static void tiny_refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(encodes),          cmocka_unit_test(encodes_on_cpu),
-      cmocka_unit_test(standard_latents), cmocka_unit_test(standard_picture),
-      cmocka_unit_test(without_encoder),  cmocka_unit_test(tiny_decodes),
+      cmocka_unit_test(encodes),
+      cmocka_unit_test(encodes_on_cpu),
+      cmocka_unit_test(standard_latents),
+      cmocka_unit_test(standard_picture),
+      cmocka_unit_test(without_encoder),
+      cmocka_unit_test(tiny_decodes),
+      cmocka_unit_test(tiny_original_names),
       cmocka_unit_test(tiny_refusals),
   };
   return cmocka_run_group_tests_name("encode", tests, NULL, remove_scratch);
