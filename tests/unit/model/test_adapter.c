@@ -73,24 +73,52 @@ static void every_dialect_is_read_whole(void **state) {
   }
 }
 
-/* The same changes in three dialects are the same changes, bit for bit. */
+/* The changes of one file are those of the other, bit for bit. */
+static void assert_same_changes(const struct adapter *adapter, const struct adapter *other) {
+  static float want[VALUES_MAX], got[VALUES_MAX];
+  for (int i = 0; i < adapter->count; i++) {
+    const struct change *change = &adapter->change[i];
+    const struct change *same = NULL;
+    for (int j = 0; j < other->count; j++) {
+      same = other->change[j].module == change->module ? &other->change[j] : same;
+    }
+    assert_non_null(same);
+    delta_of(change, NULL, got);
+    delta_of(same, NULL, want);
+    assert_memory_equal(got, want, sizeof got);
+  }
+}
+
 static void dialects_agree(void **state) {
   (void)state;
-  static float want[VALUES_MAX], got[VALUES_MAX];
   struct adapter_report report;
   struct adapter *kohya = fixture_adapter(tiny.model, "lora/kohya", &report);
   static const char *const others[] = {"lora/peft", "lora/diffusers"};
   for (size_t other = 0; other < 2; other++) {
     struct adapter *adapter = fixture_adapter(tiny.model, others[other], &report);
-    for (int i = 0; i < adapter->count; i++) {
-      const struct change *change = &adapter->change[i];
-      delta_of(change, NULL, got);
-      delta_of(change_of(kohya, module_of(change)->name), NULL, want);
-      assert_memory_equal(got, want, sizeof got);
-    }
+    assert_same_changes(adapter, kohya);
     adapter_close(&adapter);
   }
   adapter_close(&kohya);
+}
+
+/* XL: two text encoders, and kohya's names are those of the original code. */
+static void dialects_of_xl_agree(void **state) {
+  (void)state;
+  struct tiny kept = tiny;
+  struct adapter_report report;
+  tiny_open(&tiny, "ref", "tiny-xl");
+  struct adapter *kohya = fixture_adapter(tiny.model, "lora/kohya-xl", &report);
+  assert_int_equal(report.changed, 11);
+  assert_int_equal(report.skipped, 0);
+  struct adapter *peft = fixture_adapter(tiny.model, "lora/peft-xl", &report);
+  assert_int_equal(report.changed, 11);
+  assert_int_equal(report.skipped, 0);
+  assert_same_changes(kohya, peft);
+  adapter_close(&kohya);
+  adapter_close(&peft);
+  tiny_close(&tiny);
+  tiny = kept;
 }
 
 /* ---- names ---- */
@@ -152,8 +180,7 @@ static enum status find_itself(void *context, const char *name, struct adapter_n
   return OK;
 }
 
-static void no_two_modules_share_a_name(void **state) {
-  (void)state;
+static void assert_names_are_of_one(void) {
   struct adapter_target target = {model_modules(tiny.model), &model_family(tiny.model)->unet, ""};
   struct adapter_names *names = NULL;
   struct arena *arena = NULL;
@@ -165,6 +192,19 @@ static void no_two_modules_share_a_name(void **state) {
   }
   assert_null(adapter_names_find(names, "lora_unet_conv", strlen("lora_unet_conv")));
   arena_close(&arena);
+}
+
+static void no_two_modules_share_a_name(void **state) {
+  (void)state;
+  static const char *const models[] = {"tiny-sd2", "tiny-xl", "tiny-refiner", "tiny-lcm"};
+  struct tiny kept = tiny;
+  assert_names_are_of_one();
+  for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+    tiny_open(&tiny, "ref", models[i]);
+    assert_names_are_of_one();
+    tiny_close(&tiny);
+  }
+  tiny = kept;
 }
 
 /* ---- kinds ---- */
@@ -467,6 +507,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_dialect_is_read_whole),
       cmocka_unit_test(dialects_agree),
+      cmocka_unit_test(dialects_of_xl_agree),
       cmocka_unit_test(names_of_the_original_code),
       cmocka_unit_test(no_two_modules_share_a_name),
       cmocka_unit_test(low_rank_with_alpha),
