@@ -210,6 +210,44 @@ static void weight_0_is_the_model_itself(void **state) {
   }
 }
 
+/* What is changed beside a layer must be added before the layer's sum is bent, which the time
+ * embedding's products do themselves: such an adapter gets weights of its own. And a change of v
+ * alone, in the middle of three side by side, is one. */
+static void where_a_change_may_run_beside(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    int64_t outputs, inputs;
+    bool beside;
+  } rows[] = {{"unet.time_embedding.linear_1", 128, 32, false},
+              {"unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_v", 64, 32, true},
+              {"text_encoder.text_model.encoder.layers.0.self_attn.k_proj", 32, 32, true}};
+  static struct result plain, got;
+  predict_under(NULL, &plain);
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char down[128], up[128];
+    struct made made;
+    struct adapter_report report;
+    struct adapter *adapter = NULL;
+    struct adaptation *adaptation = NULL;
+    snprintf(down, sizeof down, "%s.lora_A.weight", rows[i].name);
+    snprintf(up, sizeof up, "%s.lora_B.weight", rows[i].name);
+    made_open(&made);
+    made_add(&made, down, TENSOR_SHAPE(2, rows[i].inputs));
+    made_add(&made, up, TENSOR_SHAPE(rows[i].outputs, 2));
+    struct adapter_source source = made_source(&made, NULL);
+    assert_ok(adapter_open(tiny.model, &source, &adapter, &report));
+    struct adapter_use use = {adapter, 1, 1};
+    assert_ok(adaptation_open(tiny.model, &use, 1, &adaptation));
+    assert_int_equal(adaptation_merged(adaptation) == NULL, rows[i].beside);
+    predict_under(adaptation, &got);
+    assert_memory_not_equal(got.output, plain.output, sizeof(float) * VALUES);
+    adaptation_close(&adaptation);
+    adapter_close(&adapter);
+    made_close(&made);
+  }
+}
+
 /* Nothing was written to the model: it is what it was before there were adapters. */
 static void the_model_is_what_it_was(void **state) {
   (void)state;
@@ -349,6 +387,7 @@ int main(void) {
       cmocka_unit_test(as_diffusers_and_peft_compute),
       cmocka_unit_test(both_ways_agree),
       cmocka_unit_test(weight_0_is_the_model_itself),
+      cmocka_unit_test(where_a_change_may_run_beside),
       cmocka_unit_test(the_model_is_what_it_was),
       cmocka_unit_test(their_order_does_not_matter),
       cmocka_unit_test(mates_with_other_adapters_change_nothing),
@@ -358,6 +397,7 @@ int main(void) {
   const struct CMUnitTest on_cpu[] = {
       cmocka_unit_test(both_ways_agree),
       cmocka_unit_test(weight_0_is_the_model_itself),
+      cmocka_unit_test(where_a_change_may_run_beside),
       cmocka_unit_test(the_model_is_what_it_was),
       cmocka_unit_test(their_order_does_not_matter),
       cmocka_unit_test(mates_with_other_adapters_change_nothing),
