@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "worker/engine/admission.h"
+#include "worker/engine/example.h"
 #include "worker/engine/memory.h"
 #include "worker/engine/op_check.h"
 #include "worker/engine/self_test.h"
@@ -77,6 +78,7 @@ static enum status try_itself(struct engine *engine) {
   for (size_t i = 0; i < engine->residence.count; i++) {
     engine_model_info(engine, i, &test.model);
     test.source = &engine->settings.models[i].source;
+    test.wants_picture = example_wanted(engine->residence.rows[i].family);
     TRY(self_test_run(engine, &test));
   }
   return OK;

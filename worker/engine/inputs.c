@@ -69,12 +69,7 @@ static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *
     bool asked;
     const char *field;
   } rows[] = {
-      {job->image != NULL, "image"},
-      {job->mask != NULL, "mask"},
-      {job->padding != NULL, "padding"},
       {job->n_control > 0, "control"},
-      {job->upscale != NULL && job->upscale->kind == DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL,
-       "upscale"},
       {job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY, "preview_kind"},
       {job->tiny_decoder, "tiny_decoder"},
   };
@@ -127,5 +122,10 @@ enum status inputs_check(const Darkroom__V1__Job *job, const struct engine_input
                          struct refusal *why) {
   TRY(refuse_unbuilt(job, why));
   TRY(check_lists(job, why));
+  if (job->image == NULL && (job->mask != NULL || job->padding != NULL)) {
+    return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD,
+                  job->mask != NULL ? "mask" : "padding", "with image",
+                  "there is no image that a mask or padding could belong to");
+  }
   return check_counts(job, inputs, why);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "kernels/queue.h"
+#include "worker/engine/encodes.h"
 
 #define ALIGNMENT 64 /* the arena's */
 #define MIB ((size_t)1024 * 1024)
@@ -35,6 +36,7 @@ static struct turn_bytes turn_bytes(const struct engine *engine, const struct st
   size_t decode = budget_sum(model_decode_bytes(model, stage->latent_height, stage->latent_width),
                              (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT);
   step = larger(condition, step);
+  decode = larger(decode, stage_encodes(stage) ? encodes_bytes(stage) : 0);
   return device_has_queues(engine->settings.device)
              ? (struct turn_bytes){{[QUEUE_STEPS] = whole(step), [QUEUE_DECODES] = whole(decode)}}
              : (struct turn_bytes){{[QUEUE_STEPS] = whole(larger(step, decode))}};
@@ -46,6 +48,13 @@ static size_t sum_of(struct turn_bytes bytes) {
 
 /* ---- the largest picture --------------------------------------------------------------------- */
 
+/* What a picture to begin from takes beside: it and its mask, as bytes and as numbers of cells. */
+static size_t image_bytes(const struct stage *stage, size_t piece) {
+  size_t pixels = (size_t)stage->width * (size_t)stage->height;
+  size_t cells = (size_t)stage_cells(stage) * sizeof(float);
+  return 4 * pixels + 3 * piece + 2 * cells + 6 * ALIGNMENT;
+}
+
 /* What the most demanding job of one square picture holds when nobody else is here: guidance, and a
  * sampler with all the slots there are. */
 static size_t picture_bytes(const struct engine *engine, const struct resident *resident,
@@ -53,6 +62,7 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
   int cells = side / resident->family->scale_factor;
   struct stage stage = {.resident = resident,
                         .guided = true,
+                        .begin = model_encodes(resident->model) ? BEGIN_IMAGE : BEGIN_NOISE,
                         .width = side,
                         .height = side,
                         .latent_width = cells,
@@ -60,6 +70,7 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
   size_t piece =
       (size_t)stage_cells(&stage) * (size_t)resident->family->vae.latent_channels * sizeof(float);
   size_t sample = (SAMPLE_SLOTS_MAX + 1) * (piece + ALIGNMENT);
+  sample += model_encodes(resident->model) ? image_bytes(&stage, piece) : 0;
   return budget_sum(sum_of(turn_bytes(engine, &stage, stage_rows(&stage))),
                     sample + 2 * model_condition_bytes(resident->model, 1));
 }

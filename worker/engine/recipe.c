@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "worker/engine/inputs.h"
+#include "worker/model/model.h"
 
 #define PLANS_BYTES_MAX (STAGES_MAX * (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096))
 #define PICTURES_BYTES_MAX (JOB_SIDE_PIXELS_MAX * JOB_SIDE_PIXELS_MAX * 4) /* RGB and a mask */
@@ -169,10 +170,21 @@ static enum status keep_picture(const struct order *order, enum input_kind kind,
   return OK;
 }
 
+static enum status check_encoder(const struct order *order, const struct recipe *recipe) {
+  const struct resident *resident = recipe->stage[0].resident;
+  if (!recipe_encodes(recipe) || model_encodes(resident->model)) {
+    return OK;
+  }
+  return refuse(order->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD,
+                recipe->image != NULL ? "image" : "upscale", NULL,
+                "model %s has no encoder: it takes no pictures", resident->id);
+}
+
 static enum status fill(const struct order *order, struct recipe *out) {
   TRY(add_stages(order, out));
   TRY(keep_picture(order, INPUT_IMAGE, out, &out->image));
   TRY(keep_picture(order, INPUT_MASK, out, &out->mask));
+  TRY(check_encoder(order, out));
   out->preview_every = order->job->preview_every;
   sum_up(out);
   return OK;

@@ -41,8 +41,15 @@ static size_t bytes_on_host(const struct recipe *recipe) {
   return last->begin == BEGIN_PIXELS ? (size_t)last->width * (size_t)last->height * 3 * 2 : 0;
 }
 
+/* The job's own pictures, as if each image had its own. */
+static size_t bytes_of_inputs(const struct recipe *recipe) {
+  const struct stage *first = &recipe->stage[0];
+  size_t pixels = (size_t)first->width * (size_t)first->height;
+  return (recipe->image != NULL ? 3 * pixels : 0) + (recipe->mask != NULL ? pixels : 0);
+}
+
 size_t sample_bytes(const struct recipe *recipe) {
-  return bytes_on_device(recipe) + bytes_on_host(recipe);
+  return bytes_on_device(recipe) + bytes_on_host(recipe) + bytes_of_inputs(recipe);
 }
 
 enum status sample_clear(struct sample *sample, struct device *device,
@@ -182,7 +189,9 @@ void sample_moved(struct sample *sample) {
   bucket_fill(sample_stage(sample), sample->cursor, &sample->bucket);
 }
 
-const uint8_t *sample_picture(const struct sample *sample) { return sample->task->recipe->image; }
+const uint8_t *sample_picture(const struct sample *sample) {
+  return sample->stage == 0 ? sample->task->recipe->image : sample->picture;
+}
 
 /* A stage of another size than the job's sees the pixel in the same place. */
 uint8_t sample_mask_at(const struct sample *sample, int y, int x) {

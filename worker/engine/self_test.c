@@ -13,6 +13,7 @@
 #include "kernels/tensor.h"
 #include "monitoring/log.h"
 #include "worker/engine/answers.h"
+#include "worker/engine/example.h"
 
 enum { STEPS = 2, SEED = 1, RUNS = 2 };
 #define RGB_BYTES_MAX (ANSWER_SIDE_MAX * ANSWER_SIDE_MAX * 3)
@@ -56,10 +57,20 @@ static void on_failed(void *context, const char *id, uint64_t fence, Darkroom__V
   snprintf(outcome->reason, sizeof outcome->reason, "%s", error->message);
 }
 
+static enum status draw(struct engine *engine, const Darkroom__V1__Job *job, uint64_t number,
+                        const struct engine_inputs *inputs) {
+  TRY(engine_admit(engine, job, number, inputs));
+  while (engine_busy(engine)) {
+    TRY(engine_turn(engine));
+  }
+  return OK;
+}
+
 /* The run's number is its fence; in the second a second image goes along. */
-static enum status run(struct engine *engine, const Darkroom__V1__ModelInfo *model,
-                       uint64_t number) {
+static enum status run(struct engine *engine, const struct self_test *test, uint64_t number) {
+  const Darkroom__V1__ModelInfo *model = &test->model;
   uint32_t side = model->max_side < ANSWER_SIDE_MAX ? model->max_side : ANSWER_SIDE_MAX;
+  struct example example = {0};
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   job.id = (char *)"self-test";
   job.model = model->id;
@@ -71,11 +82,12 @@ static enum status run(struct engine *engine, const Darkroom__V1__ModelInfo *mod
   job.seed = SEED;
   job.images = 1 + (uint32_t)number;
   job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER_A;
-  TRY(engine_admit(engine, &job, number, NULL));
-  while (engine_busy(engine)) {
-    TRY(engine_turn(engine));
+  if (test->wants_picture) {
+    TRY(example_open(&job, &example));
   }
-  return OK;
+  enum status status = draw(engine, &job, number, &example.inputs);
+  example_close(&example);
+  return status;
 }
 
 static enum status judge(const char *model, const struct outcome *outcome) {
@@ -187,7 +199,7 @@ enum status self_test_run(struct engine *engine, const struct self_test *test) {
   int64_t began = clock_ms();
   enum status status = OK;
   for (uint64_t number = 0; status == OK && number < RUNS; number++) {
-    status = run(engine, &test->model, number);
+    status = run(engine, test, number);
   }
   engine_listen(engine, &before);
   TRY(status);

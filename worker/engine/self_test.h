@@ -9,6 +9,7 @@ struct self_test {
   struct device *device; /* the engine's: only asked what it is */
   const char *answers;   /* file of pictures that were right before (answers.h); NULL: none */
   Darkroom__V1__ModelInfo model;
+  bool wants_picture;                /* it draws nothing without (example.h) */
   const struct model_source *source; /* for what its configs and the table say; NULL: not told */
 };
 

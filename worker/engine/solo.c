@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "worker/engine/admission.h"
 #include "worker/engine/decodes.h"
+#include "worker/engine/encodes.h"
 #include "worker/engine/expectation.h"
 #include "worker/engine/handover.h"
 
@@ -14,6 +15,7 @@ static const struct solo {
   enum status (*read)(struct engine *engine, struct sample *sample, struct flight *flight,
                       uint64_t took_us);
 } solos[] = {
+    [NEED_ENCODE] = {PACE_ENCODE, 2, encodes_run, encodes_read},
     [NEED_FETCH] = {PACE_FETCH, 0, handover_run, handover_read},
     [NEED_DECODE] = {PACE_DECODE, 3, decodes_run, decodes_read},
 };

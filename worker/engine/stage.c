@@ -208,6 +208,11 @@ int64_t stage_cells(const struct stage *stage) {
   return (int64_t)stage->latent_width * stage->latent_height;
 }
 
+bool stage_encodes(const struct stage *stage) {
+  return stage->begin == BEGIN_IMAGE || stage->begin == BEGIN_PIXELS || stage->keeps ||
+         stage->planes > 0;
+}
+
 bool stage_same_shape(const struct stage *a, const struct stage *b) {
   return a->resident == b->resident && a->latent_width == b->latent_width &&
          a->latent_height == b->latent_height;

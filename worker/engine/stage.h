@@ -67,6 +67,8 @@ void stage_close(struct stage *stage);
 int stage_rows(const struct stage *stage);
 /* Cells of its latent image. */
 int64_t stage_cells(const struct stage *stage);
+/* Whether a picture becomes latents before its first step. */
+bool stage_encodes(const struct stage *stage);
 /* Whether both are of one model and one shape: then their calls take the same memory. */
 bool stage_same_shape(const struct stage *a, const struct stage *b);
 

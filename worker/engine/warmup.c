@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "monitoring/log.h"
 #include "worker/engine/decodes.h"
+#include "worker/engine/example.h"
 #include "worker/engine/memory.h"
 
 enum { TIMES = 2 };
@@ -20,7 +21,15 @@ static enum status open_task(struct engine *engine, const struct resident *resid
   job.has_steps = job.has_seed = job.has_sampler = 1;
   job.steps = 1;
   job.sampler = DARKROOM__V1__SAMPLER__SAMPLER_EULER;
-  return task_open(&engine->residence, &job, NULL, &why, out);
+  struct example example = {0};
+  if (example_wanted(resident->family)) {
+    job.has_width = job.has_height = 1;
+    job.width = job.height = (uint32_t)resident_side(resident);
+    TRY(example_open(&job, &example));
+  }
+  enum status status = task_open(&engine->residence, &job, &example.inputs, &why, out);
+  example_close(&example);
+  return status;
 }
 
 static enum status wait(struct engine *engine) {

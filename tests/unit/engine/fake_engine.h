@@ -20,7 +20,8 @@ struct fixture {
 };
 
 static const struct engine_model models[] = {{.id = "fake", .source.folder = "fake"},
-                                             {.id = "other", .source.folder = "other"}};
+                                             {.id = "other", .source.folder = "other"},
+                                             {.id = "fills", .source.folder = "fills"}};
 
 static inline struct engine_settings standard(struct fixture *fixture) {
   return (struct engine_settings){.device = fixture->device,

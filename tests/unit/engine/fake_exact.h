@@ -2,6 +2,8 @@
 #ifndef DARKROOM_TESTS_UNIT_ENGINE_FAKE_EXACT_H
 #define DARKROOM_TESTS_UNIT_ENGINE_FAKE_EXACT_H
 
+#include <math.h>
+
 #include "tests/unit/engine/fake_knobs.h"
 #include "worker/model/model.h"
 #include "worker/model/preview.h"
@@ -42,6 +44,30 @@ void preview_pixels(const struct preview *preview, const float *latents, size_t 
     float value = latents[i / 3 * (size_t)preview->channels + i % 3] * 40.0f + 128.0f;
     pixels[i] = (uint8_t)lrintf(fminf(fmaxf(value, 0.0f), 255.0f));
   }
+}
+
+/* The first pixel of each cell, and a little of the noise. */
+bool model_encodes(const struct model *model) {
+  (void)model;
+  return !fake.blind;
+}
+size_t model_encode_bytes(const struct model *model, int height, int width) {
+  (void)model;
+  return (size_t)(height * width) * 64;
+}
+enum status model_encode(struct model *model, struct arena *turn, const struct encode *encode) {
+  int64_t width = encode->latents.shape[1], side = encode->image.shape[1];
+  float *y = encode->latents.data;
+  const float *image = encode->image.data, *noise = encode->noise.data;
+  (void)model;
+  fake.encoded++;
+  TRY(arena_take(turn, 64) != NULL ? OK : EXHAUSTED);
+  for (int64_t i = 0; i < tensor_count(&encode->latents); i++) {
+    int64_t row = i / 4 / width * 8, column = i / 4 % width * 8;
+    y[i] = image[(row * side + column) * 3 + i % 4 % 3] + 0.01f * noise[i];
+    y[i] = fake.encode_overflows ? INFINITY : y[i];
+  }
+  return OK;
 }
 
 size_t model_exact_weight_bytes(const struct model *model) { return model_bytes(model); }

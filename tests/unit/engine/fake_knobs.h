@@ -15,7 +15,8 @@ enum { FAKE_WIDTH = 4, FAKE_CALLS_MAX = 4096 };
 
 /* What the engine asked for, and what to do wrong. */
 static struct fake {
-  int opened, conditioned, calls, decoded, previews;
+  int opened, conditioned, calls, decoded, encoded, previews;
+  bool blind, encode_overflows;              /* no encoder; encodes are not finite */
   int adapters, adaptations, embeddings;     /* that are open */
   int adapters_opened, adaptations_opened;   /* so far */
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */

@@ -25,7 +25,9 @@ enum status model_open(struct device *device, const struct model_source *source,
   struct model *model = &models[fake.opened++ % MODELS_MAX];
   *model = (struct model){.device = device};
   model->family = (struct family){.row = &families[0], .scale_factor = 8};
-  model->family.unet = (struct unet_facts){.in_channels = 4, .out_channels = 4, .sample_side = 8};
+  bool fills = strcmp(source->folder, "fills") == 0; /* is told of masks */
+  model->family.unet =
+      (struct unet_facts){.in_channels = fills ? 9 : 4, .out_channels = 4, .sample_side = 8};
   model->family.vae = (struct vae_facts){.latent_channels = 4};
   model->family.noise = (struct noise_facts){.train_timesteps = 1000,
                                              .beta_start = 0.00085,
@@ -43,7 +45,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   struct arena_mark mark = arena_mark(turn);
   int rows = (int)predict->input.shape[0];
   int64_t cells = predict->input.shape[1] * predict->input.shape[2];
-  int64_t count = tensor_count(&predict->input) / rows;
+  int64_t count = tensor_count(&predict->prediction) / rows, channels = predict->input.shape[3];
   TRY(fake.predict_status == OK ? OK : fail(fake.predict_status, "told to fail"));
   TRY(fake.rows_fit == 0 || rows <= fake.rows_fit ? OK : fail(EXHAUSTED, "%d rows", rows));
   if (arena_take(turn, model_predict_bytes(model, rows, (int)predict->input.shape[1],
@@ -57,13 +59,14 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   for (int b = 0; b < rows; b++) {
     const struct batch_row *row = &predict->rows[b];
     const float *embedding = row->context;
-    const float *x = (const float *)predict->input.data + b * count;
+    const float *inputs = (const float *)predict->input.data + b * cells * channels;
     float *y = (float *)predict->prediction.data + b * count;
     fake.timesteps[b] = row->timestep;
     fake.conditionings[b] = embedding[0];
     for (int64_t i = 0; i < count; i++) {
-      y[i] =
-          tanhf(x[i] * (0.5f + embedding[0])) + row->timestep / 2000.0f + (float)i / (float)count;
+      const float *x = &inputs[i / 4 * channels + i % 4];
+      y[i] = tanhf(*x * (0.5f + embedding[0])) + row->timestep / 2000.0f + (float)i / (float)count;
+      y[i] += channels == 9 ? 0.2f * x[4 - i % 4] + 0.3f * x[5] : 0.0f; /* mask, masked latents */
       y[i] += fake_adapted(row, predict->merged);
       y[i] += fake.restless ? (float)fake.calls * 0.01f : 0.0f;
       y[i] = embedding[2] > 0.0f ? 1000.0f : y[i];

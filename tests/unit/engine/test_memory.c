@@ -29,6 +29,7 @@ static Darkroom__V1__Job square(const char *id, uint32_t side) {
 
 static void the_largest_side_follows_the_memory(void **state) {
   struct fixture *fixture = *state;
+  fake.blind = true; /* pictures that are encoded would be the largest turns here */
   uint32_t before = 0;
   for (size_t memory = 20 * 1024; memory <= 1024 * 1024; memory = memory * 5 / 4) {
     open_held(fixture, memory);
@@ -66,6 +67,7 @@ static void without_room_for_any_picture_it_does_not_open(void **state) {
  * together they would not fit, and whoever is under way is not disturbed. */
 static void scratch_grows_within_the_memory(void **state) {
   struct fixture *fixture = *state;
+  fake.blind = true; /* pictures that are encoded would be the largest turns here */
   static char ids[8][32];
   open_held(fixture, 512 * 1024);
   assert_int_equal(side_of(fixture), 256);
@@ -93,6 +95,7 @@ static void scratch_grows_within_the_memory(void **state) {
 /* Any mixture: whatever is admitted ends, for the device never has to refuse. */
 static void what_is_admitted_has_its_memory(void **state) {
   struct fixture *fixture = *state;
+  fake.blind = true; /* pictures that are encoded would be the largest turns here */
   for (size_t memory = 64 * 1024; memory <= 1024 * 1024; memory *= 2) {
     open_held(fixture, memory);
     int begun = 0;
@@ -112,12 +115,39 @@ static void what_is_admitted_has_its_memory(void **state) {
   }
 }
 
+/* A model that takes pictures is offered for sides at which there is room to encode them, too. */
+static void the_largest_picture_can_be_encoded(void **state) {
+  struct fixture *fixture = *state;
+  struct engine_settings settings = standard(fixture);
+  Darkroom__V1__ModelInfo seeing, blind;
+  settings.memory_max = 1 << 20;
+  open_engine(fixture, &settings);
+  engine_model_info(fixture->engine, 0, &seeing);
+  uint32_t side = seeing.max_side;
+  size_t pixels = (size_t)side * side;
+  uint8_t *rgb = calloc(pixels, 3);
+  Darkroom__V1__Blob blob = DARKROOM__V1__BLOB__INIT;
+  Darkroom__V1__Job job = job_of("largest", "a lake", 1);
+  struct engine_input input = {INPUT_IMAGE, 0, side, side, 3, rgb, 3 * pixels};
+  job.width = job.height = side;
+  job.image = &blob;
+  assert_int_equal(engine_admit(fixture->engine, &job, 7, &(struct engine_inputs){&input, 1}), OK);
+  run_all(fixture);
+  assert_int_equal(book_find(&fixture->book, "largest")->finished, 1);
+  fake.blind = true;
+  open_engine(fixture, &settings);
+  engine_model_info(fixture->engine, 0, &blind);
+  assert_true(blind.max_side > side);
+  free(rgb);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_largest_side_follows_the_memory),
       TEST(without_room_for_any_picture_it_does_not_open),
       TEST(scratch_grows_within_the_memory),
       TEST(what_is_admitted_has_its_memory),
+      TEST(the_largest_picture_can_be_encoded),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@ static struct varied job_with(const char *id) {
 
 static struct entry *draw(struct fixture *fixture, struct varied *one) {
   one->job.id = one->id;
+  one->job.upscale = one->job.upscale != NULL ? &one->upscale : NULL;
   struct entry *entry = admit(fixture, &one->job);
   run_all(fixture);
   assert_int_equal(entry->finished, 1);
@@ -62,6 +63,25 @@ static void a_second_pass_is_larger(void **state) {
   assert_int_equal(entry->pictures, 1);
 }
 
+/* By pixels the first picture is decoded, made larger and encoded; strength 0 gives just that. */
+static void a_second_pass_over_the_picture(void **state) {
+  struct fixture *fixture = *state;
+  struct varied first = job_with("first"), still = job_with("still"), moved = job_with("moved");
+  varied_upscale(&still, DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL, 128, 0);
+  varied_upscale(&moved, DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL, 128, 0.5);
+  draw(fixture, &first);
+  int before = fake.calls, decoded = fake.decoded;
+  struct entry *one = draw(fixture, &still);
+  assert_int_equal(fake.calls - before, 6);
+  assert_int_equal(fake.encoded, 1);
+  assert_int_equal(fake.decoded - decoded, 2);
+  struct entry *two = draw(fixture, &moved);
+  assert_int_equal(two->steps, 6 + 3);
+  assert_int_equal(one->width, 128);
+  assert_int_equal(two->pictures, 1);
+  assert_true(one->hash[0] != two->hash[0]);
+}
+
 static void what_cannot_be_a_stage_is_refused(void **state) {
   struct fixture *fixture = *state;
   struct varied unknown = job_with("unknown"), huge = job_with("huge"), nothing = job_with("none");
@@ -96,6 +116,7 @@ int main(void) {
       TEST(a_model_refined_by_itself_is_itself),
       TEST(a_refiner_draws_its_part),
       TEST(a_second_pass_is_larger),
+      TEST(a_second_pass_over_the_picture),
       TEST(what_cannot_be_a_stage_is_refused),
       cmocka_unit_test(latents_grow_as_torch_grows_them),
   };
