@@ -5,6 +5,7 @@
 #include "kernels/backend.h"
 #include "tests/unit/model/tiny.h"
 #include "worker/model/clip.h"
+#include "worker/model/control_inside.h"
 #include "worker/model/unet.h"
 #include "worker/model/vae_tiles.h"
 /* takes the place of weights.c, so last */
@@ -155,6 +156,34 @@ static void whole_vae(void **state) {
   assert_same_tensors(fixture, "vae_whole");
 }
 
+/* The nets that go with these models, by the totals of diffusers' ControlNetModel with configs of
+ * theirs. */
+static void control_net(void **state) {
+  static const struct {
+    const char *model;
+    int tensors, skips;
+    int64_t values;
+  } rows[] = {
+      {"sd15", 340, 13, 361279120}, {"sd21", 340, 13, 364228240}, {"sdxl", 844, 10, 1251014160}};
+  struct fixture *fixture = *state;
+  struct control control = {.skips = 0};
+  const struct model_source single = {.folder = ".", .file = "net.safetensors"};
+  assert_ok(control_facts_read(&single, &fixture->family, &control.facts));
+  control.facts.hint_levels = 4; /* such a file's own layers would be measured */
+  memcpy(control.facts.hint_channels, (int[]){16, 32, 96, 256}, 4 * sizeof(int));
+  assert_ok(control_facts_fit(&control.facts, &fixture->family));
+  assert_ok(control_load(&fixture->loader, &control));
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    if (strcmp(rows[i].model, fixture->model) == 0) {
+      assert_int_equal(fake.tensors, rows[i].tensors);
+      assert_int_equal(fake.count, rows[i].values);
+      assert_int_equal(control.skips, rows[i].skips);
+      return;
+    }
+  }
+  fail_msg("no totals for %s", fixture->model);
+}
+
 /* What a picture of 2048x2048 takes of a GPU's or a CPU's memory in 16 bits: at once, and a tile a
  * turn. */
 static void large_decode(void **state) {
@@ -187,7 +216,8 @@ int main(void) {
       ON(whole_vae, sd15),     ON(large_decode, sd15),   ON(text_encoders, sd21),
       ON(unet, sd21),          ON(vae_decoder, sd21),    ON(text_encoders, sdxl),
       ON(unet, sdxl),          ON(vae_decoder, sdxl),    ON(text_encoders, refiner),
-      ON(unet, refiner),       ON(vae_decoder, refiner),
+      ON(unet, refiner),       ON(vae_decoder, refiner), ON(control_net, sd15),
+      ON(control_net, sd21),   ON(control_net, sdxl),
   };
   return cmocka_run_group_tests_name("full size", tests, NULL, NULL);
 }
