@@ -112,11 +112,20 @@ enum exit_code fetch_check(const char *output, int64_t images) {
   return EXIT_CODE_OK;
 }
 
+/* ".png", ".jpg", ".webp": as the store has it, of a few letters. */
+static const char *ending_of(const char *url) {
+  const char *dot = url != NULL ? strrchr(url, '.') : NULL;
+  bool plain = dot != NULL && strlen(dot) > 1 && strlen(dot) <= 5 &&
+               strspn(dot + 1, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(dot + 1);
+  return plain ? dot : ".png";
+}
+
 static enum status target_path(const char *output, const char *id, const Image *image, char *path) {
   int bytes = 0;
   if (is_folder(output)) {
     const char *slash = output[strlen(output) - 1] == '/' ? "" : "/";
-    bytes = snprintf(path, PATH_MAX, "%s%s%s-%u.png", output, slash, id, image->index);
+    bytes = snprintf(path, PATH_MAX, "%s%s%s-%u%s", output, slash, id, image->index,
+                     ending_of(image->url));
   } else {
     bytes = snprintf(path, PATH_MAX, "%s", output);
   }

@@ -36,6 +36,14 @@ static enum exit_code say_failure(const Darkroom__V1__JobStatus *status) {
   return EXIT_CODE_JOB;
 }
 
+/* What was asked and not done to the letter. */
+static void say_warnings(const struct options *options, const Darkroom__V1__JobStatus *status) {
+  char copy[SHOW_SAFE_BYTES_MAX];
+  for (size_t i = 0; !options->quiet && i < status->n_warning; i++) {
+    fprintf(stderr, "darkroom: warning: %s\n", show_safe(status->warning[i], copy));
+  }
+}
+
 /* The pictures of a job that succeeded; why there are none otherwise. */
 static enum exit_code deliver(const struct call *call, const Darkroom__V1__JobStatus *status) {
   enum exit_code code = EXIT_CODE_OK;
@@ -45,6 +53,7 @@ static enum exit_code deliver(const struct call *call, const Darkroom__V1__JobSt
   if (status->state != DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED) {
     return say_failure(status);
   }
+  say_warnings(call->options, status);
   if (code == EXIT_CODE_OK) {
     code = fetch_images(status, call->options, call->options->json ? stderr : stdout);
   }

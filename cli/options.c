@@ -44,7 +44,8 @@ const struct setting options_table[] = {
      .max = 4096,
      .letter = 'o',
      .uses = OF_WATCHED,
-     .help = "where the images go: a file, a folder (ID-INDEX.png), or - for stdout"},
+     .help =
+         "where the images go: a file, a folder (ID-INDEX.png, .jpg or .webp), or - for stdout"},
     S3_SETTINGS(struct options, OF_WATCHED | OF_JOB),
     {.name = "negative",
      .type = SETTING_TEXT,

@@ -85,6 +85,9 @@ void show_status(const Darkroom__V1__JobStatus *status) {
   for (size_t i = 0; i < status->n_images; i++) {
     line_text("image", status->images[i]->url);
   }
+  for (size_t i = 0; i < status->n_warning; i++) {
+    line_text("warning", status->warning[i]);
+  }
 }
 
 void show_list(const Darkroom__V1__JobList *list) {

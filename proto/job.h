@@ -38,6 +38,10 @@ void job_defaults(Darkroom__V1__Job *job);
  * cannot be packed. */
 enum status job_digest(const Darkroom__V1__Job *job, uint8_t digest[JOB_DIGEST_BYTES]);
 
+/* The size that a complete job's pictures have in the end: a second pass may change it. */
+uint32_t job_picture_width(const Darkroom__V1__Job *job);
+uint32_t job_picture_height(const Darkroom__V1__Job *job);
+
 /* 1-64 of [A-Za-z0-9._-], the first a letter or digit: ids of jobs and workers, and safe as part of
  * a path or key. */
 bool job_id_valid(const char *id);

@@ -6,8 +6,8 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
-#include "proto/blob.h"
 #include "proto/job.h"
+#include "proto/job_content.h"
 
 typedef Darkroom__V1__Job Job;
 
@@ -45,60 +45,6 @@ enum status job_id_make(char *id) {
 
 /* digest --------------------------------------------------------------------------------- */
 
-/* A job whose files are what they count as, and nothing else is changed. */
-struct content {
-  Job job;
-  Darkroom__V1__Control control[CONTROLS_MAX], *controls[CONTROLS_MAX];
-  Darkroom__V1__Adapter adapter[JOB_ADAPTERS_MAX], *adapters[JOB_ADAPTERS_MAX];
-  Darkroom__V1__Embedding embedding[JOB_EMBEDDINGS_MAX], *embeddings[JOB_EMBEDDINGS_MAX];
-  Darkroom__V1__Blob blob[JOB_INPUTS_MAX];
-  char text[JOB_INPUTS_MAX][BLOB_SHA256_TEXT_MAX];
-  size_t blobs;
-};
-
-static enum status settle_blob(struct content *content, Darkroom__V1__Blob **blob) {
-  if (*blob == NULL) {
-    return OK;
-  }
-  size_t at = content->blobs++;
-  TRY(blob_content(*blob, content->text[at], &content->blob[at]));
-  *blob = &content->blob[at];
-  return OK;
-}
-
-#define COPY_ALL(content, field, plural)                    \
-  do {                                                      \
-    for (size_t i = 0; i < (content)->job.n_##field; i++) { \
-      (content)->field[i] = *(content)->job.field[i];       \
-      (content)->plural[i] = &(content)->field[i];          \
-    }                                                       \
-    (content)->job.field = (content)->plural;               \
-  } while (0)
-
-static enum status content_open(const Job *job, struct content *content) {
-  if (job->n_control > CONTROLS_MAX || job->n_adapter > JOB_ADAPTERS_MAX ||
-      job->n_embedding > JOB_EMBEDDINGS_MAX) {
-    return fail(BAD_INPUT, "a job with more inputs than there may be");
-  }
-  content->job = *job;
-  content->blobs = 0;
-  COPY_ALL(content, control, controls);
-  COPY_ALL(content, adapter, adapters);
-  COPY_ALL(content, embedding, embeddings);
-  TRY(settle_blob(content, &content->job.image));
-  TRY(settle_blob(content, &content->job.mask));
-  for (size_t i = 0; i < job->n_control; i++) {
-    TRY(settle_blob(content, &content->control[i].image));
-  }
-  for (size_t i = 0; i < job->n_adapter; i++) {
-    TRY(settle_blob(content, &content->adapter[i].blob));
-  }
-  for (size_t i = 0; i < job->n_embedding; i++) {
-    TRY(settle_blob(content, &content->embedding[i].blob));
-  }
-  return OK;
-}
-
 static enum status packed_digest(const Job *job, uint8_t digest[JOB_DIGEST_BYTES]) {
   size_t size = darkroom__v1__job__get_packed_size(job);
   struct bytes packed;
@@ -121,8 +67,8 @@ static enum status packed_digest(const Job *job, uint8_t digest[JOB_DIGEST_BYTES
  * that this version does not know are left out: another broker of the fleet may know them and must
  * come to the same digest. */
 enum status job_digest(const Job *job, uint8_t digest[JOB_DIGEST_BYTES]) {
-  struct content content;
-  TRY(content_open(job, &content));
+  struct job_content content;
+  TRY(job_content_open(job, &content));
   content.job.id = NULL;
   content.job.tenant = NULL;
   content.job.base.n_unknown_fields = 0;

@@ -105,6 +105,14 @@ static enum status check_padding(const Job *job, struct refusal *why) {
                        "padding leaves the image no room");
 }
 
+uint32_t job_picture_width(const Job *job) {
+  return job->upscale != NULL ? job->upscale->width : job->width;
+}
+
+uint32_t job_picture_height(const Job *job) {
+  return job->upscale != NULL ? job->upscale->height : job->height;
+}
+
 enum status job_check_stages(const Job *job, struct refusal *why) {
   TRY(check_upscale(job, why));
   TRY(check_refiner(job->refiner, why));

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "proto/job.h"
 #include "worker/device_report.h"
 #include "worker/previews.h"
 
@@ -30,8 +31,8 @@ static Darkroom__V1__Artifact *image_message(struct arena *arena, const struct h
   image->sha256 = picture->sha256;
   image->bytes = picture->bytes;
   image->seed = held->job->seed + index;
-  image->width = held->job->width;
-  image->height = held->job->height;
+  image->width = job_picture_width(held->job);
+  image->height = job_picture_height(held->job);
   return image;
 }
 

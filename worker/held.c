@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/job.h"
+
 #define HELD_ARENA_BYTES_MAX ((size_t)UNPACK_BYTES_MAX + 1024 * 1024)
 
 static struct held *free_row(struct held_table *table) {
@@ -167,7 +169,8 @@ static bool made(const struct picture *picture) {
 
 static void add_use(const struct held *held, bool to_come, struct spool_use *use) {
   const Darkroom__V1__Job *job = held->job;
-  uint64_t pixels_bytes = job != NULL ? (uint64_t)job->width * job->height * 3 : 0;
+  uint64_t pixels_bytes =
+      job != NULL ? (uint64_t)job_picture_width(job) * job_picture_height(job) * 3 : 0;
   for (uint32_t i = 0; held->picture != NULL && i < held->images; i++) {
     const struct picture *picture = &held->picture[i];
     if (made(picture) || (to_come && picture->state == PICTURE_MISSING)) {

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
+#include "proto/job.h"
 #include "worker/engine/pipe.h"
 #include "worker/inputs.h"
 #include "worker/outcome.h"
@@ -63,7 +64,7 @@ static struct caption_means means_of(const struct child *child) {
 void picture_received(struct worker *worker, struct held *held, uint32_t index, uint32_t width,
                       uint32_t height, struct bytes *rgb) {
   bool sane = index < held->images && held->picture[index].state == PICTURE_MISSING &&
-              width == held->job->width && height == held->job->height &&
+              width == job_picture_width(held->job) && height == job_picture_height(held->job) &&
               rgb->length == (size_t)width * height * 3;
   if (!sane) {
     job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,

@@ -220,8 +220,9 @@ static void act(struct worker *worker, size_t index, const ProtobufCMessage *mes
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     const void *field = NULL;
     memcpy(&field, (const char *)message + rows[i].field, sizeof field);
-    if (field != NULL) {
+    if (field != NULL) { /* acting may use the arena that the message lies in */
       rows[i].act(worker, index, (const Darkroom__Pipe__Report *)message);
+      return;
     }
   }
 }

@@ -4,8 +4,10 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
+#include "proto/job_content.h"
 #include "proto/job_samplers.h"
 #include "proto/json.h"
+#include "worker/media/infotext.h"
 
 enum { SHORT_HASH_LETTERS = 10 /* what AUTOMATIC1111 shows of a model's sha256 */ };
 
@@ -46,31 +48,38 @@ enum status caption_infotext(const struct caption *caption, struct bytes *out) {
     TRY(bytes_printf(out, "Model hash: %.*s, ", SHORT_HASH_LETTERS, caption->model_sha256));
   }
   TRY(bytes_printf(out, "Model: %s, ", text_or_empty(job->model)));
+  TRY(infotext_rest(job, out));
   TRY(means_infotext(&caption->means, out));
   return bytes_printf(out, "Version: darkroom %s", caption->version);
 }
 
-/* A copy that shares all texts: the message itself is never changed. */
-static Darkroom__V1__Job anonymous(const struct caption *caption) {
-  Darkroom__V1__Job job = *caption->job;
-  job.id = NULL;
-  job.tenant = NULL;
-  job.has_images = 0;
-  job.has_priority = 0;
-  job.has_deadline_ms = 0;
-  job.n_metadata = 0;
-  job.has_seed = 1;
-  job.seed = caption_seed(caption);
-  return job;
+/* A copy that shares all texts: the message itself is never changed. Files are their SHA-256: where
+ * they lay is nobody's business. */
+static enum status anonymous(const struct caption *caption, struct job_content *content) {
+  TRY(job_content_open(caption->job, content));
+  job_content_leave_places_out(content);
+  Darkroom__V1__Job *job = &content->job;
+  job->id = NULL;
+  job->tenant = NULL;
+  job->has_images = 0;
+  job->has_priority = 0;
+  job->has_deadline_ms = 0;
+  job->n_metadata = 0;
+  job->has_preview_every = 0;
+  job->has_preview_kind = 0;
+  job->has_seed = 1;
+  job->seed = caption_seed(caption);
+  return OK;
 }
 
 enum status caption_parameters(const struct caption *caption, struct bytes *out) {
-  Darkroom__V1__Job job = anonymous(caption);
+  struct job_content content;
+  TRY(anonymous(caption, &content));
   TRY(bytes_printf(out, "{\"darkroom\":\"%s\",\"model_sha256\":\"%s\",", caption->version,
                    caption->model_sha256));
   TRY(means_json(&caption->means, out));
   TRY(bytes_append_text(out, "\"parameters\":"));
-  TRY(job_to_json(&job, out));
+  TRY(job_to_json(&content.job, out));
   return bytes_append_text(out, "}");
 }
 

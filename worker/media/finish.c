@@ -144,8 +144,8 @@ static enum status put_sidecar(const struct finish *finish, const struct media_t
   image.index = task->index;
   image.bytes = file->length;
   image.seed = caption_seed(caption);
-  image.width = caption->job->width;
-  image.height = caption->job->height;
+  image.width = job_picture_width(caption->job);
+  image.height = job_picture_height(caption->job);
   image.sha256 = (char *)task->sha256;
   image.url = (char *)task->url;
   struct bytes text;
