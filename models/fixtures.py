@@ -207,6 +207,7 @@ MODELS = {
     "tiny-sd2": {**sd1(scheduler={**DDIM_V, "rescale_betas_zero_snr": True}, attention_head_dim=[2, 4], cross_attention_dim=48,
                        use_linear_projection=True), "text_encoder": sd2_text_config},
     "tiny-xl": xl(XL_PARTS, xl_config()),
+    "tiny-lcm-xl": xl(XL_PARTS, xl_config(time_cond_proj_dim=16)),
     "tiny-refiner": xl(REFINER_PARTS, xl_config(
         block_out_channels=[32, 48, 64, 64], attention_head_dim=[2, 3, 4, 4], cross_attention_dim=48, transformer_layers_per_block=2,
         projection_class_embeddings_input_dim=80,

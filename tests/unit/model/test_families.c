@@ -1,5 +1,5 @@
-/* test_families.c - every family's text encoders and one U-Net call against diffusers
- * (tests/model/goldens/families.safetensors). */
+/* test_families.c - every family's text encoders, in each mode of prompts, and one U-Net call
+ * against diffusers (tests/model/goldens: families, conditions). */
 #include "tests/cases/device_rows.h"
 #include "tests/unit/model/goldens.h"
 #include "tests/unit/model/tiny.h"
@@ -8,6 +8,10 @@
 
 #define PROMPT "a red house by the lake at night"
 #define NEGATIVE "snow and rain"
+/* More tokens than a chunk has; and one in pieces of their own weights. */
+#define THREE PROMPT ", " PROMPT ", " PROMPT
+#define LONG THREE ", " THREE ", " THREE
+#define WEIGHTED "a (red:1.4) house [by] the lake"
 #define GUIDANCE 8.0f /* the consistency model was told 7 = 8 - 1 */
 
 struct fixture {
@@ -17,14 +21,18 @@ struct fixture {
   double tolerance; /* relative to the largest value */
 };
 
-static int open_on(void **state, const char *device, const char *model, double tolerance) {
+static int open_with(void **state, const char *device, const char *model, double tolerance,
+                     const char *file) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
   tiny_open(&fixture->tiny, device, model);
-  goldens_open_file(&fixture->goldens, "families.safetensors");
+  goldens_open_file(&fixture->goldens, file);
   fixture->model = model;
   fixture->tolerance = tolerance;
   *state = fixture;
   return 0;
+}
+static int open_on(void **state, const char *device, const char *model, double tolerance) {
+  return open_with(state, device, model, tolerance, "families.safetensors");
 }
 #define OPEN(name, model)                                                                          \
   static int open_##name##_ref(void **state) { return open_on(state, "ref", model, 1e-4); }        \
@@ -36,6 +44,19 @@ OPEN(lcm, "tiny-lcm")
 OPEN(xl, "tiny-xl")
 OPEN(refiner, "tiny-refiner")
 static int open_eps(void **state) { return open_on(state, "ref", "tiny-eps", 1e-4); }
+
+static int open_conditions_eps(void **state) {
+  return open_with(state, "ref", "tiny-eps", 1e-4, "conditions.safetensors");
+}
+static int open_conditions_sd2(void **state) {
+  return open_with(state, "cpu in f32", "tiny-sd2", 1e-4, "conditions.safetensors");
+}
+static int open_conditions_xl(void **state) {
+  return open_with(state, "ref", "tiny-xl", 1e-4, "conditions.safetensors");
+}
+static int open_lcm_xl(void **state) {
+  return open_with(state, "cpu in f32", "tiny-lcm-xl", 1e-4, "conditions.safetensors");
+}
 
 static int close_fixture(void **state) {
   struct fixture *fixture = *state;
@@ -153,6 +174,55 @@ static void unet_call(void **state) {
   free(values);
 }
 
+/* ---- modes of prompts ---- */
+
+static void assert_mode(struct fixture *fixture, enum prompt_mode mode, const char *prompt,
+                        const char *name) {
+  struct condition condition = condition_of(fixture, prompt, false);
+  char whole[64];
+  condition.mode = mode;
+  struct conditioning made = make(fixture, &condition);
+  snprintf(whole, sizeof whole, "%s.%s", fixture->model, name);
+  float *values = values_of(fixture, &made.embedding);
+  assert_golden(fixture, whole, values, (int64_t[]){1, 1, tensor_count(&made.embedding), 1});
+  free(values);
+}
+
+static void long_prompts(void **state) {
+  struct fixture *fixture = *state;
+  struct condition_report report;
+  struct conditioning unused;
+  assert_mode(fixture, PROMPT_MODE_LONG, LONG, "long");
+  struct condition plain = condition_of(fixture, LONG, false);
+  assert_ok(model_condition(fixture->tiny.model, fixture->tiny.keep, fixture->tiny.turn, &plain,
+                            &unused, &report));
+  assert_int_equal(report.chunks, 1);
+  assert_int_equal(report.tokens, 80);
+  assert_int_equal(report.cut, 5);
+}
+
+static void weighted_prompts(void **state) {
+  assert_mode(*state, PROMPT_MODE_WEIGHTED, WEIGHTED, "weighted");
+}
+
+/* Weights of 1 are none, bit for bit. */
+static void prompts_without_weights(void **state) {
+  struct fixture *fixture = *state;
+  struct condition condition = condition_of(fixture, PROMPT, false);
+  struct conditioning made[3];
+  for (int mode = PROMPT_MODE_PLAIN; mode <= PROMPT_MODE_WEIGHTED; mode++) {
+    condition.mode = (enum prompt_mode)mode;
+    made[mode] = make(fixture, &condition);
+  }
+  float *want = values_of(fixture, &made[0].keys_values);
+  for (int mode = 1; mode < 3; mode++) {
+    float *got = values_of(fixture, &made[mode].keys_values);
+    assert_memory_equal(got, want, (size_t)tensor_count(&made[0].keys_values) * sizeof *got);
+    free(got);
+  }
+  free(want);
+}
+
 /* ---- what a condition says beside the prompt ---- */
 
 static void assert_skipped(struct fixture *fixture, const char *name) {
@@ -240,6 +310,14 @@ int main(void) {
       EVERYWHERE(xl),
       EVERYWHERE(refiner),
       cmocka_unit_test_setup_teardown(layers_are_skipped, open_eps, close_fixture),
+      cmocka_unit_test_setup_teardown(unet_call, open_lcm_xl, close_fixture),
+      cmocka_unit_test_setup_teardown(long_prompts, open_conditions_eps, close_fixture),
+      cmocka_unit_test_setup_teardown(long_prompts, open_conditions_sd2, close_fixture),
+      cmocka_unit_test_setup_teardown(long_prompts, open_conditions_xl, close_fixture),
+      cmocka_unit_test_setup_teardown(weighted_prompts, open_conditions_eps, close_fixture),
+      cmocka_unit_test_setup_teardown(weighted_prompts, open_conditions_sd2, close_fixture),
+      cmocka_unit_test_setup_teardown(weighted_prompts, open_conditions_xl, close_fixture),
+      ON(prompts_without_weights, xl, ref),
       ON(layers_are_skipped, xl, ref),
       ON(nothing_is_skipped_of_what_is_not_wanted, xl, ref),
       ON(an_empty_negative_prompt, xl, ref),

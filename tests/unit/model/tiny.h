@@ -28,16 +28,18 @@ static inline void tiny_shell(const char *command) {
   assert_int_equal(pclose(output), 0);
 }
 
-/* Folder of a tiny model; models/fixtures.py makes them once, moved into place whole. */
+/* Folder of a tiny model; models/fixtures.py makes them once, moved into place whole, also in place
+ * of those that an older edition made. */
 static inline const char *tiny_folder(const char *model) {
   static char path[256];
   snprintf(path, sizeof path, TINY_FIXTURES "/%s", model);
   if (access(path, R_OK) != 0) {
-    char command[512], own[64];
-    snprintf(own, sizeof own, TINY_FIXTURES ".%d", getpid());
+    char command[512];
     snprintf(command, sizeof command,
-             "python3 models/fixtures.py %s && { mv -T %s " TINY_FIXTURES " || rm -rf %s; }", own,
-             own, own);
+             "own=" TINY_FIXTURES ".%d; python3 models/fixtures.py $own && { test -e " TINY_FIXTURES
+             "/%s || mv -T " TINY_FIXTURES " $own.old; mv -T $own " TINY_FIXTURES
+             "; rm -rf $own $own.old; } 2> /dev/null",
+             getpid(), model);
     tiny_shell(command);
   }
   return path;
