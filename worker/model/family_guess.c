@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "worker/model/loader.h"
+#include "worker/model/layer_name.h"
 #include "worker/model/weights.h"
 
 #define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
@@ -144,6 +144,12 @@ static enum status guess_vae(const struct weights *weights, const struct usual *
   vae.layers_per_block =
       count(weights, UNET_LAYERS_MAX, "decoder.up_blocks.0.resnets.#.conv1.weight") - 1;
   vae.latent_channels = side(weights, "decoder.conv_in.weight", 1);
+  if (vae.latent_channels < 1 || vae.latent_channels > VAE_CHANNELS_MAX) {
+    return refuse_count("channels of latents", vae.latent_channels, VAE_CHANNELS_MAX);
+  }
+  for (int i = 0; i < vae.latent_channels; i++) {
+    vae.deviation[i] = 1;
+  }
   vae.mid_attention = weights_has(weights, "decoder.mid_block.attentions.0.to_q.weight");
   vae.quant = weights_has(weights, "quant_conv.weight");
   vae.post_quant = weights_has(weights, "post_quant_conv.weight");

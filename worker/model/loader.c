@@ -1,22 +1,9 @@
 /* loader.c - take by name, join or convert where needed, pack. */
 #include "worker/model/loader.h"
 
-#include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define REFUSE(...) fail_field(BAD_INPUT, "weights", __VA_ARGS__)
-
-struct module_name name_of(const char *format, ...) {
-  struct module_name name;
-  va_list arguments;
-  va_start(arguments, format);
-  int length = vsnprintf(name.text, sizeof name.text, format, arguments);
-  va_end(arguments);
-  assert(length >= 0 && (size_t)length < sizeof name.text); /* all names are our own */
-  return name;
-}
 
 /* What has been given to the device is needed no more: so a load holds no more of its files than
  * one layer. */

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/status.h"
 #include "kernels/ops.h"
+#include "worker/model/layer_name.h"
 #include "worker/model/modules.h"
 #include "worker/model/weights.h"
 
@@ -34,13 +35,6 @@ struct loader {
   struct module_list *modules; /* where what is loaded is listed for adapters; NULL: nowhere */
   enum network network;        /* as whose; NETWORK_NONE: not at all */
 };
-
-/* A module's name, by value: name_of("%s.conv1", prefix).text lives until the end of the statement.
- */
-struct module_name {
-  char text[SAFETENSORS_NAME_BYTES_MAX];
-};
-struct module_name name_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 struct matrix_shape {
   int64_t outputs, inputs;
