@@ -122,7 +122,8 @@ static enum status open_model(const struct model_source *source) {
   return status == OK ? OK : fail_field(status, "weights", "%s", reason);
 }
 
-static const char *const whole[] = {"tiny-eps", "tiny-sd2"};
+static const char *const whole[] = {"tiny-eps", "tiny-inpaint", "tiny-lcm",
+                                    "tiny-sd2", "tiny-xl",      "tiny-refiner"};
 
 static void a_single_file_is_a_model(void **state) {
   (void)state;
