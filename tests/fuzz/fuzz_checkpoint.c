@@ -24,9 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One line to an entry; false when it is none. */
 static bool add_line(char *line, uint64_t *at, struct bytes *header) {
-  char *key = strtok(line, " "), shape[128] = "";
+  char *key = strsep(&line, " "), shape[128] = "";
   uint64_t values = 1;
-  if (key == NULL || strpbrk(key, "\"\\") != NULL || strlen(key) > SAFETENSORS_NAME_BYTES_MAX) {
+  if (key[0] == '\0' || strpbrk(key, "\"\\") != NULL || strlen(key) > SAFETENSORS_NAME_BYTES_MAX) {
     return false;
   }
   for (const char *c = key; *c != '\0'; c++) {
@@ -35,7 +35,7 @@ static bool add_line(char *line, uint64_t *at, struct bytes *header) {
     }
   }
   int rank = 0;
-  for (char *side = NULL; rank < 4 && (side = strtok(NULL, " ")) != NULL; rank++) {
+  for (char *side = NULL; rank < 4 && (side = strsep(&line, " ")) != NULL; rank++) {
     unsigned long length = strtoul(side, NULL, 10) % 4096;
     snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lu", rank > 0 ? "," : "",
              length);
