@@ -14,6 +14,7 @@
 #include "base/process.h"
 #include "cli/show.h"
 #include "cli/source.h"
+#include "store/url.h"
 
 typedef Darkroom__V1__Artifact Image;
 enum { PART_BYTES_MAX = PATH_MAX + 32 };
@@ -245,7 +246,7 @@ static enum exit_code fetch_one(struct errand *errand, const Image *image) {
 static void print_place(FILE *paths, const Image *image) {
   char path[PATH_MAX];
   const char *url = image->url != NULL ? image->url : "";
-  fprintf(paths, "%s\n", reader_path(url, path) == OK ? path : url);
+  fprintf(paths, "%s\n", url_path(url, path) == OK ? path : url);
 }
 
 static void say_how_to_fetch(enum exit_code code, const struct errand *errand) {

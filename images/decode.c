@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "images/decode_inside.h"
 
 static bool is_png(const uint8_t *data) { return memcmp(data, "\x89PNG\r\n\x1a\n", 8) == 0; }
@@ -18,16 +17,6 @@ static const struct format {
   bool (*is)(const uint8_t *data);
   enum status (*decode)(struct encoded *file, struct image *out);
 } formats[] = {{is_png, decode_png}, {is_jpeg, decode_jpeg}, {is_webp, decode_webp}};
-
-enum status decode_check_size(uint64_t width, uint64_t height) {
-  if (width == 0 || height == 0 || width > INPUT_SIDE_PIXELS_MAX ||
-      height > INPUT_SIDE_PIXELS_MAX || width * height > INPUT_PIXELS_MAX) {
-    return fail(BAD_INPUT, "a picture of %llux%llu pixels: sides of 1..%d and %d pixels at most",
-                (unsigned long long)width, (unsigned long long)height, INPUT_SIDE_PIXELS_MAX,
-                INPUT_PIXELS_MAX);
-  }
-  return OK;
-}
 
 static enum status upright(struct image *image, int orientation, struct image *out) {
   if (orientation == 1) {

@@ -72,6 +72,17 @@ static enum status check_inline(const struct job_input *input, struct refusal *w
                       "%s has another sha256 than it says", input->field);
 }
 
+#define KIND(name) DARKROOM__V1__BLOB_KIND__BLOB_##name
+
+static const char *kind_name(Darkroom__V1__BlobKind kind) {
+  static const char *const names[] = {
+      [KIND(IMAGE)] = "image",     [KIND(MASK)] = "mask",           [KIND(CONTROL)] = "control",
+      [KIND(ADAPTER)] = "adapter", [KIND(EMBEDDING)] = "embedding",
+  };
+  size_t at = (size_t)kind;
+  return at < sizeof names / sizeof names[0] && names[at] != NULL ? names[at] : "unknown";
+}
+
 enum status blob_check(const struct job_input *input, struct refusal *why) {
   const Blob *blob = input->blob;
   if ((blob->url != NULL) == (blob->has_inline_ != 0)) {
@@ -83,8 +94,8 @@ enum status blob_check(const struct job_input *input, struct refusal *why) {
                   input->field);
   }
   if (blob->has_kind && blob->kind != input->kind) {
-    return refuse(why, RULE_FIELD, input->field, job_blob_kind_name(input->kind),
-                  "%s is of kind %d", input->field, (int)blob->kind);
+    return refuse(why, RULE_FIELD, input->field, kind_name(input->kind), "%s is of kind %d",
+                  input->field, (int)blob->kind);
   }
   if (blob->has_bytes && (blob->bytes == 0 || blob->bytes > input->bytes_max)) {
     char limit[48];

@@ -69,15 +69,6 @@ size_t job_input_count(const Job *job) {
   return count;
 }
 
-const char *job_blob_kind_name(Darkroom__V1__BlobKind kind) {
-  static const char *const names[] = {
-      [KIND(IMAGE)] = "image",     [KIND(MASK)] = "mask",           [KIND(CONTROL)] = "control",
-      [KIND(ADAPTER)] = "adapter", [KIND(EMBEDDING)] = "embedding",
-  };
-  size_t at = (size_t)kind;
-  return at < sizeof names / sizeof names[0] && names[at] != NULL ? names[at] : "unknown";
-}
-
 /* how many --------------------------------------------------------------------------------- */
 
 static enum status check_counts(const Job *job, struct refusal *why) {

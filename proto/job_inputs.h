@@ -21,7 +21,4 @@ struct job_input {
 bool job_input_at(const Darkroom__V1__Job *job, size_t at, struct job_input *out);
 size_t job_input_count(const Darkroom__V1__Job *job);
 
-/* "image", "mask", "control", "adapter", "embedding". */
-const char *job_blob_kind_name(Darkroom__V1__BlobKind kind);
-
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/reader.h"
+#include "store/url.h"
 
 #define FILE_SCHEME "file://"
 #define HTTPS_SCHEME "https://"
@@ -76,7 +76,7 @@ enum status places_check(const struct places *places, const char *url) {
   }
   if (begins(url, FILE_SCHEME)) {
     char path[PATH_MAX];
-    return reader_path(url, path); /* where it really lies is seen when it is open */
+    return url_path(url, path); /* where it really lies is seen when it is open */
   }
   bool below = is_below(url, places->store);
   for (size_t i = 0; i < places->below_count; i++) {
@@ -92,7 +92,7 @@ enum status places_check(const struct places *places, const char *url) {
 static bool path_below(const char *path, const char *place) {
   char folder[PATH_MAX];
   char real[PATH_MAX];
-  if (!begins(place, FILE_SCHEME) || reader_path(place, folder) != OK) {
+  if (!begins(place, FILE_SCHEME) || url_path(place, folder) != OK) {
     return false;
   }
   return realpath(folder, real) != NULL && is_below(path, strcmp(real, "/") == 0 ? "" : real);

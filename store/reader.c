@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 #include "store/https.h"
-
-#define FILE_SCHEME "file://"
+#include "store/url.h"
 
 void reader_open(const struct s3_settings *settings, const struct places *places,
                  struct reader *out) {
@@ -24,30 +23,6 @@ void reader_close(struct reader *reader) {
 }
 
 /* file: --------------------------------------------------------------------------------------- */
-
-static int hex_digit(char c) {
-  const char *digits = "0123456789abcdef";
-  const char *at = c != '\0' ? strchr(digits, c | 0x20) : NULL;
-  return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* file:///a%20b or file://localhost/a */
-enum status reader_path(const char *url, char *path) {
-  const char *at = url != NULL && strncmp(url, FILE_SCHEME, strlen(FILE_SCHEME)) == 0
-                       ? url + strlen(FILE_SCHEME)
-                       : "";
-  at += strncmp(at, "localhost/", 10) == 0 ? strlen("localhost") : 0;
-  size_t length = 0;
-  while (at[0] != '\0' && length < PATH_MAX - 1) {
-    bool escaped = at[0] == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0;
-    path[length++] = escaped ? (char)(hex_digit(at[1]) * 16 + hex_digit(at[2])) : at[0];
-    at += escaped ? 3 : 1;
-  }
-  path[length] = '\0';
-  return path[0] == '/' && at[0] == '\0' && strlen(path) == length
-             ? OK
-             : fail(BAD_INPUT, "not the URL of a local file");
-}
 
 /* What was opened says itself where it lies: a link that is changed meanwhile changes nothing. */
 static enum status check_place(const struct reader *reader, int fd) {
@@ -112,7 +87,7 @@ static bool not_there(int error) {
 static enum status read_file(struct reader *reader, const char *url, struct bytes *content,
                              struct read_result *how) {
   char path[PATH_MAX];
-  TRY(reader_path(url, path));
+  TRY(url_path(url, path));
   int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) {
     int error = errno;

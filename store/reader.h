@@ -41,7 +41,4 @@ void reader_close(struct reader *reader);
 enum status reader_read(struct reader *reader, const char *url, struct bytes *content,
                         struct read_result *how);
 
-/* The path that a file: URL names, in PATH_MAX bytes; BAD_INPUT for any other URL. */
-enum status reader_path(const char *url, char *path);
-
 #endif

@@ -172,13 +172,6 @@ void inputs_taken(struct worker *worker, struct held *held, struct media_task *t
   }
 }
 
-void inputs_forget(struct worker *worker, struct held *held) {
-  if (held->inputs.out) {
-    media_abandon(worker->media, held->id, held->fence);
-  }
-  held_drop_inputs(held);
-}
-
 /* going on ------------------------------------------------------------------------------------ */
 
 enum status inputs_admit(struct held *held, struct pipe *pipe,

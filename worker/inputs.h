@@ -17,8 +17,6 @@ int64_t inputs_due_ms(const struct worker *worker);
 /* A FETCH has come back: the job goes on to an engine, is tried again, or ends. The task's memory
  * is taken over where it is needed. */
 void inputs_taken(struct worker *worker, struct held *held, struct media_task *task);
-/* The job is no longer wanted: what is under way for it ends soon, what it holds is let go. */
-void inputs_forget(struct worker *worker, struct held *held);
 
 /* Sends the admission with what the job brings, whose memory belongs to the pipe then. */
 enum status inputs_admit(struct held *held, struct pipe *pipe,

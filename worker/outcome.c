@@ -7,7 +7,6 @@
 #include "proto/refusal.h"
 #include "worker/engine/pipe.h"
 #include "worker/engine/pipe.pb-c.h"
-#include "worker/inputs.h"
 
 /* Tells the engine to forget it, if one has it. */
 static void stop_engine(struct worker *worker, struct held *held) {
@@ -29,9 +28,17 @@ static void stop_engine(struct worker *worker, struct held *held) {
   }
 }
 
+/* What is under way for it ends soon, what it holds is let go. */
+static void forget_inputs(struct worker *worker, struct held *held) {
+  if (held->inputs.out) {
+    media_abandon(worker->media, held->id, held->fence);
+  }
+  held_drop_inputs(held);
+}
+
 static void end(struct worker *worker, struct held *held, enum wire_verb verb) {
   stop_engine(worker, held);
-  inputs_forget(worker, held);
+  forget_inputs(worker, held);
   held->state = HELD_ENDING;
   offer_open(&held->offer, verb);
 }
@@ -82,7 +89,7 @@ void job_settle(struct worker *worker, struct held *held) {
 
 void job_leave(struct worker *worker, struct held *held, bool remove_objects) {
   stop_engine(worker, held);
-  inputs_forget(worker, held);
+  forget_inputs(worker, held);
   held->state = HELD_LEAVING;
   held->remove_objects = remove_objects;
   held->offer = (struct offer){0};
