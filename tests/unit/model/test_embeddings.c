@@ -4,6 +4,7 @@
 
 #include "tests/unit/model/adapter_files.h"
 #include "worker/model/embedding_file.h"
+#include "worker/model/tokenizer.h"
 
 #define WIDTH 32 /* of tiny-eps */
 
@@ -197,6 +198,64 @@ static void two_encoders_get_one_each(void **state) {
   arena_close(&arena);
 }
 
+/* ---- in prompts ---- */
+
+/* The tokens of a word, and their rows of the model's own table, as a file of embeddings. */
+static int make_twin(const char *word, struct made *made) {
+  static float values[16 * WIDTH];
+  struct tokenizer *tokenizer = NULL;
+  const struct family *family = model_family(tiny.model);
+  struct tokenizer_shape shape = {family->clip[0].vocabulary, family->clip[0].positions,
+                                  family->prompt[0]};
+  int32_t ids[16];
+  struct token_list list = {.id = ids, .max = 16};
+  struct bytes file;
+  struct arena *arena = NULL;
+  struct safetensors table;
+  assert_ok(tokenizer_open(tiny_folder("tiny-eps"), "tokenizer", shape, &tokenizer));
+  assert_ok(tokenizer_append(tokenizer, word, strlen(word), &list));
+  tokenizer_close(&tokenizer);
+  assert_ok(arena_open(NULL, TINY_ARENA_BYTES, &arena));
+  bytes_open(&file, TINY_ARENA_BYTES);
+  assert_ok(bytes_read_file(&file, TINY_FIXTURES "/tiny-eps/text_encoder/model.safetensors"));
+  assert_ok(safetensors_read("model", file.data, file.length, arena, &table));
+  const struct safetensors_entry *entry =
+      safetensors_find(&table, "text_model.embeddings.token_embedding.weight");
+  assert_non_null(entry);
+  for (int i = 0; i < list.count; i++) {
+    memcpy(values + i * WIDTH, table.data + entry->begin + (size_t)ids[i] * WIDTH * sizeof(float),
+           WIDTH * sizeof(float));
+  }
+  made_add_values(made, "emb_params", TENSOR_SHAPE(list.count, WIDTH), values);
+  arena_close(&arena);
+  bytes_close(&file);
+  return list.count;
+}
+
+/* A word with the vectors of a word that is there is that word, bit for bit. */
+static void a_twin_of_a_word_is_that_word(void **state) {
+  (void)state;
+  static float want[77 * WIDTH], got[77 * WIDTH];
+  struct made made;
+  struct embeddings *embeddings = NULL;
+  struct conditioning conditioning;
+  struct condition condition = {.prompt = "a red house by the lake at night"};
+  made_open(&made);
+  assert_in_range(make_twin("house", &made), 1, 16);
+  assert_ok(model_condition(tiny.model, tiny.keep, tiny.turn, &condition, &conditioning, NULL));
+  assert_ok(device_get(tiny.device, &conditioning.embedding, want, sizeof want));
+  struct adapter_source file = made_source(&made, NULL);
+  struct embedding_source source = as_embedding(&file, "<castle>");
+  assert_ok(embeddings_open(tiny.model, &source, 1, &embeddings));
+  condition.prompt = "a red <castle> by the lake at night";
+  condition.embeddings = embeddings;
+  assert_ok(model_condition(tiny.model, tiny.keep, tiny.turn, &condition, &conditioning, NULL));
+  assert_ok(device_get(tiny.device, &conditioning.embedding, got, sizeof got));
+  assert_memory_equal(got, want, sizeof got);
+  embeddings_close(&embeddings);
+  made_close(&made);
+}
+
 static int open_tiny(void **state) {
   (void)state;
   tiny_open(&tiny, "ref", "tiny-eps");
@@ -217,6 +276,7 @@ int main(void) {
       cmocka_unit_test(pickles_are_refused_with_a_way_out),
       cmocka_unit_test(words_there_twice_and_too_many_are_refused),
       cmocka_unit_test(two_encoders_get_one_each),
+      cmocka_unit_test(a_twin_of_a_word_is_that_word),
   };
   return cmocka_run_group_tests(tests, open_tiny, close_tiny);
 }
