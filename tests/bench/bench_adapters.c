@@ -226,6 +226,7 @@ int main(int argc, char **argv) {
   char folder[] = SD15_FOLDER_TEMPLATE;
   struct bench bench = {0};
   double read = 0, put = 0;
+  setvbuf(stdout, NULL, _IOLBF, 0);
   fake_weights_start();
   sd15_folder_make(folder);
   open_model(&bench, folder, threads);
