@@ -151,5 +151,3 @@ const struct adapter_name *adapter_names_find(const struct adapter_names *names,
   const struct slot *slot = slot_of(names, name, length);
   return slot->name != NULL ? &slot->meaning : NULL;
 }
-
-size_t adapter_names_count(const struct adapter_names *names) { return names->count; }

@@ -37,7 +37,6 @@ enum status adapter_names_open(const struct adapter_target *target, struct arena
 /* NULL: no module has this name, of `length` bytes. */
 const struct adapter_name *adapter_names_find(const struct adapter_names *names, const char *name,
                                               size_t length);
-size_t adapter_names_count(const struct adapter_names *names);
 
 /* Who is told each name that a module has. */
 struct adapter_name_listener {

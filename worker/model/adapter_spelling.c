@@ -10,7 +10,7 @@
 
 /* ---- building ---- */
 
-void spelling_add_part(struct spelling *spelling, const char *text, size_t length) {
+static void add_part(struct spelling *spelling, const char *text, size_t length) {
   if (spelling->length + length >= sizeof spelling->text) {
     spelling->cut = true;
     return;
@@ -21,10 +21,10 @@ void spelling_add_part(struct spelling *spelling, const char *text, size_t lengt
 }
 
 void spelling_add(struct spelling *spelling, const char *text) {
-  spelling_add_part(spelling, text, strlen(text));
+  add_part(spelling, text, strlen(text));
 }
 
-void spelling_add_number(struct spelling *spelling, int number) {
+static void add_number(struct spelling *spelling, int number) {
   char text[16];
   snprintf(text, sizeof text, "%d", number);
   spelling_add(spelling, text);
@@ -66,7 +66,7 @@ static const struct word *find_ending(const struct word *words, const char *text
 
 /* text with its ending, which is word->own, in their words. */
 static void add_with_ending(struct spelling *out, const char *text, const struct word *word) {
-  spelling_add_part(out, text, strlen(text) - strlen(word->own));
+  add_part(out, text, strlen(text) - strlen(word->own));
   spelling_add(out, word->other);
 }
 
@@ -164,7 +164,7 @@ static bool add_down(const struct unet_facts *facts, const struct place *place,
   bool halving = strcmp(place->kind, "downsamplers") == 0;
   int layer = halving ? facts->layers_per_block : place->index;
   spelling_add(out, "input_blocks.");
-  spelling_add_number(out, 1 + place->level * (facts->layers_per_block + 1) + layer);
+  add_number(out, 1 + place->level * (facts->layers_per_block + 1) + layer);
   if (!halving) {
     return add_layer(out, place->kind, place->layer);
   }
@@ -181,7 +181,7 @@ static bool add_up(const struct unet_facts *facts, const struct place *place,
     return false;
   }
   spelling_add(out, "output_blocks.");
-  spelling_add_number(out, place->level * (facts->layers_per_block + 1) + layer);
+  add_number(out, place->level * (facts->layers_per_block + 1) + layer);
   if (!doubling) {
     return add_layer(out, place->kind, place->layer);
   }

@@ -14,8 +14,6 @@ struct spelling {
   bool cut;
 };
 void spelling_add(struct spelling *spelling, const char *text);
-void spelling_add_part(struct spelling *spelling, const char *text, size_t length);
-void spelling_add_number(struct spelling *spelling, int number);
 
 /* Ways to write a module's name. Each adds it to *out and says whether it has one. */
 typedef bool spelling_way(const struct adapter_target *target, const struct module *module,

@@ -2,7 +2,8 @@
  * by halving. */
 #include "worker/model/adapter_use.h"
 
-float use_weight(const struct adapter_use *use, enum network network) {
+/* How much a use changes of a network. */
+static float use_weight(const struct adapter_use *use, enum network network) {
   return network == NETWORK_UNET ? use->weight : use->text_weight;
 }
 

@@ -20,9 +20,6 @@ struct use_walk {
 };
 bool use_walk_next(struct use_walk *walk, enum network network);
 
-/* How much a use changes of a network. */
-float use_weight(const struct adapter_use *use, enum network network);
-
 /* Whether anything is changed: of the layer that begins with this module, of the modules of a
  * network. */
 bool use_changes_layer(const struct adapter_use *uses, size_t count,
