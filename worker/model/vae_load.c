@@ -121,7 +121,7 @@ static enum status load_from_standard(struct loader *loader, const struct vae_fa
 /* The way back for moments: means, and logarithms of variances. */
 static enum status load_to_standard(struct loader *loader, const struct vae_facts *facts,
                                     struct weight **out) {
-  float scale[2 * VAE_CHANNELS_MAX], shift[2 * VAE_CHANNELS_MAX];
+  float scale[2 * VAE_CHANNELS_MAX] = {0}, shift[2 * VAE_CHANNELS_MAX] = {0};
   int channels = facts->latent_channels;
   if (!facts->standardized) {
     return OK;

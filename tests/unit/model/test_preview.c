@@ -13,7 +13,8 @@
 /* Latents that change slowly over the picture, as those of pictures do. */
 static void fill(float *latents) {
   for (int i = 0; i < CELLS; i++) {
-    double y = i / SIDE / (double)SIDE, x = i % SIDE / (double)SIDE;
+    int row = i / SIDE, column = i % SIDE;
+    double y = (double)row / SIDE, x = (double)column / SIDE;
     for (int c = 0; c < CHANNELS; c++) {
       latents[i * CHANNELS + c] = (float)sin(3 * y * (c + 1) + 2 * x * (CHANNELS - c) + c);
     }
