@@ -8,19 +8,38 @@
 enum { SIDE = 64, PIXEL_BYTES = SIDE * SIDE * 3 };
 
 static const struct run {
-  const char *golden, *model, *sampler, *negative;
+  const char *golden, *model, *sampler;
   uint32_t steps;
+  bool negative;
   double rescale;
   bool sizes;
   const char *refiner;
+  double strength; /* above 0: it begins with the image */
+  bool mask;
 } runs[] = {
-    {"sd2", "tiny-sd2", "ddim", "snow and rain", 8, 0.7, false, NULL},
-    {"xl", "tiny-xl", "euler", "snow and rain", 8, 0.0, true, NULL},
-    {"xl_no_negative", "tiny-xl", "euler", NULL, 8, 0.0, false, NULL},
-    {"xl_refined", "tiny-xl", "euler", "snow and rain", 8, 0.0, false, "tiny-refiner"},
-    {"lcm", "tiny-lcm", "lcm", NULL, 4, 0.0, false, NULL},
+    {"sd2", "tiny-sd2", "ddim", 8, .negative = true, .rescale = 0.7},
+    {"xl", "tiny-xl", "euler", 8, .negative = true, .sizes = true},
+    {"xl_no_negative", "tiny-xl", "euler", 8, .negative = false},
+    {"xl_refined", "tiny-xl", "euler", 8, .negative = true, .refiner = "tiny-refiner"},
+    {"lcm", "tiny-lcm", "lcm", 4, .negative = false},
+    {"img2img_ddim", "tiny-eps", "ddim", 8, .negative = true, .strength = 0.6},
+    {"img2img_euler", "tiny-eps", "euler", 8, .negative = true, .strength = 0.6},
+    {"img2img_heun", "tiny-eps", "heun", 8, .negative = true, .strength = 0.6},
+    {"img2img_dpmpp_2m", "tiny-eps", "dpmpp_2m", 8, .negative = true, .strength = 0.6},
+    {"img2img_pndm", "tiny-eps", "pndm", 8, .negative = true, .strength = 0.6},
+    {"img2img_whole", "tiny-eps", "euler", 8, .negative = true, .strength = 1.0},
+    {"xl_img2img", "tiny-xl", "euler", 8, .negative = true, .strength = 0.7},
+    {"inpaint_blend", "tiny-eps", "euler", 8, .negative = true, .strength = 0.6, .mask = true},
+    {"inpaint_blend_whole", "tiny-eps", "euler", 8, .negative = true, .strength = 1.0,
+     .mask = true},
+    {"inpaint_blend_ddim", "tiny-eps", "ddim", 8, .negative = true, .strength = 0.8, .mask = true},
+    {"inpaint", "tiny-inpaint", "ddim", 8, .negative = true, .strength = 1.0, .mask = true},
+    {"inpaint_part", "tiny-inpaint", "ddim", 8, .negative = true, .strength = 0.6, .mask = true},
+    {"xl_inpaint", "tiny-xl", "euler", 8, .negative = true, .strength = 0.7, .mask = true},
 };
-enum { RUNS = sizeof runs / sizeof runs[0], MODELS = 4 };
+static const char *const names[] = {"tiny-sd2", "tiny-xl",  "tiny-refiner",
+                                    "tiny-lcm", "tiny-eps", "tiny-inpaint"};
+enum { RUNS = sizeof runs / sizeof runs[0], MODELS = sizeof names / sizeof names[0] };
 
 struct fixture {
   struct device *device;
@@ -30,7 +49,6 @@ struct fixture {
 };
 
 static int setup(void **state) {
-  static const char *const names[MODELS] = {"tiny-sd2", "tiny-xl", "tiny-refiner", "tiny-lcm"};
   static char folders[MODELS][256];
   static struct engine_model models[MODELS];
   static struct fixture fixture;
@@ -63,12 +81,47 @@ static int teardown(void **state) {
   return 0;
 }
 
+/* What the job begins with: the image of the goldens, and their mask. */
+struct brought {
+  Darkroom__V1__Blob image, mask;
+  struct engine_input input[2];
+  struct engine_inputs inputs;
+};
+static void bring(const struct fixture *fixture, const struct run *run, struct brought *brought,
+                  Darkroom__V1__Job *job) {
+  *brought = (struct brought){.image = DARKROOM__V1__BLOB__INIT, .mask = DARKROOM__V1__BLOB__INIT};
+  brought->inputs.input = brought->input;
+  if (run->strength == 0.0) {
+    return;
+  }
+  job->image = &brought->image;
+  job->has_strength = 1;
+  job->strength = run->strength;
+  brought->input[brought->inputs.count++] =
+      (struct engine_input){.kind = INPUT_IMAGE,
+                            .width = SIDE,
+                            .height = SIDE,
+                            .channels = 3,
+                            .data = golden(&fixture->goldens, "input.image"),
+                            .bytes = PIXEL_BYTES};
+  if (run->mask) {
+    job->mask = &brought->mask;
+    brought->input[brought->inputs.count++] =
+        (struct engine_input){.kind = INPUT_MASK,
+                              .width = SIDE,
+                              .height = SIDE,
+                              .channels = 1,
+                              .data = golden(&fixture->goldens, "input.mask"),
+                              .bytes = SIDE * SIDE};
+  }
+}
+
 static void admit(struct fixture *fixture, const struct run *run) {
   Darkroom__V1__Job job = job_of(run->golden, "a red house by the lake at night", 1234);
   Darkroom__V1__Refiner refiner = DARKROOM__V1__REFINER__INIT;
   Darkroom__V1__Sizes sizes = DARKROOM__V1__SIZES__INIT;
   job.model = (char *)run->model;
-  job.negative_prompt = (char *)run->negative;
+  job.negative_prompt = (char *)(run->negative ? "snow and rain" : NULL);
   job.steps = run->steps;
   job.has_guidance_scale = job.has_noise_schedule = job.has_guidance_rescale = 1;
   job.guidance_scale = 7.5;
@@ -91,7 +144,9 @@ static void admit(struct fixture *fixture, const struct run *run) {
     sizes.target_height = sizes.target_width = 64;
     job.sizes = &sizes;
   }
-  assert_ok(engine_admit(fixture->engine, &job, 1, NULL));
+  struct brought brought;
+  bring(fixture, run, &brought, &job);
+  assert_ok(engine_admit(fixture->engine, &job, 1, &brought.inputs));
 }
 
 static double share_off(const uint8_t *got, const uint8_t *want) {
