@@ -23,7 +23,7 @@ enum { SETS = 256, WAYS = 8, ARGUMENTS = 5 };
 struct entry {
   struct problem problem;
   int64_t batch; /* 0: an empty place */
-  dnnl_memory_desc_t layout;
+  layout layout;
   dnnl_primitive_t primitive;
   dnnl_memory_t x, y, bias, scratch;
   size_t scratch_bytes;
@@ -67,6 +67,7 @@ static void empty_entry(struct entry *entry) {
     dnnl_memory_destroy(memories[i]);
   }
   dnnl_primitive_destroy(entry->primitive);
+  layout_close(&entry->layout);
   memset(entry, 0, sizeof *entry);
 }
 
@@ -106,7 +107,7 @@ static struct entry *find_entry(struct entry *set, const struct problem *problem
                                 const struct packed *packed) {
   for (int i = 0; i < WAYS; i++) {
     if (set[i].batch == batch && memcmp(&set[i].problem, problem, sizeof *problem) == 0 &&
-        dnnl_memory_desc_equal(&set[i].layout, &packed->layout)) {
+        dnnl_memory_desc_equal(set[i].layout, packed->layout)) {
       return &set[i];
     }
   }
@@ -124,16 +125,15 @@ static struct entry *oldest_entry(struct entry *set) {
 static dnnl_status_t make_memory(const struct library *library,
                                  const_dnnl_primitive_desc_t description, dnnl_query_t what,
                                  int index, dnnl_memory_t *out) {
-  const dnnl_memory_desc_t *layout = dnnl_primitive_desc_query_md(description, what, index);
-  return dnnl_memory_create(out, layout, library->engine, DNNL_MEMORY_NONE);
+  const_layout of = dnnl_primitive_desc_query_md(description, what, index);
+  return dnnl_memory_create(out, of, library->engine, DNNL_MEMORY_NONE);
 }
 
 static enum status fill_entry(const struct library *library, struct entry *entry) {
   dnnl_primitive_desc_t description;
-  TRY(primitive_describe(library->engine, &entry->problem, entry->batch, &entry->layout,
+  TRY(primitive_describe(library->engine, &entry->problem, entry->batch, entry->layout,
                          &description));
-  const dnnl_memory_desc_t *scratch =
-      dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
+  const_layout scratch = dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
   entry->scratch_bytes = dnnl_memory_desc_get_size(scratch);
   entry->slow = strstr(primitive_name(description), "ref") != NULL;
   dnnl_status_t status = dnnl_primitive_create(&entry->primitive, description);
@@ -157,18 +157,16 @@ static enum status execute(struct cpu *cpu, struct entry *entry, const struct li
     return EXHAUSTED;
   }
   dnnl_stream_t stream = library->stream;
-  dnnl_status_t status =
-      dnnl_memory_set_data_handle_v2(entry->x, (void *)(uintptr_t)run->x, stream);
-  status = status ? status : dnnl_memory_set_data_handle_v2(entry->y, run->y, stream);
-  status = status ? status : dnnl_memory_set_data_handle_v2(entry->scratch, scratch, stream);
+  dnnl_status_t status = layout_point(entry->x, run->x, stream);
+  status = status ? status : layout_point(entry->y, run->y, stream);
+  status = status ? status : layout_point(entry->scratch, scratch, stream);
   const dnnl_exec_arg_t arguments[ARGUMENTS] = {{DNNL_ARG_SRC, entry->x},
                                                 {DNNL_ARG_WEIGHTS, packed->memory},
                                                 {DNNL_ARG_DST, entry->y},
                                                 {DNNL_ARG_SCRATCHPAD, entry->scratch},
                                                 {DNNL_ARG_BIAS, entry->bias}};
   if (entry->bias != NULL) {
-    status =
-        status ? status : dnnl_memory_set_data_handle_v2(entry->bias, run->weight->bias, stream);
+    status = status ? status : layout_point(entry->bias, run->weight->bias, stream);
   }
   int count = entry->bias != NULL ? ARGUMENTS : ARGUMENTS - 1;
   status = status ? status : dnnl_primitive_execute(entry->primitive, stream, count, arguments);
@@ -252,9 +250,9 @@ static enum status get_entry(struct cpu *cpu, const struct library_run *run, int
     entry = oldest_entry(set);
     empty_entry(entry);
     entry->problem = *run->problem;
-    entry->layout = packed->layout;
     entry->batch = batch;
-    enum status status = fill_entry(cpu->library, entry);
+    enum status status = layout_copy(packed->layout, &entry->layout);
+    status = status != OK ? status : fill_entry(cpu->library, entry);
     entry->last_use = ++cpu->library->clock;
     status = status != OK ? status : try_entry(cpu, entry, run, packed);
     if (status != OK) {

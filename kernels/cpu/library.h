@@ -6,6 +6,7 @@
 
 #include <dnnl.h>
 
+#include "kernels/cpu/layout.h"
 #include "kernels/cpu/problem.h"
 
 struct cpu;
@@ -15,7 +16,7 @@ struct library;
 
 /* A weight's values in one memory layout. */
 struct packed {
-  dnnl_memory_desc_t layout;
+  layout layout;
   dnnl_memory_t memory; /* NULL: an empty place */
   void *data;
   size_t bytes;

@@ -6,26 +6,23 @@
 #include <stdbool.h>
 #include <string.h>
 
-static const dnnl_data_type_t types[ELEMENT_COUNT] = {
-    [ELEMENT_F32] = dnnl_f32, [ELEMENT_BF16] = dnnl_bf16, [ELEMENT_F16] = dnnl_f16,
-    [ELEMENT_I32] = dnnl_s32, [ELEMENT_U8] = dnnl_u8,
-};
+/* ---- what is fused behind ---- */
 
-enum status library_check(dnnl_status_t status, const char *what) {
-  if (status == dnnl_success) {
-    return OK;
-  }
-  if (status == dnnl_out_of_memory) {
-    return fail(EXHAUSTED, "oneDNN: no memory for %s", what);
-  }
-  return fail(BROKEN, "oneDNN: %s failed (%d)", what, (int)status);
+#if DNNL_VERSION_MAJOR >= 3
+static dnnl_status_t append_eltwise(dnnl_post_ops_t fused, dnnl_alg_kind_t kind, float alpha) {
+  return dnnl_post_ops_append_eltwise(fused, kind, alpha, 0);
 }
-
-static enum status describe_tensor(dnnl_memory_desc_t *out, int rank, const dnnl_dims_t shape,
-                                   enum element element, dnnl_format_tag_t tag) {
-  return library_check(dnnl_memory_desc_init_by_tag(out, rank, shape, types[element], tag),
-                       "a memory descriptor");
+static dnnl_status_t append_sum(dnnl_post_ops_t fused) {
+  return dnnl_post_ops_append_sum(fused, 1, 0, dnnl_data_type_undef);
 }
+#else
+static dnnl_status_t append_eltwise(dnnl_post_ops_t fused, dnnl_alg_kind_t kind, float alpha) {
+  return dnnl_post_ops_append_eltwise(fused, 1, kind, alpha, 0);
+}
+static dnnl_status_t append_sum(dnnl_post_ops_t fused) {
+  return dnnl_post_ops_append_sum(fused, 1);
+}
+#endif
 
 /* activation(x w + bias), then + y; or the other way round. */
 static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_t attributes) {
@@ -42,14 +39,13 @@ static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_
   TRY(library_check(dnnl_post_ops_create(&fused), "post-ops"));
   dnnl_status_t status = dnnl_success;
   if (p->adds && p->activates_last) {
-    status = dnnl_post_ops_append_sum(fused, 1);
+    status = append_sum(fused);
   }
   if (status == dnnl_success && p->activation != ACTIVATION_NONE) {
-    status = dnnl_post_ops_append_eltwise(fused, 1, functions[p->activation].kind,
-                                          functions[p->activation].alpha, 0);
+    status = append_eltwise(fused, functions[p->activation].kind, functions[p->activation].alpha);
   }
   if (status == dnnl_success && p->adds && !p->activates_last) {
-    status = dnnl_post_ops_append_sum(fused, 1);
+    status = append_sum(fused);
   }
   if (status == dnnl_success) {
     status = dnnl_primitive_attr_set_post_ops(attributes, fused);
@@ -61,41 +57,43 @@ static enum status describe_fusion(const struct problem *p, dnnl_primitive_attr_
   return library_check(status, "post-ops");
 }
 
-/* The descriptors of one operation's memory, in oneDNN's order of dimensions (logical NCHW,
- * whatever lies in memory). */
+/* ---- operands ---- */
+
+/* The layouts of one operation's memory, in oneDNN's order of dimensions (logical NCHW, whatever
+ * lies in memory). */
 struct operands {
-  dnnl_memory_desc_t x, w, bias, y;
+  layout x, y, bias, any; /* any: of the weight, where it is oneDNN's to choose */
+  const_layout w;         /* which of them, or the caller's */
 };
 
-static enum status describe_conv_operands(const struct problem *p, int64_t batch,
-                                          const dnnl_memory_desc_t *layout, struct operands *out) {
+static enum status open_conv_operands(const struct problem *p, int64_t batch, struct operands *o) {
   const dnnl_dims_t x = {batch, p->inputs, p->height, p->width};
   const dnnl_dims_t y = {batch, p->outputs, p->out_height, p->out_width};
   const dnnl_dims_t w = {p->outputs, p->inputs, p->kernel_height, p->kernel_width};
-  TRY(describe_tensor(&out->x, 4, x, p->input, dnnl_nhwc));
-  TRY(describe_tensor(&out->y, 4, y, p->output, dnnl_nhwc));
-  TRY(describe_tensor(&out->bias, 1, (dnnl_dims_t){p->outputs}, ELEMENT_F32, dnnl_x));
-  if (layout == NULL) {
-    return describe_tensor(&out->w, 4, w, p->input, dnnl_format_tag_any);
-  }
-  out->w = *layout;
-  return OK;
+  TRY(layout_open(4, x, p->input, dnnl_nhwc, &o->x));
+  TRY(layout_open(4, y, p->output, dnnl_nhwc, &o->y));
+  TRY(layout_open(1, (dnnl_dims_t){p->outputs}, ELEMENT_F32, dnnl_x, &o->bias));
+  return layout_open(4, w, p->input, dnnl_format_tag_any, &o->any);
 }
 
-static enum status describe_matmul_operands(const struct problem *p, int64_t batch,
-                                            const dnnl_memory_desc_t *layout,
-                                            struct operands *out) {
-  TRY(describe_tensor(&out->x, 2, (dnnl_dims_t){batch * p->height, p->inputs}, p->input, dnnl_ab));
-  TRY(describe_tensor(&out->y, 2, (dnnl_dims_t){batch * p->height, p->outputs}, p->output,
-                      dnnl_ab));
-  TRY(describe_tensor(&out->bias, 2, (dnnl_dims_t){1, p->outputs}, ELEMENT_F32, dnnl_ab));
-  if (layout == NULL) {
-    return describe_tensor(&out->w, 2, (dnnl_dims_t){p->inputs, p->outputs}, p->input,
-                           dnnl_format_tag_any);
-  }
-  out->w = *layout;
-  return OK;
+static enum status open_matmul_operands(const struct problem *p, int64_t batch,
+                                        struct operands *o) {
+  int64_t rows = batch * p->height;
+  TRY(layout_open(2, (dnnl_dims_t){rows, p->inputs}, p->input, dnnl_ab, &o->x));
+  TRY(layout_open(2, (dnnl_dims_t){rows, p->outputs}, p->output, dnnl_ab, &o->y));
+  TRY(layout_open(2, (dnnl_dims_t){1, p->outputs}, ELEMENT_F32, dnnl_ab, &o->bias));
+  return layout_open(2, (dnnl_dims_t){p->inputs, p->outputs}, p->input, dnnl_format_tag_any,
+                     &o->any);
 }
+
+static void close_operands(struct operands *o) {
+  layout_close(&o->x);
+  layout_close(&o->y);
+  layout_close(&o->bias);
+  layout_close(&o->any);
+}
+
+/* ---- descriptions ---- */
 
 /* Where a description is made. */
 struct place {
@@ -109,13 +107,45 @@ static bool depends_on_threads(const struct problem *p, const_dnnl_primitive_des
   return p->input == ELEMENT_F32 && strncmp(primitive_name(description), "brgconv", 7) == 0;
 }
 
-static enum status choose_conv(const struct place *place, const struct problem *p,
-                               const dnnl_convolution_desc_t *operation,
-                               dnnl_primitive_desc_t *out) {
+#if DNNL_VERSION_MAJOR >= 3
+
+/* The first code that will do; NULL when there is none. */
+static dnnl_status_t choose_conv(const struct place *place, const struct problem *p,
+                                 const struct operands *o, dnnl_primitive_desc_t *out) {
+  const dnnl_dims_t strides = {p->stride, p->stride}, dilates = {0, 0};
+  const dnnl_dims_t before = {p->pad_top, p->pad_left}, after = {p->pad_bottom, p->pad_right};
+  dnnl_primitive_desc_t description = NULL;
+  dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
+      &description, place->engine, dnnl_forward_inference, dnnl_convolution_direct, o->x, o->w,
+      p->has_bias ? o->bias : NULL, o->y, strides, dilates, before, after, place->attributes);
+  while (status == dnnl_success && depends_on_threads(p, description)) {
+    status = dnnl_primitive_desc_next_impl(description);
+  }
+  if (status != dnnl_success) {
+    dnnl_primitive_desc_destroy(description);
+    return status;
+  }
+  *out = description;
+  return dnnl_success;
+}
+
+static dnnl_status_t describe_matmul(const struct place *place, const struct problem *p,
+                                     const struct operands *o, dnnl_primitive_desc_t *out) {
+  return dnnl_matmul_primitive_desc_create(out, place->engine, o->x, o->w,
+                                           p->has_bias ? o->bias : NULL, o->y, place->attributes);
+}
+
+#else
+
+static dnnl_status_t first_code(const struct place *place, const struct problem *p,
+                                const dnnl_convolution_desc_t *operation,
+                                dnnl_primitive_desc_t *out) {
   dnnl_primitive_desc_iterator_t codes;
-  TRY(library_check(dnnl_primitive_desc_iterator_create(&codes, operation, place->attributes,
-                                                        place->engine, NULL),
-                    "a convolution"));
+  dnnl_status_t status = dnnl_primitive_desc_iterator_create(&codes, operation, place->attributes,
+                                                             place->engine, NULL);
+  if (status != dnnl_success) {
+    return status;
+  }
   dnnl_primitive_desc_t description = dnnl_primitive_desc_iterator_fetch(codes);
   while (description != NULL && depends_on_threads(p, description)) {
     dnnl_primitive_desc_destroy(description);
@@ -123,55 +153,60 @@ static enum status choose_conv(const struct place *place, const struct problem *
     description = more ? dnnl_primitive_desc_iterator_fetch(codes) : NULL;
   }
   dnnl_primitive_desc_iterator_destroy(codes);
-  if (description == NULL) {
-    return fail(BROKEN, "oneDNN has no code for a convolution");
-  }
   *out = description;
-  return OK;
+  return description != NULL ? dnnl_success : dnnl_unimplemented;
 }
 
-static enum status describe_conv(const struct place *place, const struct problem *p, int64_t batch,
-                                 const dnnl_memory_desc_t *layout, dnnl_primitive_desc_t *out) {
-  struct operands o;
-  TRY(describe_conv_operands(p, batch, layout, &o));
+static dnnl_status_t choose_conv(const struct place *place, const struct problem *p,
+                                 const struct operands *o, dnnl_primitive_desc_t *out) {
   const dnnl_dims_t strides = {p->stride, p->stride};
   const dnnl_dims_t before = {p->pad_top, p->pad_left}, after = {p->pad_bottom, p->pad_right};
   dnnl_convolution_desc_t operation;
-  TRY(library_check(dnnl_convolution_forward_desc_init(
-                        &operation, dnnl_forward_inference, dnnl_convolution_direct, &o.x, &o.w,
-                        p->has_bias ? &o.bias : NULL, &o.y, strides, before, after),
-                    "a convolution"));
-  return choose_conv(place, p, &operation, out);
+  dnnl_status_t status = dnnl_convolution_forward_desc_init(
+      &operation, dnnl_forward_inference, dnnl_convolution_direct, o->x, o->w,
+      p->has_bias ? o->bias : NULL, o->y, strides, before, after);
+  return status != dnnl_success ? status : first_code(place, p, &operation, out);
 }
 
-static enum status describe_matmul(const struct place *place, const struct problem *p,
-                                   int64_t batch, const dnnl_memory_desc_t *layout,
-                                   dnnl_primitive_desc_t *out) {
-  struct operands o;
-  TRY(describe_matmul_operands(p, batch, layout, &o));
+static dnnl_status_t describe_matmul(const struct place *place, const struct problem *p,
+                                     const struct operands *o, dnnl_primitive_desc_t *out) {
   dnnl_matmul_desc_t operation;
-  TRY(library_check(
-      dnnl_matmul_desc_init(&operation, &o.x, &o.w, p->has_bias ? &o.bias : NULL, &o.y),
-      "a product"));
-  return library_check(
-      dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL),
-      "a product");
+  dnnl_status_t status =
+      dnnl_matmul_desc_init(&operation, o->x, o->w, p->has_bias ? o->bias : NULL, o->y);
+  return status != dnnl_success
+             ? status
+             : dnnl_primitive_desc_create(out, &operation, place->attributes, place->engine, NULL);
+}
+
+#endif
+
+static enum status describe(const struct place *place, const struct problem *p, int64_t batch,
+                            const_layout weights, dnnl_primitive_desc_t *out) {
+  struct operands o = {0};
+  bool conv = p->kind == PROBLEM_CONV;
+  enum status status = conv ? open_conv_operands(p, batch, &o) : open_matmul_operands(p, batch, &o);
+  if (status == OK) {
+    o.w = weights != NULL ? weights : o.any;
+    status = library_check((conv ? choose_conv : describe_matmul)(place, p, &o, out),
+                           conv ? "a convolution" : "a product");
+  }
+  close_operands(&o);
+  return status;
 }
 
 enum status primitive_describe(dnnl_engine_t engine, const struct problem *p, int64_t batch,
-                               const dnnl_memory_desc_t *layout, dnnl_primitive_desc_t *out) {
+                               const_layout weights, dnnl_primitive_desc_t *out) {
   struct place place = {.engine = engine};
   TRY(library_check(dnnl_primitive_attr_create(&place.attributes), "attributes"));
   enum status status = describe_fusion(p, place.attributes);
   if (status == OK) {
-    status = p->kind == PROBLEM_CONV ? describe_conv(&place, p, batch, layout, out)
-                                     : describe_matmul(&place, p, batch, layout, out);
+    status = describe(&place, p, batch, weights, out);
   }
   dnnl_primitive_attr_destroy(place.attributes);
   return status;
 }
 
-const dnnl_memory_desc_t *primitive_layout(const_dnnl_primitive_desc_t description) {
+const_layout primitive_layout(const_dnnl_primitive_desc_t description) {
   return dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
 }
 

@@ -25,26 +25,26 @@ struct places {
   int64_t *memory;
 };
 
-static int64_t place_of(const dnnl_memory_desc_t *layout, int dimension, int64_t position) {
-  const dnnl_blocking_desc_t *blocks = &layout->format_desc.blocking;
+static int64_t place_of(const struct blocking *b, int dimension, int64_t position) {
   int64_t place = 0, step = 1;
-  for (int i = blocks->inner_nblks - 1; i >= 0; i--) {
-    if (blocks->inner_idxs[i] == dimension) {
-      place += position % blocks->inner_blks[i] * step;
-      position /= blocks->inner_blks[i];
+  for (int i = b->blocks - 1; i >= 0; i--) {
+    if (b->dimensions[i] == dimension) {
+      place += position % b->sizes[i] * step;
+      position /= b->sizes[i];
     }
-    step *= blocks->inner_blks[i];
+    step *= b->sizes[i];
   }
-  return place + position * blocks->strides[dimension];
+  return place + position * b->strides[dimension];
 }
 
-static enum status places_open(const dnnl_memory_desc_t *layout, struct places *out) {
-  assert(layout->format_kind == dnnl_blocked && layout->ndims <= TENSOR_RANK_MAX);
-  struct places places = {.rank = layout->ndims, .shape = {1, 1, 1, 1}};
+static enum status places_open(const_layout of, struct places *out) {
+  const struct blocking blocking = layout_blocking(of);
+  struct places places = {.rank = blocking.rank, .shape = {1, 1, 1, 1}};
+  assert(places.rank <= TENSOR_RANK_MAX);
   int64_t total = TENSOR_RANK_MAX;
   for (int d = 0; d < places.rank; d++) {
-    places.shape[d] = layout->dims[d];
-    total += layout->dims[d];
+    places.shape[d] = blocking.shape[d];
+    total += blocking.shape[d];
   }
   places.memory = calloc((size_t)total, sizeof *places.memory);
   if (places.memory == NULL) {
@@ -54,7 +54,7 @@ static enum status places_open(const dnnl_memory_desc_t *layout, struct places *
   for (int d = 0; d < TENSOR_RANK_MAX; d++) {
     places.place[d] = next;
     for (int64_t i = 0; i < places.shape[d]; i++) {
-      *next++ = d < places.rank ? place_of(layout, d, i) : 0;
+      *next++ = d < places.rank ? place_of(&blocking, d, i) : 0;
     }
   }
   *out = places;
@@ -89,9 +89,8 @@ static void move_row(const struct values *from, const struct values *to, int64_t
   }
 }
 
-static enum status move_values(struct cpu *cpu, const dnnl_memory_desc_t *from_layout,
-                               struct values *from, const dnnl_memory_desc_t *to_layout,
-                               struct values *to) {
+static enum status move_values(struct cpu *cpu, const_layout from_layout, struct values *from,
+                               const_layout to_layout, struct values *to) {
   struct places source = {0}, target = {0};
   enum status status = places_open(from_layout, &source);
   status = status != OK ? status : places_open(to_layout, &target);
@@ -119,23 +118,25 @@ static void drop_packed(struct cpu *cpu, struct packed *packed) {
   if (packed->memory != NULL) {
     dnnl_memory_destroy(packed->memory);
     device_drop(&cpu->head, packed->data, packed->bytes);
+    layout_close(&packed->layout);
     memset(packed, 0, sizeof *packed);
   }
 }
 
 /* Takes memory for a layout; padding between blocks must be zero, so all of it is. */
-static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout,
-                               struct packed *out) {
-  struct packed packed = {.layout = *layout, .bytes = dnnl_memory_desc_get_size(layout)};
+static enum status take_packed(struct cpu *cpu, const_layout wanted, struct packed *out) {
+  struct packed packed = {.bytes = dnnl_memory_desc_get_size(wanted)};
   packed.data = device_take(&cpu->head, packed.bytes);
   if (packed.data == NULL) {
     return EXHAUSTED;
   }
   memset(packed.data, 0, packed.bytes);
   enum status status = library_check(
-      dnnl_memory_create(&packed.memory, layout, library_engine(cpu->library), packed.data),
+      dnnl_memory_create(&packed.memory, wanted, library_engine(cpu->library), packed.data),
       "a weight's memory");
+  status = status != OK ? status : layout_copy(wanted, &packed.layout);
   if (status != OK) {
+    dnnl_memory_destroy(packed.memory);
     device_drop(&cpu->head, packed.data, packed.bytes);
     return status;
   }
@@ -143,10 +144,10 @@ static enum status take_packed(struct cpu *cpu, const dnnl_memory_desc_t *layout
   return OK;
 }
 
-static struct packed *find_layout(struct cpu_weight *weight, const dnnl_memory_desc_t *layout) {
+static struct packed *find_layout(struct cpu_weight *weight, const_layout wanted) {
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
     if (weight->packed[i].memory != NULL &&
-        dnnl_memory_desc_equal(&weight->packed[i].layout, layout)) {
+        dnnl_memory_desc_equal(weight->packed[i].layout, wanted)) {
       return &weight->packed[i];
     }
   }
@@ -160,7 +161,7 @@ static struct packed *find_equivalent(struct cpu *cpu, struct cpu_weight *weight
     struct packed *packed = &weight->packed[i];
     dnnl_primitive_desc_t description;
     if (packed->memory == NULL || primitive_describe(library_engine(cpu->library), problem, 1,
-                                                     &packed->layout, &description) != OK) {
+                                                     packed->layout, &description) != OK) {
       continue;
     }
     bool same = strcmp(primitive_name(description), wanted) == 0;
@@ -188,14 +189,14 @@ static struct packed *free_place(struct cpu *cpu, struct cpu_weight *weight) {
   return last;
 }
 
-static enum status pack_again(struct cpu *cpu, struct cpu_weight *weight,
-                              const dnnl_memory_desc_t *layout, struct packed **out) {
+static enum status pack_again(struct cpu *cpu, struct cpu_weight *weight, const_layout wanted,
+                              struct packed **out) {
   struct packed fresh;
   struct packed *first = &weight->packed[0];
   enum element element = weight->head.element;
-  TRY(take_packed(cpu, layout, &fresh));
+  TRY(take_packed(cpu, wanted, &fresh));
   struct values from = {NULL, element, first->data}, to = {NULL, element, fresh.data};
-  enum status status = move_values(cpu, &first->layout, &from, layout, &to);
+  enum status status = move_values(cpu, first->layout, &from, wanted, &to);
   if (status != OK) {
     drop_packed(cpu, &fresh);
     return status;
@@ -247,13 +248,11 @@ enum status weight_suit(struct cpu *cpu, struct cpu_weight *weight, const struct
 /* ---- loading ---- */
 
 /* The layout of a checkpoint: [O, I, kh, kw], or [O, I] seen as oneDNN's [I, O] of a product. */
-static enum status describe_source(const struct problem *p, dnnl_memory_desc_t *out) {
+static enum status open_source(const struct problem *p, layout *out) {
   const dnnl_dims_t kernel = {p->outputs, p->inputs, p->kernel_height, p->kernel_width};
   const dnnl_dims_t matrix = {p->inputs, p->outputs};
-  bool is_conv = p->kind == PROBLEM_CONV;
-  return library_check(dnnl_memory_desc_init_by_tag(out, is_conv ? 4 : 2, is_conv ? kernel : matrix,
-                                                    dnnl_f32, is_conv ? dnnl_abcd : dnnl_ba),
-                       "a memory descriptor");
+  return p->kind == PROBLEM_CONV ? layout_open(4, kernel, ELEMENT_F32, dnnl_abcd, out)
+                                 : layout_open(2, matrix, ELEMENT_F32, dnnl_ba, out);
 }
 
 static struct problem nominal_problem(const struct cpu *cpu, const struct weight_source *source) {
@@ -272,20 +271,28 @@ static struct problem nominal_problem(const struct cpu *cpu, const struct weight
   return p;
 }
 
-static enum status pack_first(struct cpu *cpu, const struct weight_source *source,
-                              struct packed *out) {
+static enum status pack_from(struct cpu *cpu, const struct weight_source *source,
+                             const_layout plain, struct packed *out) {
   const struct problem problem = nominal_problem(cpu, source);
   dnnl_primitive_desc_t favourite;
-  dnnl_memory_desc_t plain;
-  TRY(describe_source(&problem, &plain));
   TRY(primitive_describe(library_engine(cpu->library), &problem, 1, NULL, &favourite));
   enum status status = take_packed(cpu, primitive_layout(favourite), out);
   dnnl_primitive_desc_destroy(favourite);
   if (status == OK) {
     struct values from = {NULL, source->kernel.element, source->kernel.data};
     struct values to = {NULL, source->element, out->data};
-    status = move_values(cpu, &plain, &from, &out->layout, &to);
+    status = move_values(cpu, plain, &from, out->layout, &to);
   }
+  return status;
+}
+
+static enum status pack_first(struct cpu *cpu, const struct weight_source *source,
+                              struct packed *out) {
+  const struct problem problem = nominal_problem(cpu, source);
+  layout plain;
+  TRY(open_source(&problem, &plain));
+  enum status status = pack_from(cpu, source, plain, out);
+  layout_close(&plain);
   return status;
 }
 
