@@ -123,8 +123,9 @@ static enum status take_all(struct engine *engine, const struct coming *coming) 
   for (int i = 0; i < recipe->stages; i++) {
     TRY(scratch_reserve(engine, &recipe->stage[i]));
   }
-  const struct makers makers = {engine->conditionings, engine->adapters, engine->words,
-                                engine->scratch[QUEUE_STEPS].arena};
+  const struct makers makers = {engine->settings.device, &engine->budget,
+                                engine->conditionings,   engine->adapters,
+                                engine->words,           engine->scratch[QUEUE_STEPS].arena};
   TRY(task_prepare(coming->task, &makers, coming->job, coming->inputs));
   TRY(glimpses_prepare(engine, recipe));
   return image_begin(engine, coming->task);

@@ -126,6 +126,12 @@ static enum status take_call(struct call *call, const struct stage *stage) {
   TRY(tensor_take(scratch, ELEMENT_F32, TENSOR_SHAPE(rows, height, width, unet->out_channels),
                   &call->predict.prediction));
   call->predict.rows = table_rows(call->table.data); /* only the place is used here */
+  call->predict.control_count = call->shape.controls;
+  for (int i = 0; i < call->shape.controls; i++) {
+    call->predict.control[i] = (struct predict_control){
+        call->bucket->control[i]->control, table_control_rows(call->table.data, call->shape, i),
+        table_controls(call->table.data, call->shape, i)};
+  }
   return OK;
 }
 
@@ -163,7 +169,8 @@ static enum status queue(struct call *call, const struct stage *stage,
 enum status batch_queue(const struct batch *batch, const struct workplace *place,
                         struct batch_outcome *out) {
   struct batch_table table = {0};
-  struct call call = {.place = place, .bucket = &batch->samples[0]->bucket};
+  const struct bucket *bucket = &batch->samples[0]->bucket;
+  struct call call = {.place = place, .bucket = bucket, .shape.controls = bucket->control_count};
   int rows = 0;
   for (int i = 0; i < batch->count; i++) {
     TRY(sample_prepare(batch->samples[i], place->device, &place->room));
@@ -195,8 +202,11 @@ size_t batch_bytes(const struct stage *stage, struct device *device, int rows) {
   size_t cells = (size_t)rows * (size_t)stage_cells(stage);
   size_t input = cells * (size_t)unet->in_channels * element_bytes(device_element(device));
   size_t prediction = cells * (size_t)unet->out_channels * sizeof(float);
-  size_t told = table_bytes((struct table_shape){.rows = rows}) + (size_t)rows * sizeof(int32_t);
+  size_t told = table_bytes((struct table_shape){rows, stage->controls.count}) +
+                (size_t)rows * sizeof(int32_t);
   size_t inside =
       model_predict_bytes(stage->resident->model, rows, stage->latent_height, stage->latent_width);
+  inside = budget_sum(inside, controls_run_bytes(&stage->controls, rows, stage->latent_height,
+                                                 stage->latent_width));
   return budget_sum(inside, input + prediction + told + 4 * ALIGNMENT);
 }

@@ -5,13 +5,17 @@
 #include <string.h>
 
 void bucket_fill(const struct stage *stage, int row, struct bucket *out) {
-  (void)row;
   memset(out, 0, sizeof *out);
   out->resident = stage->resident;
   out->merged = stage->merged_number;
   out->height = stage->latent_height;
   out->width = stage->latent_width;
   out->planes = stage->planes;
+  for (int i = 0; i < stage->controls.count; i++) {
+    if (control_is_on(&stage->controls.row[i], row)) {
+      out->control[out->control_count++] = stage->controls.row[i].net;
+    }
+  }
 }
 
 bool bucket_same(const struct bucket *a, const struct bucket *b) {
@@ -19,8 +23,13 @@ bool bucket_same(const struct bucket *a, const struct bucket *b) {
 }
 
 const char *bucket_print(const struct bucket *bucket, char text[BUCKET_TEXT_BYTES_MAX]) {
-  snprintf(text, BUCKET_TEXT_BYTES_MAX, "%s %dx%d planes=%d merged=%llu", bucket->resident->id,
-           bucket->width, bucket->height, bucket->planes, (unsigned long long)bucket->merged);
+  int at = snprintf(text, BUCKET_TEXT_BYTES_MAX, "%.64s %dx%d planes=%d merged=%llu",
+                    bucket->resident->id, bucket->width, bucket->height, bucket->planes,
+                    (unsigned long long)bucket->merged);
+  for (int i = 0; i < bucket->control_count && at < BUCKET_TEXT_BYTES_MAX; i++) {
+    at += snprintf(text + at, (size_t)(BUCKET_TEXT_BYTES_MAX - at), " control=%.24s",
+                   bucket->control[i]->id);
+  }
   return text;
 }
 

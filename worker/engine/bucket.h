@@ -16,9 +16,11 @@ struct bucket {
   uint64_t merged;       /* whose weights stand in place of the model's (adapters); 0: its own */
   int32_t height, width; /* cells */
   int32_t planes;        /* channels behind the latents' */
-  int32_t unused;
+  int32_t control_count; /* nets that are on in this row, */
+  const struct net *control[CONTROLS_MAX]; /* in the order of their numbers */
 };
-_Static_assert(sizeof(struct bucket) == 32, "no holes: it is compared byte by byte");
+_Static_assert(sizeof(struct bucket) == 32 + CONTROLS_MAX * sizeof(void *),
+               "no holes: it is compared byte by byte");
 
 /* The bucket of one row of a stage's plan. */
 void bucket_fill(const struct stage *stage, int row, struct bucket *out);

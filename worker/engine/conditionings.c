@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "worker/model/control.h"
 #include "worker/model/model.h"
 
 struct conditionings {
@@ -154,6 +155,11 @@ static struct conditioned *find_free(struct conditionings *conditionings) {
 
 static enum status count_bytes(const struct want *want, size_t *out) {
   int chunks = 0;
+  if (want->net != NULL) {
+    int tokens = (int)want->of->conditioning.embedding.shape[0];
+    *out = control_condition_bytes(want->net, tokens);
+    return OK;
+  }
   TRY(model_condition_chunks(want->resident->model, want->condition, &chunks));
   *out = model_condition_bytes(want->resident->model, chunks);
   return OK;
@@ -163,8 +169,11 @@ static enum status count_bytes(const struct want *want, size_t *out) {
 static enum status encode(struct conditionings *conditionings, const struct want *want,
                           struct conditioned *row) {
   struct arena_mark mark = arena_mark(want->scratch);
-  enum status status = model_condition(want->resident->model, row->memory, want->scratch,
-                                       want->condition, &row->conditioning, &row->report);
+  enum status status = want->net != NULL
+                           ? control_condition(want->net, row->memory, want->scratch,
+                                               &want->of->conditioning, &row->conditioning)
+                           : model_condition(want->resident->model, row->memory, want->scratch,
+                                             want->condition, &row->conditioning, &row->report);
   arena_release(want->scratch, mark);
   status = status == OK ? event_record(row->ready) : status;
   return status == OK || device_wait(conditionings->device) != BROKEN ? status : BROKEN;
@@ -228,6 +237,17 @@ enum status conditionings_hold(struct conditionings *conditionings, const struct
                                struct arena *scratch, const struct condition *condition,
                                struct conditioned **out) {
   const struct want want = {.resident = resident, .condition = condition, .scratch = scratch};
+  return hold(conditionings, &want, out);
+}
+
+enum status conditionings_hold_for(struct conditionings *conditionings, struct control *net,
+                                   struct arena *scratch, struct conditioned *of,
+                                   struct conditioned **out) {
+  const struct want want = {.resident = of->resident,
+                            .condition = &of->condition,
+                            .net = net,
+                            .of = of,
+                            .scratch = scratch};
   return hold(conditionings, &want, out);
 }
 

@@ -42,6 +42,10 @@ void conditionings_close(struct conditionings **conditionings);
 enum status conditionings_hold(struct conditionings *conditionings, const struct resident *resident,
                                struct arena *scratch, const struct condition *condition,
                                struct conditioned **out);
+/* The same for a control net, from what the model made of it. */
+enum status conditionings_hold_for(struct conditionings *conditionings, struct control *net,
+                                   struct arena *scratch, struct conditioned *of,
+                                   struct conditioned **out);
 void conditionings_release(struct conditioned **conditioned);
 /* One more holder of what is held; NULL is nobody's. */
 struct conditioned *conditionings_share(struct conditioned *conditioned);

@@ -90,6 +90,8 @@ static enum status fill(struct engine *engine) {
   TRY(op_check(settings->device));
   TRY(residence_open(engine->memory, settings->device, settings->models, settings->model_count,
                      &engine->residence));
+  TRY(residence_open_nets(engine->memory, settings->device, settings->extras, settings->extra_count,
+                          &engine->residence));
   TRY(memory_share(engine));
   TRY(take_room(engine));
   TRY(conditionings_open(engine->memory, settings->device, &engine->budget,

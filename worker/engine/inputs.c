@@ -69,7 +69,6 @@ static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *
     bool asked;
     const char *field;
   } rows[] = {
-      {job->n_control > 0, "control"},
       {job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY, "preview_kind"},
       {job->tiny_decoder, "tiny_decoder"},
   };

@@ -35,7 +35,8 @@ static struct turn_bytes turn_bytes(const struct engine *engine, const struct st
   size_t condition = model_condition_scratch_bytes(model);
   size_t decode = budget_sum(model_decode_bytes(model, stage->latent_height, stage->latent_width),
                              (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT);
-  step = larger(condition, step);
+  size_t once = controls_once_bytes(&stage->controls, stage->latent_height, stage->latent_width);
+  step = larger(larger(condition, once), step);
   decode = larger(decode, stage_encodes(stage) ? encodes_bytes(stage) : 0);
   return device_has_queues(engine->settings.device)
              ? (struct turn_bytes){{[QUEUE_STEPS] = whole(step), [QUEUE_DECODES] = whole(decode)}}

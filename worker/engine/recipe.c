@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "images/resize.h"
 #include "worker/engine/inputs.h"
 #include "worker/model/model.h"
 
@@ -170,6 +171,27 @@ static enum status keep_picture(const struct order *order, enum input_kind kind,
   return OK;
 }
 
+/* Control nets go over the stages of the job's model. */
+static enum status add_controls(const struct order *order, struct recipe *recipe) {
+  const struct stage *first = &recipe->stage[0];
+  for (size_t i = 0; i < order->job->n_control; i++) {
+    const struct engine_input *input = inputs_find(order->inputs, INPUT_CONTROL, (uint32_t)i);
+    if (input == NULL) {
+      return refuse(order->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "control", NULL,
+                    "the picture of control %zu did not come with the job", i);
+    }
+    TRY(inputs_check_picture(input, (uint32_t)first->width, (uint32_t)first->height, order->why));
+  }
+  for (int i = 0; i < recipe->stages; i++) {
+    struct stage *stage = &recipe->stage[i];
+    if (stage->resident == first->resident) {
+      TRY(controls_fill(order->residence, stage->resident, order->job, stage->plan.rows, order->why,
+                        &stage->controls));
+    }
+  }
+  return OK;
+}
+
 static enum status check_encoder(const struct order *order, const struct recipe *recipe) {
   const struct resident *resident = recipe->stage[0].resident;
   if (!recipe_encodes(recipe) || model_encodes(resident->model)) {
@@ -185,6 +207,7 @@ static enum status fill(const struct order *order, struct recipe *out) {
   TRY(keep_picture(order, INPUT_IMAGE, out, &out->image));
   TRY(keep_picture(order, INPUT_MASK, out, &out->mask));
   TRY(check_encoder(order, out));
+  TRY(add_controls(order, out));
   out->preview_every = order->job->preview_every;
   sum_up(out);
   return OK;
@@ -232,6 +255,60 @@ static enum status adapt(struct recipe *recipe, const struct makers *makers,
   return OK;
 }
 
+static size_t bytes_of_hints(const struct recipe *recipe, struct device *device) {
+  size_t bytes = 0;
+  for (int i = 0; i < recipe->stages; i++) {
+    const struct stage *stage = &recipe->stage[i];
+    bytes += controls_bytes(&stage->controls, device, stage->latent_height, stage->latent_width);
+  }
+  return bytes;
+}
+
+static enum status take_hints(struct recipe *recipe, const struct makers *makers) {
+  size_t bytes = bytes_of_hints(recipe, makers->device);
+  TRY(conditionings_make_room(makers->conditionings, bytes));
+  enum status status = device_arena(makers->device, bytes, &recipe->on_device);
+  if (status != OK) {
+    budget_give(makers->budget, bytes);
+    return status;
+  }
+  recipe->budget = makers->budget;
+  recipe->bytes = bytes;
+  return OK;
+}
+
+/* A net's picture, made larger where the stage is. */
+static enum status make_hint(struct recipe *recipe, const struct makers *makers,
+                             const struct stage *stage, struct stage_control *control,
+                             const struct engine_input *input) {
+  const struct image given = {input->width, input->height, 3, (uint8_t *)input->data}; /* read */
+  struct image picture = {0};
+  TRY(image_resize(&given, (uint32_t)stage->width, (uint32_t)stage->height, FILTER_LANCZOS,
+                   &picture));
+  enum status status =
+      control_make_hint(control, makers->device, recipe->on_device, makers->scratch,
+                        &(struct control_picture){stage->width, stage->height, picture.pixels});
+  image_close(&picture);
+  return status;
+}
+
+static enum status make_hints(struct recipe *recipe, const struct makers *makers,
+                              const struct engine_inputs *inputs) {
+  if (recipe->on_device != NULL || bytes_of_hints(recipe, makers->device) == 0) {
+    return OK;
+  }
+  TRY(take_hints(recipe, makers));
+  for (int i = 0; i < recipe->stages; i++) {
+    struct stage *stage = &recipe->stage[i];
+    for (int k = 0; k < stage->controls.count; k++) {
+      struct stage_control *control = &stage->controls.row[k];
+      TRY(make_hint(recipe, makers, stage, control,
+                    inputs_find(inputs, INPUT_CONTROL, control->index)));
+    }
+  }
+  return OK;
+}
+
 static void note_cut(struct recipe *recipe, const char *field, const struct conditioned *made) {
   if (made != NULL && made->report.cut > 0) {
     note(&recipe->notes, "%s: the last %d of its %d tokens are left out", field, made->report.cut,
@@ -242,6 +319,7 @@ static void note_cut(struct recipe *recipe, const char *field, const struct cond
 enum status recipe_prepare(struct recipe *recipe, const struct makers *makers,
                            const Darkroom__V1__Job *job, const struct engine_inputs *inputs) {
   TRY(adapt(recipe, makers, job, inputs));
+  TRY(make_hints(recipe, makers, inputs));
   for (int i = 0; i < recipe->stages; i++) {
     struct stage *stage = &recipe->stage[i];
     TRY(stage_condition(stage, makers->conditionings, makers->scratch));
@@ -268,6 +346,10 @@ void recipe_release(struct recipe **pointer) {
   }
   for (int i = 0; i < recipe->stages; i++) {
     stage_close(&recipe->stage[i]);
+  }
+  if (recipe->on_device != NULL) {
+    arena_close(&recipe->on_device);
+    budget_give(recipe->budget, recipe->bytes);
   }
   adapters_release(&recipe->adapted);
   words_release(&recipe->worded);

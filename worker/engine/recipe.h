@@ -12,6 +12,9 @@ struct recipe {
   int holders;
   int stages;
   const uint8_t *image, *mask; /* of the first stage's size, 3 bytes and 1 a pixel; NULL: none */
+  struct arena *on_device;     /* hints of control nets; NULL: none */
+  struct budget *budget;       /* that they are from, */
+  size_t bytes;                /* and how many */
   struct adapted *adapted;     /* the job's adapters behind its model; NULL: none */
   struct worded *worded;       /* and its words */
   struct notes notes;
@@ -29,6 +32,8 @@ enum status recipe_open(const struct residence *residence, const Darkroom__V1__J
                         struct recipe **out);
 /* What the parts of it that lie on a device are made with. */
 struct makers {
+  struct device *device;
+  struct budget *budget;
   struct conditionings *conditionings;
   struct adapters_cache *adapters; /* may be NULL for jobs without; words, too */
   struct words_cache *words;

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "monitoring/log.h"
+#include "worker/model/control.h"
+
 static enum status resident_open(struct arena *memory, struct device *device,
                                  const struct engine_model *source, struct resident *out) {
   TRY(arena_keep_text(memory, source->id, &out->id));
@@ -40,7 +43,46 @@ enum status residence_open(struct arena *memory, struct device *device,
   return OK;
 }
 
+/* The first model that it goes with says what it must be. NULL in *out: none. */
+static enum status open_net(struct device *device, const struct model_source *source,
+                            const struct residence *residence, struct control **out) {
+  struct control *control = NULL;
+  for (size_t i = 0; i < residence->count && control == NULL; i++) {
+    enum status status = control_open(device, source, residence->rows[i].family, &control);
+    bool other = status == BAD_INPUT && strcmp(fail_field_name(), "control") == 0;
+    TRY(other ? OK : status);
+  }
+  *out = control;
+  return OK;
+}
+
+enum status residence_open_nets(struct arena *memory, struct device *device,
+                                const struct engine_extra *extras, size_t count,
+                                struct residence *residence) {
+  for (size_t i = 0; i < count; i++) {
+    struct net net = {0};
+    if (extras[i].kind != EXTRA_CONTROL) {
+      continue;
+    }
+    if (residence->net_count == NETS_MAX) {
+      return fail_field(BAD_INPUT, "models", "more than %d control nets on a device", NETS_MAX);
+    }
+    TRY(arena_keep_text(memory, extras[i].id, &net.id));
+    TRY(open_net(device, &extras[i].source, residence, &net.control));
+    if (net.control == NULL) {
+      log_event("control_unused", log_text("control", net.id), log_text("reason", fail_reason()));
+      continue;
+    }
+    residence->nets[residence->net_count++] = net;
+  }
+  return OK;
+}
+
 void residence_close(struct residence *residence) {
+  for (size_t i = 0; i < residence->net_count; i++) {
+    control_close(&residence->nets[i].control);
+  }
+  residence->net_count = 0;
   for (size_t i = 0; i < residence->count; i++) {
     model_close(&residence->rows[i].model);
   }

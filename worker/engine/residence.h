@@ -19,14 +19,28 @@ struct resident {
   int max_side;           /* pixels: the largest side of a picture that there is memory for */
 };
 
+/* A control net at home; told apart by its place. */
+struct net {
+  const char *id;
+  struct control *control;
+};
+#define NETS_MAX 32 /* of a device */
+
 struct residence {
   size_t count;
   struct resident rows[MODELS_MAX];
+  size_t net_count;
+  struct net nets[NETS_MAX];
 };
 
 /* Opens all models, or none. Texts are copied into memory. */
 enum status residence_open(struct arena *memory, struct device *device,
                            const struct engine_model *models, size_t count, struct residence *out);
+/* Opens the control nets among the extras that go with one of its models; others are for other
+ * devices. */
+enum status residence_open_nets(struct arena *memory, struct device *device,
+                                const struct engine_extra *extras, size_t count,
+                                struct residence *residence);
 void residence_close(struct residence *residence);
 
 /* NULL when no model has that id. */

@@ -186,18 +186,39 @@ void stage_adapt(struct stage *stage, const struct adapted *adapted, const struc
   }
 }
 
+static enum status condition_nets(struct stage *stage, struct conditionings *conditionings,
+                                  struct arena *scratch) {
+  for (int i = 0; i < stage->controls.count; i++) {
+    struct stage_control *control = &stage->controls.row[i];
+    struct control *net = control->net->control;
+    if (control->cond == NULL) {
+      TRY(conditionings_hold_for(conditionings, net, scratch, stage->cond, &control->cond));
+    }
+    if (stage->uncond != NULL && control->uncond == NULL) {
+      TRY(conditionings_hold_for(conditionings, net, scratch, stage->uncond, &control->uncond));
+    }
+  }
+  return OK;
+}
+
 enum status stage_condition(struct stage *stage, struct conditionings *conditionings,
                             struct arena *scratch) {
   if (stage->guided && stage->uncond == NULL) {
     TRY(conditionings_hold(conditionings, stage->resident, scratch, &stage->negative,
                            &stage->uncond));
   }
-  return stage->cond != NULL ? OK
-                             : conditionings_hold(conditionings, stage->resident, scratch,
-                                                  &stage->positive, &stage->cond);
+  if (stage->cond == NULL) {
+    TRY(conditionings_hold(conditionings, stage->resident, scratch, &stage->positive,
+                           &stage->cond));
+  }
+  return condition_nets(stage, conditionings, scratch);
 }
 
 void stage_close(struct stage *stage) {
+  for (int i = 0; i < stage->controls.count; i++) {
+    conditionings_release(&stage->controls.row[i].cond);
+    conditionings_release(&stage->controls.row[i].uncond);
+  }
   conditionings_release(&stage->cond);
   conditionings_release(&stage->uncond);
 }

@@ -9,6 +9,7 @@
 #include "proto/refusal.h"
 #include "worker/engine/adapters_cache.h"
 #include "worker/engine/conditionings.h"
+#include "worker/engine/controls.h"
 #include "worker/engine/words_cache.h"
 #include "worker/sampler/plan.h"
 
@@ -33,7 +34,8 @@ struct stage {
   const struct adapter_module *adapters; /* on the device, of all modules; NULL: none */
   const struct merged *merged;           /* weights in place of the model's; NULL: the model's */
   uint64_t merged_number;                /* that no others ever have; 0: none */
-  bool keeps;                            /* a mask keeps the rest of the image as it is */
+  struct stage_controls controls;
+  bool keeps; /* a mask keeps the rest of the image as it is */
   int planes; /* channels behind the latents' that the model is told: mask and masked image */
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */

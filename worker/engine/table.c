@@ -37,15 +37,40 @@ static struct batch_sample update_of(const struct sample *sample) {
   return update;
 }
 
+/* What the nets that are on say of a row; the unconditioned one of a net that guesses gets
+ * nothing. */
+static void add_controls(struct batch_table *table, int row, const struct sample *sample,
+                         bool uncond) {
+  const struct stage_controls *controls = &sample_stage(sample)->controls;
+  int net = 0;
+  for (int i = 0; i < controls->count; i++) {
+    const struct stage_control *control = &controls->row[i];
+    if (!control_is_on(control, sample->cursor)) {
+      continue;
+    }
+    const struct conditioned *own = uncond ? control->uncond : control->cond;
+    struct batch_control told = {.hint = control->hint.data};
+    if (!(uncond && control->guess)) {
+      memcpy(told.scale, control->scale, sizeof told.scale);
+    }
+    table->control_row[net][row] = table->row[row];
+    table->control_row[net][row].adapters = NULL;
+    model_context(&own->conditioning, &table->control_row[net][row]);
+    table->control[net++][row] = told;
+  }
+}
+
 /* Unconditional row first, as diffusers has it. */
 int table_add(struct batch_table *table, int index, int row, const struct sample *sample) {
   const struct stage *stage = sample_stage(sample);
   struct batch_sample update = update_of(sample);
   if (stage->uncond != NULL) {
     add_row(table, row, sample, stage->uncond);
+    add_controls(table, row, sample, true);
     update.uncond_row = row++;
   }
   add_row(table, row, sample, stage->cond);
+  add_controls(table, row, sample, false);
   update.cond_row = row++;
   table->sample[index] = update;
   return row;
@@ -53,11 +78,16 @@ int table_add(struct batch_table *table, int index, int row, const struct sample
 
 void table_add_row(struct batch_table *table, int row, const struct sample *sample) {
   add_row(table, row, sample, sample_stage(sample)->cond);
+  add_controls(table, row, sample, false);
 }
 
 void table_fill_idle(struct batch_table *table, int from, int rows) {
   for (int i = from; i < rows; i++) {
     table->row[i] = table->row[0];
+    for (int net = 0; net < CONTROLS_MAX; net++) {
+      table->control_row[net][i] = table->control_row[net][0];
+      table->control[net][i] = table->control[net][0];
+    }
   }
 }
 

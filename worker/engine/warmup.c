@@ -92,7 +92,9 @@ static enum status warm_sample(struct engine *engine, struct task *task) {
 static enum status warm(struct engine *engine, struct task *task) {
   const struct stage *stage = &task->recipe->stage[0];
   int64_t began = clock_ms();
-  const struct makers makers = {.conditionings = engine->conditionings,
+  const struct makers makers = {.device = engine->settings.device,
+                                .budget = &engine->budget,
+                                .conditionings = engine->conditionings,
                                 .scratch = scratch_of(engine, QUEUE_STEPS)};
   const Darkroom__V1__Job nothing = DARKROOM__V1__JOB__INIT;
   TRY(task_prepare(task, &makers, &nothing, NULL));

@@ -23,10 +23,17 @@ static const struct engine_model models[] = {{.id = "fake", .source.folder = "fa
                                              {.id = "other", .source.folder = "other"},
                                              {.id = "fills", .source.folder = "fills"}};
 
+static const struct engine_extra extras[] = {
+    {.kind = EXTRA_CONTROL, .id = "lines", .source.folder = "lines"},
+    {.kind = EXTRA_CONTROL, .id = "strange", .source.folder = "strange"},
+    {.kind = EXTRA_CONTROL, .id = "depth", .source.folder = "depth"}};
+
 static inline struct engine_settings standard(struct fixture *fixture) {
   return (struct engine_settings){.device = fixture->device,
                                   .models = models,
                                   .model_count = 2,
+                                  .extras = extras,
+                                  .extra_count = 3,
                                   .slots = 8,
                                   .batch_rows = 16,
                                   .max_side = 256,

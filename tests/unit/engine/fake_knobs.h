@@ -21,6 +21,8 @@ static struct fake {
   int adapters_opened, adaptations_opened;   /* so far */
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
+  int net_conditioned, hints;                /* of control nets */
+  int nets[FAKE_CALLS_MAX];                  /* on in a call */
   const void *models[FAKE_CALLS_MAX];        /* whose it was */
   float timesteps[BATCH_ROWS_MAX];           /* of the last call */
   float conditionings[BATCH_ROWS_MAX];       /* of the last call: a number made from the prompt */

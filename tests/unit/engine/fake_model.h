@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "tests/unit/engine/fake_adapters.h"
+#include "tests/unit/engine/fake_control.h"
 #include "tests/unit/engine/fake_knobs.h"
 #include "worker/model/model.h"
 
@@ -54,6 +55,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
   }
   clock_move(fake.row_ms * rows);
   fake.rows[fake.calls % FAKE_CALLS_MAX] = rows;
+  fake.nets[fake.calls % FAKE_CALLS_MAX] = predict->control_count;
   fake.models[fake.calls % FAKE_CALLS_MAX] = model;
   fake.cells[fake.calls++ % FAKE_CALLS_MAX] = cells;
   for (int b = 0; b < rows; b++) {
@@ -67,6 +69,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
       const float *x = &inputs[i / 4 * channels + i % 4];
       y[i] = tanhf(*x * (0.5f + embedding[0])) + row->timestep / 2000.0f + (float)i / (float)count;
       y[i] += channels == 9 ? 0.2f * x[4 - i % 4] + 0.3f * x[5] : 0.0f; /* mask, masked latents */
+      y[i] += fake_controlled(predict, b, i / 4);
       y[i] += fake_adapted(row, predict->merged);
       y[i] += fake.restless ? (float)fake.calls * 0.01f : 0.0f;
       y[i] = embedding[2] > 0.0f ? 1000.0f : y[i];

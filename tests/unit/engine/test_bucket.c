@@ -46,6 +46,24 @@ static void what_a_row_brings_along_is_no_field(void **state) {
   assert_true(bucket_same(&own, &its));
 }
 
+/* Nets count while they are on. */
+static void nets_that_are_on_are_a_field(void **state) {
+  (void)state;
+  static const struct net nets[2] = {{.id = "lines"}, {.id = "depth"}};
+  struct stage none = stage_of(), one = stage_of(), two = stage_of();
+  one.controls = (struct stage_controls){1, {{.net = &nets[0], .first = 1, .last = 3}}};
+  two.controls = (struct stage_controls){1, {{.net = &nets[1], .first = 1, .last = 3}}};
+  for (int row = 0; row < 4; row++) {
+    struct bucket a = bucket_of(&none, row), b = bucket_of(&one, row), c = bucket_of(&two, row);
+    bool on = row == 1 || row == 2;
+    assert_int_equal(bucket_same(&a, &b), !on);
+    assert_int_equal(bucket_same(&b, &c), !on);
+  }
+  char text[BUCKET_TEXT_BYTES_MAX];
+  struct bucket bucket = bucket_of(&one, 1);
+  assert_string_equal(bucket_print(&bucket, text), "one 8x16 planes=0 merged=0 control=lines");
+}
+
 static void it_is_printed_whole(void **state) {
   (void)state;
   struct stage stage = stage_of();
@@ -58,6 +76,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_field_keeps_strangers_apart),
       cmocka_unit_test(what_a_row_brings_along_is_no_field),
+      cmocka_unit_test(nets_that_are_on_are_a_field),
       cmocka_unit_test(it_is_printed_whole),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

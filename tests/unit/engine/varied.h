@@ -36,6 +36,13 @@ static inline void varied_make(struct varied *one, int k, const char *model, con
   if (k % 16 == 7) {
     varied_upscale(one, DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL, 96, 0.6);
   }
+  if (k % 5 == 2 || k % 5 == 4) {
+    varied_control(one, k % 5 == 2 ? "lines" : "depth", k % 2 * 0.3, 1 - k % 3 * 0.2);
+    one->control[0].guess = k % 4 == 0;
+  }
+  if (k % 10 == 4) {
+    varied_control(one, "lines", 0, 0.5);
+  }
   if (k % 6 == 1 || k % 6 == 4) {
     varied_adapt(one, k % 12 < 6 ? "a file" : "m, another", 0.25 + 0.5 * (k % 3));
   }

@@ -15,6 +15,8 @@ struct varied {
   Darkroom__V1__Refiner refiner;
   Darkroom__V1__Upscale upscale;
   Darkroom__V1__Blob blob;
+  Darkroom__V1__Control control[2];
+  Darkroom__V1__Control *controls[2];
   Darkroom__V1__Adapter adapter[2];
   Darkroom__V1__Adapter *adapters[2];
   Darkroom__V1__Embedding embedding;
@@ -54,6 +56,23 @@ static inline void varied_picture(struct varied *one, double strength, int maske
     varied_bring(one, (struct engine_input){INPUT_MASK, 0, VARIED_SIDE, VARIED_SIDE, 1,
                                             masks[masked], sizeof masks[masked]});
   }
+}
+
+/* One more control net, from `start` to `end`. */
+static inline void varied_control(struct varied *one, const char *net, double start, double end) {
+  static uint8_t rgb[VARIED_SIDE * VARIED_SIDE * 3];
+  size_t i = one->job.n_control++;
+  for (int k = 0; k < VARIED_SIDE * VARIED_SIDE * 3; k++) {
+    rgb[k] = (uint8_t)(k / 11);
+  }
+  one->control[i] = (Darkroom__V1__Control)DARKROOM__V1__CONTROL__INIT;
+  one->control[i].model = (char *)net;
+  one->control[i].start = start;
+  one->control[i].end = end;
+  one->controls[i] = &one->control[i];
+  one->job.control = one->controls;
+  varied_bring(one, (struct engine_input){INPUT_CONTROL, (uint32_t)i, VARIED_SIDE, VARIED_SIDE, 3,
+                                          rgb, sizeof rgb});
 }
 
 /* One more adapter, whose file is that text. */

@@ -48,7 +48,10 @@ static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__
                                    struct task *task, struct sample *sample) {
   struct refusal why = {0};
   assert_ok(task_open(&bench->residence, job, NULL, &why, task));
-  const struct makers makers = {.conditionings = bench->conditionings, .scratch = bench->scratch};
+  const struct makers makers = {.device = bench->device,
+                                .budget = &bench->budget,
+                                .conditionings = bench->conditionings,
+                                .scratch = bench->scratch};
   assert_ok(task_prepare(task, &makers, job, NULL));
   for (int i = 0; i < task->recipe->stages; i++) {
     task->recipe->stage[i].rows_max = BATCH_ROWS_MAX;
