@@ -209,6 +209,36 @@ static enum status try_concat(struct bench *bench, struct tensor *y) {
   return op_concat(bench->device, &a, &b, y);
 }
 
+/* Two layers of one input, each with a rank of its own; the second row has no adapters. */
+static enum status try_adapt(struct bench *bench, struct tensor *y) {
+  struct adapter_module modules[2] = {{.rank = 4}, {.rank = 7}};
+  struct batch_row rows[ROWS] = {{0}};
+  struct tensor x, table, told;
+  TRY(take(bench, TENSOR_SHAPE(ROWS, TOKENS, CHANNELS), &x));
+  for (int m = 0; m < 2; m++) {
+    struct tensor down, up;
+    TRY(take(bench, TENSOR_SHAPE(modules[m].rank, CHANNELS), &down));
+    TRY(take(bench, TENSOR_SHAPE(OUTPUTS, modules[m].rank), &up));
+    modules[m].down = down.data;
+    modules[m].up = up.data;
+  }
+  TRY(take_plain(bench, modules, sizeof modules, &table));
+  rows[0].adapters = table.data;
+  TRY(take_plain(bench, rows, sizeof rows, &told));
+  TRY(take_output(bench, TENSOR_SHAPE(ROWS, TOKENS, 2 * OUTPUTS), y));
+  return op_adapt(bench->device, told.data, (struct modules){.count = 2}, &x, y);
+}
+
+/* The second row has no part in it. */
+static enum status try_control_add(struct bench *bench, struct tensor *y) {
+  const struct batch_control controls[ROWS] = {{.scale = {0, 0.5f}}};
+  struct tensor x, told;
+  TRY(take(bench, TENSOR_SHAPE(ROWS, SIDE, SIDE, CHANNELS), &x));
+  TRY(take_plain(bench, controls, sizeof controls, &told));
+  TRY(take_output(bench, TENSOR_SHAPE(ROWS, SIDE, SIDE, CHANNELS), y));
+  return op_control_add(bench->device, told.data, 1, &x, y);
+}
+
 static enum status try_timestep_embedding(struct bench *bench, struct tensor *y) {
   const struct batch_row rows[ROWS] = {{.timestep = 1}, {.timestep = 3}};
   struct tensor told;
@@ -230,9 +260,10 @@ static enum status try_gather(struct bench *bench, struct tensor *y) {
   return op_gather(bench->device, told.data, 4, y);
 }
 
-/* One guided sample of two slots with noise, and an idle place. */
+/* One guided and rescaled sample of two slots with noise, and an idle place. */
 static enum status try_advance(struct bench *bench, struct tensor *y) {
-  struct batch_sample samples[ROWS] = {{.slot_count = 2, .cond_row = 1, .guidance = 2}};
+  struct batch_sample samples[ROWS] = {
+      {.slot_count = 2, .cond_row = 1, .guidance = 2, .rescale = 0.5f}};
   struct tensor noise, prediction, finite, told;
   TRY(take_as(bench, ELEMENT_F32, TENSOR_SHAPE(2, SIDE, SIDE, 4), y));
   TRY(take_as(bench, ELEMENT_F32, TENSOR_SHAPE(SIDE, SIDE, 4), &noise));
@@ -283,6 +314,8 @@ static const struct check {
     {"cross attention", try_cross_attention},
     {"geglu", try_geglu},
     {"concat", try_concat},
+    {"adapt", try_adapt},
+    {"control_add", try_control_add},
     {"timestep_embedding", try_timestep_embedding},
     {"gather", try_gather},
     {"advance", try_advance},
