@@ -14,7 +14,7 @@
 #include "worker/outcome.h"
 #include "worker/placement.h"
 
-enum { BEAT_MS_MIN = 50, BEAT_MS_MAX = 60000 };
+enum { BEAT_MS_MIN = 50, BEAT_MS_MAX = 60000, DEADLINE_GRACE_MS = 1000 };
 
 struct order {
   const struct wire_message *wire;
@@ -74,10 +74,12 @@ static void refuse_assignment(struct worker *worker, const Darkroom__V1__Assign 
   }
 }
 
-/* On our clock; the queue has counted until now. */
+/* On our clock, and a little later than on the queue's: a job that is handed back before the queue
+ * sees its end would be pushed again at once. */
 static int64_t deadline_of(const Darkroom__V1__Job *job, uint64_t queued_us) {
   int64_t left_ms = (int64_t)job->deadline_ms - (int64_t)(queued_us / 1000);
-  return job->has_deadline_ms ? clock_ms() + (left_ms > 0 ? left_ms : 0) : INT64_MAX;
+  int64_t wait_ms = (left_ms > 0 ? left_ms : 0) + DEADLINE_GRACE_MS;
+  return job->has_deadline_ms ? clock_ms() + wait_ms : INT64_MAX;
 }
 
 static void on_assign(struct worker *worker, const struct order *order) {

@@ -49,11 +49,10 @@ def submit(fleet, **settings):
 
 def went_to_its_engine(fleet, worker, job):
     """The files came, and the engine has had the job with them."""
-    until(lambda: fleet.state(job) in ("succeeded", "failed"), 60, f"the end of {job} ({fleet.get(job)})")
-    record = fleet.get(job)
-    assert record["state"] == "succeeded" or "is not implemented" in record["error"]["message"], record
+    record = fleet.wait(job, "succeeded")
     fetched = re.search(rf"event=inputs_fetched job={job} inputs=(\d+) bytes=(\d+)", worker.log())
     assert fetched, worker.log()
+    assert record["timings"]["fetch_us"] > 0
     return int(fetched.group(1)), int(fetched.group(2))
 
 
@@ -270,3 +269,36 @@ def test_pictures_in_other_formats(fleet, format, ending, magic):
     assert hashlib.sha256(content).hexdigest() == stored["sha256"]
     comment = Image.open(io.BytesIO(content)).getexif().get_ifd(0x8769)[0x9286]
     assert comment[8:].decode("utf-16-be").startswith(PROMPT)
+
+
+def test_a_picture_says_its_strength_and_not_its_place(fleet, bucket):
+    fleet.broker()
+    fetching_worker(fleet, bucket)
+    bucket.put("/inputs/in.png", png())
+    record = fleet.wait(submit(fleet, image="s3://inputs/in.png", strength=0.75))
+    text = Image.open(io.BytesIO(fleet.picture(record["images"][0]))).text
+    assert "Denoising strength: 0.75, " in text["parameters"]
+    assert "s3:" not in text["darkroom"] + text["parameters"]
+
+
+def test_another_image_gives_another_picture(fleet, image):
+    fleet.broker()
+    fleet.worker()
+    other = fleet.folder / "other.png"
+    other.write_bytes(png(colour=(10, 220, 30)))
+    jobs = [submit(fleet, image=path, strength=0.5, seed=3) for path in (image, other, image)]
+    sums = [fleet.wait(job)["images"][0]["sha256"] for job in jobs]
+    assert sums[0] == sums[2] != sums[1]
+
+
+def test_previews_are_heard_while_it_is_made(fleet):
+    broker = fleet.broker()
+    fleet.worker()
+    with zmq.Context() as context:
+        client = Client(context, broker.endpoint)
+        client.submit(PROMPT, id="looked-at", steps=40, width=64, height=64, preview_every=5, watch=True)
+        event = client.event("PREVIEW", "looked-at", 60)
+        client.close()
+    assert event is not None
+    picture = Image.open(io.BytesIO(event.preview.jpeg))
+    assert picture.format == "JPEG" and picture.size == (event.preview.width, event.preview.height)
