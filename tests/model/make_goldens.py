@@ -252,7 +252,8 @@ def variants(fixtures, out):
 def scheduler_files():
     """What each class of scheduler that we accept writes, at its defaults: as text, for -Infinity is not JSON."""
     kinds = (DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-             EulerDiscreteScheduler, PNDMScheduler)
+             EulerDiscreteScheduler, HeunDiscreteScheduler, LCMScheduler, LMSDiscreteScheduler, PNDMScheduler, TCDScheduler,
+             UniPCMultistepScheduler)
     return {kind.__name__: kind().to_json_string() for kind in kinds}
 
 

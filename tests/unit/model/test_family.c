@@ -263,10 +263,11 @@ static void schedulers_of_diffusers(void **state) {
     fclose(file);
     assert_ok(family_read(scratch(), &family));
     assert_int_equal(family.noise.train_timesteps, 1000);
-    bool leading = strstr("DDIMScheduler DDPMScheduler PNDMScheduler", class) != NULL;
+    bool leading = strstr("DDIMScheduler DDPMScheduler LCMScheduler PNDMScheduler TCDScheduler",
+                          class) != NULL;
     assert_int_equal(family.noise.spacing, leading ? SPACING_LEADING : SPACING_LINSPACE);
   }
-  assert_int_equal(json_object_size(json_object_get(goldens, "schedulers")), 6);
+  assert_int_equal(json_object_size(json_object_get(goldens, "schedulers")), 11);
   json_decref(goldens);
 }
 
