@@ -93,7 +93,7 @@ static enum status put_ids(const struct pass *pass, const struct prompt_chunks *
                            int64_t positions, struct tensor *out) {
   struct tensor ids;
   TRY(pass_take_as(pass, ELEMENT_I32, TENSOR_SHAPE(1, positions), &ids));
-  if (!pass->dry) {
+  if (text != NULL) {
     TRY(device_put(pass->device, text->id + chunk * positions, tensor_bytes(&ids), &ids));
   }
   *out = ids;
@@ -105,7 +105,7 @@ static enum status weigh(const struct pass *pass, const struct prompt_chunks *te
   int64_t positions = hidden->shape[0];
   struct tensor weights;
   TRY(pass_take_as(pass, ELEMENT_F32, TENSOR_SHAPE(positions), &weights));
-  if (pass->dry || !text->weighted[chunk]) {
+  if (text == NULL || !text->weighted[chunk]) {
     return OK;
   }
   TRY(device_put(pass->device, text->weight + chunk * positions, tensor_bytes(&weights), &weights));
@@ -115,7 +115,7 @@ static enum status weigh(const struct pass *pass, const struct prompt_chunks *te
 /* Vectors of the words of textual inversion, or NULL. */
 static const struct tensor *extra_of(const struct model *model, int encoder,
                                      const struct condition *condition) {
-  return condition->embeddings == NULL
+  return condition == NULL || condition->embeddings == NULL
              ? NULL
              : embeddings_table(condition->embeddings, row_of(model)->place[encoder].network);
 }
@@ -134,7 +134,7 @@ static enum status encode_chunk(const struct pass *pass, const struct encoding *
   TRY(put_ids(pass, text, chunk, facts->positions, &ids));
   struct clip_call call = {
       .ids = &ids,
-      .extra = pass->dry ? NULL : extra_of(model, encoder, encoding->condition),
+      .extra = extra_of(model, encoder, encoding->condition),
       .layers = layers_of(model, encoder, encoding->condition),
       .normed = row_of(model)->normed,
       .hidden = *hidden,
@@ -192,7 +192,7 @@ static enum status put_guidance(const struct pass *pass, const struct condition 
   uint32_t held[GUIDANCE_WIDTH_MAX];
   struct tensor guidance;
   TRY(pass_take(pass, TENSOR_SHAPE(1, width), &guidance));
-  if (!pass->dry) {
+  if (condition != NULL) {
     int half = width / 2;
     double w = 1000.0 * ((double)condition->guidance - 1);
     memset(wave, 0, sizeof wave);
@@ -218,7 +218,7 @@ static enum status tell(const struct pass *pass, const struct encoding *encoding
   TRY(pass_take_as(pass, ELEMENT_U8, TENSOR_SHAPE(sizes * (int64_t)sizeof(struct batch_row)),
                    &rows));
   TRY(pass_take(pass, TENSOR_SHAPE(sizes, width), &waves));
-  if (!pass->dry) {
+  if (encoding->condition != NULL) {
     struct batch_row row[CONDITION_SIZES_MAX];
     memset(row, 0, sizeof row);
     for (int64_t i = 0; i < sizes; i++) {
@@ -272,7 +272,7 @@ static enum status encode(const struct pass *pass, const struct encoding *encodi
   if (told) {
     TRY(pass_take(pass, TENSOR_SHAPE(1, projection), &pooled));
   }
-  if (!pass->dry && encoding->reading->zeros) {
+  if (encoding->reading != NULL && encoding->reading->zeros) {
     TRY(put_zeros(pass, &conditioning->embedding));
     TRY(told ? put_zeros(pass, &pooled) : OK);
   } else {
