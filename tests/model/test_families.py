@@ -25,7 +25,7 @@ BESIDE = ("tiny-control", "tiny-control-xl", "lora/kohya.safetensors", "lora/loc
 # what a run asks for beside model, sampler, steps, strength: words of the client; {image} and the like are files
 EXTRA = {
     "sd2": ["--guidance-rescale", "0.7"],
-    "xl": ["--original-size", "48x64", "--crop", "4,8", "--target-size", "64x64"],
+    "xl": ["--sizes", "48,64,4,8,64,64"],
     "xl_no_negative": None, "xl_first": None,      # no picture of its own; nothing said is "" here, and "" is not None there
     "xl_refined": ["--model", "tiny-xl", "--refiner", "tiny-refiner:0.7"],
     **{f"img2img_{name}": ["--image", "{image}"] for name in ("ddim", "euler", "heun", "dpmpp_2m", "pndm", "whole")},
@@ -34,7 +34,7 @@ EXTRA = {
     "xl_img2img": ["--image", "{image}"],
     "control": ["--control", "tiny-control={control}:0.7"],
     "control_window": ["--control", "tiny-control={control}:1:0.2:0.7"],
-    "control_guess": ["--control", "tiny-control={control}:1:0:1:guess"],
+    "control_guess": ["--control", "tiny-control={control}", "--guess"],
     "control_two": ["--control", "tiny-control={control}:0.5", "--control", "tiny-control={image}:0.9:0.4:1"],
     "xl_control": ["--control", "tiny-control-xl={control}:0.6"],
     "lora_kohya": ["--lora", "kohya:0.8"], "lora_locon": ["--lora", "locon:1"], "lora_kohya-xl": ["--lora", "kohya-xl:0.8"],
