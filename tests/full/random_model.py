@@ -28,6 +28,7 @@ from fixtures import uniform  # noqa: E402
 BLOCK = 65521  # values; a prime, so that rows do not repeat
 RANK = 16
 PARTS = {"unet": unet_shapes, "vae": vae_shapes, "text_encoder": text_shapes, "text_encoder_2": text_shapes}
+CONFIGS = {"refiner": "sdxl-refiner"}  # whose folder in tests/model is called otherwise
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
@@ -87,7 +88,7 @@ def change(path, **changes):
 
 
 def write_folder(model, out, **unet_changes):
-    source = ROOT / "tests" / "model" / model
+    source = ROOT / "tests" / "model" / CONFIGS.get(model, model)
     shutil.copytree(source, out, ignore=shutil.ignore_patterns("README.md"))
     change(out / "model_index.json", safety_checker=[None, None], feature_extractor=[None, None])  # what looks at pictures is not made
     change(out / "unet" / "config.json", **unet_changes)
