@@ -14,16 +14,9 @@
 #include "base/progress.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/primitive.h"
+#include "kernels/cpu/strips.h"
 
 enum { NOMINAL_SIDE = 32, NOMINAL_ROWS = 256 };
-
-/* Where element (a, b, c, d) lies: place[0][a] + place[1][b] + place[2][c] + place[3][d]. */
-struct places {
-  int rank;
-  int64_t shape[TENSOR_RANK_MAX];
-  int64_t *place[TENSOR_RANK_MAX];
-  int64_t *memory;
-};
 
 static int64_t place_of(const struct blocking *b, int dimension, int64_t position) {
   int64_t place = 0, step = 1;
@@ -61,13 +54,6 @@ static enum status places_open(const_layout of, struct places *out) {
   return OK;
 }
 
-/* Values in some layout and float type. */
-struct values {
-  const struct places *places;
-  enum element element;
-  void *data;
-};
-
 static void move_row(const struct values *from, const struct values *to, int64_t a, int64_t b) {
   int64_t from_start = from->places->place[0][a] + from->places->place[1][b];
   int64_t to_start = to->places->place[0][a] + to->places->place[1][b];
@@ -89,6 +75,16 @@ static void move_row(const struct values *from, const struct values *to, int64_t
   }
 }
 
+static void move_rows(const struct cpu *cpu, const struct values *from, const struct values *to) {
+#pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
+  for (int64_t a = 0; a < to->places->shape[0]; a++) {
+    for (int64_t b = 0; b < to->places->shape[1]; b++) {
+      move_row(from, to, a, b);
+    }
+    progress_count();
+  }
+}
+
 static enum status move_values(struct cpu *cpu, const_layout from_layout, struct values *from,
                                const_layout to_layout, struct values *to) {
   struct places source = {0}, target = {0};
@@ -98,12 +94,8 @@ static enum status move_values(struct cpu *cpu, const_layout from_layout, struct
     assert(cpu->head.threads > 0);
     from->places = &source;
     to->places = &target;
-#pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
-    for (int64_t a = 0; a < target.shape[0]; a++) {
-      for (int64_t b = 0; b < target.shape[1]; b++) {
-        move_row(from, to, a, b);
-      }
-      progress_count();
+    if (!strips_move(cpu, from, to)) {
+      move_rows(cpu, from, to);
     }
   }
   from->places = to->places = NULL;
