@@ -119,13 +119,13 @@ static void the_longest_unused_goes(void **state) {
   struct engine_settings settings = standard(fixture);
   settings.memory_max = 300 * 1024;
   open_engine(fixture, &settings);
-  static char files[200][16];
+  static char files[200][32];
   struct varied kept = plain("kept");
   varied_adapt(&kept, "kept file", 0.5);
   kept.job.steps = 1000;
   begin(fixture, &kept);
   for (int k = 0; k < 200; k++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "job-%d", k % 50);
     snprintf(files[k], sizeof files[k], "file %d", k);
     struct varied one = plain(id);

@@ -37,7 +37,7 @@ static void a_net_is_run_in_its_window_alone(void **state) {
   } rows[] = {{0, 1, 0, 8}, {0.25, 1, 2, 8}, {0.26, 1, 3, 8}, {0, 0.5, 0, 4}, {0.1, 0.9, 1, 7}};
   struct fixture *fixture = *state;
   for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "window-%zu", r);
     struct varied one = plain(id);
     varied_control(&one, "lines", rows[r].start, rows[r].end);

@@ -15,7 +15,7 @@ static void every_so_many_steps(void **state) {
   static const int wanted[] = {9, 4, 3, 2, 1, 1, 1, 1, 1, 0, 0}; /* of 10 steps, but the last */
   struct fixture *fixture = *state;
   for (uint32_t every = 1; every <= 11; every++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "every-%u", every);
     Darkroom__V1__Job job = shown(id, every);
     struct entry *entry = admit(fixture, &job);
@@ -41,7 +41,7 @@ static void nobody_who_did_not_ask(void **state) {
 static void many_at_once(void **state) {
   struct fixture *fixture = *state;
   uint64_t sums[8];
-  static char ids[8][16];
+  static char ids[8][32];
   for (int late_one = 0; late_one < 2; late_one++) {
     struct engine_settings settings = standard(fixture);
     settings.device = late_one ? late_open(3, true, 0) : settings.device;

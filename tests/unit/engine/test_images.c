@@ -44,7 +44,7 @@ static void strength_says_how_much_stays(void **state) {
   struct fixture *fixture = *state;
   uint64_t hashes[5];
   for (int i = 0; i < 5; i++) {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "strength-%d", i);
     struct varied one = plain(id);
     varied_picture(&one, 0.25 * i, -1);

@@ -115,6 +115,33 @@ static void any_row_of_two_models(void **state) {
   workbench_close(&bench);
 }
 
+/* What a mask keeps goes along: it is not encoded again. */
+static void any_row_with_a_mask(void **state) {
+  (void)state;
+  static const char *const names[] = {"euler_a", "dpmpp_2m", "heun"};
+  static uint8_t rgb[32 * 24 * 3], mask[32 * 24];
+  static const struct engine_input input[] = {{INPUT_IMAGE, 0, 32, 24, 3, rgb, sizeof rgb},
+                                              {INPUT_MASK, 0, 32, 24, 1, mask, sizeof mask}};
+  const struct engine_inputs inputs = {input, 2};
+  struct workbench bench, other;
+  Darkroom__V1__Blob blob = DARKROOM__V1__BLOB__INIT;
+  for (size_t i = 0; i < sizeof mask; i++) {
+    mask[i] = (uint8_t)(i % 32 * 8);
+  }
+  workbench_open(&bench, "ref", false);
+  workbench_open(&other, "ref", false);
+  bench.inputs = other.inputs = &inputs;
+  for (size_t s = 0; s < 2 * sizeof names / sizeof names[0]; s++) {
+    Darkroom__V1__Job job = resumed_job(names[s / 2]);
+    job.image = job.mask = &blob;
+    job.has_strength = 1;
+    job.strength = s % 2 == 0 ? 0.75 : 1.0;
+    check_resumed(&bench, &other, &job);
+  }
+  workbench_close(&other);
+  workbench_close(&bench);
+}
+
 /* ---- noise that was drawn for a row that is still to come ---- */
 
 static void drawn_noise_goes_along(void **state) {
@@ -235,6 +262,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(any_row_of_any_sampler),
       cmocka_unit_test(any_row_of_two_models),
+      cmocka_unit_test(any_row_with_a_mask),
       cmocka_unit_test(drawn_noise_goes_along),
       cmocka_unit_test(a_held_back_normal_goes_along),
       cmocka_unit_test(a_damaged_state_is_refused_by_name),

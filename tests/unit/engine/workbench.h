@@ -5,6 +5,7 @@
 
 #include "tests/unit/model/tiny.h"
 #include "worker/engine/batch.h"
+#include "worker/engine/beginning.h"
 
 struct workbench {
   struct device *device;
@@ -13,6 +14,7 @@ struct workbench {
   struct budget budget;
   struct conditionings *conditionings;
   struct drawing_room room;
+  const struct engine_inputs *inputs; /* of the jobs that begin; NULL: none */
 };
 
 static inline void workbench_open(struct workbench *bench, const char *device, bool force_f32) {
@@ -47,16 +49,24 @@ static inline void workbench_close(struct workbench *bench) {
 static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__Job *job,
                                    struct task *task, struct sample *sample) {
   struct refusal why = {0};
-  assert_ok(task_open(&bench->residence, job, NULL, &why, task));
+  assert_ok(task_open(&bench->residence, job, bench->inputs, &why, task));
   const struct makers makers = {.device = bench->device,
                                 .budget = &bench->budget,
                                 .conditionings = bench->conditionings,
                                 .scratch = bench->scratch};
-  assert_ok(task_prepare(task, &makers, job, NULL));
+  assert_ok(task_prepare(task, &makers, job, bench->inputs));
   for (int i = 0; i < task->recipe->stages; i++) {
     task->recipe->stage[i].rows_max = BATCH_ROWS_MAX;
   }
   assert_ok(sample_open(sample, bench->device, task, 0, &bench->room));
+  while (sample->encode != ENCODE_NONE) { /* any latents will do */
+    float latents[4096];
+    for (int i = 0; i < 4096; i++) {
+      latents[i] = (float)(i % 17) / 8.0f - 1.0f;
+    }
+    sample_draw(sample, &bench->room);
+    assert_ok(beginning_encoded(sample, bench->device, &bench->room, latents));
+  }
 }
 static inline void workbench_end(struct task *task, struct sample *sample) {
   sample_close(sample);
