@@ -141,7 +141,7 @@ static enum status encode_chunk(const struct pass *pass, const struct encoding *
       .end = pass->dry ? 0 : prompt_chunks_end(text, &reader, chunk, facts->end),
       .pooled = *pooled};
   struct pass adapted = *pass;
-  adaptation_enter(pass->dry ? NULL : encoding->condition->adaptation,
+  adaptation_enter(encoding->condition == NULL ? NULL : encoding->condition->adaptation,
                    row_of(model)->place[encoder].network, &adapted);
   TRY(clip_run(&adapted, &model->clip[encoder], &call));
   TRY(weigh(pass, text, chunk, hidden));
