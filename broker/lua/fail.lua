@@ -4,12 +4,12 @@
 -- enough; LOST -> QUEUED, or FAILED at LOSSES_MAX; CANCELLED -> CANCELLED, or QUEUED if nobody
 -- asked for it.
 -- KEYS prefix
--- ARGV worker generation id fence kind code text jitter(0..1000) field
+-- ARGV worker generation id fence kind code text jitter(0..1000) field(may be left out)
 -- returns {OK state} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease
 local job, answer = attempt(ARGV[3], ARGV[1], ARGV[2], ARGV[4], 'fail')
 if not job then return {answer} end
-local kind, code, text, field = ARGV[5], ARGV[6], ARGV[7], ARGV[9]
+local kind, code, text, field = ARGV[5], ARGV[6], ARGV[7], ARGV[9] or ''
 
 local function job_delay(fails)
   local wait = BACKOFF_MS * 2 ^ (fails - 1) * (500 + ARGV[8]) / 1000

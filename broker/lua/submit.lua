@@ -3,7 +3,8 @@
 -- forgotten.
 -- KEYS prefix
 -- ARGV id digest tenant model class side cost deadline_ms(0: none) seed steps queue_max origin
---   job(bytes) extras(names that the job has beside its model, one a line: a hint)
+--   job(bytes) extras(names that the job has beside its model, one a line: a hint; may be
+--   left out)
 -- returns {QUEUED version position seed} | {EXISTED state version position seed} | {CONFLICT} |
 --   {FULL}
 -- uses: record ready position
@@ -24,7 +25,7 @@ redis.call('HSET', KEY_JOB .. id, 'state', 'QUEUED', 'version', 1, 'digest', dig
   'cost', ARGV[7], 'born', place, 'place', place, 'seed', ARGV[9], 'steps', ARGV[10],
   'step', 0, 'fails', 0, 'crashes', 0, 'crashers', '', 'handoffs', 0, 'losses', 0,
   'submitted_us', digits(wall_us()), 'job', ARGV[13])
-if ARGV[14] ~= '' then redis.call('HSET', KEY_JOB .. id, 'extras', ARGV[14]) end
+if (ARGV[14] or '') ~= '' then redis.call('HSET', KEY_JOB .. id, 'extras', ARGV[14]) end
 if deadline then redis.call('HSET', KEY_JOB .. id, 'deadline', deadline) end
 redis.call('ZADD', KEY_JOBS, place, id)
 redis.call('ZADD', KEY_STATE .. 'QUEUED', place, id)
