@@ -11,6 +11,10 @@
  * - weights of its own: what is changed is read once more from the model's files, summed with the
  *   changes in f32 and packed. Such jobs share a call only with jobs of the same adaptation.
  *
+ * Measured (bench_adapters; SD 1.5, rank 16, all linear layers, one thread of a CPU): beside costs
+ * 4% of a step and some 50 ms once, weights of its own some 11 s once and the memory of what is
+ * changed. They would pay from about forty steps on, of a job that nobody shares a call with.
+ *
  * Dialects: kohya (lora_unet_, lora_te_, lora_te1_, lora_te2_; U-Nets by diffusers' names or by
  * those of the original), diffusers (unet., text_encoder., text_encoder_2.), PEFT (lora_A, lora_B).
  * Kinds: LoRA and LoCon (Hu et al. 2021), with lora_mid (Tucker); LoHa (Hyeon-Woo et al. 2021) and
