@@ -3,6 +3,7 @@
  */
 #include "kernels/cpu/strips.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,6 +114,7 @@ static void move_strip(const struct values *from, const struct values *to,
 
 bool strips_move(const struct cpu *cpu, const struct values *from, const struct values *to) {
   struct strips strips;
+  assert(cpu->head.threads > 0);
   if (!strips_open(from->places, to->places, &strips)) {
     return false;
   }

@@ -153,9 +153,7 @@ static enum status refuse_network(const struct checkpoint *checkpoint, enum netw
   static const char *const expected[NETWORKS] = {
       [NETWORK_VAE] = "first_stage_model. or vae.",
       [NETWORK_UNET] = "model.diffusion_model.",
-      [NETWORK_TEXT] =
-          "cond_stage_model.transformer., cond_stage_model.model. or "
-          "conditioner.embedders.0.transformer.",
+      [NETWORK_TEXT] = "cond_stage_model. or conditioner.embedders.0.transformer.",
       [NETWORK_TEXT_2] = "conditioner.embedders.1.model. or conditioner.embedders.0.model.",
       [NETWORK_CONTROL] = "control_model., input_hint_block. or controlnet_cond_embedding.",
       [NETWORK_TINY] = "decoder.layers. or 1.weight",

@@ -1,6 +1,7 @@
 /* family_guess.c - counting layers and looking at sides. */
 #include "worker/model/family_guess.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -232,6 +233,7 @@ static enum status guess(struct checkpoint *files, struct family *out) {
     family.prompt[i] = PROMPT_PLAIN;
   }
   guess_noise(files, usual, &family);
+  assert(family.vae.levels >= 1); /* guess_vae has seen to it */
   family.scale_factor = 1 << (family.vae.levels - 1);
   family.zeros_when_empty = usual->zeros;
   *out = family;
