@@ -76,6 +76,7 @@ static void move_row(const struct values *from, const struct values *to, int64_t
 }
 
 static void move_rows(const struct cpu *cpu, const struct values *from, const struct values *to) {
+  assert(cpu->head.threads > 0);
 #pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
   for (int64_t a = 0; a < to->places->shape[0]; a++) {
     for (int64_t b = 0; b < to->places->shape[1]; b++) {
@@ -91,7 +92,6 @@ static enum status move_values(struct cpu *cpu, const_layout from_layout, struct
   enum status status = places_open(from_layout, &source);
   status = status != OK ? status : places_open(to_layout, &target);
   if (status == OK) {
-    assert(cpu->head.threads > 0);
     from->places = &source;
     to->places = &target;
     if (!strips_move(cpu, from, to)) {

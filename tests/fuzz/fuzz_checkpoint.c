@@ -47,12 +47,11 @@ static bool add_line(char *line, uint64_t *at, struct bytes *header) {
   if (*at + values * 2 > DATA_BYTES_MAX) {
     return false;
   }
-  enum status status = bytes_printf(
-      header, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[%s],\"data_offsets\":[%llu,%llu]}",
-      header->length > 1 ? "," : "", key, shape, (unsigned long long)*at,
-      (unsigned long long)(*at + values * 2));
-  *at += values * 2;
-  return status == OK;
+  unsigned long long begin = *at, end = *at + values * 2;
+  *at = end;
+  return bytes_printf(header,
+                      "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[%s],\"data_offsets\":[%llu,%llu]}",
+                      header->length > 1 ? "," : "", key, shape, begin, end) == OK;
 }
 
 /* A file in memory, by its place below /proc; -1 when there is none. */
