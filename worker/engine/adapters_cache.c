@@ -269,6 +269,7 @@ static enum status make_row(struct adapters_cache *cache, const struct resident 
   }
   made.number = ++cache->numbers;
   for (int i = 0; i < made.count; i++) {
+    assert(combination->file[i] != NULL); /* gathered, all of them */
     made.use[i] = (struct adapted_use){combination->file[i]->number, combination->use[i].weight,
                                        combination->use[i].text_weight};
   }
