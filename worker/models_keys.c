@@ -95,11 +95,22 @@ static enum status read_word(const struct reading *reading, const char *name, co
 
 static const char *const yes_or_no[] = {"no", "yes", NULL};
 
+/* The row before this one that is marked as the default. */
+static const struct models_row *marked(const struct models_table *table,
+                                       const struct models_row *row) {
+  for (size_t i = 0; i < table->count; i++) {
+    if (table->row[i].standard && &table->row[i] != row) {
+      return &table->row[i];
+    }
+  }
+  return NULL;
+}
+
 static enum status set_default(struct reading *reading, struct models_row *row, const char *value) {
   int yes = 0;
   TRY(read_word(reading, "default", value, yes_or_no, &yes));
-  const struct models_row *other = yes ? models_table_standard(reading->table) : NULL;
-  if (other != NULL && other->standard && other != row) {
+  const struct models_row *other = marked(reading->table, row);
+  if (yes && other != NULL) {
     return fail(BAD_INPUT, "%s:%d: %s is the default already", reading->path, reading->line,
                 other->id);
   }

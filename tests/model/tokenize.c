@@ -49,7 +49,7 @@ int main(int count, char **words) {
     return complain();
   }
   enum prompt_rules rules = strcmp(words[2], "fast") == 0 ? PROMPT_FAST : PROMPT_PLAIN;
-  struct tokenizer_shape shape = {family.clip.vocabulary, TOKENS_PER_CHUNK, rules};
+  struct tokenizer_shape shape = {family.clip[0].vocabulary, TOKENS_PER_CHUNK, rules};
   if (tokenizer_open(words[1], "tokenizer", shape, &tokenizer) != OK) {
     return complain();
   }
