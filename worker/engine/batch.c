@@ -26,7 +26,9 @@ static bool has_room(const struct sample *sample, struct batch_room room) {
   if (sample->task == NULL || sample->away) {
     return false;
   }
-  return sample_needs(sample) == NEED_STEP ? room.steps : room.decodes;
+  return sample_needs(sample) == NEED_STEP ? room.steps
+         : sample_in_tiles(sample)         ? room.decodes && room.tiles
+                                           : room.decodes;
 }
 
 struct sample *batch_head(struct sample *samples, int count, struct batch_room room) {

@@ -16,6 +16,7 @@ struct batch {
 /* For which kinds of turns there is room. */
 struct batch_room {
   bool steps, decodes;
+  bool tiles; /* of a decode in turns */
 };
 /* Whom the device serves next: who is due first among those it has room for, NULL when there is
  * none. */

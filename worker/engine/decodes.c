@@ -11,6 +11,7 @@
 #include "worker/engine/memory.h"
 #include "worker/engine/picture.h"
 #include "worker/engine/second_look.h"
+#include "worker/engine/tiles.h"
 
 #define NS_PER_US 1000
 /* What tells a decode from a U-Net call among kept sequences. */
@@ -44,8 +45,9 @@ static enum status queue_in_scratch(struct engine *engine, const struct sample *
   return device_sequence(device, &sequence);
 }
 
-/* Where it will put what comes out. */
-static enum status run(struct engine *engine, const struct sample *sample, struct decode *out) {
+/* All of it. *out: where it will put what comes out. */
+static enum status run_once(struct engine *engine, const struct sample *sample,
+                            struct decode *out) {
   struct decoding decoding = {.model = sample_stage(sample)->resident->model,
                               .scratch = scratch_of(engine, QUEUE_DECODES)};
   struct arena_mark mark = arena_mark(decoding.scratch);
@@ -59,14 +61,18 @@ static enum status run(struct engine *engine, const struct sample *sample, struc
 enum status decodes_run(struct engine *engine, struct sample *sample, struct flight *flight) {
   struct device *device = engine->settings.device;
   struct decode decode;
-  TRY(run(engine, sample, &decode));
+  TRY(sample_in_tiles(sample) ? tiles_run(engine, sample, &flight->work, &decode)
+                              : run_once(engine, sample, &decode));
+  if (!tiles_ended(sample)) {
+    return OK; /* there is nothing to be read yet */
+  }
   TRY(device_receive(device, &decode.finite, flight->finite, sizeof flight->finite[0]));
   return device_receive(device, &decode.pixels, flight->rgb, tensor_bytes(&decode.pixels));
 }
 
 enum status decodes_warm(struct engine *engine, const struct sample *sample) {
   struct decode unread;
-  return run(engine, sample, &unread);
+  return run_once(engine, sample, &unread);
 }
 
 /* ---- reading ---- */
@@ -138,6 +144,9 @@ static enum status mend(struct engine *engine, struct sample *sample, struct fli
 enum status decodes_read(struct engine *engine, struct sample *sample, struct flight *flight,
                          uint64_t took_us) {
   sample->task->decode_us += took_us;
+  if (flight->work.kind == PACE_TILE && !tiles_landed(engine, sample, took_us)) {
+    return OK;
+  }
   if (flight->finite[0] == 0) {
     return mend(engine, sample, flight, "the picture is not finite");
   }

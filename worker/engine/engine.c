@@ -144,7 +144,7 @@ void engine_close(struct engine **pointer) {
   words_cache_close(&engine->words);
   conditionings_close(&engine->conditionings);
   device_forget_sequences(engine->settings.device);
-  for (int q = 0; q < FLIGHT_QUEUES; q++) {
+  for (int q = 0; q < SCRATCHES; q++) {
     arena_close(&engine->scratch[q].arena);
   }
   residence_close(&engine->residence);

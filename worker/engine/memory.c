@@ -5,6 +5,8 @@
 
 #include "kernels/queue.h"
 #include "worker/engine/encodes.h"
+#include "worker/engine/expectation.h"
+#include "worker/engine/tiles.h"
 
 #define ALIGNMENT 64 /* the arena's */
 #define MIB ((size_t)1024 * 1024)
@@ -21,30 +23,92 @@ static size_t whole(size_t bytes) {
   return budget_sum(bytes, ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* What one turn for this stage may take of the scratch of each queue. */
-struct turn_bytes {
-  size_t queue[FLIGHT_QUEUES];
+/* What turns for one image alone may take: within a turn, and kept between some. */
+struct alone_bytes {
+  size_t turn, kept;
 };
 
-/* A U-Net call of so many rows or, at admission, the text encoder; and a decode, in the same memory
- * where the device does one thing after another. */
-static struct turn_bytes turn_bytes(const struct engine *engine, const struct stage *stage,
-                                    int rows) {
+static struct alone_bytes alone_bytes(const struct stage *stage) {
   const struct model *model = stage->resident->model;
-  size_t step = batch_bytes(stage, engine->settings.device, rows);
-  size_t condition = model_condition_scratch_bytes(model);
-  size_t decode = budget_sum(model_decode_bytes(model, stage->latent_height, stage->latent_width),
+  int height = stage->latent_height, width = stage->latent_width;
+  bool in_turns = stage->decode_turns > 0;
+  size_t encode = stage_encodes(stage) ? encodes_bytes(stage) : 0;
+  size_t decode = budget_sum(in_turns ? model_decode_turns_bytes(model, height, width)
+                                      : model_decode_bytes(model, height, width),
                              (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT);
+  return in_turns ? (struct alone_bytes){encode, decode}
+                  : (struct alone_bytes){larger(encode, decode), 0};
+}
+
+/* What one turn for this stage may take of each scratch. */
+struct turn_bytes {
+  size_t part[SCRATCHES];
+};
+
+/* A U-Net call of so many rows or, at admission, the text encoder; and what is for one image alone,
+ * in the same memory where the device does one thing after another. */
+static struct turn_bytes turn_bytes(const struct engine *engine, const struct stage *stage,
+                                    struct alone_bytes alone, int rows) {
+  size_t step = batch_bytes(stage, engine->settings.device, rows);
+  size_t condition = model_condition_scratch_bytes(stage->resident->model);
   size_t once = controls_once_bytes(&stage->controls, stage->latent_height, stage->latent_width);
+  bool queues = device_has_queues(engine->settings.device);
   step = larger(larger(condition, once), step);
-  decode = larger(decode, stage_encodes(stage) ? encodes_bytes(stage) : 0);
-  return device_has_queues(engine->settings.device)
-             ? (struct turn_bytes){{[QUEUE_STEPS] = whole(step), [QUEUE_DECODES] = whole(decode)}}
-             : (struct turn_bytes){{[QUEUE_STEPS] = whole(larger(step, decode))}};
+  struct turn_bytes bytes = {{[SCRATCH_TILES] = whole(alone.kept)}};
+  bytes.part[QUEUE_STEPS] = whole(queues ? step : larger(step, alone.turn));
+  bytes.part[QUEUE_DECODES] = queues ? whole(alone.turn) : 0;
+  return bytes;
 }
 
 static size_t sum_of(struct turn_bytes bytes) {
-  return budget_sum(bytes.queue[QUEUE_STEPS], bytes.queue[QUEUE_DECODES]);
+  size_t sum = 0;
+  for (int i = 0; i < SCRATCHES; i++) {
+    sum = budget_sum(sum, bytes.part[i]);
+  }
+  return sum;
+}
+
+/* Of the fewest rows. */
+static size_t least_sum(const struct engine *engine, const struct stage *stage) {
+  return sum_of(turn_bytes(engine, stage, alone_bytes(stage), stage_rows(stage)));
+}
+
+/* ---- at once or in turns --------------------------------------------------------------------- */
+
+/* Large pictures leave half of the memory to others. */
+static size_t half(const struct engine *engine) { return engine->budget.max / 2; }
+
+static int64_t turns_of(const struct stage *stage) {
+  return model_decode_turns(stage->resident->model, stage->latent_height, stage->latent_width);
+}
+
+/* In turns where all at once would be longer than one, unless that takes more than half of the
+ * memory and the other way takes less. */
+static void choose_decode(const struct engine *engine, struct stage *stage) {
+  const struct pace_work work = work_of(stage, PACE_DECODE, 1);
+  bool slow = pace_expect(&engine->pace, &work) > PACE_TURN_US;
+  stage->decode_turns = 0;
+  size_t at_once = least_sum(engine, stage);
+  if (!slow && at_once <= half(engine)) {
+    return;
+  }
+  stage->decode_turns = turns_of(stage);
+  size_t in_turns = stage->decode_turns > 0 ? least_sum(engine, stage) : SIZE_MAX;
+  bool better = slow ? in_turns <= half(engine) || in_turns <= at_once : in_turns < at_once;
+  stage->decode_turns = better && in_turns != SIZE_MAX ? stage->decode_turns : 0;
+}
+
+/* At most what choose_decode may choose, whatever the pace. */
+static size_t chosen_sum(const struct engine *engine, struct stage *stage) {
+  stage->decode_turns = 0;
+  size_t at_once = least_sum(engine, stage);
+  stage->decode_turns = turns_of(stage);
+  if (stage->decode_turns == 0) {
+    return at_once;
+  }
+  size_t in_turns = least_sum(engine, stage);
+  size_t least = in_turns < at_once ? in_turns : at_once, most = larger(in_turns, at_once);
+  return larger(least, most < half(engine) ? most : half(engine));
 }
 
 /* ---- the largest picture --------------------------------------------------------------------- */
@@ -72,7 +136,7 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
       (size_t)stage_cells(&stage) * (size_t)resident->family->vae.latent_channels * sizeof(float);
   size_t sample = (SAMPLE_SLOTS_MAX + 1) * (piece + ALIGNMENT);
   sample += model_encodes(resident->model) ? image_bytes(&stage, piece) : 0;
-  return budget_sum(sum_of(turn_bytes(engine, &stage, stage_rows(&stage))),
+  return budget_sum(chosen_sum(engine, &stage),
                     sample + 2 * model_condition_bytes(resident->model, 1));
 }
 
@@ -117,7 +181,11 @@ enum status memory_share(struct engine *engine) {
 /* ---- scratch --------------------------------------------------------------------------------- */
 
 bool scratch_any(const struct engine *engine) {
-  return engine->scratch[QUEUE_STEPS].bytes + engine->scratch[QUEUE_DECODES].bytes > 0;
+  size_t bytes = 0;
+  for (int i = 0; i < SCRATCHES; i++) {
+    bytes += engine->scratch[i].bytes;
+  }
+  return bytes > 0;
 }
 
 struct arena *scratch_of(const struct engine *engine, enum queue queue) {
@@ -133,16 +201,16 @@ static enum status settle(struct engine *engine) {
 
 enum status scratch_close(struct engine *engine) {
   TRY(settle(engine));
-  for (int q = 0; q < FLIGHT_QUEUES; q++) {
-    arena_close(&engine->scratch[q].arena);
-    budget_give(&engine->budget, engine->scratch[q].bytes);
-    engine->scratch[q].bytes = 0;
+  for (int i = 0; i < SCRATCHES; i++) {
+    arena_close(&engine->scratch[i].arena);
+    budget_give(&engine->budget, engine->scratch[i].bytes);
+    engine->scratch[i].bytes = 0;
   }
   return OK;
 }
 
-/* Nothing in it outlives a turn, so the old one goes before the new one comes: the two never live
- * at once, and the budget's sum is what there is. */
+/* Nothing in it is wanted any more, so the old one goes before the new one comes: the two never
+ * live at once, and the budget's sum is what there is. */
 static enum status exchange_scratch(struct engine *engine, struct scratch *scratch, size_t bytes) {
   TRY(settle(engine));
   arena_close(&scratch->arena);
@@ -157,9 +225,13 @@ static enum status exchange_scratch(struct engine *engine, struct scratch *scrat
              : fail(BROKEN, "the scratch memory of running jobs is gone: %s", fail_reason());
 }
 
-static enum status grow(struct engine *engine, struct scratch *scratch, size_t bytes) {
+static enum status grow(struct engine *engine, int index, size_t bytes) {
+  struct scratch *scratch = &engine->scratch[index];
   if (bytes <= scratch->bytes) {
     return OK;
+  }
+  if (index == SCRATCH_TILES && tiles_holder(engine) != NULL) {
+    return fail(EXHAUSTED, "a picture is in the middle of its decode in turns");
   }
   size_t more = bytes - scratch->bytes;
   TRY(conditionings_make_room(engine->conditionings, more));
@@ -173,24 +245,27 @@ static enum status grow(struct engine *engine, struct scratch *scratch, size_t b
 }
 
 /* As many rows as were set, unless the device has turned out to have memory for fewer; large
- * pictures leave half of the memory to others. */
-static int rows_for(const struct engine *engine, const struct stage *stage) {
+ * pictures get fewer. */
+static int rows_for(const struct engine *engine, const struct stage *stage,
+                    struct alone_bytes alone) {
   const struct ceiling shape = {
       .model = stage->resident, .height = stage->latent_height, .width = stage->latent_width};
   int fewest = stage_rows(stage);
   int rows = ceiling_of(&engine->ceilings, &shape, engine->settings.batch_rows);
   rows = rows > fewest ? rows : fewest;
-  while (rows > fewest && sum_of(turn_bytes(engine, stage, rows)) > engine->budget.max / 2) {
+  while (rows > fewest && sum_of(turn_bytes(engine, stage, alone, rows)) > half(engine)) {
     rows = rows / 2 < fewest ? fewest : rows / 2;
   }
   return rows;
 }
 
 enum status scratch_reserve(struct engine *engine, struct stage *stage) {
-  stage->rows_max = rows_for(engine, stage);
-  struct turn_bytes bytes = turn_bytes(engine, stage, stage->rows_max);
-  for (int q = 0; q < FLIGHT_QUEUES; q++) {
-    TRY(grow(engine, &engine->scratch[q], bytes.queue[q]));
+  choose_decode(engine, stage);
+  const struct alone_bytes alone = alone_bytes(stage);
+  stage->rows_max = rows_for(engine, stage, alone);
+  struct turn_bytes bytes = turn_bytes(engine, stage, alone, stage->rows_max);
+  for (int i = 0; i < SCRATCHES; i++) {
+    TRY(grow(engine, i, bytes.part[i]));
   }
   return OK;
 }

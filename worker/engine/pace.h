@@ -10,7 +10,8 @@
 /* Shapes remembered; the one not seen for longest goes. */
 #define PACE_SHAPES_MAX 64
 
-enum pace_kind { PACE_STEP, PACE_DECODE, PACE_ENCODE, PACE_FETCH };
+/* A tile is a row too: of about the same work at any size, so all are of one cell. */
+enum pace_kind { PACE_STEP, PACE_DECODE, PACE_TILE, PACE_ENCODE, PACE_FETCH };
 
 /* What a turn computes: rows of one shape of one model. */
 struct pace_work {

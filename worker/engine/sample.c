@@ -173,6 +173,10 @@ enum sample_need sample_needs(const struct sample *sample) {
   return !last && sample_stage(sample)[1].begin == BEGIN_LATENTS ? NEED_FETCH : NEED_DECODE;
 }
 
+bool sample_in_tiles(const struct sample *sample) {
+  return sample_needs(sample) == NEED_DECODE && sample_stage(sample)->decode_turns > 0;
+}
+
 /* A model that goes on with the latents as they are does so at once. */
 static void go_on(struct sample *sample) {
   const struct recipe *recipe = sample->task->recipe;

@@ -7,6 +7,7 @@
 #include "worker/engine/encodes.h"
 #include "worker/engine/expectation.h"
 #include "worker/engine/handover.h"
+#include "worker/engine/tiles.h"
 
 static const struct solo {
   enum pace_kind pace;
@@ -37,28 +38,43 @@ static enum status queue(struct engine *engine, struct sample *sample, struct fl
   return flight_depart(&engine->flights, flight);
 }
 
-static void board(struct engine *engine, struct sample *sample, struct flight *flight) {
-  struct task *task = sample->task;
-  double work = (double)(solos[flight->need].rows * stage_cells(sample_stage(sample)));
+static void pay(struct engine *engine, struct sample *payer, double work) {
+  struct task *task = payer->task;
   lane_pay(task->lane, lane_samples(task->lane, engine->samples, engine->settings.slots), work);
-  sample->due += work;
-  task->due = sample->due > task->due ? sample->due : task->due;
+  payer->due += work;
+  task->due = payer->due > task->due ? payer->due : task->due;
+}
+
+static double rows_worth(const struct sample *sample, const struct flight *flight) {
+  double whole = (double)(solos[flight->need].rows * stage_cells(sample_stage(sample)));
+  return whole * tiles_part(sample, &flight->work);
+}
+
+static void board(struct sample *sample, struct flight *flight) {
   sample->away = true;
   flight_board(flight, sample, false);
 }
 
-enum status solo_queue(struct engine *engine, struct sample *sample) {
+static struct pace_work work_next(const struct engine *engine, const struct sample *sample) {
+  return sample_in_tiles(sample)
+             ? tiles_work(engine, sample)
+             : work_of(sample_stage(sample), solos[sample_needs(sample)].pace, 1);
+}
+
+enum status solo_queue(struct engine *engine, struct sample *head) {
   struct device *device = engine->settings.device;
   struct flight *flight = flight_free(&engine->flights, QUEUE_DECODES);
+  struct sample *sample = tiles_served(engine, head);
   flight->need = sample_needs(sample);
-  flight->work = work_of(sample_stage(sample), solos[flight->need].pace, 1);
+  flight->work = work_next(engine, sample);
   expect_more(engine, &flight->work);
   flight->queued_ns = clock_ns();
   device_use(device, QUEUE_DECODES);
   enum status status = queue(engine, sample, flight);
   device_use(device, QUEUE_STEPS);
   if (status == OK) {
-    board(engine, sample, flight);
+    pay(engine, head, rows_worth(sample, flight));
+    board(sample, flight);
     return OK;
   }
   return status == BROKEN ? BROKEN : task_fail_queued(engine, sample->task, status);

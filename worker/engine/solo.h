@@ -5,9 +5,10 @@
 
 #include "worker/engine/state.h"
 
-/* Queues what the sample needs, which is not a step; there must be room for it. A job that fails
- * ends here. BROKEN alone is given back. */
-enum status solo_queue(struct engine *engine, struct sample *sample);
+/* Queues what the head needs, which is not a step, or what has the block that it waits for
+ * (tiles.h); there must be room for it. Either way the head pays. A job that fails ends here.
+ * BROKEN alone is given back. */
+enum status solo_queue(struct engine *engine, struct sample *head);
 /* Reads one that has just landed. Likewise. */
 enum status solo_read(struct engine *engine, struct flight *flight, uint64_t took_us);
 

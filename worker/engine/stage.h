@@ -39,7 +39,8 @@ struct stage {
   int planes; /* channels behind the latents' that the model is told: mask and masked image */
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */
-  int rows_max; /* rows of one U-Net call of this shape that the scratch memory allows */
+  int rows_max;         /* rows of one U-Net call of this shape that the scratch memory allows */
+  int64_t decode_turns; /* that its latents become a picture in (tiles.h); 0: at once, in one */
 };
 
 /* What a stage is asked to do of a job. */

@@ -10,11 +10,14 @@
 #include "worker/engine/pace.h"
 #include "worker/engine/pulse.h"
 
-/* Scratch memory of a queue, one block on the device. Never runs out: memory.h. */
+/* Scratch memory, one block on the device. Never runs out: memory.h. */
 struct scratch {
   struct arena *arena;
   size_t bytes; /* taken from the budget for it */
 };
+
+/* Beside those of the queues: what is kept between the turns of one picture (tiles.h). */
+enum { SCRATCH_TILES = FLIGHT_QUEUES, SCRATCHES };
 
 struct engine {
   struct arena *memory; /* of the process: holds this struct too */
@@ -25,8 +28,8 @@ struct engine {
   struct conditionings *conditionings;
   struct adapters_cache *adapters;
   struct words_cache *words;
-  struct scratch scratch[FLIGHT_QUEUES]; /* by queue; on a device that does one thing after another
-                                            all work in that of QUEUE_STEPS */
+  struct scratch scratch[SCRATCHES]; /* by queue; on a device that does one thing after another all
+                                        turns work in that of QUEUE_STEPS */
   struct drawing_room room;
   double now; /* virtual time between the lanes: a lane that was idle is not due before */
   struct lane lanes[LANES];

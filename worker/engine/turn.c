@@ -5,6 +5,7 @@
 #include "worker/engine/expectation.h"
 #include "worker/engine/solo.h"
 #include "worker/engine/steps.h"
+#include "worker/engine/tiles.h"
 
 /* ---- admitted images that wait for a slot ---- */
 
@@ -122,7 +123,8 @@ static enum status wait_for_one(struct engine *engine) {
 
 static struct sample *next_head(struct engine *engine) {
   const struct batch_room room = {.steps = flight_free(&engine->flights, QUEUE_STEPS) != NULL,
-                                  .decodes = flight_free(&engine->flights, QUEUE_DECODES) != NULL};
+                                  .decodes = flight_free(&engine->flights, QUEUE_DECODES) != NULL,
+                                  .tiles = tiles_room(engine)};
   return batch_head(engine->samples, engine->settings.slots, room);
 }
 

@@ -64,7 +64,11 @@ static enum status warm_steps(struct engine *engine, const struct sample *sample
   return OK;
 }
 
+/* Nothing is kept of decodes in turns. */
 static enum status warm_decode(struct engine *engine, const struct sample *sample) {
+  if (sample_stage(sample)->decode_turns > 0) {
+    return OK;
+  }
   device_use(engine->settings.device, QUEUE_DECODES);
   enum status status = OK;
   for (int i = 0; i < TIMES && status == OK; i++) {

@@ -35,8 +35,12 @@ static struct fake {
   bool restless;                             /* the same input gives another output every time */
   size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
   int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */
-  struct pulse *pulse;                       /* looked at in each decode */
-  uint64_t expected_us;                      /* what was to be read there */
+  int64_t decode_turns, tile_ms; /* tiles of a decode, 0: at once; a held clock moves for one */
+  size_t turns_bytes;            /* claimed for a cell between them (0: few) */
+  int tile_turns, tiles;         /* turns of tiles, and tiles, asked for */
+  int tiles_fit;                 /* EXHAUSTED after so many turns of tiles; 0: never */
+  struct pulse *pulse;           /* looked at in each decode */
+  uint64_t expected_us;          /* what was to be read there */
 } fake = {.predict_bytes_of_row = 64};
 
 /* A prompt as a number; "infinite": infinite latents at the third call; "flat": a flat picture. */

@@ -90,6 +90,20 @@ float model_decode_scale(const struct model *model) {
   return 1.0f;
 }
 
+/* Of latents: what a decode writes. */
+static void fake_picture(const struct model *model, const struct decode *decode,
+                         const float *latents) {
+  const struct tensor *pixels = &decode->pixels;
+  int64_t factor = model->family.scale_factor, width = pixels->shape[1] / factor;
+  *(int32_t *)decode->finite.data = fake.overflows ? 0 : 1;
+  for (int64_t i = 0; i < tensor_count(pixels); i++) {
+    int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
+    float value = latents[(y * width + x) * 4 + i % 3];
+    ((uint8_t *)pixels->data)[i] =
+        (uint8_t)lrintf(fminf(fmaxf(value * 40.0f + (fake.skewed ? 90.0f : 128.0f), 0.0f), 255.0f));
+  }
+}
+
 enum status model_decode(struct model *model, struct arena *turn, const struct decode *decode) {
   const struct tensor *pixels = &decode->pixels;
   int64_t factor = model->family.scale_factor, width = pixels->shape[1] / factor;
@@ -98,13 +112,7 @@ enum status model_decode(struct model *model, struct arena *turn, const struct d
   fake.decoded++;
   clock_move(fake.decode_ms);
   fake.expected_us = fake.pulse != NULL ? fake.pulse->expected_us : 0;
-  *(int32_t *)decode->finite.data = fake.overflows ? 0 : 1;
-  for (int64_t i = 0; i < tensor_count(pixels); i++) {
-    int64_t y = i / 3 / (width * factor) / factor, x = i / 3 % (width * factor) / factor;
-    float value = decode->row->latents[(y * width + x) * 4 + i % 3];
-    ((uint8_t *)pixels->data)[i] =
-        (uint8_t)lrintf(fminf(fmaxf(value * 40.0f + (fake.skewed ? 90.0f : 128.0f), 0.0f), 255.0f));
-  }
+  fake_picture(model, decode, decode->row->latents);
   return OK;
 }
 
@@ -115,5 +123,6 @@ size_t model_decode_bytes(const struct model *model, int height, int width) {
 
 #include "tests/unit/engine/fake_condition.h"
 #include "tests/unit/engine/fake_exact.h"
+#include "tests/unit/engine/fake_tiles.h"
 
 #endif

@@ -140,7 +140,7 @@ static void ready_tells_what_it_can_do(void **state) {
   assert_int_equal(report->ready->n_model, 1);
   assert_string_equal(report->ready->model[0]->id, "fake");
   assert_string_equal(report->ready->model[0]->sha256, "abc");
-  assert_string_equal(report->ready->model[0]->family, "fake");
+  assert_string_equal(report->ready->model[0]->family, "sd1");
   assert_int_equal(report->ready->model[0]->default_side, 64);
   assert_int_equal(report->ready->model[0]->max_side, 512);
   send_finish(fixture);
