@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/engine/beginning.h"
 #include "worker/engine/glimpses.h"
 #include "worker/engine/memory.h"
 

@@ -78,8 +78,8 @@ enum status sample_begin(struct sample *sample, struct device *device,
 
 /* ---- in which order ---- */
 
-enum status beginning_open(struct sample *sample, struct device *device,
-                           const struct drawing_room *room) {
+static enum status begin_first(struct sample *sample, struct device *device,
+                               const struct drawing_room *room) {
   const struct stage *stage = sample_stage(sample);
   if (stage->begin == BEGIN_IMAGE || stage->keeps) {
     sample->encode = ENCODE_IMAGE;
@@ -87,6 +87,18 @@ enum status beginning_open(struct sample *sample, struct device *device,
   }
   sample->encode = stage->planes > 0 ? ENCODE_MASKED : ENCODE_NONE;
   return sample_begin(sample, device, room, &(struct beginning){.kind = BEGINNING_NOISE});
+}
+
+enum status sample_open(struct sample *sample, struct device *device, struct task *task,
+                        uint32_t index, const struct drawing_room *room) {
+  TRY(sample_take(sample, device, task, index));
+  enum status status = begin_first(sample, device, room);
+  if (status != OK) {
+    sample_close(sample);
+    return status;
+  }
+  sample_moved(sample);
+  return OK;
 }
 
 /* An inpainting pipeline draws the posterior's noise of the masked image in any case. */

@@ -27,10 +27,10 @@ struct beginning {
 enum status sample_begin(struct sample *sample, struct device *device,
                          const struct drawing_room *room, const struct beginning *beginning);
 
-/* The first beginning of a sample that has just been opened: noise, or that the pictures which it
- * needs are to be encoded. */
-enum status beginning_open(struct sample *sample, struct device *device,
-                           const struct drawing_room *room);
+/* Begins image `index` of the task: takes its memory, seeds its generator and puts noise there, or
+ * notes that the pictures which it needs must be encoded first (sample->encode). */
+enum status sample_open(struct sample *sample, struct device *device, struct task *task,
+                        uint32_t index, const struct drawing_room *room);
 /* The picture that sample->encode names has been encoded: its latents [H, W, C] on the host. Begins
  * the sample with them, or tells its model of them, and says what is to be encoded next. */
 enum status beginning_encoded(struct sample *sample, struct device *device,

@@ -8,8 +8,6 @@
 #include "worker/engine/masks.h"
 #include "worker/engine/memory.h"
 
-#define ALIGNMENT 64 /* the arena's */
-
 /* Rows of pixels that are converted at a time, as many as fit into a piece of the room. */
 static int rows_at_once(const struct stage *stage) {
   size_t row = (size_t)stage->width * 3 * sizeof(float);
@@ -97,11 +95,4 @@ enum status encodes_read(struct engine *engine, struct sample *sample, struct fl
   }
   enum status status = beginning_encoded(sample, engine->settings.device, &engine->room, latents);
   return status == OK || status == BROKEN ? status : task_fail_queued(engine, sample->task, status);
-}
-
-size_t encodes_bytes(const struct stage *stage) {
-  size_t picture = (size_t)stage->width * (size_t)stage->height * 3 * sizeof(float);
-  size_t inside =
-      model_encode_bytes(stage->resident->model, stage->latent_height, stage->latent_width);
-  return budget_sum(inside, picture + 2 * latent_bytes(stage) + 4 * ALIGNMENT);
 }

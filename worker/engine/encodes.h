@@ -11,7 +11,5 @@ enum status encodes_run(struct engine *engine, struct sample *sample, struct fli
 /* The latents have landed: the sample begins with them. */
 enum status encodes_read(struct engine *engine, struct sample *sample, struct flight *flight,
                          uint64_t took_us);
-/* Bytes of scratch that encodes_run takes, at most. */
-size_t encodes_bytes(const struct stage *stage);
 
 #endif

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "kernels/queue.h"
-#include "worker/engine/encodes.h"
 #include "worker/engine/expectation.h"
 #include "worker/engine/tiles.h"
 
@@ -23,6 +22,14 @@ static size_t whole(size_t bytes) {
   return budget_sum(bytes, ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+/* Scratch of an encoder's turn (encodes.c): the picture as numbers, its moments, what is drawn. */
+static size_t encode_bytes(const struct stage *stage) {
+  size_t picture = (size_t)stage->width * (size_t)stage->height * 3 * sizeof(float);
+  size_t inside =
+      model_encode_bytes(stage->resident->model, stage->latent_height, stage->latent_width);
+  return budget_sum(inside, picture + 2 * latent_bytes(stage) + 4 * ALIGNMENT);
+}
+
 /* What turns for one image alone may take: within a turn, and kept between some. */
 struct alone_bytes {
   size_t turn, kept;
@@ -32,7 +39,7 @@ static struct alone_bytes alone_bytes(const struct stage *stage) {
   const struct model *model = stage->resident->model;
   int height = stage->latent_height, width = stage->latent_width;
   bool in_turns = stage->decode_turns > 0;
-  size_t encode = stage_encodes(stage) ? encodes_bytes(stage) : 0;
+  size_t encode = stage_encodes(stage) ? encode_bytes(stage) : 0;
   size_t decode = budget_sum(in_turns ? model_decode_turns_bytes(model, height, width)
                                       : model_decode_bytes(model, height, width),
                              (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT);

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "worker/engine/beginning.h"
-
 #define ALIGNMENT 64 /* the arena's */
 
 /* ---- its memory ---- */
@@ -102,8 +100,7 @@ enum status sample_enter(struct sample *sample, int stage) {
 
 /* ---- beginning and end ---- */
 
-static enum status begin(struct sample *sample, struct device *device,
-                         const struct drawing_room *room) {
+static enum status take_memory(struct sample *sample, struct device *device) {
   const struct recipe *recipe = sample->task->recipe;
   TRY(device_arena(device, bytes_on_device(recipe), &sample->memory));
   TRY(divide(sample));
@@ -112,20 +109,18 @@ static enum status begin(struct sample *sample, struct device *device,
     sample->picture = arena_take(sample->on_host, bytes_on_host(recipe) / 2);
     TRY(sample->picture != NULL ? OK : EXHAUSTED);
   }
-  return beginning_open(sample, device, room);
+  return OK;
 }
 
-enum status sample_open(struct sample *sample, struct device *device, struct task *task,
-                        uint32_t index, const struct drawing_room *room) {
+enum status sample_take(struct sample *sample, struct device *device, struct task *task,
+                        uint32_t index) {
   *sample = (struct sample){.task = task, .index = index};
   random_seed(&sample->random, task->seed + index);
-  enum status status = begin(sample, device, room);
+  enum status status = take_memory(sample, device);
   if (status != OK) {
     sample_close(sample);
-    return status;
   }
-  sample_moved(sample);
-  return OK;
+  return status;
 }
 
 struct arena *sample_abandon(struct sample *sample) {

@@ -74,10 +74,10 @@ size_t sample_bytes(const struct recipe *recipe);
 size_t latent_bytes(const struct stage *stage);
 int latent_channels(const struct stage *stage);
 
-/* Begins image `index` of the task: takes its memory, seeds its generator and, where it begins with
- * noise alone, puts it there (beginning.h). */
-enum status sample_open(struct sample *sample, struct device *device, struct task *task,
-                        uint32_t index, const struct drawing_room *room);
+/* Takes the memory of image `index` of the task and seeds its generator; sample_open (beginning.h)
+ * begins it. */
+enum status sample_take(struct sample *sample, struct device *device, struct task *task,
+                        uint32_t index);
 /* When no turn in flight uses it. */
 void sample_close(struct sample *sample);
 /* The same for one that a turn in flight uses: the caller gets its memory. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/progress.h"
 #include "monitoring/log.h"
+#include "worker/engine/beginning.h"
 #include "worker/engine/decodes.h"
 #include "worker/engine/example.h"
 #include "worker/engine/memory.h"
