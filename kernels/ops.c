@@ -73,6 +73,17 @@ void weight_close(struct weight **weight) {
   *weight = NULL;
 }
 
+enum status weight_outline(struct device *device, const struct weight_source *source,
+                           struct arena *host, struct weight **out) {
+  struct weight *weight = arena_take(host, sizeof *weight);
+  if (weight == NULL) {
+    return EXHAUSTED;
+  }
+  *weight = weight_head(device, source);
+  *out = weight;
+  return OK;
+}
+
 int64_t weight_outputs(const struct weight *weight) { return weight->outputs; }
 int64_t weight_inputs(const struct weight *weight) { return weight->inputs; }
 

@@ -36,6 +36,10 @@ struct weight_source {
 enum status weight_pack(struct device *device, const struct weight_source *source,
                         struct weight **out);
 void weight_close(struct weight **weight);
+/* The shape of a weight without its values, for passes that compute nothing: in the host's arena,
+ * never closed, and no op takes it. EXHAUSTED. */
+enum status weight_outline(struct device *device, const struct weight_source *source,
+                           struct arena *host, struct weight **out);
 int64_t weight_outputs(const struct weight *weight); /* O */
 int64_t weight_inputs(const struct weight *weight);  /* I */
 

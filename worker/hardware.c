@@ -268,6 +268,9 @@ static void show(struct worker *worker, int64_t now_ms) {
   for (size_t i = 0; i < worker->children.count && i < hardware->devices.count; i++) {
     const struct child *child = &worker->children.child[i];
     metric_set_labelled(M_DEVICE_READY, child->device, child->state == CHILD_READY ? 1 : 0);
+    if (child->state != CHILD_READY) {
+      metric_set_labelled(M_MODELS_RESIDENT, child->device, 0);
+    }
     metric_set_labelled(M_DEVICE_CORDONED, child->device, hardware->cordon[i].closed ? 1 : 0);
     metric_add_labelled(M_DEVICE_ENGINE_DEATHS, child->device, 0);
     show_info(child);

@@ -50,8 +50,8 @@ static void find_rows(const struct options *options, const struct models_table *
       continue;
     }
     if (row->kind == MODELS_MODEL) {
-      out->model[out->models++] =
-          (struct engine_model){.id = row->id, .sha256 = row->sha256, .source = row->source};
+      out->model[out->models++] = (struct engine_model){
+          .id = row->id, .sha256 = row->sha256, .source = row->source, .on_demand = row->on_demand};
     } else {
       out->extra[out->extras++] =
           (struct engine_extra){.kind = kinds[row->kind], .id = row->id, .source = row->source};

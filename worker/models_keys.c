@@ -126,6 +126,13 @@ static enum status set_averaged(struct reading *reading, struct models_row *row,
   return OK;
 }
 
+static enum status set_pinned(struct reading *reading, struct models_row *row, const char *value) {
+  int yes = 0;
+  TRY(read_word(reading, "pinned", value, yes_or_no, &yes));
+  row->on_demand = !yes;
+  return OK;
+}
+
 static const char *const kind_words[] = {
     [MODELS_MODEL] = "model",         [MODELS_CONTROL] = "control", [MODELS_LORA] = "lora",
     [MODELS_EMBEDDING] = "embedding", [MODELS_TINY] = "tiny",       NULL};
@@ -178,6 +185,7 @@ static const struct {
     {"path", set_path, EVERY | ANYWHERE},
     {"devices", set_devices, EVERY | ANYWHERE},
     {"default", set_default, MODEL | ANYWHERE},
+    {"pinned", set_pinned, MODEL | ANYWHERE},
     {"variant", set_variant, MODEL | CONTROL | TINY | IN_FOLDER},
     {"family", set_family, MODEL | CONTROL | ANYWHERE},
     {"prediction", set_prediction, MODEL | ANYWHERE},

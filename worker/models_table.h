@@ -8,6 +8,8 @@
  *                               the table's own folder
  *   devices = cpu, cuda:0       where it is pinned; left out or *: on every device; cuda or
  *                               cuda:all: on every GPU; cuda:GPU-8f3a: by its UUID
+ *   pinned = no                 loaded when a job asks for it, and gone when others need the room;
+ *                               left out: loaded at the start, and stays
  *   default = yes               taken when a job names no model
  *   variant = fp16              of a folder: which of its weights; left out: those without a
  *                               variant, else fp16
@@ -44,6 +46,7 @@ struct models_row {
   enum models_kind kind;
   const char *devices; /* "*" or a comma-separated list */
   bool standard;       /* default = yes */
+  bool on_demand;      /* pinned = no */
   const char *sha256;  /* one for all its weights: of what sha256sum prints for them, by path */
   struct model_source source; /* its hashes are those below */
   struct weight_hash *hashes; /* in the table's arena, room for WEIGHT_FILES_MAX */

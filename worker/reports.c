@@ -14,6 +14,7 @@
 #include "worker/previews.h"
 
 #define US_PER_SECOND 1e6
+#define MS_PER_SECOND 1e3
 
 /* the reports ---------------------------------------------------------------------------------- */
 
@@ -61,6 +62,7 @@ static void on_ready(struct worker *worker, size_t index, const Darkroom__Pipe__
     model->default_side = ready->model[i]->default_side;
     model->max_side = ready->model[i]->max_side;
   }
+  metric_set_labelled(M_MODELS_RESIDENT, child->device, ready->home);
   log_event("engine_ready", log_text("device", child->device), log_count("slots", ready->slots),
             log_count("models", child->model_count), log_text("model", child->hardware.model),
             log_text("element", child->hardware.element),
@@ -198,6 +200,20 @@ static void on_preview(struct worker *worker, size_t index, const Darkroom__Pipe
   }
 }
 
+static void on_move(struct worker *worker, size_t index, const Darkroom__Pipe__Report *report) {
+  const Darkroom__Pipe__Move *move = report->move;
+  const char *outcome = move->failed ? "failed" : "loaded";
+  if (move->came || move->failed) {
+    metric_add_labelled(M_MODEL_LOADS, outcome, 1);
+  } else {
+    metric_add(M_MODEL_EVICTIONS, 1);
+  }
+  if (move->came) {
+    metric_observe(M_MODEL_LOAD_DURATION, (double)move->milliseconds / MS_PER_SECOND);
+  }
+  metric_set_labelled(M_MODELS_RESIDENT, worker->children.child[index].device, move->home);
+}
+
 /* A report has one of its fields set; where that field lies says which row. */
 static const struct {
   size_t field;
@@ -213,6 +229,7 @@ static const struct {
     {offsetof(Darkroom__Pipe__Report, leaving), on_leaving},
     {offsetof(Darkroom__Pipe__Report, warning), on_warning},
     {offsetof(Darkroom__Pipe__Report, preview), on_preview},
+    {offsetof(Darkroom__Pipe__Report, move), on_move},
 };
 
 static void act(struct worker *worker, size_t index, const ProtobufCMessage *message) {

@@ -109,6 +109,19 @@ void adapters_cache_close(struct adapters_cache **pointer) {
   *pointer = NULL; /* the table itself belongs to the arena it came from */
 }
 
+void adapters_forget_model(struct adapters_cache *cache, const struct resident *resident) {
+  for (int i = 0; i < ADAPTATIONS_MAX; i++) {
+    if (cache->rows[i].resident == resident) {
+      forget_row(cache, &cache->rows[i]);
+    }
+  }
+  for (int i = 0; i < ADAPTERS_READ_MAX; i++) {
+    if (cache->files[i].resident == resident) {
+      forget_file(cache, &cache->files[i]);
+    }
+  }
+}
+
 /* ---- files ---- */
 
 /* What is being made: for whom, of what. */

@@ -43,6 +43,9 @@ enum status adapters_cache_open(struct arena *memory, const struct adapters_sett
                                 struct adapters_cache **out);
 void adapters_cache_close(struct adapters_cache **cache);
 
+/* Forgets all of a model whose weights go; nobody holds it. */
+void adapters_forget_model(struct adapters_cache *cache, const struct resident *resident);
+
 /* Finds or makes what the job's adapters make of the model, and holds it; NULL for a job without.
  * What they leave out goes to notes. BAD_INPUT with *why: no such adapter, or none of this model's;
  * EXHAUSTED without room. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/engine/arrivals.h"
 #include "worker/engine/beginning.h"
 #include "worker/engine/glimpses.h"
 #include "worker/engine/memory.h"
@@ -150,6 +151,16 @@ static void tell_notes(struct engine *engine, const struct task *task) {
   }
 }
 
+/* Also a turn whose jobs have all left is still to be read. */
+static bool anyone_here(const struct engine *engine) {
+  for (int i = 0; i < SAMPLES_MAX; i++) {
+    if (engine->tasks[i].taken) {
+      return true;
+    }
+  }
+  return flights_any(&engine->flights);
+}
+
 static struct task *find_task(struct engine *engine, const char *id, uint64_t fence) {
   for (int i = 0; i < SAMPLES_MAX; i++) {
     struct task *task = &engine->tasks[i];
@@ -205,20 +216,30 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
     return fail(EXHAUSTED, "all %d slots are taken or promised", engine->settings.slots);
   }
   struct refusal why = {0};
-  bool alone = !engine_busy(engine);
+  bool alone = !anyone_here(engine);
   enum status status = task_open(&engine->residence, job, inputs, &why, task);
   if (status == BAD_INPUT) {
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);
   }
   TRY(status);
+  status = arrivals_check(engine, task, &why);
+  if (status != OK) {
+    task_close(task);
+    return status == BAD_INPUT
+               ? refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_RETRY, &why)
+               : status;
+  }
   task->fence = fence;
   task->order = engine->admitted++;
   task->lane = lane_of(engine->lanes, task->weight);
+  engine->alone = alone;
   status = promise(engine, &(struct coming){job, inputs, task}, alone);
+  engine->alone = false;
   if (status != OK) {
     task_close(task);
     return refuse_promise(engine, job, fence, status);
   }
+  arrivals_note(engine, task);
   engine->listener.started(engine->listener.context, task->id, fence);
   tell_notes(engine, task);
   return OK;
@@ -231,14 +252,8 @@ void engine_stop(struct engine *engine, const char *id, uint64_t fence) {
   }
 }
 
-/* Also a turn whose jobs have all left is still to be read. */
 bool engine_busy(const struct engine *engine) {
-  for (int i = 0; i < SAMPLES_MAX; i++) {
-    if (engine->tasks[i].taken) {
-      return true;
-    }
-  }
-  return flights_any(&engine->flights);
+  return anyone_here(engine) || arrivals_any(engine);
 }
 
 /* Images that wait inside for a slot have a claim on the next ones that become free. */

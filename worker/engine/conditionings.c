@@ -98,17 +98,32 @@ static bool made_with(const struct conditioned *row, const void *thing) {
          (row->condition.adaptation == thing || row->condition.embeddings == thing);
 }
 
+static bool made_by(const struct conditioned *row, const void *thing) {
+  return row->resident == thing;
+}
+
 /* Those of nets first: they hold the others. */
-void conditionings_forget(struct conditionings *conditionings,
-                          const void *adaptation_or_embeddings) {
+static void forget_all(struct conditionings *conditionings,
+                       bool (*goes)(const struct conditioned *row, const void *thing),
+                       const void *thing) {
   for (size_t i = 0; i < 2 * CONDITIONINGS_MAX; i++) {
     struct conditioned *row = &conditionings->rows[i % CONDITIONINGS_MAX];
     bool due = row->net != NULL || i >= CONDITIONINGS_MAX;
-    if (due && made_with(row, adaptation_or_embeddings)) {
+    if (due && goes(row, thing)) {
       assert(row->holders == 0);
       forget(conditionings, row);
     }
   }
+}
+
+void conditionings_forget(struct conditionings *conditionings,
+                          const void *adaptation_or_embeddings) {
+  forget_all(conditionings, made_with, adaptation_or_embeddings);
+}
+
+void conditionings_forget_model(struct conditionings *conditionings,
+                                const struct resident *resident) {
+  forget_all(conditionings, made_by, resident);
 }
 
 /* ---- looking for one ---- */

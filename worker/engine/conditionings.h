@@ -59,11 +59,14 @@ struct forgetful {
   bool (*forget_oldest)(void *context);
   void *context;
 };
-#define FORGETFUL_MAX 2
+#define FORGETFUL_MAX 3
 void conditionings_ask_also(struct conditionings *conditionings, struct forgetful other);
 /* Forgets those that were made with an adaptation or with embeddings which are about to go; nobody
  * holds them. */
 void conditionings_forget(struct conditionings *conditionings,
                           const void *adaptation_or_embeddings);
+/* Forgets those of a model whose weights go; nobody holds them. */
+void conditionings_forget_model(struct conditionings *conditionings,
+                                const struct resident *resident);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "worker/engine/admission.h"
+#include "worker/engine/arrivals.h"
 #include "worker/engine/example.h"
 #include "worker/engine/memory.h"
 #include "worker/engine/op_check.h"
@@ -76,6 +77,9 @@ static enum status take_room(struct engine *engine) {
 static enum status try_itself(struct engine *engine) {
   struct self_test test = {.device = engine->settings.device, .answers = engine->settings.answers};
   for (size_t i = 0; i < engine->residence.count; i++) {
+    if (engine->residence.rows[i].presence != AT_HOME) {
+      continue; /* its weights are tried by their hashes, and the device by its ops */
+    }
     engine_model_info(engine, i, &test.model);
     test.source = &engine->settings.models[i].source;
     test.wants_picture = example_wanted(engine->residence.rows[i].family);
@@ -102,6 +106,9 @@ static enum status fill(struct engine *engine) {
       .extras = {engine->settings.extras, engine->settings.extra_count}};
   TRY(adapters_cache_open(engine->memory, &adapters, &engine->adapters));
   TRY(words_cache_open(engine->memory, &adapters, &engine->words));
+  conditionings_ask_also(
+      engine->conditionings,
+      (struct forgetful){.forget_oldest = arrivals_forget_oldest, .context = engine});
   TRY(try_itself(engine));
   return warmup(engine);
 }
@@ -132,6 +139,7 @@ void engine_close(struct engine **pointer) {
     return;
   }
   struct engine *engine = *pointer;
+  arrivals_close(engine);
   (void)device_wait(engine->settings.device); /* a broken one too: nothing runs there any more */
   flights_close(&engine->flights);
   leaving_settle(&engine->leaving, &engine->flights, &engine->budget);

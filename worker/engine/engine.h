@@ -23,6 +23,7 @@ struct engine_model {
   const char *id;
   const char *sha256; /* one hash over its weight files, passed on in Ready; NULL: not told */
   struct model_source source;
+  bool on_demand; /* loaded when a job asks for it, and not before */
 };
 /* What jobs may name beside their model: nets that steer, adapters, words, small decoders. */
 enum extra_kind { EXTRA_CONTROL, EXTRA_LORA, EXTRA_EMBEDDING, EXTRA_TINY };
@@ -62,6 +63,16 @@ struct engine_inputs {
   size_t count;
 };
 
+/* A model that has come or gone, or could not come: why. */
+struct engine_move {
+  const char *model;
+  bool came;
+  const char *failed; /* NULL: it did not */
+  size_t bytes;       /* of weights */
+  int64_t ms;         /* a load took */
+  size_t home;        /* models that are at home now */
+};
+
 /* A finished picture, or a small one on the way there: image `index` of its job, height x width x 3
  * bytes. */
 struct engine_picture {
@@ -85,6 +96,7 @@ struct engine_listener {
   /* What was done otherwise than a job may expect: a prompt that was cut. NULL: nobody asks. */
   void (*warning)(void *context, const char *id, uint64_t fence, const char *text);
   void (*preview)(void *context, const struct engine_picture *picture); /* NULL: nobody asks */
+  void (*moved)(void *context, const struct engine_move *move);         /* NULL: nobody asks */
 };
 
 /* Tries the device's ops against the reference, loads all models, finds out how large a picture of
@@ -102,11 +114,20 @@ struct engine_listener engine_listen(struct engine *engine, const struct engine_
  * engine_close. */
 void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__ModelInfo *out);
 
+/* Whether the models of a job are at home, or why they are not is known, so that engine_admit can
+ * say something of it; else they are loaded, and the job must be kept until then. since_ms: when it
+ * came. The engine forgets who waits when engine_ask_anew is called: all that still do are to be
+ * asked for again. */
+bool engine_expects(struct engine *engine, const char *model, const char *refiner,
+                    int64_t since_ms);
+void engine_ask_anew(struct engine *engine);
+
 /* Takes a job (copied) and what it brings along (borrowed for the call; NULL: nothing); one that is
- * here under the same fence already is left as it is. EXHAUSTED when no slot or memory is left:
- * nothing happened, try later. BAD_INPUT when it cannot be done here (size, sampler, an input of
- * the wrong kind): the job has been reported failed for good. Images beyond the free slots wait
- * inside. */
+ * here under the same fence already is left as it is. EXHAUSTED when no slot or memory is left, or
+ * a model is away: nothing happened (that is loaded from now on), try later. BAD_INPUT when it
+ * cannot be done here (size, sampler, an input of the wrong kind): the job has been reported failed
+ * for good; or for another try, where a model could not be loaded. Images beyond the free slots
+ * wait inside. */
 enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
                          const struct engine_inputs *inputs);
 /* Forgets the job at once if it is here, also in the middle of a turn: its slots are free for the

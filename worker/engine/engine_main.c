@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "monitoring/log.h"
@@ -24,6 +25,8 @@
 struct pending {
   struct bytes job; /* empty: a free place */
   uint64_t fence;
+  int64_t since_ms;
+  char model[JOB_MODEL_BYTES_MAX + 1], refiner[JOB_MODEL_BYTES_MAX + 1];
   struct parcel parcel;
 };
 
@@ -35,11 +38,17 @@ struct child {
   struct device *device;
   struct pulse *pulse; /* NULL: nobody watches */
   bool finishing;      /* no more admissions will come */
+  bool full;           /* the first that waits for memory or a slot: newcomers wait behind it */
   int pending_count;
   struct pending pending[SAMPLES_MAX];
 };
 
 /* ---- orders ---- */
+
+/* Whether it does not wait for a model. */
+static bool is_expected(struct child *child, const struct pending *pending) {
+  return engine_expects(child->engine, pending->model, pending->refiner, pending->since_ms);
+}
 
 /* Keeps an admission for later, and what it brings: that is empty then. */
 static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t fence,
@@ -59,8 +68,13 @@ static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t
   }
   pending->job.length = darkroom__v1__job__pack(job, room);
   pending->fence = fence;
+  pending->since_ms = clock_ms();
+  snprintf(pending->model, sizeof pending->model, "%s", job->model != NULL ? job->model : "");
+  snprintf(pending->refiner, sizeof pending->refiner, "%s",
+           job->refiner != NULL && job->refiner->model != NULL ? job->refiner->model : "");
   parcel_move(parcel, &pending->parcel);
   child->pending_count++;
+  child->full = child->full || is_expected(child, pending);
 }
 
 static void forget_pending(struct child *child, int index) {
@@ -69,8 +83,12 @@ static void forget_pending(struct child *child, int index) {
   child->pending_count--;
   for (int i = index; i < child->pending_count; i++) {
     child->pending[i].job = child->pending[i + 1].job;
-    child->pending[i].fence = child->pending[i + 1].fence;
-    parcel_move(&child->pending[i + 1].parcel, &child->pending[i].parcel);
+    struct pending *at = &child->pending[i], *next = &child->pending[i + 1];
+    at->fence = next->fence;
+    at->since_ms = next->since_ms;
+    memcpy(at->model, next->model, sizeof at->model);
+    memcpy(at->refiner, next->refiner, sizeof at->refiner);
+    parcel_move(&next->parcel, &at->parcel);
   }
 }
 
@@ -92,21 +110,39 @@ static Darkroom__V1__Job *unpack_pending(struct child *child, const struct pendi
   return status == OK ? (Darkroom__V1__Job *)message : NULL;
 }
 
+static enum status retry(struct child *child, const struct pending *pending) {
+  arena_drop(child->message);
+  const Darkroom__V1__Job *job = unpack_pending(child, pending);
+  return job != NULL ? admit(child, job, pending->fence, &pending->parcel) : OK;
+}
+
+/* Those that wait for a model are overtaken; who waits for memory is not: a large one would wait
+ * for ever while small ones come. */
 static enum status retry_pending(struct child *child) {
-  while (child->pending_count > 0) {
-    arena_drop(child->message);
-    const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[0]);
-    const struct pending *first = &child->pending[0];
-    enum status status = job != NULL ? admit(child, job, first->fence, &first->parcel) : OK;
+  child->full = false;
+  for (int i = 0; i < child->pending_count && !child->full;) {
+    if (!is_expected(child, &child->pending[i])) {
+      i++;
+      continue;
+    }
+    enum status status = retry(child, &child->pending[i]);
     if (status == BROKEN) {
       return BROKEN;
     }
-    if (status == EXHAUSTED) {
-      return OK; /* nobody overtakes: a large one would wait for ever while small ones come */
+    child->full = status == EXHAUSTED;
+    if (status != EXHAUSTED) {
+      forget_pending(child, i);
     }
-    forget_pending(child, 0);
   }
   return OK;
+}
+
+/* After one has left: what nobody waits for any more need not come. */
+static void ask_anew(struct child *child) {
+  engine_ask_anew(child->engine);
+  for (int i = 0; i < child->pending_count; i++) {
+    (void)is_expected(child, &child->pending[i]);
+  }
 }
 
 static void stop(struct child *child, const char *id, uint64_t fence) {
@@ -117,6 +153,7 @@ static void stop(struct child *child, const char *id, uint64_t fence) {
     if (job != NULL && child->pending[i].fence == fence && job->id != NULL &&
         strcmp(job->id, id) == 0) {
       forget_pending(child, i);
+      ask_anew(child);
       return;
     }
   }
@@ -130,8 +167,7 @@ static enum status take_in(struct child *child, const Darkroom__Pipe__Admit *ord
     return OK;
   }
   TRY(opened);
-  enum status status =
-      child->pending_count == 0 ? admit(child, order->job, order->fence, &parcel) : EXHAUSTED;
+  enum status status = child->full ? EXHAUSTED : admit(child, order->job, order->fence, &parcel);
   if (status == EXHAUSTED) {
     postpone(child, order->job, order->fence, &parcel);
   }

@@ -152,9 +152,11 @@ static size_t picture_bytes(const struct engine *engine, const struct resident *
 static int side_that_fits(const struct engine *engine, const struct resident *resident) {
   int multiple = resident_multiple(resident);
   int low = 0, high = engine->settings.max_side / multiple;
+  size_t weights = resident->outline != NULL ? resident->bytes : 0;
   while (low < high) {
     int middle = (low + high + 1) / 2;
-    if (picture_bytes(engine, resident, middle * multiple) <= engine->budget.max) {
+    size_t picture = picture_bytes(engine, resident, middle * multiple);
+    if (budget_sum(picture, weights) <= engine->budget.max) {
       low = middle;
     } else {
       high = middle - 1;

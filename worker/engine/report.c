@@ -116,6 +116,20 @@ static void on_warning(void *context, const char *id, uint64_t fence, const char
   report(context, &message);
 }
 
+static void on_moved(void *context, const struct engine_move *moved) {
+  Darkroom__Pipe__Move move = DARKROOM__PIPE__MOVE__INIT;
+  move.model = (char *)moved->model;
+  move.has_came = move.has_failed = move.has_bytes = move.has_milliseconds = move.has_home = 1;
+  move.came = moved->came;
+  move.failed = moved->failed != NULL;
+  move.bytes = moved->bytes;
+  move.milliseconds = (uint64_t)moved->ms;
+  move.home = (uint32_t)moved->home;
+  Darkroom__Pipe__Report message = DARKROOM__PIPE__REPORT__INIT;
+  message.move = &move;
+  report(context, &message);
+}
+
 struct engine_listener report_listener(struct reporter *reporter) {
   return (struct engine_listener){.context = reporter,
                                   .started = on_started,
@@ -125,7 +139,8 @@ struct engine_listener report_listener(struct reporter *reporter) {
                                   .failed = on_failed,
                                   .turn = on_turn,
                                   .warning = on_warning,
-                                  .preview = on_preview};
+                                  .preview = on_preview,
+                                  .moved = on_moved};
 }
 
 /* A text of the contract: NULL where there is none. */
@@ -151,10 +166,12 @@ enum status report_ready(struct reporter *reporter, const struct engine *engine,
   Darkroom__V1__ModelInfo infos[MODELS_MAX];
   Darkroom__V1__ModelInfo *list[MODELS_MAX];
   struct device_info device;
+  uint32_t home = 0;
   TRY(device_describe(settings->device, &device));
   for (size_t i = 0; i < settings->model_count; i++) {
     engine_model_info(engine, i, &infos[i]);
     list[i] = &infos[i];
+    home += !settings->models[i].on_demand;
   }
   Darkroom__V1__DeviceInfo info;
   write_info(settings->device, &device, &info);
@@ -162,7 +179,8 @@ enum status report_ready(struct reporter *reporter, const struct engine *engine,
   ready.device = (char *)device_name(settings->device);
   ready.n_model = settings->model_count;
   ready.model = list;
-  ready.has_slots = ready.has_memory_bytes = 1;
+  ready.has_slots = ready.has_memory_bytes = ready.has_home = 1;
+  ready.home = home;
   ready.slots = (uint32_t)settings->slots;
   ready.memory_bytes = device_memory_used(settings->device);
   ready.device_info = &info;

@@ -14,32 +14,41 @@ static enum status resident_open(struct arena *memory, struct device *device,
   if (out->levels == NULL) {
     return EXHAUSTED;
   }
-  TRY(model_open(device, &source->source, &out->model));
-  out->family = model_family(out->model);
+  if (source->on_demand) {
+    TRY(model_source_keep(memory, &source->source, &out->source));
+    TRY(model_outline(device, &out->source, &out->outline));
+    out->bytes = model_bytes(out->outline);
+    resident_move(out, NULL);
+  } else {
+    TRY(model_open(device, &source->source, &out->model));
+  }
+  out->facts = *model_family(out->model);
+  out->family = &out->facts;
   out->max_side = JOB_SIDE_PIXELS_MAX; /* memory.c knows better */
   return noise_levels_make(&out->family->noise, out->levels);
 }
 
 enum status residence_open(struct arena *memory, struct device *device,
                            const struct engine_model *models, size_t count, struct residence *out) {
-  struct residence residence = {0};
+  struct residence *residence =
+      out; /* rows point into themselves: they are filled in their place */
+  *residence = (struct residence){0};
   if (count < 1 || count > MODELS_MAX) {
     return fail_field(BAD_INPUT, "models", "%zu models on a device are not in 1..%d", count,
                       MODELS_MAX);
   }
   for (size_t i = 0; i < count; i++) {
-    if (residence_find(&residence, models[i].id) != NULL) {
-      residence_close(&residence);
+    if (residence_find(residence, models[i].id) != NULL) {
+      residence_close(residence);
       return fail_field(BAD_INPUT, "models", "model %s is named twice", models[i].id);
     }
-    enum status status = resident_open(memory, device, &models[i], &residence.rows[i]);
-    residence.count = i + 1; /* what is half open is closed as well */
+    enum status status = resident_open(memory, device, &models[i], &residence->rows[i]);
+    residence->count = i + 1; /* what is half open is closed as well */
     if (status != OK) {
-      residence_close(&residence);
+      residence_close(residence);
       return status;
     }
   }
-  *out = residence;
   return OK;
 }
 
@@ -84,9 +93,18 @@ void residence_close(struct residence *residence) {
   }
   residence->net_count = 0;
   for (size_t i = 0; i < residence->count; i++) {
-    model_close(&residence->rows[i].model);
+    struct resident *resident = &residence->rows[i];
+    if (resident->model != resident->outline) {
+      model_close(&resident->model);
+    }
+    model_close(&resident->outline);
   }
   residence->count = 0;
+}
+
+void resident_move(struct resident *resident, struct model *weights) {
+  resident->model = weights != NULL ? weights : resident->outline;
+  resident->presence = weights != NULL ? AT_HOME : AWAY;
 }
 
 const struct resident *residence_find(const struct residence *residence, const char *id) {

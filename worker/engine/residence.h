@@ -1,4 +1,6 @@
-/* residence.h - which models live on the device: loaded at the start, found by id, read-only. */
+/* residence.h - which models an engine has, found by id: those that are pinned are loaded at the
+ * start and stay, of the others an outline (model.h) is here and the weights come and go
+ * (arrivals.h). A resident's address is the key of all that is kept of it. */
 #ifndef DARKROOM_WORKER_ENGINE_RESIDENCE_H
 #define DARKROOM_WORKER_ENGINE_RESIDENCE_H
 
@@ -7,16 +9,28 @@
 #include "worker/model/preview.h"
 #include "worker/sampler/noise_levels.h"
 
-/* A model at home. */
+enum presence { AT_HOME, AWAY, COMING };
+
 struct resident {
   const char *id;
   const char *sha256;
-  struct model *model;
-  const struct family *family;
+  struct model *model;         /* the outline where it is not at home: it must not compute */
+  const struct family *family; /* the facts below */
+  struct family facts;
   struct noise_levels *levels;
   bool previews;          /* preview is known (glimpses.h) */
   struct preview preview; /* the colours of its latents */
   int max_side;           /* pixels: the largest side of a picture that there is memory for */
+  enum presence presence; /* from here on: of one that is not pinned */
+  struct model *outline;  /* NULL: it is pinned */
+  struct model_source source;
+  size_t bytes;        /* that it takes of the budget at home: about, until it was there once */
+  int64_t asked_ms;    /* since when a job waits for it; 0: none does */
+  int64_t home_ms;     /* since when it is here */
+  uint64_t last_job;   /* the number of the last one that was admitted for it */
+  enum status trouble; /* how the last load failed; OK: it did not, */
+  int64_t trouble_ms;  /* when, */
+  char reason[FAIL_REASON_MAX]; /* and why */
 };
 
 /* A control net at home; told apart by its place. */
@@ -33,7 +47,8 @@ struct residence {
   struct net nets[NETS_MAX];
 };
 
-/* Opens all models, or none. Texts are copied into memory. */
+/* Opens all models, or none; of those on demand the outline. *out is
+ * filled in its place, for rows point into themselves, and is empty after a failure. Texts are copied into memory. */
 enum status residence_open(struct arena *memory, struct device *device,
                            const struct engine_model *models, size_t count, struct residence *out);
 /* Opens the control nets among the extras that go with one of its models; others are for other
@@ -45,6 +60,8 @@ void residence_close(struct residence *residence);
 
 /* NULL when no model has that id. */
 const struct resident *residence_find(const struct residence *residence, const char *id);
+/* Weights from here on, or NULL: only the outline. */
+void resident_move(struct resident *resident, struct model *weights);
 
 /* Pixels of the side the model was made for; what both sides of a picture must be a multiple of. */
 int resident_side(const struct resident *resident);

@@ -7,6 +7,7 @@
 #include "worker/engine/engine.h"
 #include "worker/engine/flight.h"
 #include "worker/engine/leaving.h"
+#include "worker/engine/load.h"
 #include "worker/engine/pace.h"
 #include "worker/engine/pulse.h"
 
@@ -18,6 +19,17 @@ struct scratch {
 
 /* Beside those of the queues: what is kept between the turns of one picture (tiles.h). */
 enum { SCRATCH_TILES = FLIGHT_QUEUES, SCRATCHES };
+
+/* Models on their way; arrivals.h. */
+struct arrivals {
+  struct load *load; /* one at a time; NULL: none */
+  struct resident *who;
+  size_t promised; /* bytes of the budget, for it */
+  int64_t began_ms;
+  int64_t short_ms;   /* since when there is no room for the next one; 0: there is, or none */
+  int64_t settled_ms; /* when the last one came */
+  bool given_up;
+};
 
 struct engine {
   struct arena *memory; /* of the process: holds this struct too */
@@ -33,6 +45,8 @@ struct engine {
   struct drawing_room room;
   double now; /* virtual time between the lanes: a lane that was idle is not due before */
   struct lane lanes[LANES];
+  struct arrivals arrivals;
+  bool alone; /* nobody else is here while a job is admitted */
   uint64_t admitted, lives;
   struct pace pace;
   struct ceilings ceilings;

@@ -2,6 +2,7 @@
  * and all that fit go along. */
 #include "base/clock.h"
 #include "worker/engine/admission.h"
+#include "worker/engine/arrivals.h"
 #include "worker/engine/expectation.h"
 #include "worker/engine/solo.h"
 #include "worker/engine/steps.h"
@@ -132,6 +133,7 @@ enum status engine_turn(struct engine *engine) {
   TRY(read_all_passed(engine));
   TRY(begin_waiting(engine));
   struct sample *head = next_head(engine);
+  TRY(arrivals_turn(engine, head == NULL && !flights_any(&engine->flights)));
   if (head == NULL) {
     TRY(wait_for_one(engine));
   } else {

@@ -114,8 +114,8 @@ static enum status each_model(struct engine *engine, bool scratch_only) {
   for (size_t i = 0; i < engine->residence.count; i++) {
     const struct resident *resident = &engine->residence.rows[i];
     struct task task;
-    if (resident_side(resident) > resident->max_side) {
-      continue; /* never asked for here */
+    if (resident->presence != AT_HOME || resident_side(resident) > resident->max_side) {
+      continue; /* not here, or never asked for */
     }
     TRY(open_task(engine, resident, &task));
     enum status status = scratch_reserve(engine, &task.recipe->stage[0]);

@@ -53,6 +53,14 @@ void words_cache_close(struct words_cache **pointer) {
   *pointer = NULL; /* the table itself belongs to the arena it came from */
 }
 
+void words_forget_model(struct words_cache *cache, const struct resident *resident) {
+  for (int i = 0; i < WORDS_MAX; i++) {
+    if (cache->rows[i].resident == resident) {
+      forget_row(cache, &cache->rows[i]);
+    }
+  }
+}
+
 /* ---- one job's ---- */
 
 /* The files of a job's words. */

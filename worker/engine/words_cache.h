@@ -29,6 +29,9 @@ enum status words_cache_open(struct arena *memory, const struct adapters_setting
                              struct words_cache **out);
 void words_cache_close(struct words_cache **cache);
 
+/* Forgets all of a model whose weights go; nobody holds it. */
+void words_forget_model(struct words_cache *cache, const struct resident *resident);
+
 /* Finds or makes the words of the job for the model, and holds them; NULL for a job without.
  * BAD_INPUT (field "embedding"); EXHAUSTED without room. */
 enum status words_hold(struct words_cache *cache, const struct resident *resident,

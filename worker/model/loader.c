@@ -10,7 +10,8 @@
 static enum status given(struct loader *loader, enum status status) {
   arena_drop(loader->scratch);
   weights_give_back(loader->file);
-  return status;
+  return status == OK && loader->pauses != NULL ? loader->pauses->between(loader->pauses->context)
+                                                : status;
 }
 
 /* ---- what adapters may change ---- */
@@ -50,13 +51,32 @@ static struct module module_of(const char *name, enum module_kind kind, struct m
 
 /* ---- matrices and convolutions ---- */
 
+/* What a packed weight will take, about: a convolution behind a growth of the picture is four of
+ * 2x2, and layouts are padded. */
+static size_t bytes_to_come(const struct loader *loader, const struct weight_source *source) {
+  size_t bytes = (size_t)tensor_count(&source->kernel) * element_bytes(loader->element);
+  bytes = source->doubling ? bytes / 9 * 16 : bytes;
+  return bytes + bytes / 8 + (size_t)source->kernel.shape[0] * sizeof(float);
+}
+
+/* The device is the load's alone between two pauses, so what it has more now is ours. */
+static void count_since(struct loader *loader, size_t before) {
+  loader->bytes += device_memory_used(loader->device) - before;
+}
+
 static enum status pack(struct loader *loader, struct weight_source *source, struct weight **out) {
   source->element = loader->element;
   struct packed *link = arena_take(loader->host, sizeof *link);
   if (link == NULL) {
     return EXHAUSTED;
   }
+  if (loader->dry) {
+    loader->bytes += bytes_to_come(loader, source);
+    return weight_outline(loader->device, source, loader->host, out);
+  }
+  size_t before = device_memory_used(loader->device);
   TRY(weight_pack(loader->device, source, out));
+  count_since(loader, before);
   *link = (struct packed){*out, loader->packed};
   loader->packed = link;
   return OK;
@@ -152,14 +172,16 @@ enum status load_growing_conv(struct loader *loader, const char *name, int64_t c
 }
 
 /* Copies the part to its place: parts are of one size. The first part decides the type. */
-static enum status append_part(const char *name, const struct tensor *part, int64_t index,
-                               struct tensor *joined) {
+static enum status append_part(const struct loader *loader, const char *name,
+                               const struct tensor *part, int64_t index, struct tensor *joined) {
   if (part->element != joined->element) {
     return REFUSE("\"%s\" is %s, the tensors it is joined with are %s", name,
                   element_name(part->element), element_name(joined->element));
   }
   size_t bytes = tensor_bytes(part);
-  memcpy((char *)joined->data + (size_t)index * bytes, part->data, bytes);
+  if (!loader->dry) {
+    memcpy((char *)joined->data + (size_t)index * bytes, part->data, bytes);
+  }
   return OK;
 }
 
@@ -193,9 +215,9 @@ static enum status join(struct loader *loader, const char *prefix, const char *c
     if (i == 0 && each.bias) {
       TRY(take_joined(loader, &part.bias, count, &out->bias));
     }
-    TRY(append_part(name.text, &part.kernel, i, &out->kernel));
+    TRY(append_part(loader, name.text, &part.kernel, i, &out->kernel));
     if (each.bias) {
-      TRY(append_part(name.text, &part.bias, i, &out->bias));
+      TRY(append_part(loader, name.text, &part.bias, i, &out->bias));
     }
   }
   return OK;
@@ -256,7 +278,13 @@ static void set_value(struct tensor *tensor, int64_t i, float value) {
 static enum status put_as(struct loader *loader, const struct tensor *from, enum element element,
                           struct tensor *out) {
   struct tensor converted;
+  size_t before = device_memory_used(loader->device);
   TRY(tensor_take(loader->on_device, element, from->rank, from->shape, out));
+  if (loader->dry) {
+    loader->bytes += tensor_bytes(out);
+    return OK;
+  }
+  count_since(loader, before);
   TRY(tensor_take(loader->scratch, element, from->rank, from->shape, &converted));
   for (int64_t i = 0; i < tensor_count(from); i++) {
     set_value(&converted, i, value_at(from, i));

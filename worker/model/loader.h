@@ -23,6 +23,16 @@ struct packed {
   struct weight *weight;
   struct packed *next;
 };
+/* Where a load stops and asks, so that it can go on beside other work of the device. */
+struct loader_pauses {
+  void *context;
+  /* Between two layers: until it returns the device may be used by others. What it fails with ends
+   * the load. */
+  enum status (*between)(void *context);
+  /* true: from now on files are read and the device is left alone, until false is said, which
+   * returns when the device is the load's again. Said true before the load begins. */
+  void (*beside)(void *context, bool reading);
+};
 struct loader {
   struct device *device;
   enum element element; /* that the network's activations will have */
@@ -34,6 +44,9 @@ struct loader {
   struct packed *packed;
   struct module_list *modules; /* where what is loaded is listed for adapters; NULL: nowhere */
   enum network network;        /* as whose; NETWORK_NONE: not at all */
+  bool dry;     /* nothing is read or packed: on_device has addresses only, weights are outlines */
+  size_t bytes; /* that what was loaded takes of the device; of a dry one, about */
+  const struct loader_pauses *pauses; /* NULL: none */
 };
 
 struct matrix_shape {

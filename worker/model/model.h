@@ -20,7 +20,8 @@
 #include "worker/model/source.h"
 
 struct control; /* a control net (control.h) */
-struct merged;  /* weights of adapters (adapter.h) */
+struct loader_pauses;
+struct merged; /* weights of adapters (adapter.h) */
 struct model;
 
 /* Loads, checks and packs. BAD_INPUT (field "weights" or "config") with the file and what is wrong:
@@ -29,6 +30,15 @@ struct model;
 enum status model_open(struct device *device, const struct model_source *source,
                        struct model **out);
 void model_close(struct model **model);
+/* The same beside other work of the device, from another thread: where it stops to ask, loader.h
+ * says. Of the device only one of the two threads makes use at a time. */
+enum status model_open_beside(struct device *device, const struct model_source *source,
+                              const struct loader_pauses *pauses, struct model **out);
+/* A model without its weights: nothing of the files but their heads is read, and nothing is taken
+ * of the device. It answers all that is asked beforehand (facts, bytes of passes, prompts' chunks;
+ * model_bytes: about) and must not compute. Outcomes of model_look. */
+enum status model_outline(struct device *device, const struct model_source *source,
+                          struct model **out);
 /* All of model_open that needs no device and takes no time: the configs, the tokenizer, the heads
  * of the weight files. Outcomes alike. */
 enum status model_look(const struct model_source *source);

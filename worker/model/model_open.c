@@ -18,6 +18,8 @@ struct opening {
   struct checkpoint *files;
   struct loader loader;
   bool decoder_alone; /* of the autoencoder */
+  bool outline;       /* all but the weights */
+  const struct loader_pauses *pauses;
 };
 
 static enum status load_vae(struct opening *opening) {
@@ -46,8 +48,18 @@ static bool has_network(const struct family *family, enum network network) {
   return !text || family_encoder(family, network) >= 0;
 }
 
+/* Says whether files are read now, or the device is wanted. */
+static void say_beside(const struct opening *opening, bool reading) {
+  if (opening->pauses != NULL) {
+    opening->pauses->beside(opening->pauses->context, reading);
+  }
+}
+
 static enum status open_network(struct opening *opening, enum network network) {
-  TRY(weights_open_network(opening->files, network, &opening->loader.file));
+  say_beside(opening, true);
+  enum status opened = weights_open_network(opening->files, network, &opening->loader.file);
+  say_beside(opening, false);
+  TRY(opened);
   opening->loader.element = device_element_for(
       opening->model->device,
       network == NETWORK_VAE ? opening->model->family.vae.precision : PRECISION_FAST);
@@ -143,16 +155,19 @@ static enum status load_into(struct opening *opening,
                              enum status (*load)(struct opening *opening)) {
   struct model *model = opening->model;
   struct loader *loader = &opening->loader;
-  size_t before = device_memory_used(model->device);
-  TRY(device_arena(model->device, ANY_BYTES, &model->on_device));
+  say_beside(opening, false);
+  TRY(opening->outline ? pass_dry_arena(&model->on_device)
+                       : device_arena(model->device, ANY_BYTES, &model->on_device));
   TRY(arena_open(NULL, ANY_BYTES, &loader->scratch));
   loader->device = model->device;
   loader->host = model->host;
   loader->on_device = model->on_device;
+  loader->pauses = opening->pauses;
+  loader->dry = opening->outline;
   enum status status = load(opening);
   arena_close(&loader->scratch);
   model->packed = loader->packed;
-  model->bytes = device_memory_used(model->device) - before;
+  model->bytes = loader->bytes;
   return status;
 }
 
@@ -191,18 +206,35 @@ static enum status new_model(struct device *device, struct model **out) {
   return OK;
 }
 
-enum status model_open(struct device *device, const struct model_source *source,
-                       struct model **out) {
+static enum status open_as(struct opening *opening, struct device *device, struct model **out) {
   struct model *model = NULL;
   TRY(new_model(device, &model));
-  struct opening opening = {.source = source, .model = model};
-  enum status status = with_files(&opening, fill);
+  opening->model = model;
+  enum status status = with_files(opening, fill);
   if (status != OK) {
     model_close(&model);
     return status;
   }
   *out = model;
   return OK;
+}
+
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out) {
+  return open_as(&(struct opening){.source = source}, device, out);
+}
+
+enum status model_open_beside(struct device *device, const struct model_source *source,
+                              const struct loader_pauses *pauses, struct model **out) {
+  return open_as(&(struct opening){.source = source, .pauses = pauses}, device, out);
+}
+
+/* Hashes are looked at when the weights are. */
+enum status model_outline(struct device *device, const struct model_source *source,
+                          struct model **out) {
+  struct model_source unhashed = *source;
+  unhashed.hash_count = 0;
+  return open_as(&(struct opening){.source = &unhashed, .outline = true}, device, out);
 }
 
 /* ---- a decoder in f32 ---- */

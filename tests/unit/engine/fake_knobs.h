@@ -34,6 +34,9 @@ static struct fake {
   bool skewed;                               /* decodes come out darker, all alike */
   bool restless;                             /* the same input gives another output every time */
   size_t predict_bytes_of_row, decode_bytes; /* claimed scratch a row and cell, a cell (0: few) */
+  int loads, layers;                         /* on demand so far; how many layers each has */
+  int64_t layer_ms;                          /* how far a held clock moves for each */
+  size_t weight_bytes;                       /* of a model; 0: few */
   int64_t row_ms, decode_ms;                 /* how far a held clock moves for a row and a decode */
   int64_t decode_turns, tile_ms; /* tiles of a decode, 0: at once; a held clock moves for one */
   size_t turns_bytes;            /* claimed for a cell between them (0: few) */

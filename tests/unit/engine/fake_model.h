@@ -10,6 +10,7 @@
 #include "tests/unit/engine/fake_adapters.h"
 #include "tests/unit/engine/fake_control.h"
 #include "tests/unit/engine/fake_knobs.h"
+#include "worker/model/loader.h"
 #include "worker/model/model.h"
 
 struct model {
@@ -17,8 +18,8 @@ struct model {
   struct family family;
 };
 
-enum status model_open(struct device *device, const struct model_source *source,
-                       struct model **out) {
+static inline enum status fake_open(struct device *device, const struct model_source *source,
+                                    struct model **out) {
   static struct model models[MODELS_MAX];
   if (strcmp(source->folder, "broken") == 0) {
     return fail_field(BAD_INPUT, "weights", "the fake folder is broken");
@@ -39,9 +40,35 @@ enum status model_open(struct device *device, const struct model_source *source,
   return OK;
 }
 
+enum status model_open(struct device *device, const struct model_source *source,
+                       struct model **out) {
+  return fake_open(device, source, out);
+}
+
+/* So many layers, with a pause behind each. One whose folder is "late-wrong" turns out to be so
+ * when its files have been read. */
+enum status model_open_beside(struct device *device, const struct model_source *source,
+                              const struct loader_pauses *pauses, struct model **out) {
+  pauses->beside(pauses->context, false); /* from here on the device, and all of this, is ours */
+  fake.loads++;
+  if (strcmp(source->folder, "late-wrong") == 0) {
+    return fail_field(BAD_INPUT, "weights", "the fake sha256 is another");
+  }
+  for (int i = 0; i < fake.layers; i++) {
+    clock_move(fake.layer_ms);
+    TRY(pauses->between(pauses->context));
+  }
+  return fake_open(device, source, out);
+}
+enum status model_outline(struct device *device, const struct model_source *source,
+                          struct model **out) {
+  return fake_open(device, source, out);
+}
 void model_close(struct model **model) { *model = NULL; }
 const struct family *model_family(const struct model *model) { return &model->family; }
-size_t model_bytes(const struct model *model) { return sizeof *model; }
+size_t model_bytes(const struct model *model) {
+  return fake.weight_bytes != 0 ? fake.weight_bytes : sizeof *model;
+}
 enum status model_predict(struct model *model, struct arena *turn, const struct predict *predict) {
   struct arena_mark mark = arena_mark(turn);
   int rows = (int)predict->input.shape[0];
