@@ -47,8 +47,8 @@ struct residence {
   struct net nets[NETS_MAX];
 };
 
-/* Opens all models, or none; of those on demand the outline. *out is
- * filled in its place, for rows point into themselves, and is empty after a failure. Texts are copied into memory. */
+/* Opens all models, or none; of those on demand the outline. Texts are copied into memory. *out is
+ * filled in its place, for rows point into themselves: it is empty after a failure. */
 enum status residence_open(struct arena *memory, struct device *device,
                            const struct engine_model *models, size_t count, struct residence *out);
 /* Opens the control nets among the extras that go with one of its models; others are for other

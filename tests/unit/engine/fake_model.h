@@ -10,7 +10,6 @@
 #include "tests/unit/engine/fake_adapters.h"
 #include "tests/unit/engine/fake_control.h"
 #include "tests/unit/engine/fake_knobs.h"
-#include "worker/model/loader.h"
 #include "worker/model/model.h"
 
 struct model {
@@ -45,25 +44,6 @@ enum status model_open(struct device *device, const struct model_source *source,
   return fake_open(device, source, out);
 }
 
-/* So many layers, with a pause behind each. One whose folder is "late-wrong" turns out to be so
- * when its files have been read. */
-enum status model_open_beside(struct device *device, const struct model_source *source,
-                              const struct loader_pauses *pauses, struct model **out) {
-  pauses->beside(pauses->context, false); /* from here on the device, and all of this, is ours */
-  fake.loads++;
-  if (strcmp(source->folder, "late-wrong") == 0) {
-    return fail_field(BAD_INPUT, "weights", "the fake sha256 is another");
-  }
-  for (int i = 0; i < fake.layers; i++) {
-    clock_move(fake.layer_ms);
-    TRY(pauses->between(pauses->context));
-  }
-  return fake_open(device, source, out);
-}
-enum status model_outline(struct device *device, const struct model_source *source,
-                          struct model **out) {
-  return fake_open(device, source, out);
-}
 void model_close(struct model **model) { *model = NULL; }
 const struct family *model_family(const struct model *model) { return &model->family; }
 size_t model_bytes(const struct model *model) {
@@ -150,6 +130,7 @@ size_t model_decode_bytes(const struct model *model, int height, int width) {
 
 #include "tests/unit/engine/fake_condition.h"
 #include "tests/unit/engine/fake_exact.h"
+#include "tests/unit/engine/fake_loads.h"
 #include "tests/unit/engine/fake_tiles.h"
 
 #endif
