@@ -98,6 +98,30 @@ static void put_packed(struct redis *redis, const ProtobufCMessage *message, str
   arena_release(arena, mark);
 }
 
+/* Token and host, then a line for each thing that a job may name: its kind (0: a model) and id. */
+static void put_identity(struct redis *redis, const Darkroom__V1__Hello *hello,
+                         struct arena *arena) {
+  enum { LINE_BYTES_MAX = JOB_NAME_BYTES_MAX + 16 };
+  struct arena_mark mark = arena_mark(arena);
+  size_t room = WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX + 2 +
+                (hello->n_model + hello->n_extra) * LINE_BYTES_MAX;
+  char *text = arena_take(arena, room);
+  if (text == NULL) {
+    return; /* as a daemon of before, which said none of this */
+  }
+  size_t used = (size_t)snprintf(text, room, "%s %s", hello->token != NULL ? hello->token : "",
+                                 hello->host != NULL ? hello->host : "");
+  for (size_t i = 0; i < hello->n_model; i++) {
+    used += (size_t)snprintf(text + used, room - used, "\n0 %s", hello->model[i]->id);
+  }
+  for (size_t i = 0; i < hello->n_extra; i++) {
+    used += (size_t)snprintf(text + used, room - used, "\n%d %s", (int)hello->extra[i]->kind,
+                             hello->extra[i]->id);
+  }
+  redis_text(redis, text);
+  arena_release(arena, mark);
+}
+
 size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const char *via,
                    struct arena *arena) {
   redis_begin(redis, SCRIPT_WORKER_HELLO);
@@ -110,12 +134,7 @@ size_t queue_hello(struct redis *redis, const Darkroom__V1__Hello *hello, const 
     redis_text(redis, hello->model[i]->id);
     put_packed(redis, &hello->model[i]->base, arena);
   }
-  if (hello->token != NULL) {
-    char identity[WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX + 2];
-    snprintf(identity, sizeof identity, "%s %s", hello->token,
-             hello->host != NULL ? hello->host : "");
-    redis_text(redis, identity);
-  }
+  put_identity(redis, hello, arena);
   return redis_end(redis);
 }
 

@@ -19,7 +19,7 @@ enum { ID_RANDOM_BYTES = 10, ID_TEXT = 26, DIGEST_TEXT = 2 * JOB_DIGEST_BYTES };
 struct filing {
   Darkroom__V1__Job job;
   char digest[DIGEST_TEXT + 1];
-  const char *extras; /* a hint: names, one a line */
+  const char *extras; /* a hint: what it names, a line each */
   bool fleet_asked;
 };
 
@@ -161,13 +161,16 @@ static enum status store(struct turn *turn, struct request *request, struct fili
 
 /* What a job names beside its model. */
 struct wanted {
-  Darkroom__V1__ExtraKind kind;
+  int kind; /* an ExtraKind, or MODEL_KIND */
   const char *field, *id;
 };
-enum { WANTED_MAX = CONTROLS_MAX + JOB_ADAPTERS_MAX + JOB_EMBEDDINGS_MAX };
+enum { MODEL_KIND = 0, WANTED_MAX = 1 + CONTROLS_MAX + JOB_ADAPTERS_MAX + JOB_EMBEDDINGS_MAX };
 
 static size_t list_wanted(const Darkroom__V1__Job *job, struct wanted wanted[WANTED_MAX]) {
   size_t count = 0;
+  if (job->refiner != NULL) {
+    wanted[count++] = (struct wanted){MODEL_KIND, "refiner.model", job->refiner->model};
+  }
   for (size_t i = 0; i < job->n_control; i++) {
     wanted[count++] = (struct wanted){DARKROOM__V1__EXTRA_KIND__EXTRA_CONTROL, "control.model",
                                       job->control[i]->model};
@@ -187,11 +190,17 @@ static size_t list_wanted(const Darkroom__V1__Job *job, struct wanted wanted[WAN
   return count;
 }
 
-/* The first that no live worker has; NULL: all are there. */
+static bool fleet_has(const struct fleet *fleet, const struct wanted *wanted) {
+  return wanted->kind == MODEL_KIND
+             ? fleet_find(fleet, wanted->id) != NULL
+             : fleet_has_extra(fleet, (Darkroom__V1__ExtraKind)wanted->kind, wanted->id);
+}
+
+/* The first that nobody has; NULL: all are there. */
 static const struct wanted *find_missing(const struct fleet *fleet, const struct wanted *wanted,
                                          size_t count) {
   for (size_t i = 0; i < count; i++) {
-    if (!fleet_has_extra(fleet, wanted[i].kind, wanted[i].id)) {
+    if (!fleet_has(fleet, &wanted[i])) {
       return &wanted[i];
     }
   }
@@ -200,10 +209,13 @@ static const struct wanted *find_missing(const struct fleet *fleet, const struct
 
 static enum status refuse_missing(struct turn *turn, struct request *request,
                                   const struct wanted *missing) {
+  if (missing->kind == MODEL_KIND) {
+    return refuse_unknown(turn, request, missing->id);
+  }
   char known[sizeof request->why.limit] = "";
   size_t used = 0;
   for (size_t i = 0; i < turn->fleet.extra_count && used < sizeof known; i++) {
-    if (turn->fleet.extra[i].kind == missing->kind) {
+    if ((int)turn->fleet.extra[i].kind == missing->kind) {
       used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "",
                                turn->fleet.extra[i].id);
     }
@@ -213,17 +225,17 @@ static enum status refuse_missing(struct turn *turn, struct request *request,
                 missing->id);
 }
 
-/* Hints for who hands jobs out, in front of the packed job, which the queue never opens: the names,
- * one a line. */
+/* For who hands jobs out, in front of the packed job, which the queue never opens: a line for each,
+ * as queue_hello writes them of a worker. */
 static const char *extras_hint(struct turn *turn, const struct wanted *wanted, size_t count) {
   const char *hint = "";
   for (size_t i = 0; i < count; i++) {
-    hint = turn_text(turn, "%s%s%s", hint, i > 0 ? "\n" : "", wanted[i].id);
+    hint = turn_text(turn, "%s%s%d %s", hint, i > 0 ? "\n" : "", wanted[i].kind, wanted[i].id);
   }
   return hint;
 }
 
-/* A second round only when the model is not in the fleet as this broker knows it: then the fleet is
+/* A second round only when something is not in the fleet as this broker knows it: then the fleet is
  * read again first. The job is checked in the first round alone; the second sees the same filing.
  */
 enum status submit_ask(struct turn *turn, struct request *request) {
@@ -244,9 +256,6 @@ enum status submit_ask(struct turn *turn, struct request *request) {
   }
   if (model == NULL) {
     return refuse_unknown(turn, request, filing->job.model);
-  }
-  if (filing->job.refiner != NULL && fleet_find(&turn->fleet, filing->job.refiner->model) == NULL) {
-    return refuse_unknown(turn, request, filing->job.refiner->model);
   }
   struct wanted wanted[WANTED_MAX];
   size_t count = list_wanted(&filing->job, wanted);

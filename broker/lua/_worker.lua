@@ -51,6 +51,16 @@ local function held_job(name, id)
   redis.call('SREM', KEY_HELD .. name, id)
 end
 
+-- Whether it has all that a job names, a line each ("kind id"). One that has not said what it has is
+-- taken at its word when it is given the job.
+local function worker_can(extras, names)
+  if not extras or extras == '' then return true end
+  for line in string.gmatch(names or '', '[^\n]+') do
+    if not string.find(extras .. '\n', '\n' .. line .. '\n', 1, true) then return false end
+  end
+  return true
+end
+
 local function worker_models_leave(name)
   local models = redis.call('HGET', KEY_WORKER .. name, 'models') or ''
   for model in string.gmatch(models, '[^\n]+') do

@@ -12,7 +12,7 @@
 --   alone(0|1)}...}
 -- uses: record ready lease worker
 local worker, generation = ARGV[1], ARGV[2]
-local known = redis.call('HMGET', KEY_WORKER .. worker, 'generation', 'state')
+local known = redis.call('HMGET', KEY_WORKER .. worker, 'generation', 'state', 'extras')
 if known[1] ~= generation then return {'STALE'} end
 if known[2] ~= 'ready' then
   if known[2] == 'draining' or ARGV[4] ~= '1' then return {'WITHHELD'} end
@@ -20,28 +20,29 @@ if known[2] ~= 'ready' then
 end
 local now_us, looks = wall_us(), 0
 
--- The first job of the line that is not too large for the worker; past deadlines are closed on the
--- way. What one claim can look at is bounded, so how far it came in this line is kept with the
--- worker, and the next claim goes on from there: else jobs that are too large for it would hide all
--- that stand behind them for ever.
+-- The first job of the line that the worker can do: not too large for it, and it has all that the
+-- job names; past deadlines are closed on the way. What one claim can look at is bounded, so how far
+-- it came in this line is kept with the worker, and the next claim goes on from there: else jobs
+-- that are not for it would hide all that stand behind them for ever.
 local function line_pick(level, tenant, lane, max_side)
-  local line, row = line_of(level, tenant, lane), KEY_WORKER .. worker
+  local line, of_worker = line_of(level, tenant, lane), KEY_WORKER .. worker
   local field = 'past:' .. line
-  local past = redis.call('HGET', row, field)
+  local past = redis.call('HGET', of_worker, field)
   local from, last = past and '(' .. past or '-inf', SCRIPT_LOOP_MAX - looks + 1
   for _, id in ipairs(redis.call('ZRANGE', line, from, '+inf', 'BYSCORE', 'LIMIT', 0, last)) do
     looks = looks + 1
     local job = job_find(id)
-    local packed = job and redis.call('HGET', KEY_JOB .. id, 'job')
+    local row = job and redis.call('HMGET', KEY_JOB .. id, 'job', 'extras') or {}
+    local packed = row[1]
     if not packed or job.state ~= 'QUEUED' then
       redis.call('ZREM', line, id) -- a stray row: audit would name it
     elseif job.deadline and tonumber(job.deadline) < clk then
       job_expire(job)
-    elseif tonumber(job.side) <= max_side then
+    elseif tonumber(job.side) <= max_side and worker_can(known[3], row[2]) then
       job.packed = packed
       return job
     else
-      redis.call('HSET', row, field, job.place)
+      redis.call('HSET', of_worker, field, job.place)
     end
   end
 end

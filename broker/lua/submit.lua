@@ -3,8 +3,8 @@
 -- forgotten.
 -- KEYS prefix
 -- ARGV id digest tenant model class side cost deadline_ms(0: none) seed steps queue_max origin
---   job(bytes) extras(names that the job has beside its model, one a line: a hint; may be
---   left out)
+--   job(bytes) extras(what the job names beside its model, a line each: its kind (0: a
+--   model) and id; may be left out)
 -- returns {QUEUED version position seed} | {EXISTED state version position seed} | {CONFLICT} |
 --   {FULL}
 -- uses: record ready position

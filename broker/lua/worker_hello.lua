@@ -4,12 +4,12 @@
 -- started again, is known by its token. Daemons of before say none.
 -- KEYS prefix
 -- ARGV worker via slots default_model hello(bytes) (model info(bytes))... [token and host, a space
---   between them]
+--   between them; then a line for each thing that a job may name: its kind (0: a model) and id]
 -- returns generation | {TAKEN host since_us heard_ms_ago}
 -- uses: record ready lease worker
 local name = ARGV[1]
 local identity = #ARGV % 2 == 0 and ARGV[#ARGV] or ''
-local token, host = string.match(identity, '^(%S*) ?(.*)$')
+local token, host, extras = string.match(identity, '^(%S*) ?([^\n]*)(.*)$')
 
 -- A closed connection is waited for as long as its leases are: it may only have blinked.
 local was = redis.call('HMGET', KEY_WORKER .. name, 'token', 'state', 'seen', 'host', 'since')
@@ -44,7 +44,7 @@ if ARGV[4] ~= '' then redis.call('SET', KEY_DEFAULT_MODEL, ARGV[4]) end
 local generation = digits(redis.call('INCR', KEY_GENERATION))
 redis.call('HSET', KEY_WORKER .. name, 'generation', generation, 'slots', ARGV[3],
   'models', table.concat(models, '\n'), 'hello', ARGV[5], 'token', token, 'host', host,
-  'since', digits(wall_us()))
+  'extras', extras, 'since', digits(wall_us()))
 worker_heard(name, ARGV[2], 'ready')
 worker_troubled(name, '')
 worker_has(name, '', '')

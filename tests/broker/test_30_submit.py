@@ -130,7 +130,7 @@ def test_what_a_job_names_beside_its_model_must_be_there(brokers, context, clien
     worker.extra = extras
     worker.hello()
     client.submit(id="fine", adapter=[pb.Adapter(name="ink"), pb.Adapter(name="moss")])
-    assert redis.record("fine")["extras"] == "ink\nmoss", "hints stand beside the packed job"
+    assert redis.record("fine")["extras"] == "2 ink\n2 moss", "hints stand beside the packed job"
     for fields, field, limit in ((dict(adapter=[pb.Adapter(name="inc")]), "adapter.name", "ink, moss"),
                                  (dict(adapter=[pb.Adapter(name="canny")]), "adapter.name", "ink, moss"),
                                  (dict(embedding=[pb.Embedding(token="x", name="ink")]), "embedding.name", "none"),
@@ -145,6 +145,27 @@ def test_what_a_job_names_beside_its_model_must_be_there(brokers, context, clien
     until(lambda: not any(row.state == "ready" for row in client.ask("STATUS").worker), 10, "the worker's leaving")
     client.submit(adapter=[pb.Adapter(name="inc")])  # a fleet scaled to zero cannot say no
     worker.close()
+
+
+def test_a_job_goes_only_to_a_worker_that_has_what_it_names(brokers, context, client, redis):
+    broker = brokers()
+    plain = Worker(context, broker.endpoint, name="plain", slots=4)
+    inked = Worker(context, broker.endpoint, name="inked", models=("demo", "finish"), hello=False)
+    inked.extra = [pb.ExtraInfo(kind=pb.EXTRA_ADAPTER, id="ink"), pb.ExtraInfo(kind=pb.EXTRA_CONTROL, id="in")]
+    inked.hello()
+    plain.claim(4, model="demo")
+    for fields in (dict(adapter=[pb.Adapter(name="ink")]), dict(refiner=pb.Refiner(model="finish"))):
+        job = client.submit(**fields).id
+        other = client.submit().id
+        assert plain.assigned().job.id == other, "one that names nothing is behind it in the line"
+        assert client.state(job) == "QUEUED"
+        inked.claim(1, model="demo")
+        assign = inked.assigned()
+        assert assign.job.id == job
+        inked.start(assign)
+        inked.complete(assign)
+    plain.close()
+    inked.close()
 
 
 def test_a_field_that_was_wrong_is_named_in_the_status(worker, client):
