@@ -55,8 +55,7 @@ static void enter(struct worker *worker, struct held *held) {
 /* Whoever waits before a busy engine goes to one that has fallen empty meanwhile. */
 static bool may_enter_some(struct worker *worker, struct held *held) {
   return may_enter(worker, held) ||
-         (placement_empty_child_for(worker, held->job->model, &held->child) &&
-          may_enter(worker, held));
+         (placement_empty_child_for(worker, held->job, &held->child) && may_enter(worker, held));
 }
 
 /* Rows are in no order: one that enters may be what another one waited for. */

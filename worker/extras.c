@@ -58,9 +58,9 @@ size_t extras_list(const struct worker *worker, Darkroom__V1__ExtraInfo *infos,
   return count;
 }
 
-static bool child_has(const struct worker *worker, const struct held *held, enum models_kind kind,
+static bool child_has(const struct worker *worker, size_t index, enum models_kind kind,
                       const char *id) {
-  const struct child *child = &worker->children.child[held->child];
+  const struct child *child = &worker->children.child[index];
   for (size_t i = 0; id != NULL && i < worker->table->count; i++) {
     const struct models_row *row = &worker->table->row[i];
     if (row->kind == kind && strcmp(row->id, id) == 0 && on_child(row, child)) {
@@ -73,17 +73,24 @@ static bool child_has(const struct worker *worker, const struct held *held, enum
   return id == NULL;
 }
 
-bool extras_here(const struct worker *worker, const struct held *held) {
-  const Darkroom__V1__Job *job = held->job;
-  bool here = true;
+static bool refiner_on(const struct child *child, const Darkroom__V1__Refiner *refiner) {
+  if (refiner == NULL || child_model(child, refiner->model) != NULL) {
+    return true;
+  }
+  fail(BAD_INPUT, "this worker has no %.64s beside its model", refiner->model);
+  return false;
+}
+
+bool extras_on(const struct worker *worker, size_t child, const Darkroom__V1__Job *job) {
+  bool here = refiner_on(&worker->children.child[child], job->refiner);
   for (size_t i = 0; here && i < job->n_control; i++) {
-    here = child_has(worker, held, MODELS_CONTROL, job->control[i]->model);
+    here = child_has(worker, child, MODELS_CONTROL, job->control[i]->model);
   }
   for (size_t i = 0; here && i < job->n_adapter; i++) {
-    here = child_has(worker, held, MODELS_LORA, job->adapter[i]->name);
+    here = child_has(worker, child, MODELS_LORA, job->adapter[i]->name);
   }
   for (size_t i = 0; here && i < job->n_embedding; i++) {
-    here = child_has(worker, held, MODELS_EMBEDDING, job->embedding[i]->name);
+    here = child_has(worker, child, MODELS_EMBEDDING, job->embedding[i]->name);
   }
   return here;
 }

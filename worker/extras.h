@@ -9,8 +9,8 @@
 size_t extras_list(const struct worker *worker, Darkroom__V1__ExtraInfo *infos,
                    Darkroom__V1__ExtraInfo **list);
 
-/* Whether the device that a job is for has all that it names; fail_reason() says what it has not.
- * In a fleet whose workers differ another one may. */
-bool extras_here(const struct worker *worker, const struct held *held);
+/* Whether this child has all that a job names beside its model, a refiner among it; fail_reason()
+ * says what it has not. */
+bool extras_on(const struct worker *worker, size_t child, const Darkroom__V1__Job *job);
 
 #endif

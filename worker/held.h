@@ -65,7 +65,7 @@ struct held_inputs {
   int64_t begun_ms, due_ms;
   int64_t deadline_ms; /* of the job; INT64_MAX: it has none */
   int descriptor;      /* of the memory it is in; -1: none */
-  uint64_t bytes;      /* of that memory */
+  uint64_t bytes;      /* of that memory; the most it will be while a task fetches it */
   struct media_input *row;
   size_t count;
 };

@@ -12,6 +12,7 @@
 
 #include "base/backoff.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "proto/job_inputs.h"
@@ -27,7 +28,27 @@ bool inputs_needed(const Darkroom__V1__Job *job) {
 
 /* asking -------------------------------------------------------------------------------------- */
 
-/* What is here for jobs that no engine has yet. */
+static bool is_file(Darkroom__V1__BlobKind kind) {
+  return kind == DARKROOM__V1__BLOB_KIND__BLOB_ADAPTER ||
+         kind == DARKROOM__V1__BLOB_KIND__BLOB_EMBEDDING;
+}
+
+/* The most that a job's inputs become: pictures have its size, other files as many bytes as it
+ * says, or as they may have. */
+static uint64_t bytes_expected(const Darkroom__V1__Job *job) {
+  uint64_t pixels = (uint64_t)job->width * job->height;
+  uint64_t bytes = job->padding != NULL ? pixels : 0;
+  struct job_input input;
+  for (size_t at = 0; job_input_at(job, at, &input); at++) {
+    const Darkroom__V1__Blob *blob = input.blob;
+    uint64_t said = blob->has_bytes ? blob->bytes : input.bytes_max;
+    said = blob->has_inline_ ? blob->inline_.len : said;
+    bytes += is_file(input.kind) ? said : 3 * pixels;
+  }
+  return bytes < JOB_INPUT_BYTES_MAX ? bytes : JOB_INPUT_BYTES_MAX;
+}
+
+/* What is here for jobs that no engine has yet, and what is on its way. */
 static uint64_t bytes_here(const struct worker *worker) {
   uint64_t bytes = 0;
   for (size_t i = 0; i < HELD_MAX; i++) {
@@ -39,9 +60,10 @@ static uint64_t bytes_here(const struct worker *worker) {
 
 /* A job without enough memory for its files waits until others have gone to their engines; one at
  * least goes on. */
-static bool room_for_more(const struct worker *worker) {
+static bool room_for(const struct worker *worker, const struct held *held) {
   uint64_t bytes = bytes_here(worker);
-  return bytes == 0 || bytes < (uint64_t)worker->options->inputs_mib << 20;
+  uint64_t most = (uint64_t)worker->options->inputs_mib << 20;
+  return bytes == 0 || bytes + bytes_expected(held->job) <= most;
 }
 
 static void fail_for_memory(struct worker *worker, struct held *held) {
@@ -60,6 +82,7 @@ static void send_fetch(struct worker *worker, struct held *held, int64_t now_ms)
     held->inputs.begun_ms = now_ms;
   }
   held->inputs.out = true;
+  held->inputs.bytes = bytes_expected(held->job);
   held->media_out++;
   media_send(worker->media, task);
 }
@@ -80,7 +103,7 @@ void inputs_tend(struct worker *worker, int64_t now_ms) {
     fetching++;
     if (now_ms >= held->inputs.deadline_ms) {
       meet_deadline(worker, held);
-    } else if (!held->inputs.out && held->inputs.due_ms <= now_ms && room_for_more(worker)) {
+    } else if (!held->inputs.out && held->inputs.due_ms <= now_ms && room_for(worker, held)) {
       send_fetch(worker, held, now_ms);
     }
   }
@@ -90,13 +113,12 @@ void inputs_tend(struct worker *worker, int64_t now_ms) {
 /* One that waits for room is looked at whenever something else has happened. */
 int64_t inputs_due_ms(const struct worker *worker) {
   int64_t due_ms = INT64_MAX;
-  bool room = room_for_more(worker);
   for (size_t i = 0; i < HELD_MAX; i++) {
     const struct held *held = &worker->held.row[i];
     if (held->state != HELD_FETCHING) {
       continue;
     }
-    bool asks = !held->inputs.out && room;
+    bool asks = !held->inputs.out && room_for(worker, held);
     int64_t own_ms = asks && held->inputs.due_ms < held->inputs.deadline_ms
                          ? held->inputs.due_ms
                          : held->inputs.deadline_ms;
@@ -124,7 +146,7 @@ static void arrived(struct worker *worker, struct held *held, struct media_task 
   log_event("inputs_fetched", log_text("job", held->id), log_count("inputs", inputs->count),
             log_count("bytes", inputs->bytes), log_number("ms", clock_ms() - inputs->begun_ms));
   /* the engine that it was meant for may be gone or full by now */
-  if (worker->draining || !placement_child_for(worker, held->job->model, &held->child)) {
+  if (worker->draining || !placement_child_for(worker, held->job->model, held->job, &held->child)) {
     job_release(worker, held);
     return;
   }
@@ -155,6 +177,7 @@ static void try_again(struct worker *worker, struct held *held, const struct med
 
 void inputs_taken(struct worker *worker, struct held *held, struct media_task *task) {
   held->inputs.out = false;
+  held->inputs.bytes = 0;
   if (held->state != HELD_FETCHING) {
     return; /* it was given up in the meantime */
   }

@@ -96,7 +96,8 @@ static void on_assign(struct worker *worker, const struct order *order) {
     job_leave(worker, older, !older->complete_said);
   }
   size_t child = 0;
-  bool found = placement_child_for(worker, assign->job->model, &child);
+  bool has_model = placement_child_for(worker, assign->job->model, NULL, &child);
+  bool has_all = placement_child_for(worker, assign->job->model, assign->job, &child);
   struct held *held = held_take(&worker->held, order->wire->payload, order->wire->payload_bytes);
   if (held == NULL) {
     refuse_assignment(worker, assign);
@@ -112,13 +113,14 @@ static void on_assign(struct worker *worker, const struct order *order) {
   claim_used(worker, assign, order->wire->correlation);
   log_event("job_assigned", log_text("job", held->id), log_count("fence", held->fence),
             log_text("model", held->job->model), log_text("alone", held->alone ? "yes" : "no"));
-  if (!found || worker->draining) {
+  if (!has_model || worker->draining) {
     held->state = HELD_STORING; /* no engine has it */
     job_release(worker, held);
     return;
   }
   held->state = HELD_WAITING;
-  if (!extras_here(worker, held)) {
+  if (!has_all) { /* the queue knows what a worker has, not which of its devices has what */
+    (void)extras_on(worker, child, held->job);
     job_fail(worker, held, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
              DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, fail_reason());
     return;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "worker/extras.h"
+
 enum {
   HELD_SPARE = 8,       /* rows kept free for what was pushed before our last CLAIM was heard */
   PREFETCH_US = 250000, /* a job is fetched this long before a slot falls free: many round trips */
@@ -52,12 +54,20 @@ static bool is_taken_alone(const struct worker *worker, size_t index) {
   return false;
 }
 
+/* Children may differ in what jobs name, as in their models. */
+static bool can_do(const struct worker *worker, size_t index, const char *model,
+                   const Darkroom__V1__Job *job) {
+  const struct child *child = &worker->children.child[index];
+  return child->state == CHILD_READY && child_model(child, model) != NULL &&
+         (job == NULL || extras_on(worker, index, job));
+}
+
 /* One that is overfull is still found: its slots fall free, and the job waits in it. */
-bool placement_child_for(const struct worker *worker, const char *model, size_t *out) {
+bool placement_child_for(const struct worker *worker, const char *model,
+                         const Darkroom__V1__Job *job, size_t *out) {
   int best = INT32_MIN;
   for (size_t i = 0; i < worker->children.count; i++) {
-    const struct child *child = &worker->children.child[i];
-    if (child->state != CHILD_READY || child_model(child, model) == NULL) {
+    if (!can_do(worker, i, model, job)) {
       continue;
     }
     int free_slots = placement_free_slots(worker, i);
@@ -71,10 +81,10 @@ bool placement_child_for(const struct worker *worker, const char *model, size_t 
   return best != INT32_MIN;
 }
 
-bool placement_empty_child_for(const struct worker *worker, const char *model, size_t *out) {
+bool placement_empty_child_for(const struct worker *worker, const Darkroom__V1__Job *job,
+                               size_t *out) {
   for (size_t i = 0; i < worker->children.count; i++) {
-    const struct child *child = &worker->children.child[i];
-    bool empty = child->state == CHILD_READY && child_model(child, model) != NULL;
+    bool empty = can_do(worker, i, job->model, job);
     for (size_t row = 0; empty && row < HELD_MAX; row++) {
       empty = !is_for(&worker->held.row[row], i);
     }

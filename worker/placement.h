@@ -17,11 +17,13 @@ struct grant {
   size_t count;
 };
 
-/* The child for a job of this model: ready, with the most free slots and no job that runs
- * alone, if there is one without. False: none has the model. */
-bool placement_child_for(const struct worker *worker, const char *model, size_t *child);
+/* The child for a job of this model: ready, with all that the job names (NULL: it names nothing),
+ * the most free slots and no job that runs alone, if there is one without. False: there is none. */
+bool placement_child_for(const struct worker *worker, const char *model,
+                         const Darkroom__V1__Job *job, size_t *child);
 /* A child for it that is ready and empty, with nobody waiting before it. False: there is none. */
-bool placement_empty_child_for(const struct worker *worker, const char *model, size_t *child);
+bool placement_empty_child_for(const struct worker *worker, const Darkroom__V1__Job *job,
+                               size_t *child);
 /* Images that the child could begin now; negative when some wait in it or before it. */
 int placement_free_slots(const struct worker *worker, size_t child);
 /* Whether any job is in its hands. */

@@ -149,12 +149,22 @@ static enum status add_file(const Darkroom__V1__Job *job, const struct job_input
   return status;
 }
 
+/* A job need not say how large its files are: what it has not said is counted as it comes. */
+static enum status count_file(const struct fetch *fetch, struct media_task *task, size_t bytes) {
+  task->fetched_bytes += bytes;
+  return task->fetched_bytes <= fetch->bytes_max
+             ? OK
+             : fail(BAD_INPUT, "the job's files have more than %llu bytes together",
+                    (unsigned long long)fetch->bytes_max);
+}
+
 static enum status add_input(const struct fetch *fetch, const Darkroom__V1__Job *job,
                              const struct job_input *input, struct media_task *task) {
   const struct cached *file = NULL;
   snprintf(task->field, sizeof task->field, "%s", input->field);
   TRY(have_file(fetch, input, task, &file));
-  enum status status = add_file(job, input, &file->content, task);
+  enum status status = count_file(fetch, task, file->content.length);
+  status = status == OK ? add_file(job, input, &file->content, task) : status;
   cache_give_back(fetch->cache, file);
   return status;
 }
@@ -185,6 +195,7 @@ enum status fetch_inputs(const struct fetch *fetch, struct media_task *task) {
   int64_t begun = clock_ns();
   task->input_count = 0;
   task->input_bytes = 0;
+  task->fetched_bytes = 0;
   task->retry_after_ms = 0;
   task->descriptor = memfd_create("darkroom-inputs", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   enum status status = task->descriptor >= 0

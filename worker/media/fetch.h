@@ -10,6 +10,7 @@
 struct fetch {
   struct reader *reader; /* this thread's own */
   struct cache *cache;   /* all threads' */
+  uint64_t bytes_max;    /* of all files of one job */
 };
 
 /* Does a MEDIA_FETCH once and writes what came of it into the task. UNAVAILABLE: a place is away.

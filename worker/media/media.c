@@ -152,7 +152,7 @@ static void hand_back(struct thread *thread, struct media_task *task) {
 static void *run(void *context) {
   struct thread *thread = context;
   struct media *media = thread->media;
-  struct fetch fetch = {&thread->reader, media->cache};
+  struct fetch fetch = {&thread->reader, media->cache, JOB_INPUT_BYTES_MAX};
   struct finish finish = {
       .store = thread->store,
       .fetch = &fetch,

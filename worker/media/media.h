@@ -71,8 +71,9 @@ struct media_task {
   int descriptor; /* of the inputs' memory, -1: none; closed with the task */
   struct media_input input[JOB_INPUTS_MAX];
   size_t input_count;
-  uint64_t input_bytes; /* of the memory */
-  char field[32];       /* of the job, that was dealt with last */
+  uint64_t input_bytes;   /* of the memory */
+  uint64_t fetched_bytes; /* of the files */
+  char field[32];         /* of the job, that was dealt with last */
   uint64_t fetch_us;
 };
 

@@ -150,7 +150,7 @@ static void a_device_that_kills_strangers_gets_no_more(void **state) {
   assert_int_equal(worker.children.child[1].state, CHILD_CORDONED);
   assert_int_equal(worker.children.child[0].state, CHILD_READY);
   size_t child = 9;
-  assert_true(placement_child_for(&worker, "m", &child));
+  assert_true(placement_child_for(&worker, "m", NULL, &child));
   assert_int_equal(child, 0);
   char words[HARDWARE_WORDS_BYTES_MAX];
   hardware_write_cordons(&worker, words);

@@ -189,14 +189,52 @@ static void a_job_goes_where_the_most_slots_are_free(void **state) {
   has(engine(2), "m", 512);
   has(engine(3), "m", 512);
   has(engine(9), "other", 512);
-  assert_true(placement_child_for(&worker, "m", &child));
+  assert_true(placement_child_for(&worker, "m", NULL, &child));
   assert_int_equal(child, 1);
   job(1, 2, HELD_RUNNING)->received = 0;
-  assert_true(placement_child_for(&worker, "m", &child));
+  assert_true(placement_child_for(&worker, "m", NULL, &child));
   assert_int_equal(child, 0);
   assert_int_equal(placement_free_slots(&worker, 1), 1);
   worker.children.child[0].state = worker.children.child[1].state = CHILD_LEAVING;
-  assert_false(placement_child_for(&worker, "m", &child));
+  assert_false(placement_child_for(&worker, "m", NULL, &child));
+}
+
+static void a_job_goes_where_all_that_it_names_is(void **state) {
+  (void)state;
+  static struct models_table table;
+  static const struct worker_device places[] = {{.name = "one", .open = "one"},
+                                                {.name = "two", .open = "two"}};
+  static Darkroom__V1__Adapter ink = DARKROOM__V1__ADAPTER__INIT;
+  static char id[] = "ink";
+  static char model[] = "m";
+  static Darkroom__V1__Adapter *adapters[] = {&ink};
+  static char finish[] = "finish";
+  static Darkroom__V1__Refiner refiner = DARKROOM__V1__REFINER__INIT;
+  size_t child = 99;
+  table.row[0] = (struct models_row){.id = "ink", .kind = MODELS_LORA, .devices = "two"};
+  table.count = 1;
+  worker.table = &table;
+  has(engine(9), "m", 512);
+  has(engine(1), "m", 512);
+  has(&worker.children.child[0], "finish", 512);
+  worker.children.child[0].place = &places[0];
+  worker.children.child[1].place = &places[1];
+  ink.name = id;
+  Darkroom__V1__Job named = DARKROOM__V1__JOB__INIT;
+  named.model = model;
+  named.n_adapter = 1;
+  named.adapter = adapters;
+  assert_true(placement_child_for(&worker, "m", &named, &child));
+  assert_int_equal(child, 1);
+  child = 99;
+  assert_true(placement_empty_child_for(&worker, &named, &child));
+  assert_int_equal(child, 1);
+  refiner.model = finish; /* the first has this one, and not the adapter */
+  named.refiner = &refiner;
+  assert_false(placement_child_for(&worker, "m", &named, &child));
+  named.n_adapter = 0;
+  assert_true(placement_child_for(&worker, "m", &named, &child));
+  assert_int_equal(child, 0);
 }
 
 static void an_engine_that_is_taken_alone_takes_nobody_else(void **state) {
@@ -207,11 +245,11 @@ static void an_engine_that_is_taken_alone_takes_nobody_else(void **state) {
   struct held *suspect = job(0, 1, HELD_WAITING);
   suspect->alone = true;
   assert_int_equal(granted("m"), 1); /* the other engine's */
-  assert_true(placement_child_for(&worker, "m", &child));
+  assert_true(placement_child_for(&worker, "m", NULL, &child));
   assert_int_equal(child, 1);
   job(1, 1, HELD_RUNNING);
   assert_int_equal(granted("m"), 0);
-  assert_true(placement_child_for(&worker, "m", &child));
+  assert_true(placement_child_for(&worker, "m", NULL, &child));
   assert_int_equal(child, 1); /* overfull before alone */
   suspect->state = HELD_RUNNING;
   suspect->steps = 2;
@@ -241,6 +279,7 @@ int main(void) {
       cmocka_unit_test_setup(a_store_that_is_away_is_rendered_for_up_to_the_spool, setup),
       cmocka_unit_test_setup(the_next_job_is_fetched_shortly_before_a_slot_falls_free, setup),
       cmocka_unit_test_setup(a_job_goes_where_the_most_slots_are_free, setup),
+      cmocka_unit_test_setup(a_job_goes_where_all_that_it_names_is, setup),
       cmocka_unit_test_setup(an_engine_that_is_taken_alone_takes_nobody_else, setup),
       cmocka_unit_test_setup(who_waits_before_an_engine_has_its_slots, setup),
   };
