@@ -40,6 +40,7 @@ struct queues {
  * when it returns; get waits for them. queues NULL: all work is done when the call returns. */
 struct backend {
   const char *name;
+  bool prepares; /* makes things once for each shape that ops meet, in its first call */
   const struct queues *queues;
   enum status (*open)(const struct device_settings *settings, const char *which,
                       struct device **out);

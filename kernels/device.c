@@ -146,6 +146,7 @@ enum element device_element(const struct device *device) {
   return device_element_for(device, PRECISION_FAST);
 }
 enum determinism device_determinism(const struct device *device) { return device->determinism; }
+bool device_prepares(const struct device *device) { return device->backend->prepares; }
 int device_threads(const struct device *device) { return device->threads; }
 size_t device_memory_used(const struct device *device) { return device->memory_used; }
 size_t device_memory_peak(const struct device *device) { return device->memory_peak; }

@@ -7,6 +7,7 @@
 #ifndef DARKROOM_KERNELS_DEVICE_H
 #define DARKROOM_KERNELS_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
@@ -74,6 +75,8 @@ enum element device_element_for(const struct device *device, enum precision prec
 /* device_element_for(device, PRECISION_FAST) */
 enum element device_element(const struct device *device);
 enum determinism device_determinism(const struct device *device);
+/* Whether the first call of an op with new shapes pays for what is made once. */
+bool device_prepares(const struct device *device);
 /* BROKEN if the device does not answer. */
 enum status device_describe(struct device *device, struct device_info *out);
 int device_threads(const struct device *device);

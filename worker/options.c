@@ -100,9 +100,9 @@ static const struct setting table[] = {
      .field = FIELD(memory_mib),
      .standard = "0",
      .max = 1 << 20,
-     .help =
-         "MiB per engine beside the weights (0: what the GPU has free; of the host what control "
-         "group and machine leave)"},
+     .help = "MiB per engine beside the weights of pinned models (0: what the GPU has free; of the "
+             "host what control "
+             "group and machine leave)"},
     {.name = "force-f32",
      .type = SETTING_FLAG,
      .field = FIELD(force_f32),

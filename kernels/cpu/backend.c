@@ -64,6 +64,7 @@ static enum status cpu_describe(struct device *device, struct device_info *out) 
 
 const struct backend backend_cpu = {
     .name = "cpu",
+    .prepares = true,
     .open = cpu_open,
     .close = cpu_close,
     .take = host_take,

@@ -133,6 +133,7 @@ static enum status cuda_describe(struct device *device, struct device_info *out)
 
 const struct backend backend_cuda = {
     .name = "cuda",
+    .prepares = true,
     .queues = &cuda_queues,
     .open = cuda_open,
     .close = cuda_close,
