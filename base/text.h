@@ -16,6 +16,10 @@ char *text_trim(char *text);
 enum status text_split(const char *setting, char *list, size_t max, const char **item,
                        size_t *count);
 
+/* Makes it fit for messages and lines, in place: control characters and what is no UTF-8 become
+ * question marks, the rest of a character that was cut among them. */
+void text_clean(char *text);
+
 /* Two digits a byte, lower case, and a NUL: text has room for 2 * count + 1 bytes. */
 void text_hex(const uint8_t *bytes, size_t count, char *text);
 

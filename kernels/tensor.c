@@ -166,3 +166,19 @@ void elements_from_f32(enum element element, const float *from, int64_t count, v
     half[i] = f32_to_f16(from[i]);
   }
 }
+
+/* All bits of the exponent are set in those that are not finite. */
+bool elements_finite(enum element element, const void *from, int64_t count) {
+  assert(element == ELEMENT_F32 || element == ELEMENT_BF16 || element == ELEMENT_F16);
+  const uint32_t *restrict whole = from;
+  const uint16_t *restrict half = from;
+  uint32_t exponent = element == ELEMENT_F32    ? 0x7f800000
+                      : element == ELEMENT_BF16 ? 0x7f80
+                                                : 0x7c00;
+  bool finite = true;
+  for (int64_t i = 0; i < count; i++) {
+    uint32_t bits = element == ELEMENT_F32 ? whole[i] : half[i];
+    finite = finite && (bits & exponent) != exponent;
+  }
+  return finite;
+}

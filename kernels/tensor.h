@@ -55,5 +55,7 @@ uint16_t f32_to_f16(float value);
 /* The same for count values of a float type (f32, bf16, f16). */
 void elements_to_f32(enum element element, const void *from, int64_t count, float *to);
 void elements_from_f32(enum element element, const float *from, int64_t count, void *to);
+/* Whether none of them is NaN or infinite. */
+bool elements_finite(enum element element, const void *from, int64_t count);
 
 #endif

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 static void set_text(char *to, size_t bytes, const char *from) {
   snprintf(to, bytes, "%s", from != NULL ? from : "");
 }
@@ -16,6 +18,7 @@ enum status refuse(struct refusal *why, Darkroom__V1__ErrorCode code, const char
   va_start(arguments, format);
   vsnprintf(refusal.message, sizeof refusal.message, format, arguments);
   va_end(arguments);
+  text_clean(refusal.message); /* names from files and strangers, cut */
   set_text(refusal.field, sizeof refusal.field, field);
   set_text(refusal.limit, sizeof refusal.limit, limit);
   if (why != NULL) {

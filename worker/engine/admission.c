@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "worker/engine/arrivals.h"
 #include "worker/engine/beginning.h"
 #include "worker/engine/glimpses.h"
@@ -88,6 +89,7 @@ void task_fail(struct engine *engine, struct task *task, Darkroom__V1__FailKind 
                Darkroom__V1__ErrorCode code, const char *reason) {
   struct refusal why = {.code = code};
   snprintf(why.message, sizeof why.message, "%s", reason);
+  text_clean(why.message);
   char id[sizeof task->id];
   snprintf(id, sizeof id, "%s", task->id);
   uint64_t fence = task->fence;
@@ -193,6 +195,7 @@ static enum status refuse_promise(struct engine *engine, const Darkroom__V1__Job
                                   uint64_t fence, enum status status) {
   struct refusal why = {.code = DARKROOM__V1__ERROR_CODE__ERROR_ENGINE};
   snprintf(why.message, sizeof why.message, "%s", fail_reason());
+  text_clean(why.message); /* it may name what a file calls its tensors */
   if (status == BAD_INPUT) {
     why.code = DARKROOM__V1__ERROR_CODE__ERROR_FIELD;
     const char *field = fail_field_name();

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 void note(struct notes *notes, const char *format, ...) {
   if (notes->count == JOB_WARNINGS_MAX) {
     return;
@@ -14,6 +16,7 @@ void note(struct notes *notes, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(line, JOB_WARNING_BYTES_MAX, format, arguments);
   va_end(arguments);
+  text_clean(line);
   for (int i = 0; i < notes->count; i++) {
     if (strcmp(notes->text[i], line) == 0) {
       return;

@@ -9,7 +9,7 @@ struct notes {
   char text[JOB_WARNINGS_MAX][JOB_WARNING_BYTES_MAX];
 };
 
-/* Adds a line, cut; one that is there already, or too many, is left out. */
+/* Adds a line, cut and clean (text.h); one that is there already, or too many, is left out. */
 void note(struct notes *notes, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

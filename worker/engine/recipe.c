@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "images/resize.h"
+#include "kernels/queue.h"
 #include "worker/engine/inputs.h"
 #include "worker/model/model.h"
 
@@ -103,11 +104,12 @@ static enum status add_first(const struct order *order, struct recipe *out) {
   return add(order, &request, out);
 }
 
-/* Another model goes on with the same latents: it must mean the same by them. */
+/* Another model goes on with the same latents: it must mean the same by them. Both must be told of
+ * a mask in the same way, by channels or not at all: a sample has what its first stage needs. */
 static enum status check_refiner(const struct order *order, const struct resident *first,
                                  const struct resident *refiner) {
   const struct family *a = first->family, *b = refiner->family;
-  bool fits = a->scale_factor == b->scale_factor &&
+  bool fits = a->scale_factor == b->scale_factor && a->unet.in_channels == b->unet.in_channels &&
               a->vae.latent_channels == b->vae.latent_channels &&
               a->vae.scaling_factor == b->vae.scaling_factor;
   return fits ? OK
@@ -267,14 +269,25 @@ static size_t bytes_of_hints(const struct recipe *recipe, struct device *device)
 static enum status take_hints(struct recipe *recipe, const struct makers *makers) {
   size_t bytes = bytes_of_hints(recipe, makers->device);
   TRY(conditionings_make_room(makers->conditionings, bytes));
-  enum status status = device_arena(makers->device, bytes, &recipe->on_device);
-  if (status != OK) {
-    budget_give(makers->budget, bytes);
-    return status;
-  }
   recipe->budget = makers->budget;
   recipe->bytes = bytes;
-  return OK;
+  TRY(event_open(makers->device, &recipe->hinted));
+  return device_arena(makers->device, bytes, &recipe->on_device);
+}
+
+/* Those of a job that goes at once may still be written to; should the device have failed, the next
+ * turn says so. */
+static void drop_hints(struct recipe *recipe) {
+  if (recipe->hinted != NULL) {
+    (void)event_wait(recipe->hinted);
+  }
+  event_close(&recipe->hinted);
+  arena_close(&recipe->on_device);
+  if (recipe->budget != NULL) {
+    budget_give(recipe->budget, recipe->bytes);
+  }
+  recipe->budget = NULL;
+  recipe->bytes = 0;
 }
 
 /* A net's picture, made larger where the stage is. */
@@ -292,11 +305,8 @@ static enum status make_hint(struct recipe *recipe, const struct makers *makers,
   return status;
 }
 
-static enum status make_hints(struct recipe *recipe, const struct makers *makers,
+static enum status fill_hints(struct recipe *recipe, const struct makers *makers,
                               const struct engine_inputs *inputs) {
-  if (recipe->on_device != NULL || bytes_of_hints(recipe, makers->device) == 0) {
-    return OK;
-  }
   TRY(take_hints(recipe, makers));
   for (int i = 0; i < recipe->stages; i++) {
     struct stage *stage = &recipe->stage[i];
@@ -306,7 +316,21 @@ static enum status make_hints(struct recipe *recipe, const struct makers *makers
                     inputs_find(inputs, INPUT_CONTROL, control->index)));
     }
   }
-  return OK;
+  return event_record(recipe->hinted);
+}
+
+/* All of them or none: what was made before a failure is not the whole for the next try. */
+static enum status make_hints(struct recipe *recipe, const struct makers *makers,
+                              const struct engine_inputs *inputs) {
+  if (recipe->on_device != NULL || bytes_of_hints(recipe, makers->device) == 0) {
+    return OK;
+  }
+  enum status status = fill_hints(recipe, makers, inputs);
+  if (status != OK) {
+    status = device_wait(makers->device) == BROKEN ? BROKEN : status;
+    drop_hints(recipe);
+  }
+  return status;
 }
 
 static void note_cut(struct recipe *recipe, const char *field, const struct conditioned *made) {
@@ -347,10 +371,7 @@ void recipe_release(struct recipe **pointer) {
   for (int i = 0; i < recipe->stages; i++) {
     stage_close(&recipe->stage[i]);
   }
-  if (recipe->on_device != NULL) {
-    arena_close(&recipe->on_device);
-    budget_give(recipe->budget, recipe->bytes);
-  }
+  drop_hints(recipe);
   adapters_release(&recipe->adapted);
   words_release(&recipe->worded);
   struct arena *memory = recipe->memory;

@@ -13,6 +13,7 @@ struct recipe {
   int stages;
   const uint8_t *image, *mask; /* of the first stage's size, 3 bytes and 1 a pixel; NULL: none */
   struct arena *on_device;     /* hints of control nets; NULL: none */
+  struct event *hinted;        /* behind what makes them */
   struct budget *budget;       /* that they are from, */
   size_t bytes;                /* and how many */
   struct adapted *adapted;     /* the job's adapters behind its model; NULL: none */

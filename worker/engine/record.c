@@ -199,6 +199,19 @@ enum status record_check(const struct sample *sample, const uint8_t *state, size
   return bytes == wanted_bytes(sample, &head) ? OK : no_state("its length is another");
 }
 
+/* Steps of the user's that are behind that place. */
+static uint32_t steps_before(const struct recipe *recipe, const struct head *head) {
+  uint32_t steps = 0;
+  for (uint32_t stage = 0; stage <= head->stage; stage++) {
+    const struct plan *plan = &recipe->stage[stage].plan;
+    int rows = stage < head->stage ? plan->rows : (int)head->cursor;
+    for (int row = 0; row < rows; row++) {
+      steps += row + 1 == plan->rows || plan->row[row + 1].step != plan->row[row].step;
+    }
+  }
+  return steps;
+}
+
 enum status record_put(struct sample *sample, struct device *device, const uint8_t *state,
                        size_t bytes) {
   const struct tensor *pieces[PIECES_MAX];
@@ -210,6 +223,7 @@ enum status record_put(struct sample *sample, struct device *device, const uint8
   sample->drawn = head.drawn != 0;
   sample->stale = head.cursor == 0 && sample_stage(sample)->begin == BEGIN_KEEP;
   sample->encode = ENCODE_NONE;
+  sample->steps = sample->previewed = steps_before(sample->task->recipe, &head);
   sample->random.next = (int)head.next;
   sample->random.has_cached = head.has_cached != 0;
   sample->random.cached = head.cached;

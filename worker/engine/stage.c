@@ -20,11 +20,25 @@ static enum status check_side(const struct resident *resident, const char *field
   return OK;
 }
 
+static bool is_upscaled(enum stage_begin begin) {
+  return begin == BEGIN_LATENTS || begin == BEGIN_PIXELS;
+}
+
+/* What the sampler's room calls a field, as the job has it: the part of the noise is the refiner's,
+ * and a second pass has a strength and steps of its own. */
+static const char *job_field(const struct stage_request *request, const char *field) {
+  bool own = strcmp(field, "strength") == 0 || strcmp(field, "steps") == 0;
+  if (own && is_upscaled(request->begin)) {
+    return "upscale";
+  }
+  return strcmp(field, "denoising") == 0 ? "refiner" : field;
+}
+
 /* A failure of the sampler's room as a refusal of the job's. */
-static enum status refuse_plan(struct refusal *why) {
+static enum status refuse_plan(const struct stage_request *request, struct refusal *why) {
   char reason[sizeof why->message], field[sizeof why->field];
   snprintf(reason, sizeof reason, "%s", fail_reason());
-  snprintf(field, sizeof field, "%s", fail_field_name());
+  snprintf(field, sizeof field, "%s", job_field(request, fail_field_name()));
   bool sampler = strcmp(field, "sampler") == 0 || strcmp(field, "noise_schedule") == 0;
   return refuse(why,
                 sampler ? DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_SAMPLER
@@ -34,7 +48,7 @@ static enum status refuse_plan(struct refusal *why) {
 
 /* From latents that noise is put on. */
 static bool begins_clean(enum stage_begin begin) {
-  return begin == BEGIN_IMAGE || begin == BEGIN_LATENTS || begin == BEGIN_PIXELS;
+  return begin == BEGIN_IMAGE || is_upscaled(begin);
 }
 
 static enum spacing spacing_of(Darkroom__V1__Spacing spacing) {
@@ -77,12 +91,12 @@ static enum status fill_plan(const struct stage_request *request, struct arena *
   plan.begin = request->from;
   plan.end = request->to;
   enum status status = plan_make(memory, &plan, out);
-  return status == BAD_INPUT ? refuse_plan(why) : status;
+  return status == BAD_INPUT ? refuse_plan(request, why) : status;
 }
 
 static enum status fill_shape(const struct stage_request *request, struct refusal *why,
                               struct stage *out) {
-  bool larger = request->begin == BEGIN_LATENTS || request->begin == BEGIN_PIXELS;
+  bool larger = is_upscaled(request->begin);
   TRY(check_side(request->resident, larger ? "upscale" : "width", request->width, why));
   TRY(check_side(request->resident, larger ? "upscale" : "height", request->height, why));
   out->width = (int)request->width;

@@ -16,7 +16,7 @@ struct worded {
   const struct resident *resident; /* NULL: a free row */
   int count;
   struct {
-    char token[JOB_TOKEN_BYTES_MAX + 1];
+    char token[EMBEDDING_TOKEN_BYTES_MAX + 1]; /* compared whole */
     char key[FILE_KEY_BYTES_MAX];
   } word[JOB_EMBEDDINGS_MAX];
   size_t bytes;

@@ -35,6 +35,8 @@
 #define ADAPTERS_MAX 16            /* of one job */
 #define ADAPTER_FILE_RANK_MAX 1024 /* of one change in a file */
 #define ADAPTER_WEIGHT_MAX 100.0f
+#define ADAPTER_SCALE_MAX 1e6f    /* of alpha / rank */
+#define ADAPTER_PATTERNS_MAX 4096 /* of an alpha_pattern: each is held against each module */
 #define ADAPTER_DIGEST_BYTES 32
 
 struct adapter;
@@ -55,7 +57,8 @@ struct adapter_report {
   char first_skipped[128]; /* the name of one of them, cut; "" when there is none */
 };
 /* BAD_INPUT (field "adapter"): no safetensors (a pickle), a tensor of a shape that does not fit the
- * model, a change that lacks a part, or nothing that changes this model; with what was expected. */
+ * model, a value that is no finite number, a change that lacks a part, or nothing that changes this
+ * model; with what was expected. */
 enum status adapter_open(const struct model *model, const struct adapter_source *source,
                          struct adapter **out, struct adapter_report *report);
 void adapter_close(struct adapter **adapter);

@@ -37,6 +37,10 @@ static enum status parse(const char *name, const char *text, size_t length, int 
 static enum status check_patterns(const char *name, json_t *patterns) {
   const char *key = NULL;
   json_t *value = NULL;
+  if (json_object_size(patterns) > ADAPTER_PATTERNS_MAX) {
+    return REFUSE("%s: alpha_pattern has %zu entries, at most %d are allowed", name,
+                  json_object_size(patterns), ADAPTER_PATTERNS_MAX);
+  }
   json_object_foreach(patterns, key, value) {
     if (strpbrk(key + (key[0] == '^'), "\\*+?[](){}|^$") != NULL || !json_is_number(value)) {
       return REFUSE("%s: alpha_pattern \"%s\" is not the end of a layer's name with a number", name,

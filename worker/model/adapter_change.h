@@ -100,6 +100,8 @@ enum status change_add(const struct change *change, const struct module *module,
 /* bias f32 [O] += weight times the change of the bias. */
 enum status change_add_bias(const struct change *change, const struct module *module, float weight,
                             struct arena *scratch, float *bias);
+/* Whether all are numbers that the element can hold. */
+bool change_fits(enum element element, const float *values, int64_t count);
 /* A tensor's values in f32, from the arena. */
 enum status change_values(const struct tensor *tensor, struct arena *arena, float **out);
 

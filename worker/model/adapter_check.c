@@ -275,7 +275,11 @@ static enum status read_scale(const struct change_named *named, struct adapter_a
   }
   float rank = (float)out->rank;
   out->scale = !alpha.known || out->rank == 0 ? 1 : alpha.alpha / (alpha.root ? sqrtf(rank) : rank);
-  return OK;
+  return fabsf(out->scale) <= ADAPTER_SCALE_MAX
+             ? OK
+             : REFUSE("\"%s\" has alpha %g at rank %lld: the scale is allowed up to %g",
+                      first_name(named, 0, PARTS - 1), (double)alpha.alpha, (long long)out->rank,
+                      (double)ADAPTER_SCALE_MAX);
 }
 
 /* A norm has no product of matrices, and one matrix for three layers is cut only where rows of the

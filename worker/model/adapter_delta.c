@@ -1,5 +1,6 @@
 /* adapter_delta.c - what a change adds to a kernel, in f32 on the host. */
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 
 /* So that a row of zeros has a direction. */
 #define NORM_MIN 1e-12f
+#define F16_MAX 65504.0f
 
 int64_t change_window(const struct module *module) { return module->kind == MODULE_CONV ? 9 : 1; }
 
@@ -19,6 +21,16 @@ enum status change_values(const struct tensor *tensor, struct arena *arena, floa
   elements_to_f32(tensor->element, tensor->data, tensor_count(tensor), values);
   *out = values;
   return OK;
+}
+
+bool change_fits(enum element element, const float *values, int64_t count) {
+  float most = element == ELEMENT_F16 ? F16_MAX : FLT_MAX;
+  for (int64_t i = 0; i < count; i++) {
+    if (!(fabsf(values[i]) <= most)) { /* and NAN */
+      return false;
+    }
+  }
+  return true;
 }
 
 /* ---- products ---- */
@@ -84,6 +96,7 @@ static enum status spread(const struct grid *core, const struct grid *b, int64_t
   TRY(take_grid(arena, core->rows, b->columns * window, &grid));
   assert(core->columns == b->rows * window);
   for (int64_t r = 0; r < core->rows; r++) {
+    progress_count();
     for (int64_t j = 0; j < b->rows; j++) {
       for (int64_t i = 0; i < b->columns; i++) {
         for (int64_t k = 0; k < window; k++) {

@@ -141,6 +141,10 @@ static enum status take_tensor(struct reading *reading, const struct safetensors
     return REFUSE("%s: \"%s\" must be one number", reading->source->name, entry->name);
   }
   memcpy(tensor.data, data, entry->end - entry->begin);
+  if (part != PART_ALPHA && !elements_finite(tensor.element, tensor.data, tensor_count(&tensor))) {
+    return REFUSE("%s: \"%s\" has values that are no finite numbers", reading->source->name,
+                  entry->name);
+  }
   *out = tensor;
   return OK;
 }

@@ -158,6 +158,10 @@ static enum status fill_module(struct filling *filling, int number, int64_t rank
     TRY(fill_up(filling, &walk, module, row, rank, wide));
     row += walk.change->rank;
   }
+  if (!change_fits(filling->element, wide, ups)) {
+    return fail_field(BAD_INPUT, "adapter", "%s: the adapters' scaled values are too large",
+                      module->name);
+  }
   elements_from_f32(filling->element, wide, ups, up);
   TRY(put_piece(filling, down, (size_t)downs * value, &entry.down));
   TRY(put_piece(filling, up, (size_t)ups * value, &entry.up));

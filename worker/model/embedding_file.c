@@ -100,7 +100,7 @@ static enum status check_shape(const struct embedding_target *target,
   return OK;
 }
 
-static enum status take_values(const struct safetensors *table,
+static enum status take_values(const char *name, const struct safetensors *table,
                                const struct safetensors_entry *entry, struct arena *arena,
                                float **out) {
   size_t bytes = entry->end - entry->begin;
@@ -111,6 +111,9 @@ static enum status take_values(const struct safetensors *table,
     return EXHAUSTED;
   }
   memcpy(aligned, table->data + entry->begin, bytes);
+  if (!elements_finite((enum element)entry->type->element, aligned, count)) {
+    return REFUSE("%s: \"%s\" has values that are no finite numbers", name, entry->name);
+  }
   elements_to_f32((enum element)entry->type->element, aligned, count, values);
   *out = values;
   return OK;
@@ -133,7 +136,7 @@ static enum status read_encoder(const struct embedding_target *target,
                   entry->name, vectors, read->vectors);
   }
   read->vectors = vectors;
-  return take_values(table, entry, arena, &read->value[encoder]);
+  return take_values(source->name, table, entry, arena, &read->value[encoder]);
 }
 
 /* ---- the file ---- */

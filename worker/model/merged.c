@@ -97,7 +97,11 @@ static enum status sum_module(struct merging *merging, int number, const struct 
   for (int64_t i = 0; i < count; i++) {
     at->kernel[i] += delta[i];
   }
-  return OK;
+  enum element element = device_element_for(merging->model->device, PRECISION_FAST);
+  return change_fits(module->kind == MODULE_NORM ? ELEMENT_F32 : element, at->kernel, count)
+             ? OK
+             : fail_field(BAD_INPUT, "adapter", "%s: with the adapters its values are too large",
+                          module->name);
 }
 
 /* ---- one layer: its modules side by side ---- */

@@ -79,6 +79,11 @@ static enum status check_part(const struct plan_request *request) {
     return fail_field(BAD_INPUT, "strength", "strength %g needs an image to begin with",
                       request->strength);
   }
+  if (request->strength == 0.0 && request->end < 1.0) {
+    return fail_field(BAD_INPUT, "strength",
+                      "strength 0 leaves the image as it is: nothing goes on from %g",
+                      request->end);
+  }
   if (!within(request->begin, 0.0, 1.0) || !within(request->end, 0.0, 1.0)) {
     return fail_field(BAD_INPUT, "denoising", "the part from %g to %g is not within 0..1",
                       request->begin, request->end);

@@ -55,6 +55,31 @@ static void test_what_is_refused(void **state) {
   }
 }
 
+static void test_clean(void **state) {
+  (void)state;
+  static const char *const cases[][2] = {
+      {"", ""},
+      {"lora_unet: 4 of 7", "lora_unet: 4 of 7"},
+      {"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x8c\x8a",
+       "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x8c\x8a"},
+      {"\x1b[2J\n\x7f", "?[2J??"},
+      {"\xc2\x9b"
+       "2J",
+       "??2J"}, /* the same as ESC [ */
+      {"cut \xe2\x82", "cut ??"},
+      {"cut \xf0\x9f\x8c", "cut ???"},
+      {"\xed\xa0\x80", "???"},      /* half of a pair */
+      {"\xc0\xaf", "??"},           /* longer than need be */
+      {"\xf4\x90\x80\x80", "????"}, /* beyond the last */
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char text[32];
+    snprintf(text, sizeof text, "%s", cases[i][0]);
+    text_clean(text);
+    assert_string_equal(text, cases[i][1]);
+  }
+}
+
 static void test_hex(void **state) {
   (void)state;
   static const uint8_t bytes[] = {0x00, 0x01, 0x7f, 0x80, 0xab, 0xff};
@@ -69,6 +94,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_trim),
       cmocka_unit_test(test_split),
+      cmocka_unit_test(test_clean),
       cmocka_unit_test(test_hex),
       cmocka_unit_test(test_what_is_refused),
   };

@@ -58,6 +58,7 @@ enum status control_hint(struct control *control, struct arena *turn, const stru
   const float *x = image->data;
   int64_t width = hint->shape[1];
   fake.hints++;
+  TRY(fake.hint_fails == 0 || --fake.hint_fails > 0 ? OK : fail(EXHAUSTED, "told to"));
   TRY(arena_take(turn, 64) != NULL ? OK : EXHAUSTED);
   for (int64_t i = 0; i < hint->shape[0] * width; i++) {
     y[i] = control->weight * x[(i / width * 8 * 8 * width + i % width * 8) * 3];

@@ -22,6 +22,7 @@ static struct fake {
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
   int net_conditioned, hints;                /* of control nets */
+  int hint_fails;                            /* EXHAUSTED once, at that hint from now; 0: never */
   int nets[FAKE_CALLS_MAX];                  /* on in a call */
   const void *models[FAKE_CALLS_MAX];        /* whose it was */
   float timesteps[BATCH_ROWS_MAX];           /* of the last call */

@@ -61,6 +61,26 @@ static void hints_and_prompts_are_made_once(void **state) {
   assert_int_equal(fake.net_conditioned, 2); /* what is wanted and what is not */
 }
 
+/* Alone, a job is tried once more when scratch of others is gone: then none of its hints may be
+ * missing, and none is paid for twice. */
+static void hints_of_a_try_in_vain_are_made_anew(void **state) {
+  struct fixture *fixture = *state;
+  struct varied whole = plain("whole");
+  varied_control(&whole, "lines", 0, 1);
+  varied_control(&whole, "depth", 0, 1);
+  uint64_t hash = draw(fixture, &whole);
+  for (int at = 1; at <= 2; at++) {
+    for (int i = 0; i < 3; i++) {
+      struct varied again = plain("again");
+      snprintf(again.id, sizeof again.id, "again-%d-%d", at, i);
+      varied_control(&again, "lines", 0, 1);
+      varied_control(&again, "depth", 0, 1);
+      fake.hint_fails = at;
+      assert_true(draw(fixture, &again) == hash);
+    }
+  }
+}
+
 /* Rows with the same nets on share a call, and no others do. */
 static void who_shares_a_call(void **state) {
   struct fixture *fixture = *state;
@@ -138,6 +158,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_net_is_run_in_its_window_alone),
       TEST(hints_and_prompts_are_made_once),
+      TEST(hints_of_a_try_in_vain_are_made_anew),
       TEST(who_shares_a_call),
       TEST(what_changes_the_picture),
       TEST(what_cannot_be_done_is_refused),

@@ -148,6 +148,32 @@ static void a_model_that_fills_sees_the_mask(void **state) {
   assert_int_equal(fake.encoded, 1 + 1 + 2 + 1); /* what is masked, and below 1 the image */
 }
 
+/* Its second pass looks at the larger picture and at what of that the mask leaves. */
+static void a_model_that_fills_goes_on_larger(void **state) {
+  struct fixture *fixture = *state;
+  open_with_filler(fixture);
+  struct varied full = plain("full"), again = plain("again"), other = plain("other"),
+                small = plain("small");
+  struct varied *const all[] = {&full, &again, &other, &small};
+  uint64_t hashes[4];
+  varied_picture(&full, 1, 255);
+  varied_picture(&again, 1, 255);
+  varied_picture(&other, 1, 0);
+  varied_picture(&small, 1, 255);
+  fake.encoded = 0;
+  for (int i = 0; i < 4; i++) {
+    all[i]->job.model = (char *)"fills";
+    if (i < 3) {
+      varied_upscale(all[i], DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL, 96, 0.6);
+      all[i]->job.upscale = &all[i]->upscale;
+    }
+    hashes[i] = draw(fixture, all[i])->hash[0];
+    assert_int_equal(fake.encoded, i < 3 ? 3 * (i + 1) : 10); /* masked; the larger one, masked */
+    assert_int_equal(fake.cells[(fake.calls - 1) % FAKE_CALLS_MAX], i < 3 ? 12 * 12 : 8 * 8);
+  }
+  assert_true(hashes[0] == hashes[1] && hashes[0] != hashes[2] && hashes[0] != hashes[3]);
+}
+
 /* ---- refusals ---- */
 
 static void refused(struct fixture *fixture, struct varied *one, const char *field) {
@@ -187,6 +213,34 @@ static void what_does_not_go_together_is_refused(void **state) {
   refused(fixture, &blind, "image");
 }
 
+/* What one stage is told of a mask the other must be, too: a sample has the planes of its first. */
+static void stages_that_do_not_fit_are_refused(void **state) {
+  struct fixture *fixture = *state;
+  open_with_filler(fixture);
+  struct varied told = plain("told"), untold = plain("untold"), still = plain("still"),
+                none = plain("none"), tiny = plain("tiny"), latent = plain("latent");
+  varied_picture(&told, 0.5, 255);
+  varied_refine(&told, "fills", 0.7);
+  varied_picture(&untold, 0.5, 255);
+  untold.job.model = (char *)"fills";
+  varied_refine(&untold, "fake", 0.7);
+  varied_picture(&still, 0, -1);
+  varied_refine(&still, "other", 0.5);
+  varied_refine(&none, "other", 0.0001);
+  varied_upscale(&tiny, DARKROOM__V1__UPSCALE_KIND__UPSCALE_LATENT, 96, 0.01);
+  varied_picture(&latent, 1, 255);
+  latent.job.model = (char *)"fills";
+  varied_upscale(&latent, DARKROOM__V1__UPSCALE_KIND__UPSCALE_LATENT, 96, 0.5);
+  struct varied *const all[] = {&told, &untold, &still, &none, &tiny, &latent};
+  static const char *const fields[] = {"refiner", "refiner", "strength",
+                                       "refiner", "upscale", "upscale"};
+  for (int i = 0; i < 6; i++) {
+    all[i]->job.refiner = all[i]->job.refiner != NULL ? &all[i]->refiner : NULL;
+    all[i]->job.upscale = all[i]->job.upscale != NULL ? &all[i]->upscale : NULL;
+    refused(fixture, all[i], fields[i]);
+  }
+}
+
 static void an_encode_that_is_not_finite_fails_alone(void **state) {
   struct fixture *fixture = *state;
   struct varied bad = plain("bad"), good = plain("good");
@@ -210,7 +264,9 @@ int main(void) {
       TEST(a_mask_of_everything_is_none),
       TEST(a_soft_mask_blends),
       TEST(a_model_that_fills_sees_the_mask),
+      TEST(a_model_that_fills_goes_on_larger),
       TEST(what_does_not_go_together_is_refused),
+      TEST(stages_that_do_not_fit_are_refused),
       TEST(an_encode_that_is_not_finite_fails_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include "proto/job.h"
 #include "worker/engine/beginning.h"
+#include "worker/engine/handover.h"
 #include "worker/engine/record.h"
 
 static Darkroom__V1__Job resumed_job(const char *sampler) {
@@ -26,10 +27,11 @@ static Darkroom__V1__Job resumed_job(const char *sampler) {
 struct state {
   uint8_t *bytes;
   size_t count;
+  uint32_t steps; /* of the user's that are behind it: not in the bytes, but it must follow */
 };
 
 static struct state write_down(struct workbench *bench, const struct sample *sample) {
-  struct state state = {.count = sample_state_bytes(sample)};
+  struct state state = {.count = sample_state_bytes(sample), .steps = sample->steps};
   state.bytes = malloc(state.count);
   assert_ok(sample_state_write(sample, bench->device, state.bytes));
   return state;
@@ -38,6 +40,35 @@ static struct state write_down(struct workbench *bench, const struct sample *sam
 static struct beginning beginning_of(const struct state *state) {
   return (struct beginning){
       .kind = BEGINNING_STATE, .state = state->bytes, .state_bytes = state->count};
+}
+
+/* To the next stage, as the engine hands a sample on (handover.c). */
+static void hand_on(struct workbench *bench, struct sample *sample) {
+  const struct stage *stage = sample_stage(sample), *next = stage + 1;
+  const struct grid from = {stage->latent_height, stage->latent_width, 4};
+  const struct grid to = {next->latent_height, next->latent_width, 4};
+  float *latents = workbench_latents(bench, sample);
+  float *larger = malloc((size_t)to.height * (size_t)to.width * 4 * sizeof *larger);
+  grid_resize(&from, latents, &to, larger);
+  assert_ok(sample_enter(sample, sample->stage + 1));
+  if (next->begin == BEGIN_LATENTS) {
+    const struct beginning beginning = {.kind = BEGINNING_IMAGE, .latents = larger};
+    assert_ok(sample_begin(sample, bench->device, &bench->room, &beginning));
+  } else {
+    sample->encode = ENCODE_IMAGE;
+    sample_moved(sample);
+    workbench_encode(bench, sample);
+  }
+  free(latents);
+  free(larger);
+}
+
+static void go_on(struct workbench *bench, struct sample *sample) {
+  if (sample_needs(sample) == NEED_STEP) {
+    workbench_step(bench, sample);
+  } else {
+    hand_on(bench, sample);
+  }
 }
 
 /* Taken up from there it ends in those latents; written down again at once it is the same. */
@@ -50,10 +81,11 @@ static void check_taken_up(struct workbench *bench, const Darkroom__V1__Job *job
   assert_ok(sample_begin(&sample, bench->device, &bench->room, &beginning));
   struct state again = write_down(bench, &sample);
   assert_int_equal(again.count, state->count);
+  assert_int_equal(again.steps, state->steps);
   assert_memory_equal(again.bytes, state->bytes, state->count);
   free(again.bytes);
   while (!sample_ended(&sample)) {
-    workbench_step(bench, &sample);
+    go_on(bench, &sample);
   }
   float *got = workbench_latents(bench, &sample);
   assert_memory_equal(got, want, tensor_bytes(&sample.latents));
@@ -72,7 +104,7 @@ static void check_resumed(struct workbench *bench, struct workbench *other,
   while (!sample_ended(&sample)) {
     assert_true(rows < ROWS_MAX);
     states[rows++] = write_down(bench, &sample);
-    workbench_step(bench, &sample);
+    go_on(bench, &sample);
   }
   float *want = workbench_latents(bench, &sample);
   for (int i = 0; i < rows; i++) {
@@ -115,6 +147,35 @@ static void any_row_of_two_models(void **state) {
   workbench_close(&bench);
 }
 
+static Darkroom__V1__Upscale upscale_of(Darkroom__V1__UpscaleKind kind) {
+  Darkroom__V1__Upscale upscale = DARKROOM__V1__UPSCALE__INIT;
+  upscale.has_kind = upscale.has_width = upscale.has_height = 1;
+  upscale.kind = kind;
+  upscale.width = 48;
+  upscale.height = 40;
+  upscale.strength = 0.75;
+  return upscale;
+}
+
+/* Before, between and after: the second stage is larger, and its memory divided anew. */
+static void any_row_of_two_sizes(void **state) {
+  (void)state;
+  static const char *const names[] = {"dpmpp_2m", "euler_a"};
+  struct workbench bench, other;
+  workbench_open(&bench, "ref", false);
+  workbench_open(&other, "ref", false);
+  for (size_t s = 0; s < 4; s++) {
+    Darkroom__V1__Job job = resumed_job(names[s / 2]);
+    Darkroom__V1__Upscale upscale =
+        upscale_of(s % 2 == 0 ? DARKROOM__V1__UPSCALE_KIND__UPSCALE_LATENT
+                              : DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL);
+    job.upscale = &upscale;
+    check_resumed(&bench, &other, &job);
+  }
+  workbench_close(&other);
+  workbench_close(&bench);
+}
+
 /* What a mask keeps goes along: it is not encoded again. */
 static void any_row_with_a_mask(void **state) {
   (void)state;
@@ -136,6 +197,11 @@ static void any_row_with_a_mask(void **state) {
     job.image = job.mask = &blob;
     job.has_strength = 1;
     job.strength = s % 2 == 0 ? 0.75 : 1.0;
+    check_resumed(&bench, &other, &job);
+    job.model = (char *)"tiny-inpaint"; /* what it is told of the mask goes along as well */
+    check_resumed(&bench, &other, &job);
+    Darkroom__V1__Upscale upscale = upscale_of(DARKROOM__V1__UPSCALE_KIND__UPSCALE_PIXEL);
+    job.upscale = &upscale;
     check_resumed(&bench, &other, &job);
   }
   workbench_close(&other);
@@ -226,7 +292,7 @@ static void a_damaged_state_is_refused_by_name(void **state) {
     whole.bytes[places[i] + 1] ^= 0x40;
   }
   for (size_t count = whole.count; count-- > 0; count = count > 3000 ? count - 997 : count) {
-    check_refused(&bench, &sample, &(struct state){whole.bytes, count});
+    check_refused(&bench, &sample, &(struct state){whole.bytes, count, 0});
     count = count > 600 ? count - 500 : count;
   }
   free(whole.bytes);
@@ -262,6 +328,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(any_row_of_any_sampler),
       cmocka_unit_test(any_row_of_two_models),
+      cmocka_unit_test(any_row_of_two_sizes),
       cmocka_unit_test(any_row_with_a_mask),
       cmocka_unit_test(drawn_noise_goes_along),
       cmocka_unit_test(a_held_back_normal_goes_along),

@@ -89,7 +89,7 @@ static void what_cannot_be_a_stage_is_refused(void **state) {
   varied_upscale(&huge, DARKROOM__V1__UPSCALE_KIND__UPSCALE_LATENT, 2048, 0.5);
   varied_refine(&nothing, "other", 1.0);
   struct varied *const all[] = {&unknown, &huge, &nothing};
-  static const char *const fields[] = {"refiner", "upscale", "denoising"};
+  static const char *const fields[] = {"refiner", "upscale", "refiner"};
   for (int i = 0; i < 3; i++) {
     all[i]->job.id = all[i]->id;
     assert_int_equal(engine_admit(fixture->engine, &all[i]->job, 7, NULL), BAD_INPUT);

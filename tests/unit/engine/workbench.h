@@ -18,17 +18,19 @@ struct workbench {
 };
 
 static inline void workbench_open(struct workbench *bench, const char *device, bool force_f32) {
-  static char folders[2][256];
+  static char folders[3][256];
   snprintf(folders[0], sizeof folders[0], "%s", tiny_folder("tiny-eps"));
   snprintf(folders[1], sizeof folders[1], "%s", tiny_folder("tiny-v"));
+  snprintf(folders[2], sizeof folders[2], "%s", tiny_folder("tiny-inpaint"));
   const struct engine_model models[] = {{.id = "tiny-eps", .source.folder = folders[0]},
-                                        {.id = "tiny-v", .source.folder = folders[1]}};
+                                        {.id = "tiny-v", .source.folder = folders[1]},
+                                        {.id = "tiny-inpaint", .source.folder = folders[2]}};
   struct device_settings settings = {.threads = 1, .force_f32 = force_f32};
   *bench = (struct workbench){.budget.max = TINY_ARENA_BYTES};
   assert_ok(device_open(device, &settings, &bench->device));
   assert_ok(arena_open(NULL, TINY_ARENA_BYTES, &bench->memory));
   assert_ok(device_arena(bench->device, TINY_ARENA_BYTES, &bench->scratch));
-  assert_ok(residence_open(bench->memory, bench->device, models, 2, &bench->residence));
+  assert_ok(residence_open(bench->memory, bench->device, models, 3, &bench->residence));
   assert_ok(
       conditionings_open(bench->memory, bench->device, &bench->budget, &bench->conditionings));
   bench->room.values = arena_take(bench->memory, 1 << 20);
@@ -45,6 +47,18 @@ static inline void workbench_close(struct workbench *bench) {
   device_close(&bench->device);
 }
 
+/* Encodes what it begins with: any latents will do. */
+static inline void workbench_encode(struct workbench *bench, struct sample *sample) {
+  while (sample->encode != ENCODE_NONE) {
+    float latents[4096];
+    for (int i = 0; i < 4096; i++) {
+      latents[i] = (float)(i % 17) / 8.0f - 1.0f;
+    }
+    sample_draw(sample, &bench->room);
+    assert_ok(beginning_encoded(sample, bench->device, &bench->room, latents));
+  }
+}
+
 /* A job's task with its conditionings, and its first image begun. */
 static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__Job *job,
                                    struct task *task, struct sample *sample) {
@@ -59,14 +73,7 @@ static inline void workbench_begin(struct workbench *bench, const Darkroom__V1__
     task->recipe->stage[i].rows_max = BATCH_ROWS_MAX;
   }
   assert_ok(sample_open(sample, bench->device, task, 0, &bench->room));
-  while (sample->encode != ENCODE_NONE) { /* any latents will do */
-    float latents[4096];
-    for (int i = 0; i < 4096; i++) {
-      latents[i] = (float)(i % 17) / 8.0f - 1.0f;
-    }
-    sample_draw(sample, &bench->room);
-    assert_ok(beginning_encoded(sample, bench->device, &bench->room, latents));
-  }
+  workbench_encode(bench, sample);
 }
 static inline void workbench_end(struct task *task, struct sample *sample) {
   sample_close(sample);

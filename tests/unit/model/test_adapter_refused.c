@@ -77,6 +77,52 @@ static void bad_numbers_and_configurations_are_refused(void **state) {
   made_close(&made);
 }
 
+/* One value of 192 that is no number would spoil the whole picture. */
+static void values_that_are_no_numbers_are_refused(void **state) {
+  (void)state;
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct made made;
+    float values[C * 3] = {0};
+    values[C * 3 - 1] = bad[i];
+    made_open(&made);
+    made_add(&made, KOHYA "_to_k.lora_down.weight", TENSOR_SHAPE(3, C));
+    made_add_values(&made, KOHYA "_to_k.lora_up.weight", TENSOR_SHAPE(C, 3), values);
+    refused_with(&made, NULL, "lora_up.weight\" has values that are no finite numbers");
+    made_close(&made);
+  }
+}
+
+static void scales_beyond_reason_are_refused(void **state) {
+  (void)state;
+  struct made made;
+  made_open(&made);
+  made_add(&made, KOHYA "_to_k.lora_down.weight", TENSOR_SHAPE(3, C));
+  made_add(&made, KOHYA "_to_k.lora_up.weight", TENSOR_SHAPE(C, 3));
+  made_add_number(&made, KOHYA "_to_k.alpha", -3e38f);
+  refused_with(&made, NULL, "alpha -3e+38 at rank 3: the scale is allowed up to 1e+06");
+  made_close(&made);
+}
+
+/* Each is held against each layer: a hundred thousand would take minutes. */
+static void too_many_patterns_are_refused(void **state) {
+  (void)state;
+  struct made made;
+  struct bytes config;
+  made_open(&made);
+  bytes_open(&config, MADE_BYTES_MAX);
+  made_add(&made, KOHYA "_to_k.lora_down.weight", TENSOR_SHAPE(3, C));
+  made_add(&made, KOHYA "_to_k.lora_up.weight", TENSOR_SHAPE(C, 3));
+  assert_ok(bytes_printf(&config, "{\"alpha_pattern\":{\"to_q\":8"));
+  for (int i = 1; i <= ADAPTER_PATTERNS_MAX; i++) {
+    assert_ok(bytes_printf(&config, ",\"layer%d\":8", i));
+  }
+  assert_ok(bytes_printf(&config, "}}"));
+  refused_with(&made, bytes_text(&config), "has 4097 entries, at most 4096 are allowed");
+  bytes_close(&config);
+  made_close(&made);
+}
+
 static void a_pickle_is_refused(void **state) {
   (void)state;
   static const uint8_t zip[] = {'P', 'K', 3, 4, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -123,6 +169,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bad_files_are_refused),
       cmocka_unit_test(bad_numbers_and_configurations_are_refused),
+      cmocka_unit_test(values_that_are_no_numbers_are_refused),
+      cmocka_unit_test(scales_beyond_reason_are_refused),
+      cmocka_unit_test(too_many_patterns_are_refused),
       cmocka_unit_test(a_pickle_is_refused),
       cmocka_unit_test(what_has_no_place_is_told),
   };

@@ -1,5 +1,7 @@
 /* test_embeddings.c - words of textual inversion: files of every form, vectors on the device, and
  * what is refused. */
+#include <math.h>
+
 #include "worker/model/embeddings.h"
 
 #include "tests/unit/model/adapter_files.h"
@@ -150,6 +152,22 @@ static void pickles_are_refused_with_a_way_out(void **state) {
   refused(&source, 1, "save_file({'emb_params'");
 }
 
+static void values_that_are_no_numbers_are_refused(void **state) {
+  (void)state;
+  static const float bad[] = {NAN, INFINITY, -INFINITY};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct made made;
+    float values[2 * WIDTH] = {0};
+    values[2 * WIDTH - 1] = bad[i];
+    made_open(&made);
+    made_add_values(&made, "emb_params", TENSOR_SHAPE(2, WIDTH), values);
+    struct adapter_source file = made_source(&made, NULL);
+    struct embedding_source source = as_embedding(&file, "castle");
+    refused(&source, 1, "has values that are no finite numbers");
+    made_close(&made);
+  }
+}
+
 static void words_there_twice_and_too_many_are_refused(void **state) {
   (void)state;
   struct made made;
@@ -274,6 +292,7 @@ int main(void) {
       cmocka_unit_test(none_is_an_empty_set),
       cmocka_unit_test(bad_files_are_refused),
       cmocka_unit_test(pickles_are_refused_with_a_way_out),
+      cmocka_unit_test(values_that_are_no_numbers_are_refused),
       cmocka_unit_test(words_there_twice_and_too_many_are_refused),
       cmocka_unit_test(two_encoders_get_one_each),
       cmocka_unit_test(a_twin_of_a_word_is_that_word),
