@@ -89,21 +89,27 @@ static void send_fetch(struct worker *worker, struct held *held, int64_t now_ms)
 
 /* The queue ends it: it was never started. */
 static void meet_deadline(struct worker *worker, struct held *held) {
-  log_event("deadline_while_fetching", log_text("job", held->id), log_count("fence", held->fence));
+  bool fetching = held->state == HELD_FETCHING;
+  log_event(fetching ? "deadline_while_fetching" : "deadline_in_engine", log_text("job", held->id),
+            log_count("fence", held->fence));
   job_release(worker, held);
+}
+
+/* Also of one that waits in an engine, for memory or for its model. */
+static bool has_deadline(const struct held *held) {
+  return held->state == HELD_FETCHING || held->state == HELD_ADMITTED;
 }
 
 void inputs_tend(struct worker *worker, int64_t now_ms) {
   struct held *held = NULL;
   size_t fetching = 0;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-    if (held->state != HELD_FETCHING) {
-      continue;
-    }
-    fetching++;
-    if (now_ms >= held->inputs.deadline_ms) {
+    bool fetches = held->state == HELD_FETCHING;
+    fetching += fetches;
+    if (has_deadline(held) && now_ms >= held->inputs.deadline_ms) {
       meet_deadline(worker, held);
-    } else if (!held->inputs.out && held->inputs.due_ms <= now_ms && room_for(worker, held)) {
+    } else if (fetches && !held->inputs.out && held->inputs.due_ms <= now_ms &&
+               room_for(worker, held)) {
       send_fetch(worker, held, now_ms);
     }
   }
@@ -115,10 +121,10 @@ int64_t inputs_due_ms(const struct worker *worker) {
   int64_t due_ms = INT64_MAX;
   for (size_t i = 0; i < HELD_MAX; i++) {
     const struct held *held = &worker->held.row[i];
-    if (held->state != HELD_FETCHING) {
+    if (!has_deadline(held)) {
       continue;
     }
-    bool asks = !held->inputs.out && room_for(worker, held);
+    bool asks = held->state == HELD_FETCHING && !held->inputs.out && room_for(worker, held);
     int64_t own_ms = asks && held->inputs.due_ms < held->inputs.deadline_ms
                          ? held->inputs.due_ms
                          : held->inputs.deadline_ms;

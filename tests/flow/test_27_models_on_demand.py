@@ -98,3 +98,15 @@ def test_an_engine_that_dies_while_it_loads_starts_anew_and_the_job_is_done(flee
     os.kill(worker.engines()[0], signal.SIGKILL)
     fleet.wait(job)
     assert len(worker.engines()) == 2
+
+
+def test_a_deadline_is_met_while_a_job_waits_in_the_engine(fleet):
+    three_on_demand(fleet)
+    fleet.broker()
+    worker = fleet.worker()
+    os.kill(worker.engines()[0], signal.SIGSTOP)
+    fleet.wait(fleet.submit(steps=4, seed=1, model="tiny-v", deadline_ms=1500), "expired")
+    assert "event=deadline_in_engine" in worker.log()
+    os.kill(worker.engines()[0], signal.SIGCONT)
+    fleet.wait(fleet.submit(steps=4, seed=1, model="tiny-eps"))
+    assert worker.stop() == 0

@@ -173,6 +173,39 @@ static void jobs_run_to_their_end_before_it_leaves(void **state) {
   assert_int_equal(exit_of(fixture), EXIT_CODE_OK);
 }
 
+/* A job whose model is away waits and is overtaken; those that nobody waits for do not come. */
+static void a_model_comes_when_a_job_asks(void **state) {
+  struct fixture *fixture = *state;
+  static const struct engine_model two[] = {
+      {.id = "fake", .source.folder = "fake"},
+      {.id = "away", .source.folder = "away", .on_demand = true},
+      {.id = "wrong", .source.folder = "late-wrong", .on_demand = true}};
+  start(fixture, &(struct engine_main_settings){
+                     .device = "ref", .models = two, .model_count = 3, .slots = 4});
+  Darkroom__V1__Job waits = job_of("waits", "a lake", 1), runs = job_of("runs", "a lake", 2),
+                    fails = job_of("fails", "a lake", 3);
+  waits.model = (char *)"away";
+  fails.model = (char *)"wrong";
+  send_admit(fixture, &waits); /* all of them are there before it looks */
+  send_admit(fixture, &fails);
+  send_admit(fixture, &runs);
+  send_finish(fixture);
+  const Darkroom__Pipe__Report *r = next(fixture);
+  assert_int_equal(r->ready->home, 1);
+  char order[64] = "";
+  int came = 0, went_wrong = 0;
+  for (r = next(fixture); r != NULL; r = next(fixture)) {
+    const char *id = r->started != NULL ? r->started->id : r->failed != NULL ? r->failed->id : "";
+    strncat(order, id, sizeof order - strlen(order) - 1);
+    came += r->move != NULL && r->move->came && r->move->home == 2;
+    went_wrong += r->move != NULL && r->move->failed;
+  }
+  assert_string_equal(order, "runswaitsfails");
+  assert_int_equal(came, 1);
+  assert_int_equal(went_wrong, 1);
+  assert_int_equal(exit_of(fixture), EXIT_CODE_OK);
+}
+
 static void stopped_jobs_say_nothing_more(void **state) {
   struct fixture *fixture = *state;
   start(fixture, &(struct engine_main_settings){
@@ -242,11 +275,9 @@ static void exit_codes_tell_the_parent_what_to_do(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(ready_tells_what_it_can_do),
-      TEST(jobs_run_to_their_end_before_it_leaves),
-      TEST(stopped_jobs_say_nothing_more),
-      TEST(it_leaves_when_the_parent_is_gone),
-      TEST(exit_codes_tell_the_parent_what_to_do),
+      TEST(ready_tells_what_it_can_do),        TEST(jobs_run_to_their_end_before_it_leaves),
+      TEST(a_model_comes_when_a_job_asks),     TEST(stopped_jobs_say_nothing_more),
+      TEST(it_leaves_when_the_parent_is_gone), TEST(exit_codes_tell_the_parent_what_to_do),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,10 +34,11 @@ static void a_table_is_read(void **state) {
       read_text(
           "# two models\n\n[ one ]\npath = models/one # here\nsha256 vae/v.safetensors = " HASH "\n"
           "sha256 unet/u.safetensors=" HASH "\n[two]\npath=/abs=olute\ndevices = cpu, cuda:1\n"
-          "default = yes\nsha256 a = " HASH,
+          "default = yes\npinned = no\nsha256 a = " HASH,
           &table),
       OK);
   assert_int_equal(table.count, 2);
+  assert_true(table.row[1].on_demand && !table.row[0].on_demand); /* pinned is the rule */
   const struct models_row *one = &table.row[0];
   assert_string_equal(one->id, "one");
   assert_string_equal(one->source.folder, "/tmp//models/one"); /* relative to the table */
@@ -145,6 +146,9 @@ static void what_means_nothing_is_refused(void **state) {
       {"[m]\npath = x.safetensors\nsha256 y.safetensors = " HASH, "one sha256, of x.safetensors"},
       {"[m]\nkind = tiny\ndefault = yes\npath = x\nsha256 a = " HASH,
        "default means nothing for a tiny"},
+      {"[m]\npinned = maybe\n", ":2: pinned is one of no, yes, not maybe"},
+      {"[m]\nkind = tiny\npinned = no\npath = x\nsha256 a = " HASH,
+       "pinned means nothing for a tiny"},
       {"[m]\ndefault = yes\n[n]\ndefault = yes\n", ":4: m is the default already"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
