@@ -1,6 +1,7 @@
 /* queue.c - the asking half: arguments in the order that the head of each script says. */
 #include "broker/queue.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "broker/reply.h"
 #include "broker/terms.h"
 #include "broker/upkeep.h"
+#include "proto/job.h"
 
 _Static_assert(CODE_WORKER_LOST == DARKROOM__V1__ERROR_CODE__ERROR_WORKER_LOST,
                "the scripts store the contract's number");
@@ -16,17 +18,29 @@ _Static_assert(REDIS_CALL_ARGUMENTS_MAX >= 7 + 5 * SCRIPT_LOOP_MAX,
 
 enum { COST_PIXELS = 64 };
 
-/* What a job costs its tenant: U-Net rows times latent pixels. Only its proportion to other jobs
- * matters. */
-static uint64_t job_cost(const Darkroom__V1__Job *job) {
-  uint64_t rows = job->guidance_scale > 1 ? 2 : 1;
-  uint64_t pixels = ((uint64_t)job->width * job->height + COST_PIXELS - 1) / COST_PIXELS;
-  return rows * job->steps * job->images * pixels;
+static uint64_t pass_cost(uint32_t width, uint32_t height, uint64_t steps) {
+  return ((uint64_t)width * height + COST_PIXELS - 1) / COST_PIXELS * steps;
 }
 
-/* What a worker's limit is held against: memory goes with the longer side. */
+/* What a job costs its tenant: U-Net rows times latent pixels, of both passes. Only its proportion
+ * to other jobs matters. */
+static uint64_t job_cost(const Darkroom__V1__Job *job) {
+  const Darkroom__V1__Upscale *upscale = job->upscale;
+  uint64_t rows = job->guidance_scale > 1 ? 2 : 1;
+  uint64_t cost = pass_cost(job->width, job->height, job->steps);
+  if (upscale != NULL) {
+    uint32_t steps = upscale->has_steps ? upscale->steps : job->steps;
+    cost += pass_cost(upscale->width, upscale->height, (uint64_t)ceil(steps * upscale->strength));
+  }
+  return rows * job->images * cost;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* What a worker's limit is held against: memory goes with the longest side of any pass. */
 static uint32_t job_side(const Darkroom__V1__Job *job) {
-  return job->width > job->height ? job->width : job->height;
+  return larger(larger(job->width, job->height),
+                larger(job_picture_width(job), job_picture_height(job)));
 }
 
 /* The job goes along packed, as it was checked: scripts decide by the few fields in front of it and

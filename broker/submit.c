@@ -98,6 +98,20 @@ static enum status check_side(struct request *request, const char *field, uint32
                 model->largest_side);
 }
 
+/* Of a job whose own size is known by now. */
+static enum status check_upscale(struct request *request, const Darkroom__V1__Job *job,
+                                 const struct fleet_model *model) {
+  const Darkroom__V1__Upscale *upscale = job->upscale;
+  if (upscale->width < job->width || upscale->height < job->height) {
+    char limit[sizeof request->why.limit];
+    snprintf(limit, sizeof limit, "%ux%u or more", job->width, job->height);
+    return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "upscale", limit,
+                  "upscale to %ux%u is smaller than the picture", upscale->width, upscale->height);
+  }
+  TRY(check_side(request, "upscale.width", upscale->width, model));
+  return check_side(request, "upscale.height", upscale->height, model);
+}
+
 /* Fills in what depends on the fleet. */
 static enum status complete_job(struct turn *turn, struct request *request, Darkroom__V1__Job *job,
                                 const struct fleet_model *model) {
@@ -113,6 +127,7 @@ static enum status complete_job(struct turn *turn, struct request *request, Dark
   }
   TRY(check_side(request, "width", job->width, model));
   TRY(check_side(request, "height", job->height, model));
+  TRY(job->upscale != NULL ? check_upscale(request, job, model) : OK);
   return draw_seed(job);
 }
 

@@ -147,6 +147,23 @@ def test_what_a_job_names_beside_its_model_must_be_there(brokers, context, clien
     worker.close()
 
 
+def test_the_second_pass_is_held_to_the_workers_size_too(brokers, context, client):
+    broker = brokers()
+    small = Worker(context, broker.endpoint, name="small", max_side=128)
+    large = Worker(context, broker.endpoint, name="large", max_side=512)
+    small.claim(1)
+    job = client.submit(width=64, height=64, upscale=pb.Upscale(width=256, height=256)).id
+    assert small.assigned(0.5) is None
+    assert large.take_job().job.id == job
+    for upscale, field in ((pb.Upscale(width=1024, height=256), "upscale.width"),
+                           (pb.Upscale(width=64, height=64), "upscale")):  # a job without a size has 128x128
+        with pytest.raises(Refused) as refused:
+            client.submit(upscale=upscale)
+        assert refused.value.code == "ERROR_FIELD" and refused.value.error.field == field, refused.value.error
+    small.close()
+    large.close()
+
+
 def test_a_job_goes_only_to_a_worker_that_has_what_it_names(brokers, context, client, redis):
     broker = brokers()
     plain = Worker(context, broker.endpoint, name="plain", slots=4)
