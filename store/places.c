@@ -26,17 +26,24 @@ static bool is_below(const char *url, const char *place) {
   return strncmp(url, place, length) == 0 && url[length] == '/';
 }
 
-static bool has_dots(const char *url) {
-  const char *at = strstr(url, "://");
-  for (at = at != NULL ? at + 3 : url; *at != '\0'; at += *at == '/' ? 1 : 0) {
-    size_t length = strcspn(at, "/?#");
-    if ((length == 1 && at[0] == '.') || (length == 2 && memcmp(at, "..", 2) == 0)) {
+/* Whether a segment of the path is "." or ".."; it ends at any of `end`. */
+static bool path_has_dots(const char *path, const char *end) {
+  for (size_t left = strcspn(path, end); left > 0;) {
+    size_t length = strcspn(path, "/");
+    length = length < left ? length : left;
+    if ((length == 1 && path[0] == '.') || (length == 2 && memcmp(path, "..", 2) == 0)) {
       return true;
     }
-    at += length;
-    at += *at == '?' || *at == '#' ? strlen(at) : 0;
+    size_t step = length < left ? length + 1 : length;
+    path += step;
+    left -= step;
   }
   return false;
+}
+
+static bool has_dots(const char *url) {
+  const char *at = strstr(url, "://");
+  return path_has_dots(at != NULL ? at + 3 : url, "?#");
 }
 
 /* As libcurl itself will read it: two readings of one URL are a way in. */
@@ -65,6 +72,42 @@ static bool host_listed(const struct places *places, const char *url) {
   return listed;
 }
 
+/* The place's own links are the operator's affair. */
+static bool path_below(const char *path, const char *place) {
+  char folder[PATH_MAX];
+  char real[PATH_MAX];
+  if (!begins(place, FILE_SCHEME) || url_path(place, folder) != OK) {
+    return false;
+  }
+  return realpath(folder, real) != NULL && is_below(path, strcmp(real, "/") == 0 ? "" : real);
+}
+
+static enum status elsewhere(void) {
+  return fail(BAD_INPUT,
+              "this worker reads files of its own store, its --fetch-places and nowhere "
+              "else");
+}
+
+static bool spelled_below(const char *path, const char *place) {
+  char folder[PATH_MAX];
+  return begins(place, FILE_SCHEME) && url_path(place, folder) == OK && is_below(path, folder);
+}
+
+/* Before it is opened: that a file is there, too, is the operator's to tell, and a device acts when
+ * it is opened. */
+static enum status check_spelling(const struct places *places, const char *url) {
+  char path[PATH_MAX];
+  TRY(url_path(url, path));
+  if (path_has_dots(path, "")) { /* they were escaped, or behind what is no query of a file */
+    return fail(BAD_INPUT, "a URL with . or .. in its path is not read");
+  }
+  bool below = spelled_below(path, places->store) || path_below(path, places->store);
+  for (size_t i = 0; i < places->below_count; i++) {
+    below = below || spelled_below(path, places->below[i]) || path_below(path, places->below[i]);
+  }
+  return below ? OK : elsewhere();
+}
+
 enum status places_check(const struct places *places, const char *url) {
   if (has_dots(url)) {
     return fail(BAD_INPUT, "a URL with . or .. in its path is not read");
@@ -75,8 +118,7 @@ enum status places_check(const struct places *places, const char *url) {
                : fail(BAD_INPUT, "this worker reads from none but the hosts in its --fetch-hosts");
   }
   if (begins(url, FILE_SCHEME)) {
-    char path[PATH_MAX];
-    return url_path(url, path); /* where it really lies is seen when it is open */
+    return check_spelling(places, url);
   }
   bool below = is_below(url, places->store);
   for (size_t i = 0; i < places->below_count; i++) {
@@ -88,23 +130,10 @@ enum status places_check(const struct places *places, const char *url) {
                       "nowhere else");
 }
 
-/* The place's own links are the operator's affair. */
-static bool path_below(const char *path, const char *place) {
-  char folder[PATH_MAX];
-  char real[PATH_MAX];
-  if (!begins(place, FILE_SCHEME) || url_path(place, folder) != OK) {
-    return false;
-  }
-  return realpath(folder, real) != NULL && is_below(path, strcmp(real, "/") == 0 ? "" : real);
-}
-
 enum status places_check_path(const struct places *places, const char *path) {
   bool below = path_below(path, places->store);
   for (size_t i = 0; i < places->below_count; i++) {
     below = below || path_below(path, places->below[i]);
   }
-  return below ? OK
-               : fail(BAD_INPUT,
-                      "this worker reads files of its own store, its --fetch-places "
-                      "and nowhere else");
+  return below ? OK : elsewhere();
 }

@@ -21,7 +21,8 @@ struct places {
 };
 
 /* OK, or BAD_INPUT that says where may be read. Segments "." and ".." are refused in all of them. A
- * file: URL is held to what it really is once it is open (reader.c): links lead nowhere else. */
+ * file: URL is held to how it is spelled here, and to what it really is once it is open
+ * (reader.c): links lead nowhere else. */
 enum status places_check(const struct places *places, const char *url);
 /* Whether this path, without links, lies below a file: place. */
 enum status places_check_path(const struct places *places, const char *path);

@@ -23,7 +23,8 @@ static void what_may_be_read(void **state) {
       "https://images.example.com/a.png",
       "https://IMAGES.example.com:443/a.png?size=..",
       "https://other.example:8443/a",
-      "file:///anything", /* where it lies is seen when it is open */
+      "file:///tmp/anything", /* where it really lies is seen when it is open */
+      "file://localhost/tmp/a%20b",
   };
   for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
     if (places_check(&places, urls[i]) != OK) {
@@ -55,6 +56,12 @@ static void what_may_not_be_read(void **state) {
       "ftp://images.example.com/a",
       "file://images.example.com/a",
       "file:///a/../b",
+      "file:///etc/passwd", /* nor whether it is there */
+      "file:///dev/watchdog",
+      "file:///tmp/a?/../../etc/passwd",
+      "file:///tmp/%2e%2e/etc/a://b",
+      "file:///tmp/%2e%2e/etc/passwd",
+      "file:///tmp/.%2E%2fetc/passwd",
       "",
   };
   for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
