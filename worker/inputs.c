@@ -71,6 +71,16 @@ static void fail_for_memory(struct worker *worker, struct held *held) {
            DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, fail_reason());
 }
 
+static bool at_hand(const Darkroom__V1__Job *job) {
+  struct job_input input;
+  for (size_t at = 0; job_input_at(job, at, &input); at++) {
+    if (!input.blob->has_inline_) {
+      return false;
+    }
+  }
+  return true;
+}
+
 static void send_fetch(struct worker *worker, struct held *held, int64_t now_ms) {
   struct media_task *task = media_task(MEDIA_FETCH, held->id, held->fence);
   if (task == NULL || bytes_append(&task->assign, held->assign.data, held->assign.length) != OK) {
@@ -81,6 +91,7 @@ static void send_fetch(struct worker *worker, struct held *held, int64_t now_ms)
   if (held->inputs.begun_ms == 0) {
     held->inputs.begun_ms = now_ms;
   }
+  task->at_hand = at_hand(held->job);
   held->inputs.out = true;
   held->inputs.bytes = bytes_expected(held->job);
   held->media_out++;

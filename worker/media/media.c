@@ -51,7 +51,7 @@ struct media {
 
 static enum lane lane_of(const struct media_task *task) {
   if (task->kind == MEDIA_FETCH) {
-    return LANE_FETCH;
+    return task->at_hand ? LANE_DISK : LANE_FETCH;
   }
   bool store = task->kind == MEDIA_STORE || task->kind == MEDIA_CHECK || task->image_count > 0;
   return store ? LANE_STORE : LANE_DISK;

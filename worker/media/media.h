@@ -75,6 +75,7 @@ struct media_task {
   uint64_t fetched_bytes; /* of the files */
   char field[32];         /* of the job, that was dealt with last */
   uint64_t fetch_us;
+  bool at_hand; /* all of them came in the job: nobody is asked, and nobody slow waited behind */
 };
 
 struct media_settings {
