@@ -1,6 +1,7 @@
 /* latents.c - the sampler's side: into the batch, on by one step, out as pixels, and a look at the
  * values. Latents are small and f32 everywhere, so gather, advance and finite serve the cpu row as
  * well: they take whatever type the batch has. */
+#include <assert.h>
 #include <math.h>
 
 #include "base/limits.h"
@@ -111,6 +112,7 @@ static bool advance_sample(const struct advance *a) {
 static struct advance advance_of(const struct batch_sample *sample,
                                  const struct tensor *prediction) {
   int64_t each = tensor_count(prediction) / prediction->shape[0];
+  assert(prediction->data != NULL);
   struct advance a = {.sample = sample,
                       .cond = values(prediction) + sample->cond_row * each,
                       .values = each,
