@@ -58,12 +58,23 @@ static void one_line_end_is_left_out(void **state) {
   }
 }
 
+/* The settings of a command line without any. */
+static struct options nothing_said(void) {
+  static char *argv[] = {(char *)"darkroom"};
+  const struct settings_program about = {.name = "darkroom",
+                                         .usage = "",
+                                         .table = options_table,
+                                         .count = options_count,
+                                         .use = USE_GENERATE};
+  struct settings_rest rest;
+  struct options options;
+  assert_int_equal(settings_load(&about, 1, argv, &options, &rest), OK);
+  return options;
+}
+
 /* What options_job says of what was read. */
 static enum status job_of(const char *bytes, size_t count, struct refusal *why) {
-  static const struct options nothing = {.steps = SETTING_UNSET,
-                                         .seed = SETTING_UNSET,
-                                         .count = SETTING_UNSET,
-                                         .deadline_ms = SETTING_UNSET};
+  struct options nothing = nothing_said();
   char id[JOB_ID_TEXT_MAX];
   Darkroom__V1__Job job;
   const char *prompt = NULL;
