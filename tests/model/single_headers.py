@@ -66,6 +66,15 @@ MODELS = {
     "refiner": {"unet": unet([384, 768, 1536, 1536], 1280, [0, 1, 1, 0], transformer_layers_per_block=4,
                              projection_class_embeddings_input_dim=2560, **LINEAR, **TEXT_TIME), "text_encoder_2": BIG_G},
 }
+SD15 = MODELS["sd15"]
+STRANGE = {  # of sd15's keys, with sides that nothing here has room for
+    "long-text": {**SD15, "text_encoder": text(768, 12, max_position_embeddings=1000)},
+    "wide-guidance": {**SD15, "unet": unet(FOUR, 768, [1, 1, 1, 0], time_cond_proj_dim=40000)},
+    "narrow-guidance": {**SD15, "unet": unet(FOUR, 768, [1, 1, 1, 0], time_cond_proj_dim=2)},
+    "deep-transformer": {**SD15, "unet": unet(FOUR, 768, [1, 1, 1, 0], transformer_layers_per_block=33)},
+    "odd-vae": {**SD15, "vae": {**VAE, "block_out_channels": [128, 250, 512, 512]}},
+    "wide-vae": {**SD15, "vae": {**VAE, "block_out_channels": [32768, 256, 512, 512]}},
+}
 SHAPES = {"unet": unet_shapes, "vae": vae_shapes, "text_encoder": text_shapes, "text_encoder_2": text_shapes}
 
 
@@ -86,11 +95,11 @@ def main():
         sys.exit(__doc__)
     out = Path(sys.argv[1])
     out.mkdir(parents=True)
-    for name, model in MODELS.items():
-        model = {**model, "vae": VAE}
+    for name, model in {**MODELS, **STRANGE}.items():
+        model = {"vae": VAE, **model}
         shapes = {part: SHAPES[part](config) for part, config in model.items()}
         parts = {part: {key: (shape, Nothing()) for key, shape in table.items()} for part, table in shapes.items()}
-        write(out / f"{name}.safetensors", fixture_single.single({"sd21": "tiny-sd2"}.get(name, name), parts, model))
+        write(out / f"{name}.safetensors", fixture_single.single("tiny-sd2" if name == "sd21" else "sd15" if name in STRANGE else name, parts, model))
         lines = [f"{part} {key} {'x'.join(map(str, shape))}\n" for part, table in shapes.items() for key, shape in table.items()]
         (out / f"{name}.names").write_text("".join(sorted(lines)))
 

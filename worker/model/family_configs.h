@@ -11,6 +11,8 @@
 
 #define WIDTH_MAX 16384
 #define GROUP_WIDTH_MAX 4096
+#define TRANSFORMER_LAYERS_MAX 32
+#define GUIDANCE_WIDTH_MIN 4 /* two frequencies: fewer have nothing between them */
 #define SIDE_MAX 4096
 
 /* What model_index.json says. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
+#include "worker/model/family_configs.h"
 #include "worker/model/layer_name.h"
 #include "worker/model/weights.h"
 
@@ -182,6 +184,53 @@ static enum status guess_clip(const struct weights *weights, bool open_clip,
   return OK;
 }
 
+/* ---- what there is room for ---- */
+
+/* A file's sides are as untrusted as a config's numbers, and are held to the same limits. */
+static enum status check_side(const char *what, int found, int least, int most) {
+  return found >= least && found <= most
+             ? OK
+             : REFUSE("the single file has %d %s, allowed are %d to %d", found, what, least, most);
+}
+
+static enum status check_unet_sides(const struct unet_facts *unet) {
+  for (int level = 0; level < unet->levels; level++) {
+    TRY(check_side("channels in a level of the U-Net", unet->channels[level], 1, WIDTH_MAX));
+    bool last = level == unet->levels - 1; /* its transformer is the middle's */
+    if (last || unet->attention_down[level] || unet->attention_up[level]) {
+      TRY(check_side("layers in a transformer", unet->transformer_layers[level], 1,
+                     TRANSFORMER_LAYERS_MAX));
+    }
+  }
+  return unet->guidance_width == 0
+             ? OK
+             : check_side("numbers that tell the U-Net its guidance", unet->guidance_width,
+                          GUIDANCE_WIDTH_MIN, WIDTH_MAX);
+}
+
+static enum status check_vae_sides(const struct vae_facts *vae) {
+  for (int level = 0; level < vae->levels; level++) {
+    TRY(check_side("channels in a level of the VAE", vae->channels[level], 1, WIDTH_MAX));
+    if (vae->channels[level] % vae->groups != 0) {
+      return REFUSE("the single file's VAE has %d channels in a level, not a multiple of %d",
+                    vae->channels[level], vae->groups);
+    }
+  }
+  return check_side("layers in a level of the VAE", vae->layers_per_block, 1, UNET_LAYERS_MAX);
+}
+
+static enum status check_sides(const struct family *family) {
+  TRY(check_unet_sides(&family->unet));
+  TRY(check_vae_sides(&family->vae));
+  for (int i = 0; i < family->row->text_encoders; i++) {
+    const struct clip_facts *clip = &family->clip[i];
+    TRY(check_side("positions in a text encoder", clip->positions, 3, TOKENS_PER_CHUNK));
+    TRY(check_side("channels in a text encoder", clip->width, 1, WIDTH_MAX));
+    TRY(check_side("layers in a text encoder", clip->layers, 1 + family->row->layers_back, 100));
+  }
+  return OK;
+}
+
 /* ---- together ---- */
 
 static enum status guess_network(struct checkpoint *files, enum network network,
@@ -232,6 +281,7 @@ static enum status guess(struct checkpoint *files, struct family *out) {
     TRY(guess_network(files, family.row->place[i].network, usual, &family));
     family.prompt[i] = PROMPT_PLAIN;
   }
+  TRY(check_sides(&family));
   guess_noise(files, usual, &family);
   assert(family.vae.levels >= 1); /* guess_vae has seen to it */
   family.scale_factor = 1 << (family.vae.levels - 1);

@@ -6,11 +6,12 @@
 
 #include "worker/model/adaptation.h"
 #include "worker/model/embeddings.h"
+#include "worker/model/family_configs.h"
 #include "worker/model/model_inside.h"
 #include "worker/model/prompt_chunks.h"
 
 #define HEAP_BYTES_MAX ((size_t)64 * 1024 * 1024)
-#define GUIDANCE_WIDTH_MAX 16384
+#define GUIDANCE_WIDTH_MAX WIDTH_MAX
 
 /* A prompt read by all text encoders, of as many chunks each. */
 struct reading {

@@ -163,6 +163,31 @@ static void a_single_file_is_what_the_folder_is(void **state) {
   }
 }
 
+/* What a config may not say a file may not have either. */
+static void strange_sides_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *file, *reason;
+  } rows[] = {
+      {"long-text", "1000 positions in a text encoder, allowed are 3 to 77"},
+      {"wide-guidance", "40000 numbers that tell the U-Net its guidance, allowed are 4 to 16384"},
+      {"narrow-guidance", "2 numbers that tell the U-Net its guidance, allowed are 4 to 16384"},
+      {"deep-transformer", "33 layers in a transformer, allowed are 1 to 32"},
+      {"odd-vae", "250 channels in a level, not a multiple of 32"},
+      {"wide-vae", "32768 channels in a level of the VAE, allowed are 1 to 16384"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    struct expected model = {.file = rows[i].file};
+    struct family family;
+    char file[64];
+    struct model_source source = source_of(&model, file);
+    assert_int_equal(family_look(&source, &family), BAD_INPUT);
+    if (strstr(fail_reason(), rows[i].reason) == NULL) {
+      fail_msg("%s: %s", rows[i].file, fail_reason());
+    }
+  }
+}
+
 /* The line "NAME 3x4" of the network's index-th tensor. */
 static void line_of(const struct weights *weights, const char *name, char line[640]) {
   size_t at = (size_t)snprintf(line, 640, "%s ", name);
@@ -243,6 +268,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(facts_are_those_of_the_configs),
       cmocka_unit_test(a_single_file_is_what_the_folder_is),
+      cmocka_unit_test(strange_sides_are_refused),
       cmocka_unit_test(every_key_has_one_name),
   };
   return cmocka_run_group_tests_name("single headers", tests, make, drop);
