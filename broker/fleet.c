@@ -94,8 +94,10 @@ static void copy_text(char *to, size_t room, const char *text) {
   snprintf(to, room, "%s", text != NULL ? text : "");
 }
 
-static void count_extras(struct fleet *fleet, const Darkroom__V1__Hello *hello) {
-  fleet->live++;
+/* Also of a worker that is away and not forgotten yet: while it is started again what it has is no
+ * unknown word. */
+static void count_extras(struct fleet *fleet, const Darkroom__V1__Hello *hello, bool live) {
+  fleet->live += live;
   for (size_t i = 0; i < hello->n_extra; i++) {
     const Darkroom__V1__ExtraInfo *info = hello->extra[i];
     if (info->id == NULL || strlen(info->id) > JOB_NAME_BYTES_MAX) {
@@ -110,7 +112,7 @@ static void count_extras(struct fleet *fleet, const Darkroom__V1__Hello *hello) 
       copy_text(extra->family, sizeof extra->family, info->family);
     }
     if (extra != NULL) {
-      extra->workers++;
+      extra->workers += live;
     }
   }
 }
@@ -139,10 +141,11 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
     struct arena_mark mark = arena_mark(arena);
     struct row row;
     TRY(read_row(workers->element[i], arena, &row));
-    if (strcmp(row.state, "ready") == 0) {
+    bool live = strcmp(row.state, "ready") == 0;
+    if (live) {
       count_worker(fleet, row.hello);
-      count_extras(fleet, row.hello);
     }
+    count_extras(fleet, row.hello, live);
     arena_release(arena, mark);
   }
   return OK;

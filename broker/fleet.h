@@ -35,7 +35,7 @@ struct fleet_extra {
 struct fleet {
   struct fleet_model model[FLEET_MODELS_MAX];
   size_t count;
-  struct fleet_extra extra[FLEET_EXTRAS_MAX]; /* of live workers alone */
+  struct fleet_extra extra[FLEET_EXTRAS_MAX];
   size_t extra_count;
   uint32_t live;                               /* workers */
   char default_model[JOB_MODEL_BYTES_MAX + 1]; /* "" while no worker has named one */
@@ -47,7 +47,8 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
 /* NULL when no worker has ever had it. */
 const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id);
 
-/* Whether a job may name this: a live worker has it, or there is none that could be asked. */
+/* Whether a job may name this: a worker has it, if only one that is away for a while, or there is
+ * none that could be asked. */
 bool fleet_has_extra(const struct fleet *fleet, Darkroom__V1__ExtraKind kind, const char *id);
 
 /* The contract's lists, in the arena. */

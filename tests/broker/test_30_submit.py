@@ -151,6 +151,7 @@ def test_the_second_pass_is_held_to_the_workers_size_too(brokers, context, clien
     broker = brokers()
     small = Worker(context, broker.endpoint, name="small", max_side=128)
     large = Worker(context, broker.endpoint, name="large", max_side=512)
+    until(lambda: client.ask("MODELS").model[0].workers == 2, 10, "the fleet's being known")
     small.claim(1)
     job = client.submit(width=64, height=64, upscale=pb.Upscale(width=256, height=256)).id
     assert small.assigned(0.5) is None
@@ -181,6 +182,26 @@ def test_a_job_goes_only_to_a_worker_that_has_what_it_names(brokers, context, cl
         assert assign.job.id == job
         inked.start(assign)
         inked.complete(assign)
+    plain.close()
+    inked.close()
+
+
+def test_what_a_worker_has_is_known_while_it_is_started_again(brokers, context, client):
+    broker = brokers()
+    plain = Worker(context, broker.endpoint, name="plain")
+    inked = Worker(context, broker.endpoint, name="inked", hello=False)
+    inked.extra = [pb.ExtraInfo(kind=pb.EXTRA_ADAPTER, id="ink")]
+    inked.hello()
+    inked.bye()
+    until(lambda: {row.id: row.state for row in client.ask("STATUS").worker}["inked"] == "gone", 10, "its leaving")
+    job = client.submit(adapter=[pb.Adapter(name="ink")]).id
+    assert [(extra.id, extra.workers) for extra in client.ask("MODELS").extra] == [("ink", 0)]
+    with pytest.raises(Refused):
+        client.submit(adapter=[pb.Adapter(name="inc")])
+    plain.claim(1)
+    assert plain.assigned(0.5) is None
+    inked.hello()
+    assert inked.take_job().job.id == job
     plain.close()
     inked.close()
 
