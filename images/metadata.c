@@ -1,6 +1,7 @@
 /* metadata.c - EXIF 2.3 (JEITA CP-3451C) with one entry, XMP (ISO 16684-1) with one property. */
 #include "images/metadata.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -92,10 +93,21 @@ static const char *escape(char c) {
   return NULL;
 }
 
+/* How many bytes the text begins with that no XML may hold, not even escaped (XML 1.0, 2.2):
+ * controls, and U+FFFE and U+FFFF. */
+static size_t forbidden(const char *text) {
+  bool control = (unsigned char)text[0] < 0x20 && strchr("\t\n\r", text[0]) == NULL;
+  bool nobody = strncmp(text, "\xef\xbf\xbe", 3) == 0 || strncmp(text, "\xef\xbf\xbf", 3) == 0;
+  return control ? 1 : nobody ? 3 : 0;
+}
+
 static enum status put_escaped(const char *text, struct bytes *out) {
-  for (; *text != '\0'; text++) {
+  while (*text != '\0') {
     const char *other = escape(*text);
+    size_t none = forbidden(text);
+    other = none > 0 ? "\xef\xbf\xbd" : other; /* U+FFFD: what could not be written */
     TRY(other != NULL ? bytes_append_text(out, other) : bytes_append(out, text, 1));
+    text += none > 0 ? none : 1;
   }
   return OK;
 }

@@ -15,6 +15,7 @@
 
 #include "base/limits.h"
 #include "images/encode.h"
+#include "images/metadata.h"
 
 enum { WIDTH = 24, HEIGHT = 16 };
 static const struct encode_texts nothing;
@@ -77,6 +78,18 @@ static void ascii_is_text_and_the_rest_is_international_text(void **state) {
   bytes_close(&png);
 }
 
+static void xmp_holds_only_what_xml_may(void **state) {
+  (void)state;
+  struct bytes xmp;
+  bytes_open(&xmp, 1 << 12);
+  assert_int_equal(metadata_xmp("{\"<&>\x01\x7f \xef\xbf\xbe\xef\xbf\xbf \xef\xbf\xa6\n\"}", &xmp),
+                   OK);
+  const char *kept =
+      ">{\"&lt;&amp;&gt;\xef\xbf\xbd\x7f \xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xa6\n\"}<";
+  assert_true(contains(&xmp, kept, strlen(kept)));
+  bytes_close(&xmp);
+}
+
 static void impossible_images_are_refused(void **state) {
   (void)state;
   uint8_t rgb[3] = {0};
@@ -111,6 +124,7 @@ int main(void) {
       cmocka_unit_test(pixels_come_back),
       cmocka_unit_test(equal_input_gives_equal_bytes),
       cmocka_unit_test(ascii_is_text_and_the_rest_is_international_text),
+      cmocka_unit_test(xmp_holds_only_what_xml_may),
       cmocka_unit_test(impossible_images_are_refused),
       cmocka_unit_test(a_full_buffer_is_an_outcome),
   };
