@@ -105,6 +105,9 @@ static void say_workers(struct story *story) {
   const struct fleet_model *known = fleet_find(&story->turn->fleet, model);
   if (workers == 0) {
     say(story, "no live worker has model %s", model);
+  } else if (number(story, "able") == 0) {
+    say(story, "none of the %llu workers with model %s has all that it names beside it",
+        (unsigned long long)workers, model);
   } else if (known != NULL && known->workers > 0 && number(story, "side") > known->largest_side) {
     say(story, "no live worker takes %llu pixels of model %s: the largest takes %u",
         (unsigned long long)number(story, "side"), model, known->largest_side);

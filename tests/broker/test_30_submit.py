@@ -200,6 +200,7 @@ def test_what_a_worker_has_is_known_while_it_is_started_again(brokers, context, 
         client.submit(adapter=[pb.Adapter(name="inc")])
     plain.claim(1)
     assert plain.assigned(0.5) is None
+    assert "none of the 1 workers with model demo has all that it names beside it" in " ".join(client.explain(job))
     inked.hello()
     assert inked.take_job().job.id == job
     plain.close()
