@@ -5,8 +5,12 @@ struct pace_work work_of(const struct stage *stage, enum pace_kind kind, int row
   return (struct pace_work){stage->resident, kind, stage_cells(stage), rows};
 }
 
+/* What holds files may stand still for a while where it would not have been noticed at the start:
+ * as long as --load-seconds has it when nothing is said. */
+#define LOAD_US UINT64_C(120000000)
+
 static uint64_t in_flight(const struct engine *engine) {
-  uint64_t sum = 0;
+  uint64_t sum = engine->arrivals.load != NULL ? LOAD_US : 0;
   for (int i = 0; i < FLIGHT_QUEUES * FLIGHTS_OF_A_QUEUE; i++) {
     const struct flight *flight =
         &engine->flights.place[i / FLIGHTS_OF_A_QUEUE][i % FLIGHTS_OF_A_QUEUE];

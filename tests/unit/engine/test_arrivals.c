@@ -94,6 +94,22 @@ static void turns_go_on_while_one_comes(void **state) {
   assert_true(is_home(fixture, "other"));
 }
 
+/* Files may be slow to come, and the parent must not take that for a hung engine. */
+static void the_parent_is_told_that_one_comes(void **state) {
+  struct fixture *fixture = *state;
+  struct pulse pulse = {0};
+  fixture->engine->settings.pulse = &pulse;
+  Darkroom__V1__Job job = of("other", "job", 3);
+  assert_false(try_admit(fixture, &job));
+  assert_int_equal(pulse.expected_us, 0);
+  run_turns(fixture, 2);
+  assert_int_equal(row(fixture, "other")->presence, COMING);
+  assert_true(pulse.expected_us >= 100000000);
+  bring(fixture, &job);
+  run_all(fixture);
+  assert_true(pulse.expected_us < 1000000);
+}
+
 static void what_is_wrong_with_a_job_is_said_before_a_model_comes(void **state) {
   struct fixture *fixture = *state;
   Darkroom__V1__Job job = of("other", "odd", 3);
@@ -266,6 +282,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       WITH(none_is_loaded_before_it_is_asked_for),
       WITH(turns_go_on_while_one_comes),
+      WITH(the_parent_is_told_that_one_comes),
       WITH(what_is_wrong_with_a_job_is_said_before_a_model_comes),
       WITH(the_longest_unused_goes_and_no_other),
       WITH(one_at_work_stays),
