@@ -100,7 +100,9 @@ size_t controls_once_bytes(const struct stage_controls *controls, int height, in
   size_t bytes = 0;
   for (int i = 0; i < controls->count; i++) {
     const struct control *net = controls->row[i].net->control;
-    size_t picture = (size_t)height * (size_t)width * 64 * 3 * sizeof(float) + ALIGNMENT;
+    size_t factor = (size_t)control_hint_factor(net);
+    size_t pixels = (size_t)height * factor * (size_t)width * factor;
+    size_t picture = pixels * 3 * sizeof(float) + ALIGNMENT;
     bytes = larger(bytes, control_condition_scratch_bytes(net));
     bytes = larger(bytes, budget_sum(control_hint_bytes(net, height, width), picture));
   }
@@ -128,11 +130,13 @@ enum status control_make_hint(struct stage_control *control, struct device *devi
                               struct arena *keep, struct arena *scratch,
                               const struct control_picture *picture) {
   struct control *net = control->net->control;
+  int factor = control_hint_factor(net); /* the model's own, see control_fits */
   struct arena_mark mark = arena_mark(scratch);
   struct tensor image, hint;
-  TRY(tensor_take(keep, device_element(device),
-                  TENSOR_SHAPE(picture->height / 8, picture->width / 8, control_hint_channels(net)),
-                  &hint));
+  TRY(tensor_take(
+      keep, device_element(device),
+      TENSOR_SHAPE(picture->height / factor, picture->width / factor, control_hint_channels(net)),
+      &hint));
   TRY(tensor_take(scratch, ELEMENT_F32, TENSOR_SHAPE(picture->height, picture->width, 3), &image));
   enum status status = put_picture(device, picture, &image);
   status = status == OK ? control_hint(net, scratch, &image, &hint) : status;

@@ -6,9 +6,6 @@
 #include "worker/engine/admission.h"
 #include "worker/model/preview.h"
 
-_Static_assert(JOB_SIDE_PIXELS_MAX / 8 <= PREVIEW_SIDE_PIXELS_MAX,
-               "a pixel a cell is small enough for any picture");
-
 /* ---- once a model ---- */
 
 static enum status learn(struct engine *engine, struct resident *resident) {

@@ -194,6 +194,21 @@ static enum status add_controls(const struct order *order, struct recipe *recipe
   return OK;
 }
 
+/* A pixel a cell, and a cell may be a pixel. */
+static void fill_previews(const struct order *order, struct recipe *recipe) {
+  recipe->preview_every = order->job->preview_every;
+  for (int i = 0; i < recipe->stages && recipe->preview_every > 0; i++) {
+    const struct stage *stage = &recipe->stage[i];
+    if (stage->latent_width > PREVIEW_SIDE_PIXELS_MAX ||
+        stage->latent_height > PREVIEW_SIDE_PIXELS_MAX) {
+      recipe->preview_every = 0;
+      note(&recipe->notes, "preview_every: no previews, latents of %dx%d are larger than %dx%d",
+           stage->latent_width, stage->latent_height, PREVIEW_SIDE_PIXELS_MAX,
+           PREVIEW_SIDE_PIXELS_MAX);
+    }
+  }
+}
+
 static enum status check_encoder(const struct order *order, const struct recipe *recipe) {
   const struct resident *resident = recipe->stage[0].resident;
   if (!recipe_encodes(recipe) || model_encodes(resident->model)) {
@@ -210,7 +225,7 @@ static enum status fill(const struct order *order, struct recipe *out) {
   TRY(keep_picture(order, INPUT_MASK, out, &out->mask));
   TRY(check_encoder(order, out));
   TRY(add_controls(order, out));
-  out->preview_every = order->job->preview_every;
+  fill_previews(order, out);
   sum_up(out);
   return OK;
 }

@@ -52,11 +52,13 @@ enum status control_condition(struct control *control, struct arena *keep, struc
 size_t control_condition_bytes(const struct control *control, int tokens);
 size_t control_condition_scratch_bytes(const struct control *control);
 
-/* A picture f32 [H * 8, W * 8, 3] on the device, 0 to 1, RGB -> hint [H, W, C] activations, taken
- * by the caller with control_hint_channels: what batch_control.hint points to. */
+/* A picture f32 [H * f, W * f, 3] on the device, f being control_hint_factor, 0 to 1, RGB -> hint
+ * [H, W, C] activations, taken by the caller with control_hint_channels: what batch_control.hint
+ * points to. */
 enum status control_hint(struct control *control, struct arena *turn, const struct tensor *image,
                          const struct tensor *hint);
 int64_t control_hint_channels(const struct control *control);
+int control_hint_factor(const struct control *control);
 /* Scratch bytes that control_hint needs for latents of height x width, at most. */
 size_t control_hint_bytes(const struct control *control, int height, int width);
 

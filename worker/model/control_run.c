@@ -74,10 +74,14 @@ int64_t control_hint_channels(const struct control *control) {
   return control->facts.unet.channels[0];
 }
 
+int control_hint_factor(const struct control *control) {
+  return 1 << (control->facts.hint_levels - 1);
+}
+
 static enum status hint_dry(const struct pass *pass, const void *context,
                             const struct tensor *latents) {
   const struct control *control = context;
-  int64_t factor = (int64_t)1 << (control->facts.hint_levels - 1);
+  int64_t factor = control_hint_factor(control);
   struct tensor image = {.rank = 3,
                          .shape = {factor * latents->shape[0], factor * latents->shape[1], 3, 1}};
   struct tensor hint = {

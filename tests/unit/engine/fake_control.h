@@ -56,18 +56,23 @@ enum status control_hint(struct control *control, struct arena *turn, const stru
                          const struct tensor *hint) {
   float *y = hint->data;
   const float *x = image->data;
-  int64_t width = hint->shape[1];
+  int64_t width = hint->shape[1], factor = image->shape[0] / hint->shape[0];
   fake.hints++;
+  fake.hint_cells = hint->shape[0] * width;
   TRY(fake.hint_fails == 0 || --fake.hint_fails > 0 ? OK : fail(EXHAUSTED, "told to"));
   TRY(arena_take(turn, 64) != NULL ? OK : EXHAUSTED);
   for (int64_t i = 0; i < hint->shape[0] * width; i++) {
-    y[i] = control->weight * x[(i / width * 8 * 8 * width + i % width * 8) * 3];
+    y[i] = control->weight * x[(i / width * factor * factor * width + i % width * factor) * 3];
   }
   return OK;
 }
 int64_t control_hint_channels(const struct control *control) {
   (void)control;
   return 1;
+}
+int control_hint_factor(const struct control *control) {
+  (void)control;
+  return fake_factor();
 }
 size_t control_hint_bytes(const struct control *control, int height, int width) {
   (void)control;

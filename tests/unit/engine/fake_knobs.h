@@ -22,6 +22,8 @@ static struct fake {
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
   int net_conditioned, hints;                /* of control nets */
+  int64_t hint_cells;                        /* of the last */
+  int factor;                                /* pixels of a cell, of all models and nets; 0: 8 */
   int hint_fails;                            /* EXHAUSTED once, at that hint from now; 0: never */
   int nets[FAKE_CALLS_MAX];                  /* on in a call */
   const void *models[FAKE_CALLS_MAX];        /* whose it was */
@@ -46,6 +48,8 @@ static struct fake {
   struct pulse *pulse;           /* looked at in each decode */
   uint64_t expected_us;          /* what was to be read there */
 } fake = {.predict_bytes_of_row = 64};
+
+static inline int fake_factor(void) { return fake.factor > 0 ? fake.factor : 8; }
 
 /* A prompt as a number; "infinite": infinite latents at the third call; "flat": a flat picture. */
 static inline float fake_number(const char *c) {

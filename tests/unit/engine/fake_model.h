@@ -25,7 +25,7 @@ static inline enum status fake_open(struct device *device, const struct model_so
   }
   struct model *model = &models[fake.opened++ % MODELS_MAX];
   *model = (struct model){.device = device};
-  model->family = (struct family){.row = &families[0], .scale_factor = 8};
+  model->family = (struct family){.row = &families[0], .scale_factor = fake_factor()};
   bool fills = strcmp(source->folder, "fills") == 0; /* is told of masks */
   model->family.unet =
       (struct unet_facts){.in_channels = fills ? 9 : 4, .out_channels = 4, .sample_side = 8};

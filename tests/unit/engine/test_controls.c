@@ -61,6 +61,21 @@ static void hints_and_prompts_are_made_once(void **state) {
   assert_int_equal(fake.net_conditioned, 2); /* what is wanted and what is not */
 }
 
+/* A hint has the latents' cells, of however many pixels these are. */
+static void hints_are_as_large_as_latents(void **state) {
+  struct fixture *fixture = *state;
+  static const int factors[] = {4, 8, 16};
+  for (int i = 0; i < 3; i++) {
+    struct engine_settings settings = standard(fixture);
+    struct varied one = plain("cells");
+    varied_control(&one, "lines", 0, 1);
+    fake.factor = factors[i];
+    open_engine(fixture, &settings);
+    draw(fixture, &one);
+    assert_int_equal(fake.hint_cells, VARIED_SIDE * VARIED_SIDE / factors[i] / factors[i]);
+  }
+}
+
 /* Alone, a job is tried once more when scratch of others is gone: then none of its hints may be
  * missing, and none is paid for twice. */
 static void hints_of_a_try_in_vain_are_made_anew(void **state) {
@@ -158,6 +173,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_net_is_run_in_its_window_alone),
       TEST(hints_and_prompts_are_made_once),
+      TEST(hints_are_as_large_as_latents),
       TEST(hints_of_a_try_in_vain_are_made_anew),
       TEST(who_shares_a_call),
       TEST(what_changes_the_picture),

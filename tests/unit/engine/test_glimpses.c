@@ -36,6 +36,26 @@ static void nobody_who_did_not_ask(void **state) {
   assert_int_equal(fake.previews, 0);
 }
 
+/* A preview has a pixel a cell: where cells are pixels there may be more than a preview has. */
+static void none_that_would_be_too_large(void **state) {
+  struct fixture *fixture = *state;
+  struct engine_settings settings = standard(fixture);
+  settings.max_side = 512;
+  settings.memory_max = 64 << 20;
+  fake.factor = 1;
+  open_engine(fixture, &settings);
+  for (uint32_t side = 256; side <= 264; side += 8) {
+    Darkroom__V1__Job job = shown(side == 256 ? "most" : "more", 3);
+    job.width = job.height = side;
+    struct entry *entry = admit(fixture, &job);
+    run_all(fixture);
+    assert_int_equal(entry->finished, 1);
+    assert_int_equal(entry->previews, side == 256 ? 3 : 0);
+    assert_int_equal(entry->warnings, side == 256 ? 0 : 1);
+  }
+  assert_non_null(strstr(book_find(&fixture->book, "more")->warning, "264x264 are larger"));
+}
+
 /* Of many at once some have to wait for a step, and all are shown; the same ones on a device that
  * works behind its caller. */
 static void many_at_once(void **state) {
@@ -70,6 +90,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(every_so_many_steps),
       TEST(nobody_who_did_not_ask),
+      TEST(none_that_would_be_too_large),
       TEST(many_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
