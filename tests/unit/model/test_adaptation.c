@@ -352,6 +352,43 @@ static void bad_weights_and_too_many_are_refused(void **state) {
 
 /* ---- devices ---- */
 
+/* Each value is a number, and so is the weight; their product is none, whichever way it goes. */
+static void sums_that_are_no_numbers_are_refused(void **state) {
+  (void)state;
+  static const enum adaptation_way ways[] = {ADAPTATION_BESIDE, ADAPTATION_MERGED};
+  static const char layer[] = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_k";
+  enum { WIDTH = 64 };
+  float downs[WIDTH], ups[WIDTH];
+  char names[2][128];
+  struct made made;
+  struct adapter_report report;
+  struct adapter *adapter = NULL;
+  for (int i = 0; i < WIDTH; i++) {
+    downs[i] = 1;
+    ups[i] = 1e37f;
+  }
+  made_open(&made);
+  snprintf(names[0], sizeof names[0], "%s.lora_down.weight", layer);
+  snprintf(names[1], sizeof names[1], "%s.lora_up.weight", layer);
+  made_add_values(&made, names[0], TENSOR_SHAPE(1, WIDTH), downs);
+  made_add_values(&made, names[1], TENSOR_SHAPE(WIDTH, 1), ups);
+  struct adapter_source source = made_source(&made, NULL);
+  assert_ok(adapter_open(tiny.model, &source, &adapter, &report));
+  for (int i = 0; i < 2; i++) {
+    struct adapter_use use = {adapter, 100, 100};
+    struct adaptation *adaptation = NULL;
+    size_t before = device_memory_used(tiny.device);
+    assert_refused(adaptation_open_as(tiny.model, &use, 1, ways[i], &adaptation), "too large");
+    assert_string_equal(fail_field_name(), "adapter");
+    assert_int_equal(device_memory_used(tiny.device), before);
+    use.weight = 1;
+    assert_ok(adaptation_open_as(tiny.model, &use, 1, ways[i], &adaptation));
+    adaptation_close(&adaptation);
+  }
+  adapter_close(&adapter);
+  made_close(&made);
+}
+
 static void read_table(const char *path, struct bytes *file, struct safetensors *out) {
   bytes_open(file, TINY_GOLDENS_BYTES_MAX);
   assert_ok(bytes_read_file(file, path));
@@ -386,6 +423,7 @@ int main(void) {
   const struct CMUnitTest on_ref[] = {
       cmocka_unit_test(as_diffusers_and_peft_compute),
       cmocka_unit_test(both_ways_agree),
+      cmocka_unit_test(sums_that_are_no_numbers_are_refused),
       cmocka_unit_test(weight_0_is_the_model_itself),
       cmocka_unit_test(where_a_change_may_run_beside),
       cmocka_unit_test(the_model_is_what_it_was),
