@@ -187,7 +187,7 @@ static const struct {
     {"default", set_default, MODEL | ANYWHERE},
     {"pinned", set_pinned, MODEL | ANYWHERE},
     {"variant", set_variant, MODEL | CONTROL | TINY | IN_FOLDER},
-    {"family", set_family, MODEL | CONTROL | ANYWHERE},
+    {"family", set_family, MODEL | CONTROL | TINY | ANYWHERE},
     {"prediction", set_prediction, MODEL | ANYWHERE},
     {"tokenizer", set_tokenizer, MODEL | ANYWHERE},
     {"configs", set_configs, MODEL | CONTROL | IN_FILE},

@@ -13,7 +13,8 @@
  *   default = yes               taken when a job names no model
  *   variant = fp16              of a folder: which of its weights; left out: those without a
  *                               variant, else fp16
- *   family = sd2                left out: found from what the files hold
+ *   family = sd2                left out: found from what the files hold; of a tiny decoder: whose
+ *                               latents it decodes, left out: all with as many channels
  *   prediction = epsilon        or v_prediction or sample; left out: as the configs say, or what
  *                               the family usually has
  *   tokenizer = sd/tokenizer    folder with vocab.json and merges.txt, or with "tokenizer" (and

@@ -61,6 +61,16 @@ static enum status look_inside(const struct models_row *row) {
   return OK;
 }
 
+/* A tiny decoder of a family that does not exist would be nobody's. */
+static enum status look_at_family(const struct models_row *row) {
+  const char *name = row->source.family;
+  return row->kind != MODELS_TINY || name == NULL || family_find(name) != NULL
+             ? OK
+             : fail_field(BAD_INPUT, "family",
+                          "[%s]: there is no family %s: sd1, sd2, sdxl, sdxl-refiner are", row->id,
+                          name);
+}
+
 enum status models_table_check(const struct models_table *table) {
   for (size_t i = 0; i < table->count; i++) {
     for (size_t k = 0; k < table->row[i].source.hash_count; k++) {
@@ -68,6 +78,7 @@ enum status models_table_check(const struct models_table *table) {
       TRY(file_join(path, table->row[i].source.folder, table->row[i].hashes[k].path));
       TRY(weights_look(path));
     }
+    TRY(look_at_family(&table->row[i]));
     if (table->row[i].kind == MODELS_MODEL && table->row[i].source.file != NULL) {
       TRY(look_inside(&table->row[i]));
     }

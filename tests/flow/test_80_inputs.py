@@ -7,7 +7,7 @@ import pytest
 import zmq
 from PIL import Image
 
-from fleet import PROMPT, pb, until
+from fleet import FIXTURES, PROMPT, model_row, pb, until
 from house import Client
 from places import Place
 
@@ -303,3 +303,34 @@ def test_previews_are_heard_while_it_is_made(fleet):
     assert event is not None
     picture = Image.open(io.BytesIO(event.preview.jpeg))
     assert picture.format == "JPEG" and picture.size == (event.preview.width, event.preview.height)
+
+
+def tiny_decoder(fleet, *more):
+    row = model_row(FIXTURES / "tiny-taesd").replace("kind = tiny", "\n".join(("kind = tiny", *more)))
+    fleet.models.write_text(fleet.models.read_text() + row)
+
+
+def test_a_picture_by_the_tiny_decoder(fleet):
+    tiny_decoder(fleet, "family = sd1")
+    broker = fleet.broker()
+    fleet.worker()
+    words = ("submit", PROMPT, "--steps", "3", "--size", "64x64", "--seed", "3")
+    jobs = [fleet.ask(*words, *more)["id"] for more in ((), ("--tiny-decoder",), ("--tiny-decoder",))]
+    sums = [fleet.wait(job)["images"][0]["sha256"] for job in jobs]
+    assert sums[0] != sums[1] == sums[2]
+    with zmq.Context() as context:
+        client = Client(context, broker.endpoint)
+        client.submit(PROMPT, id="looked-at", steps=900, width=320, height=160, preview_every=5, preview_kind=pb.PREVIEW_TINY, watch=True)
+        event = client.event("PREVIEW", "looked-at", 60)
+        client.close()
+    assert event is not None
+    picture = Image.open(io.BytesIO(event.preview.jpeg))
+    assert picture.format == "JPEG" and picture.size == (event.preview.width, event.preview.height) == (256, 128)
+
+
+def test_a_tiny_decoder_that_is_not_there(fleet):
+    tiny_decoder(fleet, "family = sdxl")
+    fleet.broker()
+    fleet.worker()
+    job = fleet.ask("submit", PROMPT, "--size", "64x64", "--tiny-decoder")["id"]
+    refused(fleet, job, "tiny_decoder", "tiny-eps", "there are: none")

@@ -12,6 +12,7 @@
 #include "worker/engine/picture.h"
 #include "worker/engine/second_look.h"
 #include "worker/engine/tiles.h"
+#include "worker/model/tiny_vae.h"
 
 #define NS_PER_US 1000
 /* What tells a decode from a U-Net call among kept sequences. */
@@ -21,13 +22,21 @@
 
 struct decoding {
   struct model *model;
+  struct tiny_vae *tiny; /* in its place; NULL: none */
   struct arena *scratch;
   struct decode decode;
 };
 
 static enum status queue_decode(void *context) {
   const struct decoding *decoding = context;
-  return model_decode(decoding->model, decoding->scratch, &decoding->decode);
+  return decoding->tiny != NULL
+             ? tiny_vae_decode(decoding->tiny, decoding->scratch, &decoding->decode)
+             : model_decode(decoding->model, decoding->scratch, &decoding->decode);
+}
+
+static float scale_of(const struct decoding *decoding) {
+  return decoding->tiny != NULL ? tiny_vae_scale(decoding->tiny)
+                                : model_decode_scale(decoding->model);
 }
 
 /* Its places lie where they lay the last time, for the scratch is empty between decodes. */
@@ -35,9 +44,10 @@ static enum status queue_in_scratch(struct engine *engine, const struct sample *
                                     struct decoding *decoding) {
   const struct stage *stage = sample_stage(sample);
   struct device *device = engine->settings.device;
-  TRY(picture_places(device, decoding->scratch, sample, &decoding->decode));
+  const void *decoder = decoding->tiny != NULL ? (const void *)decoding->tiny : decoding->model;
+  TRY(picture_places(device, decoding->scratch, sample, scale_of(decoding), &decoding->decode));
   const struct sequence sequence = {
-      .key = {(uint64_t)(uintptr_t)decoding->model,
+      .key = {(uint64_t)(uintptr_t)decoder,
               (uint64_t)stage->latent_height << 32 | (uint64_t)stage->latent_width, DECODE_KEY,
               (uint64_t)(uintptr_t)decoding->decode.row},
       .queue = queue_decode,
@@ -49,6 +59,7 @@ static enum status queue_in_scratch(struct engine *engine, const struct sample *
 static enum status run_once(struct engine *engine, const struct sample *sample,
                             struct decode *out) {
   struct decoding decoding = {.model = sample_stage(sample)->resident->model,
+                              .tiny = sample_stage(sample)->tiny,
                               .scratch = scratch_of(engine, QUEUE_DECODES)};
   struct arena_mark mark = arena_mark(decoding.scratch);
   enum status status = queue_in_scratch(engine, sample, &decoding);

@@ -12,6 +12,7 @@
 #include "worker/engine/memory.h"
 #include "worker/engine/op_check.h"
 #include "worker/engine/self_test.h"
+#include "worker/engine/tinies.h"
 #include "worker/engine/warmup.h"
 
 #define PROCESS_BYTES_MAX ((size_t)512 * 1024 * 1024)
@@ -67,9 +68,11 @@ static enum status take_room(struct engine *engine) {
   TRY(take_floats(engine, values, &engine->room.scratch));
   TRY(take_floats(engine, values, &engine->room.clean));
   TRY(take_floats(engine, planes, &engine->room.planes));
-  return flights_open(&engine->flights, engine->settings.device,
-                      pixels * 3 > values * sizeof(float) ? pixels * 3 : values * sizeof(float),
-                      values * sizeof(float));
+  size_t latents = values * sizeof(float);
+  size_t whole = pixels * 3 > latents ? pixels * 3 : latents;
+  /* a preview by a tiny decoder comes as a whole picture (glimpses.h) */
+  return flights_open(&engine->flights, engine->settings.device, whole,
+                      engine->residence.tiny_count > 0 ? whole : latents);
 }
 
 /* Whether the device computes what it should: its ops first, for they name what is wrong, then each
@@ -96,6 +99,8 @@ static enum status fill(struct engine *engine) {
                      &engine->residence));
   TRY(residence_open_nets(engine->memory, settings->device, settings->extras, settings->extra_count,
                           &engine->residence));
+  TRY(tinies_open(engine->memory, settings->device, settings->extras, settings->extra_count,
+                  &engine->residence));
   TRY(memory_share(engine));
   TRY(take_room(engine));
   TRY(conditionings_open(engine->memory, settings->device, &engine->budget,

@@ -27,9 +27,11 @@ struct passenger {
   bool step_ended; /* with this turn a step of the user's is done */
 };
 
-/* Latents of a passenger as they are after the turn, for a preview. */
+/* Latents of a passenger as they are after the turn, or a tiny decoder's picture of them, for a
+ * preview. */
 struct glimpse {
   const float *latents;      /* in the flight's; NULL: not brought along */
+  const uint8_t *rgb;        /* likewise */
   const struct stage *stage; /* that they are of */
   float spread;              /* how far they spread beyond clean ones */
 };
@@ -46,7 +48,7 @@ struct flight {
   struct passenger passenger[BATCH_ROWS_MAX];
   int32_t *finite; /* pinned: what the device found, for each passenger */
   uint8_t *rgb;    /* pinned: the picture of a decode, or latents */
-  float *latents;  /* pinned: of steps, those of previews */
+  float *latents;  /* pinned: of steps, those of previews, and pictures */
   size_t latent_bytes;
   struct glimpse glimpse[BATCH_ROWS_MAX]; /* by passenger */
 };

@@ -63,24 +63,6 @@ static enum status check_lists(const Darkroom__V1__Job *job, struct refusal *why
   return OK;
 }
 
-/* What a job asks for that nothing here does. */
-static enum status refuse_unbuilt(const Darkroom__V1__Job *job, struct refusal *why) {
-  const struct {
-    bool asked;
-    const char *field;
-  } rows[] = {
-      {job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY, "preview_kind"},
-      {job->tiny_decoder, "tiny_decoder"},
-  };
-  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-    if (rows[i].asked) {
-      return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, rows[i].field, NULL,
-                    "a job with %s is not implemented", rows[i].field);
-    }
-  }
-  return OK;
-}
-
 static size_t adapter_blobs(const Darkroom__V1__Job *job) {
   size_t count = 0;
   for (size_t i = 0; i < job->n_adapter; i++) {
@@ -119,7 +101,6 @@ static enum status check_counts(const Darkroom__V1__Job *job, const struct engin
 
 enum status inputs_check(const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
                          struct refusal *why) {
-  TRY(refuse_unbuilt(job, why));
   TRY(check_lists(job, why));
   if (job->image == NULL && (job->mask != NULL || job->padding != NULL)) {
     return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD,

@@ -6,6 +6,7 @@
 #include "kernels/queue.h"
 #include "worker/engine/expectation.h"
 #include "worker/engine/tiles.h"
+#include "worker/model/tiny_vae.h"
 
 #define ALIGNMENT 64 /* the arena's */
 #define MIB ((size_t)1024 * 1024)
@@ -30,21 +31,37 @@ static size_t encode_bytes(const struct stage *stage) {
   return budget_sum(inside, picture + 2 * latent_bytes(stage) + 4 * ALIGNMENT);
 }
 
+/* The picture that any decode makes, and what beside it (picture.c). */
+static size_t places_bytes(const struct stage *stage) {
+  return (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT;
+}
+
+static size_t tiny_bytes(const struct stage *stage, const struct tiny_vae *tiny) {
+  size_t inside = tiny_vae_decode_bytes(tiny, stage->latent_height, stage->latent_width);
+  return budget_sum(inside, places_bytes(stage));
+}
+
+static size_t decode_bytes(const struct stage *stage) {
+  const struct model *model = stage->resident->model;
+  int height = stage->latent_height, width = stage->latent_width;
+  if (stage->tiny != NULL) {
+    return tiny_bytes(stage, stage->tiny);
+  }
+  return budget_sum(stage->decode_turns > 0 ? model_decode_turns_bytes(model, height, width)
+                                            : model_decode_bytes(model, height, width),
+                    places_bytes(stage));
+}
+
 /* What turns for one image alone may take: within a turn, and kept between some. */
 struct alone_bytes {
   size_t turn, kept;
 };
 
 static struct alone_bytes alone_bytes(const struct stage *stage) {
-  const struct model *model = stage->resident->model;
-  int height = stage->latent_height, width = stage->latent_width;
-  bool in_turns = stage->decode_turns > 0;
   size_t encode = stage_encodes(stage) ? encode_bytes(stage) : 0;
-  size_t decode = budget_sum(in_turns ? model_decode_turns_bytes(model, height, width)
-                                      : model_decode_bytes(model, height, width),
-                             (size_t)stage->width * (size_t)stage->height * 3 + 4 * ALIGNMENT);
-  return in_turns ? (struct alone_bytes){encode, decode}
-                  : (struct alone_bytes){larger(encode, decode), 0};
+  size_t decode = decode_bytes(stage);
+  return stage->decode_turns > 0 ? (struct alone_bytes){encode, decode}
+                                 : (struct alone_bytes){larger(encode, decode), 0};
 }
 
 /* What one turn for this stage may take of each scratch. */
@@ -52,14 +69,16 @@ struct turn_bytes {
   size_t part[SCRATCHES];
 };
 
-/* A U-Net call of so many rows or, at admission, the text encoder; and what is for one image alone,
- * in the same memory where the device does one thing after another. */
+/* A U-Net call of so many rows and a preview behind it or, at admission, the text encoder; and what
+ * is for one image alone, in the same memory where the device does one thing after another. */
 static struct turn_bytes turn_bytes(const struct engine *engine, const struct stage *stage,
                                     struct alone_bytes alone, int rows) {
   size_t step = batch_bytes(stage, engine->settings.device, rows);
   size_t condition = model_condition_scratch_bytes(stage->resident->model);
   size_t once = controls_once_bytes(&stage->controls, stage->latent_height, stage->latent_width);
+  size_t preview = stage->previewer != NULL ? tiny_bytes(stage, stage->previewer) : 0;
   bool queues = device_has_queues(engine->settings.device);
+  step = larger(step, preview);
   step = larger(larger(condition, once), step);
   struct turn_bytes bytes = {{[SCRATCH_TILES] = whole(alone.kept)}};
   bytes.part[QUEUE_STEPS] = whole(queues ? step : larger(step, alone.turn));
@@ -90,13 +109,13 @@ static int64_t turns_of(const struct stage *stage) {
 }
 
 /* In turns where all at once would be longer than one, unless that takes more than half of the
- * memory and the other way takes less. */
+ * memory and the other way takes less. A tiny decoder is short, and knows no turns. */
 static void choose_decode(const struct engine *engine, struct stage *stage) {
   const struct pace_work work = work_of(stage, PACE_DECODE, 1);
   bool slow = pace_expect(&engine->pace, &work) > PACE_TURN_US;
   stage->decode_turns = 0;
   size_t at_once = least_sum(engine, stage);
-  if (!slow && at_once <= half(engine)) {
+  if (stage->tiny != NULL || (!slow && at_once <= half(engine))) {
     return;
   }
   stage->decode_turns = turns_of(stage);
@@ -268,8 +287,20 @@ static int rows_for(const struct engine *engine, const struct stage *stage,
   return rows;
 }
 
+/* How large a picture may be was found out with the model's own decoder, which goes in turns. */
+static enum status check_tiny(const struct engine *engine, const struct stage *stage) {
+  bool tiny = stage->tiny != NULL || stage->previewer != NULL;
+  size_t bytes = tiny ? least_sum(engine, stage) : 0;
+  return bytes <= engine->budget.max
+             ? OK
+             : fail_field(BAD_INPUT, stage->tiny != NULL ? "tiny_decoder" : "preview_kind",
+                          "%dx%d by the tiny decoder takes %zu MiB, there are %zu", stage->width,
+                          stage->height, bytes / MIB + 1, engine->budget.max / MIB);
+}
+
 enum status scratch_reserve(struct engine *engine, struct stage *stage) {
   choose_decode(engine, stage);
+  TRY(check_tiny(engine, stage));
   const struct alone_bytes alone = alone_bytes(stage);
   stage->rows_max = rows_for(engine, stage, alone);
   struct turn_bytes bytes = turn_bytes(engine, stage, alone, stage->rows_max);

@@ -13,10 +13,9 @@ bool picture_is_flat(const uint8_t *rgb, const struct stage *stage) {
 }
 
 enum status picture_places(struct device *device, struct arena *memory, const struct sample *sample,
-                           struct decode *out) {
+                           float scale, struct decode *out) {
   const struct stage *stage = sample_stage(sample);
-  const struct batch_row row = {.latents = sample->latents.data,
-                                .scale = model_decode_scale(stage->resident->model)};
+  const struct batch_row row = {.latents = sample->latents.data, .scale = scale};
   struct tensor told;
   struct decode decode;
   TRY(tensor_take(memory, ELEMENT_U8, TENSOR_SHAPE((int64_t)sizeof row), &told));

@@ -14,9 +14,9 @@ size_t picture_bytes(const struct stage *stage);
 /* Whether a picture is of a single colour: what NaN and overflow look like after clamping. */
 bool picture_is_flat(const uint8_t *rgb, const struct stage *stage);
 
-/* Takes what model_decode wants from an arena of the device, the row first, and queues what the row
- * says of the sample. */
+/* Takes what a decoder wants from an arena of the device, the row first, and queues what the row
+ * says of the sample: its latents times scale (model_decode_scale or tiny_vae_scale). */
 enum status picture_places(struct device *device, struct arena *memory, const struct sample *sample,
-                           struct decode *out);
+                           float scale, struct decode *out);
 
 #endif

@@ -7,6 +7,7 @@
 #include "images/resize.h"
 #include "kernels/queue.h"
 #include "worker/engine/inputs.h"
+#include "worker/engine/tinies.h"
 #include "worker/model/model.h"
 
 #define PLANS_BYTES_MAX (STAGES_MAX * (JOB_STEPS_MAX * 2 * sizeof(struct plan_row) + 4096))
@@ -195,8 +196,7 @@ static enum status add_controls(const struct order *order, struct recipe *recipe
 }
 
 /* A pixel a cell, and a cell may be a pixel. */
-static void fill_previews(const struct order *order, struct recipe *recipe) {
-  recipe->preview_every = order->job->preview_every;
+static void limit_previews(struct recipe *recipe) {
   for (int i = 0; i < recipe->stages && recipe->preview_every > 0; i++) {
     const struct stage *stage = &recipe->stage[i];
     if (stage->latent_width > PREVIEW_SIDE_PIXELS_MAX ||
@@ -207,6 +207,30 @@ static void fill_previews(const struct order *order, struct recipe *recipe) {
            PREVIEW_SIDE_PIXELS_MAX);
     }
   }
+}
+
+/* By the tiny decoder of whichever model is at it, or straight from the latents. */
+static enum status fill_previews(const struct order *order, struct recipe *recipe) {
+  recipe->preview_every = order->job->preview_every;
+  if (order->job->preview_kind != DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY) {
+    limit_previews(recipe);
+    return OK;
+  }
+  for (int i = 0; i < recipe->stages && recipe->preview_every > 0; i++) {
+    struct stage *stage = &recipe->stage[i];
+    TRY(tinies_find(order->residence, stage->resident, "preview_kind", order->why,
+                    &stage->previewer));
+  }
+  return OK;
+}
+
+/* A picture that only goes on at another size is none of the job's: the model's own decoder makes
+ * it. */
+static enum status fill_decoder(const struct order *order, struct recipe *recipe) {
+  struct stage *last = &recipe->stage[recipe->stages - 1];
+  return order->job->tiny_decoder ? tinies_find(order->residence, last->resident, "tiny_decoder",
+                                                order->why, &last->tiny)
+                                  : OK;
 }
 
 static enum status check_encoder(const struct order *order, const struct recipe *recipe) {
@@ -225,7 +249,8 @@ static enum status fill(const struct order *order, struct recipe *out) {
   TRY(keep_picture(order, INPUT_MASK, out, &out->mask));
   TRY(check_encoder(order, out));
   TRY(add_controls(order, out));
-  fill_previews(order, out);
+  TRY(fill_previews(order, out));
+  TRY(fill_decoder(order, out));
   sum_up(out);
   return OK;
 }

@@ -5,6 +5,7 @@
 
 #include "monitoring/log.h"
 #include "worker/model/control.h"
+#include "worker/model/tiny_vae.h"
 
 static enum status resident_open(struct arena *memory, struct device *device,
                                  const struct engine_model *source, struct resident *out) {
@@ -92,6 +93,10 @@ void residence_close(struct residence *residence) {
     control_close(&residence->nets[i].control);
   }
   residence->net_count = 0;
+  for (size_t i = 0; i < residence->tiny_count; i++) {
+    tiny_vae_close(&residence->tinies[i].vae);
+  }
+  residence->tiny_count = 0;
   for (size_t i = 0; i < residence->count; i++) {
     struct resident *resident = &residence->rows[i];
     if (resident->model != resident->outline) {

@@ -20,6 +20,7 @@ struct resident {
   struct noise_levels *levels;
   bool previews;          /* preview is known (glimpses.h) */
   struct preview preview; /* the colours of its latents */
+  struct tiny_vae *tiny;  /* its tiny decoder, one of the tinies; NULL: it has none */
   int max_side;           /* pixels: the largest side of a picture that there is memory for */
   enum presence presence; /* from here on: of one that is not pinned */
   struct model *outline;  /* NULL: it is pinned */
@@ -40,11 +41,20 @@ struct net {
 };
 #define NETS_MAX 32 /* of a device */
 
+/* A tiny decoder at home (tinies.h). */
+struct tiny_decoder {
+  const char *id, *family; /* NULL: of every family with latents like those it decodes */
+  struct tiny_vae *vae;
+};
+#define TINIES_MAX 32 /* of a device */
+
 struct residence {
   size_t count;
   struct resident rows[MODELS_MAX];
   size_t net_count;
   struct net nets[NETS_MAX];
+  size_t tiny_count;
+  struct tiny_decoder tinies[TINIES_MAX];
 };
 
 /* Opens all models, or none; of those on demand the outline. Texts are copied into memory. *out is

@@ -11,8 +11,9 @@ static enum status decode(struct engine *engine, const struct sample *sample, st
   struct device *device = engine->settings.device;
   struct decode decode;
   int32_t finite = 0;
-  TRY(picture_places(device, memory, sample, &decode));
-  TRY(model_decode_exact(sample_stage(sample)->resident->model, memory, &decode));
+  struct model *model = sample_stage(sample)->resident->model;
+  TRY(picture_places(device, memory, sample, model_decode_scale(model), &decode));
+  TRY(model_decode_exact(model, memory, &decode));
   TRY(device_get(device, &decode.finite, &finite, sizeof finite));
   TRY(device_get(device, &decode.pixels, rgb, tensor_bytes(&decode.pixels)));
   return finite == 0 ? fail_field(BAD_INPUT, "numeric", "the picture is not finite")
@@ -25,7 +26,7 @@ enum status second_look(struct engine *engine, const struct sample *sample, uint
   const struct stage *stage = sample_stage(sample);
   struct device *device = engine->settings.device;
   const struct model *model = stage->resident->model;
-  if (model_decodes_exactly(model)) {
+  if (stage->tiny == NULL && model_decodes_exactly(model)) {
     return fail_field(BAD_INPUT, "numeric", "the decoder runs in f32 already");
   }
   size_t scratch =

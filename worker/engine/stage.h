@@ -39,8 +39,10 @@ struct stage {
   int planes; /* channels behind the latents' that the model is told: mask and masked image */
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */
-  int rows_max;         /* rows of one U-Net call of this shape that the scratch memory allows */
-  int64_t decode_turns; /* that its latents become a picture in (tiles.h); 0: at once, in one */
+  int rows_max;          /* rows of one U-Net call of this shape that the scratch memory allows */
+  int64_t decode_turns;  /* that its latents become a picture in (tiles.h); 0: at once, in one */
+  struct tiny_vae *tiny; /* decodes the job's picture; NULL: the model's own decoder does */
+  struct tiny_vae *previewer; /* makes its previews; NULL: they are the colours of its latents */
 };
 
 /* What a stage is asked to do of a job. */

@@ -51,8 +51,8 @@ bool tiles_ended(const struct sample *sample) {
 static enum status queue(struct engine *engine, struct sample *sample, int count,
                          struct decode *out) {
   struct arena *block = engine->scratch[SCRATCH_TILES].arena;
-  TRY(picture_places(engine->settings.device, block, sample, out));
   struct model *model = sample_stage(sample)->resident->model;
+  TRY(picture_places(engine->settings.device, block, sample, model_decode_scale(model), out));
   return model_decode_turn(model, block, out, sample->tiles, count);
 }
 

@@ -66,6 +66,8 @@ static inline void book_failed(void *context, const char *id, uint64_t fence,
   entry->kind = kind;
   entry->code = error->code;
   snprintf(entry->field, sizeof entry->field, "%s", error->field != NULL ? error->field : "");
+  snprintf(entry->reason, sizeof entry->reason, "%.*s", (int)sizeof entry->reason - 1,
+           error->message != NULL ? error->message : "");
 }
 static inline void book_turn(void *context, uint32_t rows, uint32_t samples,
                              uint64_t microseconds) {

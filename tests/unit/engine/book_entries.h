@@ -24,7 +24,7 @@ struct entry {
   uint8_t *rgb; /* of image 0 */
   Darkroom__V1__FailKind kind;
   Darkroom__V1__ErrorCode code;
-  char field[64];
+  char field[64], reason[256];
   uint64_t denoise_us, decode_us;
   uint32_t denoise_steps;
   int order; /* in which jobs ended */

@@ -45,6 +45,10 @@ static struct fake {
   size_t turns_bytes;            /* claimed for a cell between them (0: few) */
   int tile_turns, tiles;         /* turns of tiles, and tiles, asked for */
   int tiles_fit;                 /* EXHAUSTED after so many turns of tiles; 0: never */
+  int tinies, tiny_decoded;      /* tiny decoders that are open, and what they were asked for */
+  enum status tiny_status;       /* of such a decode, instead of OK */
+  bool tiny_overflows;           /* they are not finite */
+  size_t tiny_bytes;             /* claimed scratch a cell (0: few) */
   struct pulse *pulse;           /* looked at in each decode */
   uint64_t expected_us;          /* what was to be read there */
 } fake = {.predict_bytes_of_row = 64};

@@ -132,5 +132,6 @@ size_t model_decode_bytes(const struct model *model, int height, int width) {
 #include "tests/unit/engine/fake_exact.h"
 #include "tests/unit/engine/fake_loads.h"
 #include "tests/unit/engine/fake_tiles.h"
+#include "tests/unit/engine/fake_tiny.h"
 
 #endif
