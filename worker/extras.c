@@ -81,8 +81,45 @@ static bool refiner_on(const struct child *child, const Darkroom__V1__Refiner *r
   return false;
 }
 
+static bool asks_for_tiny(const Darkroom__V1__Job *job) {
+  return job->tiny_decoder ||
+         (job->preview_every > 0 && job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY);
+}
+
+/* As far as the table says: whether it decodes such latents is seen where it is opened. */
+static bool has_tiny(const struct worker *worker, const struct child *child, const char *id) {
+  const struct child_model *model = child_model(child, id);
+  for (size_t i = 0; model != NULL && i < worker->table->count; i++) {
+    const struct models_row *row = &worker->table->row[i];
+    const char *family = row->source.family;
+    if (row->kind == MODELS_TINY && on_child(row, child) &&
+        (family == NULL || strcmp(family, model->family) == 0)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* A job names no tiny decoder. Where another child has one for its model the job goes there; where
+ * none has, any engine refuses it for good and says what is there. */
+static bool tiny_on(const struct worker *worker, size_t index, const Darkroom__V1__Job *job) {
+  const struct children *children = &worker->children;
+  if (!asks_for_tiny(job) || has_tiny(worker, &children->child[index], job->model)) {
+    return true;
+  }
+  for (size_t i = 0; i < children->count; i++) {
+    if (children->child[i].state == CHILD_READY &&
+        has_tiny(worker, &children->child[i], job->model)) {
+      fail(BAD_INPUT, "this device has no tiny decoder for %.64s", job->model);
+      return false;
+    }
+  }
+  return true;
+}
+
 bool extras_on(const struct worker *worker, size_t child, const Darkroom__V1__Job *job) {
-  bool here = refiner_on(&worker->children.child[child], job->refiner);
+  bool here =
+      refiner_on(&worker->children.child[child], job->refiner) && tiny_on(worker, child, job);
   for (size_t i = 0; here && i < job->n_control; i++) {
     here = child_has(worker, child, MODELS_CONTROL, job->control[i]->model);
   }

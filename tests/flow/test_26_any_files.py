@@ -85,6 +85,8 @@ def test_single_files_that_cannot_be(fleet):
     assert "no family is known by its keys" in refusal(fleet, single_row("tiny-control", folder))
     assert "there is no family sd9" in refusal(fleet, row + "family = sd9\n")
     assert "a single file has no tokenizer" in refusal(fleet, row.replace(f"configs = {folder}", f"configs = {folder}\ntokenizer = /tmp"))
+    tiny = fleets.model_row(fleets.FIXTURES / "tiny-taesd").replace("kind = tiny", "kind = tiny\nfamily = sd9")
+    assert "[tiny-taesd]: there is no family sd9" in refusal(fleet, fleets.model_row(folder) + tiny)
     pickle = fleet.folder / "model.safetensors"
     pickle.write_bytes(b"PK\3\4 whatever the name")
     digest = hashlib.sha256(pickle.read_bytes()).hexdigest()

@@ -333,4 +333,6 @@ def test_a_tiny_decoder_that_is_not_there(fleet):
     fleet.broker()
     fleet.worker()
     job = fleet.ask("submit", PROMPT, "--size", "64x64", "--tiny-decoder")["id"]
-    refused(fleet, job, "tiny_decoder", "tiny-eps", "there are: none")
+    record = fleet.wait(job, "failed")
+    assert (record["error"]["code"], record["error"]["field"], record["fails"]) == ("field", "tiny_decoder", 1), record
+    assert "goes with model tiny-eps; there are: none" in record["error"]["message"]

@@ -40,7 +40,7 @@ static enum status give(struct device *device, const struct engine_extra *extra,
       TRY(open_one(device, extra, resident->family, tiny));
       opened_for = resident->family;
     }
-    if (tiny->vae != NULL && alike(opened_for, resident->family)) {
+    if (tiny->vae != NULL && opened_for != NULL && alike(opened_for, resident->family)) {
       resident->tiny = tiny->vae;
     }
   }

@@ -88,6 +88,7 @@ static void single_files_and_what_jobs_name_beside(void **state) {
       read_text("[m]\npath=sd/v1.safetensors\nprediction=v_prediction\nfamily=sd2\n"
                 "tokenizer = sd/tokenizer\nconfigs=/c\nema=yes\nsha256 v1.safetensors = " HASH
                 "\n[edges]\nkind=control\npath=edges\nvariant=fp16\nsha256 a=" HASH
+                "\n[small]\nfamily=sdxl\nkind=tiny\npath=small\nsha256 a=" HASH
                 "\n[style]\nkind = lora\npath=/l/s.safetensors\nsha256 s.safetensors=" HASH,
                 &table),
       OK);
@@ -104,8 +105,10 @@ static void single_files_and_what_jobs_name_beside(void **state) {
   assert_int_equal(table.row[1].kind, MODELS_CONTROL);
   assert_null(table.row[1].source.file);
   assert_string_equal(table.row[1].source.variant, "fp16");
-  assert_int_equal(table.row[2].kind, MODELS_LORA);
-  assert_string_equal(table.row[2].source.folder, "/l/");
+  assert_int_equal(table.row[2].kind, MODELS_TINY);
+  assert_string_equal(table.row[2].source.family, "sdxl");
+  assert_int_equal(table.row[3].kind, MODELS_LORA);
+  assert_string_equal(table.row[3].source.folder, "/l/");
   assert_ptr_equal(models_table_standard(&table), one); /* the only model */
   models_table_close(&table);
 }

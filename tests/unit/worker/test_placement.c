@@ -237,6 +237,46 @@ static void a_job_goes_where_all_that_it_names_is(void **state) {
   assert_int_equal(child, 0);
 }
 
+/* Nobody names a tiny decoder: where one has it the job goes there, else anywhere, for an engine
+ * says best what is missing. */
+static void the_one_with_a_tiny_decoder(void **state) {
+  static struct models_table table;
+  static const struct worker_device places[] = {{.name = "one", .open = "one"},
+                                                {.name = "two", .open = "two"}};
+  static char model[] = "m";
+  static const struct {
+    const char *family; /* of the row, that is on "two" */
+    bool picture, preview;
+    size_t child;
+  } cases[] = {{"sd1", true, false, 1},
+               {NULL, true, false, 1},
+               {"sd1", false, true, 1},
+               {"sdxl", true, false, 0},
+               {"sd1", false, false, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    size_t child = 99;
+    assert_int_equal(setup(state), 0);
+    worker.table = &table;
+    table.row[0] = (struct models_row){
+        .kind = MODELS_TINY, .devices = "two", .source.family = cases[i].family};
+    table.count = 1;
+    has(engine(9), "m", 512);
+    has(engine(1), "m", 512);
+    for (size_t k = 0; k < 2; k++) {
+      struct child *one = &worker.children.child[k];
+      one->place = &places[k];
+      snprintf(one->model[0].family, sizeof one->model[0].family, "sd1");
+    }
+    Darkroom__V1__Job asked = DARKROOM__V1__JOB__INIT;
+    asked.model = model;
+    asked.tiny_decoder = cases[i].picture;
+    asked.preview_every = cases[i].preview;
+    asked.preview_kind = DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY;
+    assert_true(placement_child_for(&worker, "m", &asked, &child));
+    assert_int_equal(child, cases[i].child);
+  }
+}
+
 static void an_engine_that_is_taken_alone_takes_nobody_else(void **state) {
   (void)state;
   size_t child = 99;
@@ -280,6 +320,7 @@ int main(void) {
       cmocka_unit_test_setup(the_next_job_is_fetched_shortly_before_a_slot_falls_free, setup),
       cmocka_unit_test_setup(a_job_goes_where_the_most_slots_are_free, setup),
       cmocka_unit_test_setup(a_job_goes_where_all_that_it_names_is, setup),
+      cmocka_unit_test_setup(the_one_with_a_tiny_decoder, setup),
       cmocka_unit_test_setup(an_engine_that_is_taken_alone_takes_nobody_else, setup),
       cmocka_unit_test_setup(who_waits_before_an_engine_has_its_slots, setup),
   };
