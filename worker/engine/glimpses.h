@@ -1,6 +1,7 @@
 /* glimpses.h - small pictures of images on their way, every so many steps of an image: straight
- * from latents, a pixel a cell, or a tiny decoder's whole picture made smaller. Brought along by the
- * turn that made the latents, told when it has landed. Private to this folder. */
+ * from latents, a pixel a cell, or a tiny decoder's whole picture, brought to at most
+ * PREVIEW_SIDE_PIXELS_MAX a side. Brought along by the turn that made the latents, told when it
+ * has landed. Private to this folder. */
 #ifndef DARKROOM_WORKER_ENGINE_GLIMPSES_H
 #define DARKROOM_WORKER_ENGINE_GLIMPSES_H
 
