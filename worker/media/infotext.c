@@ -27,6 +27,9 @@ static enum status put_numbers(const Job *job, struct bytes *out) {
   if (job->clip_skip > 0) {
     TRY(bytes_printf(out, "Clip skip: %u, ", job->clip_skip + 1));
   }
+  if (job->tiny_decoder) {
+    TRY(bytes_append_text(out, "VAE Decoder: TAESD, "));
+  }
   if (job->has_eta) {
     TRY(bytes_printf(out, "Eta: %g, ", job->eta));
   }

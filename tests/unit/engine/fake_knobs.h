@@ -46,6 +46,7 @@ static struct fake {
   int tile_turns, tiles;         /* turns of tiles, and tiles, asked for */
   int tiles_fit;                 /* EXHAUSTED after so many turns of tiles; 0: never */
   int tinies, tiny_decoded;      /* tiny decoders that are open, and what they were asked for */
+  int64_t tiny_side;             /* pixels of the last such picture */
   enum status tiny_status;       /* of such a decode, instead of OK */
   bool tiny_overflows;           /* they are not finite */
   size_t tiny_bytes;             /* claimed scratch a cell (0: few) */

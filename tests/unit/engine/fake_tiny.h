@@ -50,6 +50,7 @@ enum status tiny_vae_decode(struct tiny_vae *tiny, struct arena *turn,
   TRY(arena_take(turn, scratch) != NULL ? OK : EXHAUSTED);
   arena_release(turn, mark);
   fake.tiny_decoded++;
+  fake.tiny_side = pixels->shape[0];
   TRY(fake.tiny_status == OK ? OK : fail(fake.tiny_status, "told to fail"));
   *(int32_t *)decode->finite.data = !fake.tiny_overflows;
   for (int64_t i = 0; i < tensor_count(pixels); i++) {

@@ -112,6 +112,7 @@ static void the_last_picture_alone(void **state) {
   open_with(fixture, rows, 4);
   draw(fixture, &job);
   assert_int_equal(fake.tiny_decoded, 1);
+  assert_int_equal(fake.tiny_side, 128);
   assert_int_equal(fake.decoded, 1);
 }
 

@@ -51,6 +51,9 @@ static void what_a_job_has_is_said(void **state) {
   job.has_clip_skip = 1;
   job.clip_skip = 1;
   rest_is("Denoising strength: 0.6, Clip skip: 2, ");
+  job.has_tiny_decoder = job.tiny_decoder = 1;
+  rest_is("Denoising strength: 0.6, Clip skip: 2, VAE Decoder: TAESD, ");
+  job.tiny_decoder = 0;
   control.model = (char *)"canny \"x\"";
   job.control = controls;
   job.n_control = 1;
