@@ -53,6 +53,7 @@ size_t extras_list(const struct worker *worker, Darkroom__V1__ExtraInfo *infos,
     info->kind = kind;
     info->id = (char *)row->id;
     info->sha256 = (char *)row->sha256;
+    info->family = (char *)row->source.family;
     list[count++] = info;
   }
   return count;

@@ -314,6 +314,8 @@ def test_a_picture_by_the_tiny_decoder(fleet):
     tiny_decoder(fleet, "family = sd1")
     broker = fleet.broker()
     fleet.worker()
+    shown, = fleet.ask("models")["extra"]
+    assert (shown["id"], shown["kind"], shown["family"]) == ("tiny-taesd", "tiny", "sd1"), shown
     words = ("submit", PROMPT, "--steps", "3", "--size", "64x64", "--seed", "3")
     jobs = [fleet.ask(*words, *more)["id"] for more in ((), ("--tiny-decoder",), ("--tiny-decoder",))]
     sums = [fleet.wait(job)["images"][0]["sha256"] for job in jobs]
