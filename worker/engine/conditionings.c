@@ -194,6 +194,13 @@ static enum status encode(struct conditionings *conditionings, const struct want
   return status == OK || device_wait(conditionings->device) != BROKEN ? status : BROKEN;
 }
 
+static struct conditioned *share(struct conditioned *conditioned) {
+  if (conditioned != NULL) {
+    conditioned->holders++;
+  }
+  return conditioned;
+}
+
 static enum status make(struct conditionings *conditionings, const struct want *want,
                         struct conditioned *row) {
   size_t length = strlen(want->condition->prompt);
@@ -208,7 +215,7 @@ static enum status make(struct conditionings *conditionings, const struct want *
   TRY(encode(conditionings, want, row));
   row->resident = want->resident;
   row->net = want->net;
-  row->of = conditionings_share(want->of);
+  row->of = share(want->of);
   return OK;
 }
 
@@ -272,11 +279,4 @@ void conditionings_release(struct conditioned **pointer) {
     (*pointer)->holders--;
     *pointer = NULL;
   }
-}
-
-struct conditioned *conditionings_share(struct conditioned *conditioned) {
-  if (conditioned != NULL) {
-    conditioned->holders++;
-  }
-  return conditioned;
 }

@@ -47,8 +47,6 @@ enum status conditionings_hold_for(struct conditionings *conditionings, struct c
                                    struct arena *scratch, struct conditioned *of,
                                    struct conditioned **out);
 void conditionings_release(struct conditioned **conditioned);
-/* One more holder of what is held; NULL is nobody's. */
-struct conditioned *conditionings_share(struct conditioned *conditioned);
 
 /* Takes bytes from the budget, forgetting the longest unused conditionings as far as needed, then
  * what others keep there. */

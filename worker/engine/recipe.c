@@ -233,9 +233,18 @@ static enum status fill_decoder(const struct order *order, struct recipe *recipe
                                   : OK;
 }
 
+/* Whether pictures become latents on its way. */
+static bool encodes(const struct recipe *recipe) {
+  bool pixels = false;
+  for (int i = 0; i < recipe->stages; i++) {
+    pixels = pixels || recipe->stage[i].begin == BEGIN_PIXELS;
+  }
+  return pixels || recipe->image != NULL;
+}
+
 static enum status check_encoder(const struct order *order, const struct recipe *recipe) {
   const struct resident *resident = recipe->stage[0].resident;
-  if (!recipe_encodes(recipe) || model_encodes(resident->model)) {
+  if (!encodes(recipe) || model_encodes(resident->model)) {
     return OK;
   }
   return refuse(order->why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD,
@@ -433,14 +442,6 @@ const struct stage *recipe_ground(const struct recipe *recipe, int stage) {
     assert(stage >= 0);
   }
   return &recipe->stage[stage];
-}
-
-bool recipe_encodes(const struct recipe *recipe) {
-  bool pixels = false;
-  for (int i = 0; i < recipe->stages; i++) {
-    pixels = pixels || recipe->stage[i].begin == BEGIN_PIXELS;
-  }
-  return pixels || recipe->image != NULL;
 }
 
 uint32_t recipe_steps(const struct recipe *recipe) {

@@ -57,9 +57,6 @@ void recipe_lower(struct recipe *recipe, const struct stage *shape, int rows);
  * the latents of. */
 const struct stage *recipe_ground(const struct recipe *recipe, int stage);
 
-/* Whether pictures become latents on its way. */
-bool recipe_encodes(const struct recipe *recipe);
-
 /* Steps of the user's that one image takes, over all stages. */
 uint32_t recipe_steps(const struct recipe *recipe);
 

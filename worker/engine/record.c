@@ -74,7 +74,7 @@ static uint64_t add_stage(uint64_t number, const struct stage *stage) {
   return add_plan(number, &stage->plan);
 }
 
-uint64_t record_digest(const struct recipe *recipe) {
+static uint64_t digest_of(const struct recipe *recipe) {
   uint64_t number = 0xcbf29ce484222325u;
   for (int i = 0; i < recipe->stages; i++) {
     number = add_stage(number, &recipe->stage[i]);
@@ -119,7 +119,7 @@ static struct head head_of(const struct sample *sample) {
                       .stage = (uint32_t)sample->stage,
                       .cursor = (uint32_t)sample->cursor,
                       .drawn = sample->drawn,
-                      .digest = record_digest(sample->task->recipe),
+                      .digest = digest_of(sample->task->recipe),
                       .cached = sample->random.has_cached ? sample->random.cached : 0,
                       .has_cached = sample->random.has_cached,
                       .next = (uint32_t)sample->random.next};
@@ -160,7 +160,7 @@ static enum status check_head(const struct recipe *recipe, const struct head *he
     return fail_field(BAD_INPUT, "state", "a state of version %u, this engine reads %d",
                       head->version, RECORD_VERSION);
   }
-  if (head->digest != record_digest(recipe)) {
+  if (head->digest != digest_of(recipe)) {
     return no_state("it was made by another plan");
   }
   if (head->stage >= (uint32_t)recipe->stages ||

@@ -27,7 +27,4 @@ enum status record_check(const struct sample *sample, const uint8_t *state, size
 enum status record_put(struct sample *sample, struct device *device, const uint8_t *state,
                        size_t bytes);
 
-/* A number made of what the plans and shapes of a recipe are. */
-uint64_t record_digest(const struct recipe *recipe);
-
 #endif

@@ -50,19 +50,19 @@ size_t sample_bytes(const struct recipe *recipe) {
   return bytes_on_device(recipe) + bytes_on_host(recipe) + bytes_of_inputs(recipe);
 }
 
+static struct tensor slot_of(const struct sample *sample, int index) {
+  struct tensor rows = tensor_rows(&sample->slots, index, 1);
+  return tensor_view(&rows, 3, &sample->slots.shape[1]);
+}
+
 enum status sample_clear(struct sample *sample, struct device *device,
                          const struct drawing_room *room) {
   memset(room->values, 0, tensor_bytes(&sample->latents));
   for (int64_t i = 1; i < sample->slots.shape[0]; i++) {
-    struct tensor slot = sample_slot(sample, (int)i);
+    struct tensor slot = slot_of(sample, (int)i);
     TRY(device_put(device, room->values, tensor_bytes(&slot), &slot));
   }
   return OK;
-}
-
-struct tensor sample_slot(const struct sample *sample, int index) {
-  struct tensor rows = tensor_rows(&sample->slots, index, 1);
-  return tensor_view(&rows, 3, &sample->slots.shape[1]);
 }
 
 /* Divides its memory for the stage. */
@@ -84,7 +84,7 @@ static enum status divide(struct sample *sample) {
   if (stage->planes > 0) {
     TRY(tensor_take(sample->memory, ELEMENT_F32, 3, planes, &sample->planes));
   }
-  sample->latents = sample_slot(sample, 0);
+  sample->latents = slot_of(sample, 0);
   return OK;
 }
 

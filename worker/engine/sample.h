@@ -105,8 +105,6 @@ uint8_t sample_mask_at(const struct sample *sample, int y, int x);
 /* Zeros in all slots but the first. */
 enum status sample_clear(struct sample *sample, struct device *device,
                          const struct drawing_room *room);
-/* Slot `index` of its latents. */
-struct tensor sample_slot(const struct sample *sample, int index);
 
 /* What is queued from here on finds its latents there and has the fresh noise that the row at the
  * cursor needs, if it needs any; drawn once, however often the row is tried. */
