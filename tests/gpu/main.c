@@ -42,7 +42,7 @@ static enum exit_code complain(const char *name) {
 /* A child: one part, here. */
 static enum exit_code run_part(const struct table *table, const struct gpu_settings *settings) {
   struct report *report = NULL;
-  const struct part *part = part_find(table, settings->part);
+  const struct part *part = parts_find(table, settings->part);
   if (part == NULL || part->run == NULL) {
     fail(BAD_INPUT, "part: no part \"%.40s\" of this program", settings->part);
     return complain(table->name);

@@ -48,7 +48,7 @@ extern const struct table gpu_check, gpu_bench;
 #define PARTS_MAX 32
 
 /* The part of that name, of the inner ones too; NULL. */
-const struct part *part_find(const struct table *table, const char *name);
+const struct part *parts_find(const struct table *table, const char *name);
 
 /* Runs the parts that --only names, or all, one after another while there is time; results are
  * written after each. Gives whether all went well. */

@@ -60,7 +60,7 @@ static bool selected(const struct gpu_settings *settings, const struct part *par
   return settings->only == NULL ? !part->asked : named(settings->only, part->name);
 }
 
-const struct part *part_find(const struct table *table, const char *name) {
+const struct part *parts_find(const struct table *table, const char *name) {
   for (size_t p = 0; p < table->count + table->inner_count; p++) {
     const struct part *part = p < table->count ? &table->parts[p] : &table->inner[p - table->count];
     if (strcmp(part->name, name) == 0) {
