@@ -36,8 +36,8 @@ DOORS = {
     "worker/model/families.c": "families",  # fake models have rows of it
     "worker/model/modules.c": "modules_find",
     "worker/model/shards.c": "shards_parse",  # the fuzzer
+    "worker/model/tiny_vae.c": "tiny_vae_bytes",
     "worker/model/tokenizer.c": "tokenizer_encode",  # ids against both of transformers' classes
-    "worker/model/model.c": "model_bytes",
     "worker/model/weights.c": "weights_check weights_name weights_open",  # the header alone, for vectors and the fuzzer
     "worker/placement.c": "placement_free_slots",
 }
