@@ -3,9 +3,7 @@
 #include "tests/unit/model/tiny.h"
 
 #include "proto/job.h"
-#include "tests/unit/engine/book.h"
-
-enum { SIDE = 64, PIXEL_BYTES = SIDE * SIDE * 3 };
+#include "tests/unit/engine/golden_pictures.h"
 
 static const struct run {
   const char *golden, *model, *sampler;
@@ -149,14 +147,6 @@ static void admit(struct fixture *fixture, const struct run *run) {
   assert_ok(engine_admit(fixture->engine, &job, 1, &brought.inputs));
 }
 
-static double share_off(const uint8_t *got, const uint8_t *want) {
-  int off = 0;
-  for (int i = 0; i < PIXEL_BYTES; i++) {
-    off += abs(got[i] - want[i]) > 1;
-  }
-  return (double)off / PIXEL_BYTES;
-}
-
 /* All at once: they share turns where their models are the same. */
 static void every_family_draws_what_diffusers_draws(void **state) {
   struct fixture *fixture = *state;
@@ -168,13 +158,7 @@ static void every_family_draws_what_diffusers_draws(void **state) {
     assert_ok(engine_turn(fixture->engine));
   }
   for (int i = 0; i < RUNS; i++) {
-    char name[64];
-    snprintf(name, sizeof name, "%s.pixels", runs[i].golden);
-    const struct entry *entry = book_find(&fixture->book, runs[i].golden);
-    assert_int_equal(entry->finished, 1);
-    double off = share_off(entry->rgb, golden(&fixture->goldens, name));
-    print_message("%-16s %.2f%% of pixels off by more than 1\n", runs[i].golden, 100 * off);
-    wrong += off > 0.001;
+    wrong += picture_is_off(&fixture->book, &fixture->goldens, runs[i].golden);
   }
   assert_int_equal(wrong, 0);
 }

@@ -4,10 +4,8 @@
 #include "tests/unit/model/tiny.h"
 
 #include "proto/job.h"
-#include "tests/unit/engine/book.h"
+#include "tests/unit/engine/golden_pictures.h"
 #include "tests/unit/engine/varied_parts.h"
-
-enum { SIDE = 64, PIXEL_BYTES = SIDE * SIDE * 3 };
 
 struct said {
   const char *name, *image; /* of a net: the golden of its picture */
@@ -135,14 +133,6 @@ static void admit(struct fixture *fixture, const struct run *run) {
   }
 }
 
-static double share_off(const uint8_t *got, const uint8_t *want) {
-  int off = 0;
-  for (int i = 0; i < PIXEL_BYTES; i++) {
-    off += abs(got[i] - want[i]) > 1;
-  }
-  return (double)off / PIXEL_BYTES;
-}
-
 static void they_are_what_diffusers_draws(void **state) {
   struct fixture *fixture = *state;
   int wrong = 0;
@@ -153,13 +143,7 @@ static void they_are_what_diffusers_draws(void **state) {
     assert_ok(engine_turn(fixture->engine));
   }
   for (int i = 0; i < RUNS; i++) {
-    char name[64];
-    snprintf(name, sizeof name, "%s.pixels", runs[i].golden);
-    const struct entry *entry = book_find(&fixture->book, runs[i].golden);
-    assert_int_equal(entry->finished, 1);
-    double off = share_off(entry->rgb, golden(&fixture->goldens, name));
-    print_message("%-16s %.2f%% of pixels off by more than 1\n", runs[i].golden, 100 * off);
-    wrong += off > 0.001;
+    wrong += picture_is_off(&fixture->book, &fixture->goldens, runs[i].golden);
   }
   assert_int_equal(wrong, 0);
 }
