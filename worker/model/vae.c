@@ -90,11 +90,12 @@ static enum status begin(const struct pass *pass, const struct vae *vae,
   return OK;
 }
 
-/* All residual blocks of a level, x -> last, in `last` and another picture by turns. */
-static enum status layers_run(const struct pass *pass, const struct vae_level *level,
-                              const struct tensor *x, const struct tensor *last) {
-  struct tensor other;
-  TRY(pass_take(pass, last->rank, last->shape, &other));
+enum status vae_layers_run(const struct pass *pass, const struct vae_level *level,
+                           const struct tensor *x, const struct tensor *last) {
+  struct tensor other = {0};
+  if (level->layers > 1) {
+    TRY(pass_take(pass, last->rank, last->shape, &other));
+  }
   for (int i = 0; i < level->layers; i++) {
     const struct tensor *y = (level->layers - 1 - i) % 2 == 0 ? last : &other;
     TRY(resnet_run(pass, &level->resnet[i], x, NULL, y));
@@ -112,14 +113,14 @@ static enum status up_run(const struct pass *pass, const struct vae_level *level
   TRY(pass_take(pass, TENSOR_SHAPE(rows, factor * height, factor * width, level->channels), out));
   struct arena_mark mark = arena_mark(pass->arena);
   if (!doubles) {
-    TRY(layers_run(pass, level, x, out));
+    TRY(vae_layers_run(pass, level, x, out));
     arena_release(pass->arena, mark);
     return OK;
   }
   struct tensor small;
   TRY(pass_take(pass, TENSOR_SHAPE(rows, height, width, level->channels), &small));
   struct arena_mark inside = arena_mark(pass->arena);
-  TRY(layers_run(pass, level, x, &small));
+  TRY(vae_layers_run(pass, level, x, &small));
   arena_release(pass->arena, inside);
   TRY(pass_upsample_conv(pass, &small, level->resize, out));
   arena_release(pass->arena, mark);

@@ -61,5 +61,9 @@ enum status vae_latents_run(const struct pass *pass, const struct vae_side *deco
 enum status vae_middle_run(const struct pass *pass, const struct vae *vae,
                            const struct vae_middle *middle, const struct tensor *x,
                            const struct tensor *out);
+/* All residual blocks of a level of either side, x -> last, in `last` and another picture by turns.
+ */
+enum status vae_layers_run(const struct pass *pass, const struct vae_level *level,
+                           const struct tensor *x, const struct tensor *last);
 
 #endif

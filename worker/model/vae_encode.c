@@ -6,21 +6,6 @@ static const struct conv_options same_size = {.stride = 1, .pad_before = 1, .pad
 /* The encoder was trained with zeros below and to the right alone. */
 static const struct conv_options half_size = {.stride = 2, .pad_after = 1};
 
-/* All residual blocks of a level but where x goes on as it is: x -> last by turns with another. */
-static enum status layers_run(const struct pass *pass, const struct vae_level *level,
-                              const struct tensor *x, const struct tensor *last) {
-  struct tensor other = {0};
-  if (level->layers > 1) {
-    TRY(pass_take(pass, last->rank, last->shape, &other));
-  }
-  for (int i = 0; i < level->layers; i++) {
-    const struct tensor *y = (level->layers - 1 - i) % 2 == 0 ? last : &other;
-    TRY(resnet_run(pass, &level->resnet[i], x, NULL, y));
-    x = y;
-  }
-  return OK;
-}
-
 /* x -> out, of half the size unless the level is the last. What is larger is taken behind out and
  * given back. */
 static enum status down_run(const struct pass *pass, const struct vae_level *level,
@@ -34,7 +19,7 @@ static enum status down_run(const struct pass *pass, const struct vae_level *lev
   if (halves) {
     TRY(pass_take(pass, TENSOR_SHAPE(rows, height, width, level->channels), &large));
   }
-  TRY(layers_run(pass, level, x, &large));
+  TRY(vae_layers_run(pass, level, x, &large));
   if (halves) {
     TRY(pass_conv(pass, &large, level->resize, &half_size, out));
   }

@@ -203,23 +203,7 @@ static struct band band_of_small(const struct walk *walk, int64_t first,
   return band_at(walk, first, small->shape[1], 4 * small->shape[2] * small->shape[3]);
 }
 
-static enum status double_map(const struct walk *walk, const struct weight *doubling,
-                              const struct tensor *small, const struct tensor *out) {
-  struct band band = {0};
-  for (; band.end < small->shape[1];) {
-    struct pass pass = next_turn(walk);
-    struct arena_mark mark = arena_mark(pass.arena);
-    struct tensor rows;
-    band = band_of_small(walk, band.end, small);
-    struct tensor to = rows_of(out, 2 * band.first, 2 * (band.end - band.first));
-    TRY(double_band(&pass, doubling, small, &band, &rows));
-    TRY(copy(&pass, &rows, &to));
-    arena_release(pass.arena, mark);
-  }
-  return OK;
-}
-
-/* y = shortcut(what small becomes), made once more. */
+/* y = shortcut(what small becomes), or that itself where there is no shortcut. */
 static enum status shortcut_map(const struct walk *walk, const struct weight *doubling,
                                 const struct weight *shortcut, const struct tensor *small,
                                 const struct tensor *y) {
@@ -294,7 +278,7 @@ static enum status first_block(const struct walk *walk, const struct weight *dou
   TRY(pass_take(walk->pass,
                 TENSOR_SHAPE(1, 2 * small->shape[1], 2 * small->shape[2], small->shape[3]), inner));
   struct tensor doubled = *inner;
-  TRY(double_map(walk, doubling, small, &doubled));
+  TRY(shortcut_map(walk, doubling, NULL, small, &doubled));
   TRY(norm_map(walk, &doubled, &block->norm1, inner));
   TRY(conv_in_place(walk, block->conv1, inner));
   TRY(norm_map(walk, inner, &block->norm2, inner));
