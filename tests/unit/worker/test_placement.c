@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #undef fail /* cmocka has a macro of this name */
 
+#include "worker/claim.h"
 #include "worker/placement.h"
 
 static struct worker worker;
@@ -310,8 +311,29 @@ static void who_waits_before_an_engine_has_its_slots(void **state) {
   assert_true(placement_has_jobs(&worker, 0));
 }
 
+/* Two slots for two models: when one job has come, the credits said and those granted are worth the
+ * same, and a second CLAIM would be granted over what is on its way. */
+static void a_claim_is_not_said_again_over_pushes(void **state) {
+  (void)state;
+  Darkroom__V1__Job pushed = DARKROOM__V1__JOB__INIT;
+  Darkroom__V1__Assign assign = DARKROOM__V1__ASSIGN__INIT;
+  struct child *child = engine(2);
+  has(child, "a", 512);
+  has(child, "b", 512);
+  claim_tend(&worker);
+  uint64_t said = worker.claim_correlation;
+  assert_int_equal(worker.said_jobs, 2);
+  pushed.model = (char *)"a";
+  assign.job = &pushed;
+  job(0, 1, HELD_ADMITTED);
+  claim_used(&worker, &assign, said);
+  claim_tend(&worker);
+  assert_int_equal(worker.claim_correlation, said);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup(a_claim_is_not_said_again_over_pushes, setup),
       cmocka_unit_test_setup(a_slot_is_granted_once_whatever_the_models, setup),
       cmocka_unit_test_setup(engines_that_differ_are_never_granted_twice, setup),
       cmocka_unit_test_setup(engines_that_are_alike_add_up, setup),
