@@ -46,7 +46,7 @@ struct launch_product {
   const void *residual;    /* laid out as y, of y's type; may be y */
   void *y;
   enum launch_element element, y_element, add_element;
-  enum launch_activation activation; /* before the residual */
+  enum launch_activation activation; /* before the residual; LAUNCH_SOFT_CLAMP is refused */
   int64_t images, height, width, inputs;
   int64_t out_height, out_width, outputs;
   int kernel_height, kernel_width, stride, pad_top, pad_left;
@@ -62,7 +62,7 @@ struct launch_epilogue {
   const float *bias;
   const void *channel_add, *residual;
   enum launch_element x_element, element, add_element; /* element: of y and residual */
-  enum launch_activation activation;
+  enum launch_activation activation;                   /* LAUNCH_SOFT_CLAMP is refused */
   int64_t images, pixels;
   int channels;
 };

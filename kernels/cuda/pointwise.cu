@@ -176,5 +176,8 @@ cudaError_t launch_geglu(const struct launch_geglu *geglu, cudaStream_t stream) 
 }
 
 cudaError_t launch_epilogue(const struct launch_epilogue *epilogue, cudaStream_t stream) {
+  if (epilogue->activation >= LAUNCH_SOFT_CLAMP) {
+    return cudaErrorInvalidValue;
+  }
   return BY_ELEMENT(epilogue->element, start_epilogue, *epilogue, stream);
 }

@@ -198,7 +198,7 @@ bool countable(const struct launch_product *p) {
 }  // namespace
 
 cudaError_t launch_product(const struct launch_product *product, cudaStream_t stream) {
-  if (!countable(product)) {
+  if (!countable(product) || product->activation >= LAUNCH_SOFT_CLAMP) {
     return cudaErrorInvalidValue;
   }
   struct product_plan plan = {};

@@ -286,17 +286,19 @@ static void test_a_nan_stays_in_its_rows_and_columns(void **state) {
   }
 }
 
-static void test_what_cannot_be_counted_is_refused(void **state) {
+static void test_what_cannot_be_done_is_refused(void **state) {
   (void)state;
   struct problem p = take_problem(&shapes[0], ELEMENT_F16);
-  struct launch_product rows = p.launch, taps = p.launch, depth = p.launch;
+  struct launch_product rows = p.launch, taps = p.launch, depth = p.launch, clamped = p.launch;
   rows.images = INT64_C(1) << 31;
   taps.kernel_height = 33;
   taps.kernel_width = 1;
   depth.inputs = INT64_C(1) << 28;
+  clamped.activation = LAUNCH_SOFT_CLAMP; /* stands alone */
   assert_int_equal(launch_product(&rows, NULL), cudaErrorInvalidValue);
   assert_int_equal(launch_product(&taps, NULL), cudaErrorInvalidValue);
   assert_int_equal(launch_product(&depth, NULL), cudaErrorInvalidValue);
+  assert_int_equal(launch_product(&clamped, NULL), cudaErrorInvalidValue);
   drop_problem(&p);
 }
 
@@ -314,8 +316,7 @@ int main(int count, char **words) {
                                       give_back),
       cmocka_unit_test_setup_teardown(test_a_nan_stays_in_its_rows_and_columns, find_device,
                                       give_back),
-      cmocka_unit_test_setup_teardown(test_what_cannot_be_counted_is_refused, find_device,
-                                      give_back),
+      cmocka_unit_test_setup_teardown(test_what_cannot_be_done_is_refused, find_device, give_back),
       cmocka_unit_test_setup_teardown(test_other_orders_of_threads, find_device, give_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

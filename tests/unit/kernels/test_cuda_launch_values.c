@@ -105,7 +105,7 @@ static void test_epilogue(void **state) {
     for (int pair = 0; pair < FLOAT_ELEMENTS * FLOAT_ELEMENTS; pair++) {
       check_epilogue(&epilogue_cases[i], float_elements[pair / FLOAT_ELEMENTS],
                      float_elements[pair % FLOAT_ELEMENTS],
-                     (enum activation)((i + pair) % ACTIVATION_COUNT));
+                     (enum activation)((i + pair) % ACTIVATION_SOFT_CLAMP)); /* all but it */
     }
   }
 }
@@ -135,6 +135,8 @@ static void test_epilogue_in_place(void **state) {
   launch.activation = LAUNCH_SILU;
   CUDA(launch_epilogue(&launch, NULL));
   check_error("product in place", expected[1], &x, bound_of(ELEMENT_F16));
+  launch.activation = LAUNCH_SOFT_CLAMP; /* stands alone */
+  assert_int_equal(launch_epilogue(&launch, NULL), cudaErrorInvalidValue);
   drop_values(&x);
   drop_values(&y);
 }
