@@ -13,7 +13,7 @@ TIME = {
 TIME_WORD = {"dawn": ("dawn", "sunrise", "early morning"), "day": ("day", "noon", "daylight"),
              "sunset": ("sunset", "dusk", "evening"), "night": ("night", "nighttime")}
 SEASON = {"spring": ("in spring", "in springtime"), "summer": ("in summer", "in summertime"),
-          "autumn": ("in autumn", "in fall"), "winter": ("in winter", "in wintertime")}
+          "autumn": ("in autumn", "in fall"), "winter": ("in winter", "in wintertime", "in the snow")}
 WEATHER = {"clear": ("under a clear sky", "in clear weather"),
            "cloudy": ("under a cloudy sky", "with clouds in the sky", "with drifting clouds"),
            "rain": ("in the rain", "on a rainy day", "while rain is falling", "in rainy weather"),
@@ -25,7 +25,7 @@ FIELD = {"spring": ("a flowering meadow", "a meadow with pink flowers", "a sprin
          "summer": ("a green meadow", "green grass", "a summer meadow"),
          "autumn": ("golden fields", "a golden meadow", "an autumn field"),
          "winter": ("a snowy field", "snow-covered ground", "a white snowy plain")}
-NUMBER = {1: ("a", "one", "a single"), 2: ("two", "two", "a pair of"), 3: ("three",)}
+NUMBER = {1: ("a", "one", "a single"), 2: ("two", "two", "a pair of"), 3: ("three",), 4: ("four",)}
 USUAL_SIDE = {"house_side": "left", "body_side": "right"}     # what a caption means that names no side
 STYLE = ("flat art of ", "an illustration of ", "a picture of ", "a painting of ", "a view of ", "a poster of ")
 
@@ -89,9 +89,20 @@ class Phrases:
         return self.rng.choice(("hills", "rolling hills", "soft hills"))
 
     def house(self):
+        s, noun = self.s, self.rng.choice(("house", "house", "cottage", "cabin"))
+        if s["house_2"] != "none":
+            return self.two_houses(noun)
         self.state("house")
-        noun = self.rng.choice(("house", "house", "cottage", "cabin"))
-        return f"a {self.s['house']} {noun}{self.side('house_side')}"
+        if self.say(0.5):
+            self.state("house_2")  # "a house" is one
+        return f"a {s['house']} {noun}{self.side('house_side')}"
+
+    def two_houses(self, noun):
+        """The left one is named first."""
+        self.state("house", "house_2")
+        first, second = self.s["house"], self.s["house_2"]
+        return self.rng.choice((f"two {noun}s, {first} and {second}", f"a {first} {noun} and a {second} {noun}", f"two {noun}s, {first} and {second}",
+                                f"a {first} {noun} on the left and a {second} {noun} on the right", f"{first} and {second} {noun}s"))
 
     def boat(self):
         self.state("boat")
@@ -190,8 +201,12 @@ def phrase_style(p):
     else:
         head, tail = p.land(), p.objects()
         link = rng.choice((" with ", " with ", " and "))
-    text = head + (link + join(tail) if tail else "")
     setting = p.setting()
+    if tail and setting and chance(rng, 0.3):       # what stands in the picture, or its last thing, behind the setting
+        last = len(tail) - 1 if chance(rng, 0.6) else 0
+        front, back = tail[:last], tail[last:]
+        return " ".join([head + (link + join(front) if front else ""), *setting]) + rng.choice((" with ", " with ", " and ")) + join(back)
+    text = head + (link + join(tail) if tail else "")
     if setting and chance(rng, 0.2):
         return f"{setting[-1]}, {text}" + "".join(f" {x}" for x in setting[:-1])
     return " ".join([text, *setting])
@@ -206,6 +221,8 @@ def tag_style(p):
     if "season" not in p.stated and p.say(0.7):
         p.state("season")
         parts.append(p.s["season"])
+    if chance(p.rng, 0.2):
+        parts += [text for text in (negation(p),) if text]
     parts = [x[2:] if x.startswith("a ") else x[4:] if x.startswith("the ") else x for x in parts]
     if chance(p.rng, 0.5):
         p.rng.shuffle(parts)
@@ -232,6 +249,10 @@ def short_style(p):
     things = [p.lake] if s["lake"] else [p.field]
     things += [p.house] * (s["house"] != "none") + [p.boat] * s["boat"] + [p.trees] * (s["trees"] > 0) + [p.land] * 2
     text = rng.choice(things)()
+    if s["lake"] and "lake" not in p.stated and chance(rng, 0.4):
+        text += rng.choice((" by ", " by ", " at ")) + p.lake()
+    if chance(rng, 0.35):
+        text += without(p)
     if chance(rng, 0.75):
         text += " " + p.one(TIME, "time")
     if chance(rng, 0.3):
@@ -239,20 +260,35 @@ def short_style(p):
     return text
 
 
-def without(p):
-    """A rare ', without trees': negation for things that are truly absent."""
-    s, absent = p.s, []
-    if not s["trees"]:
-        absent.append(("without trees", "trees"))
-    if s["house"] == "none":
-        absent.append(("without a house", "house"))
-    if s["lake"] and not s["boat"]:
-        absent.append(("without a boat", "boat"))
-    if not absent:
+def absent(p):
+    """Fields of things that are truly not there, with their words."""
+    s = p.s
+    things = {"trees": ("trees", "a tree"), "house": ("houses", "a house"), "boat": ("boats", "a boat"), "lake": ("lake", "a lake")}
+    there = {"trees": s["trees"], "house": s["house"] != "none", "boat": s["boat"] or not s["lake"], "lake": s["lake"]}
+    out = {field: words for field, words in things.items() if not there[field] and field not in p.stated}
+    if s["body"] == "none" and s["weather"] in ("clear", "cloudy"):
+        out["body"] = ("moon", "a moon") if s["time"] == "night" else ("sun", "the sun")
+    return out
+
+
+def negation(p):
+    """'no boat', 'without trees', or nothing where all that could be denied is there."""
+    fields = absent(p)
+    if not fields:
         return ""
-    text, field = p.rng.choice(absent)
+    field = p.rng.choice(sorted(fields))
     p.state(field)
-    return " " + text
+    bare, one = fields[field]
+    single = bare.removesuffix("s")
+    return p.rng.choice((f"no {bare}", f"no {single}", f"without {one}", f"without any {bare}"))
+
+
+def without(p):
+    """The same behind a caption: ' without a boat', ' with no boat', ' and no boat'."""
+    text = negation(p)
+    if text.startswith("no "):
+        text = p.rng.choice(("with ", "and ", "but ")) + text
+    return f" {text}" if text else ""
 
 
 def caption(scene, rng, keep=0.95):
@@ -265,7 +301,7 @@ def caption(scene, rng, keep=0.95):
         text = phrase_style(p)
         if chance(rng, 0.12):
             text = rng.choice(STYLE) + text
-        if keep < 1 and chance(rng, 0.05):
+        if keep < 1 and chance(rng, 0.15):
             text += without(p)
     elif roll < 0.80:
         text = tag_style(p)

@@ -3,7 +3,7 @@
     python dataset.py --work DIR [--count 80000] [--size 128]
 
 Also writes heldout.jsonl in this folder when it is not there: 60 scenes and captions from a seed of
-their own. Training never draws a scene with the same combination of attributes (scene.key).
+their own, and the captions of WIDE. Training never draws a scene with the same combination of attributes (scene.key).
 """
 import argparse
 import json
@@ -23,6 +23,33 @@ HELDOUT_SEED, TRAIN_SEED = 20261, 7
 BOXES = 6
 
 
+# What people also say: absence, another order, two houses, a number that the rest of the captions seldom has.
+WIDE = (
+    ("two pine trees by a lake in the snow at night with a full moon",
+     {"trees": 2, "tree_kind": "pine", "lake": True, "season": "winter", "time": "night", "body": "moon", "moon_shape": "full"}),
+    ("hills in spring at noon with four trees", {"land": "hills", "season": "spring", "time": "day", "trees": 4}),
+    ("a lake with no boat", {"lake": True, "boat": False}),
+    ("two houses, red and blue", {"house": "red", "house_2": "blue"}),
+    ("a yellow house and a red house by a lake at sunset", {"house": "yellow", "house_2": "red", "lake": True, "time": "sunset"}),
+    ("a mountain landscape without trees at night", {"land": "mountains", "trees": 0, "time": "night"}),
+    ("three mountains in winter without a house at dawn", {"land": "mountains", "peaks": 3, "season": "winter", "house": "none", "time": "dawn"}),
+    ("night, no moon, two mountains, lake", {"time": "night", "body": "none", "land": "mountains", "peaks": 2, "lake": True}),
+    ("at night, a red cottage by a lake with a crescent moon", {"time": "night", "house": "red", "lake": True, "body": "moon", "moon_shape": "crescent"}),
+    ("a meadow in summer with four round trees", {"season": "summer", "trees": 4, "tree_kind": "round", "lake": False}),
+    ("four pine trees in the snow at sunset", {"trees": 4, "tree_kind": "pine", "season": "winter", "time": "sunset"}),
+    ("a lake in autumn at dawn with a boat and no trees", {"lake": True, "season": "autumn", "time": "dawn", "boat": True, "trees": 0}),
+    ("a blue house and no trees", {"house": "blue", "house_2": "none", "trees": 0}),
+    ("two cabins, blue and yellow, in the rain", {"house": "blue", "house_2": "yellow", "weather": "rain"}),
+    ("rolling hills at sunset without any houses", {"land": "hills", "time": "sunset", "house": "none"}),
+    ("a mountain landscape at noon with the sun on the left", {"land": "mountains", "time": "day", "body": "sun", "body_side": "left"}),
+    ("a lake at noon with no sun", {"lake": True, "time": "day", "body": "none"}),
+    ("one mountain, no lake, sunset", {"land": "mountains", "peaks": 1, "lake": False, "time": "sunset"}),
+    ("snow-capped mountains by a lake at night with a full moon and no boats",
+     {"land": "mountains", "caps": True, "lake": True, "time": "night", "body": "moon", "moon_shape": "full", "boat": False}),
+    ("a red house on the left and a blue house on the right in winter", {"house": "red", "house_2": "blue", "season": "winter"}),
+)
+
+
 def heldout_scenes(count=60):
     """Held-out scenes, all of different combinations."""
     seen, kept = set(), []
@@ -39,6 +66,8 @@ def write_heldout(path):
         for i, scene in enumerate(heldout_scenes()):
             caption, stated = caption_full(scene, random.Random(HELDOUT_SEED + i))
             f.write(json.dumps({"id": f"h{i:02d}", "caption": caption, "stated": stated, "scene": scene}) + "\n")
+        for i, (caption, stated) in enumerate(WIDE):
+            f.write(json.dumps({"id": f"w{i:02d}", "caption": caption, "stated": stated}) + "\n")
 
 
 def render(job):
@@ -62,7 +91,8 @@ def main():
         write_heldout(HERE / "heldout.jsonl")
     work = Path(a.work)
     work.mkdir(parents=True, exist_ok=True)
-    banned = frozenset(key(json.loads(line)["scene"]) for line in open(HERE / "heldout.jsonl"))
+    entries = [json.loads(line) for line in open(HERE / "heldout.jsonl")]
+    banned = frozenset(key(entry["scene"]) for entry in entries if "scene" in entry)
     pixels = np.lib.format.open_memmap(work / "pixels.npy.part", "w+", np.uint8, (a.count, a.size, a.size, 3))
     boxes = np.zeros((a.count, BOXES, 4), np.float32)
     with open(work / "scenes.jsonl", "w") as f, Pool(a.procs) as pool:

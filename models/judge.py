@@ -18,7 +18,7 @@ import palette as pal
 
 GROUND_OF = {"spring": "green", "summer": "green", "autumn": "gold", "winter": "snow"}
 SLOT_LEFT, SLOT_RIGHT = 38, 90      # columns that bound the outer slots (house) and the inner ones (boat)
-REPORTED = ("time", "ground", "weather", "season", "land", "peaks", "caps", "lake", "body", "body_side", "house", "house_side",
+REPORTED = ("time", "ground", "weather", "season", "land", "peaks", "caps", "lake", "body", "body_side", "house", "house_side", "house_2",
             "boat", "trees", "tree_kind")
 
 
@@ -154,8 +154,14 @@ def measure_lake(im, time, season, weather):
     return bool(((d[0] < d[1]) & known).sum() > 0.5 * known.sum())
 
 
+def is_body(ys, xs):
+    """Whether a blob is as compact as a sun or moon."""
+    height, width = np.ptp(ys) + 1, np.ptp(xs) + 1
+    return len(ys) >= 70 and 8 <= width <= 34 and height <= 30
+
+
 def measure_body(im, time, weather):
-    """((sun, moon or none; side; moon's shape), (x, y, radius) or None) by the largest compact blob of its colour in the sky."""
+    """((sun, moon, several or none; side; moon's shape), (x, y, radius) or None) by the largest compact blob of its colour in the sky."""
     nothing = ("none", "none", "none"), None
     if weather in ("rain", "snow"):
         return nothing
@@ -166,17 +172,18 @@ def measure_body(im, time, weather):
         mask = (sky[..., 1] > 238) & (sky[..., 0] > 242) & (sky[..., 2] > 185) & (sky[..., 2] < 234) & (sky[..., 0] - sky[..., 2] > 18)
     else:
         mask = near(sky, pal.SUN[time][0], 46)
-    for ys, xs in blobs(mask)[:2]:
-        height, width = np.ptp(ys) + 1, np.ptp(xs) + 1
-        if len(ys) < 70 or width > 34 or height > 30 or width < 8:
-            continue
-        x = xs.mean()
-        side = "left" if x < 43 else "right" if x > 85 else "center"
-        place = x, ys.mean(), max(width, height) / 2
-        if time != "night":
-            return ("sun", side, "none"), place
-        return ("moon", side, "full" if len(ys) > 0.62 * max(width, height) ** 2 else "crescent"), place
-    return nothing
+    found = [blob for blob in blobs(mask)[:3] if is_body(*blob)]
+    if not found:
+        return nothing
+    ys, xs = found[0]
+    x, width = xs.mean(), max(np.ptp(ys), np.ptp(xs)) + 1
+    side = "left" if x < 43 else "right" if x > 85 else "center"
+    place = x, ys.mean(), width / 2
+    if len(found) > 1:
+        return ("several", side, "none"), place
+    if time != "night":
+        return ("sun", side, "none"), place
+    return ("moon", side, "full" if len(ys) > 0.62 * width ** 2 else "crescent"), place
 
 
 def near_line(image, one, other, reach):
@@ -255,19 +262,25 @@ def measure_caps(im, scene):
     return False
 
 
-def measure_house(im, time):
-    """(colour or none, side): walls in the outer columns above the foreground."""
+def measure_wall(part, time):
+    """(area, colour or none) of the walls in some columns above the foreground."""
     tint = pal.mix(pal.OBJECT_TINT[time], (1, 1, 1), 0.4)
-    best = (0, "none", "none")
+    best = (0, "none")
     for colour, wall in pal.WALL.items():
         wall = pal.tinted(wall, tint)
-        mask = near(im[98:115], wall, 40) | near(im[98:115], pal.mix(wall, (0, 0, 30), 0.28), 30)
-        for side, part in (("left", mask[:, :SLOT_LEFT]), ("right", mask[:, SLOT_RIGHT:])):
-            found = blobs(part)
-            area = sum(len(b[0]) for b in found[:3])
-            if found and area > best[0] and len(found[0][0]) >= 30:
-                best = (area, colour, side)
-    return best[1:] if best[0] >= 80 else ("none", "none")
+        found = blobs(near(part, wall, 40) | near(part, pal.mix(wall, (0, 0, 30), 0.28), 30))
+        area = sum(len(b[0]) for b in found[:3])
+        if found and area > best[0] and len(found[0][0]) >= 30:
+            best = (area, colour)
+    return best if best[0] >= 80 else (0, "none")
+
+
+def measure_houses(im, time):
+    """(colour or none, side, colour of a second one on the right): houses stand in the outer columns."""
+    (left_area, left), (right_area, right) = (measure_wall(im[98:115, part], time) for part in (slice(SLOT_LEFT), slice(SLOT_RIGHT, None)))
+    if left_area and right_area:
+        return left, "left", right
+    return (left, "left", "none") if left_area else (right, "right" if right_area else "none", "none")
 
 
 def measure_boat(im, time):
@@ -335,12 +348,12 @@ def measure(picture):
     season = measure_season(im, time)
     (body, body_side, moon_shape), place = measure_body(im, time, weather)
     scene = time, season, weather, place
-    house, house_side = measure_house(im, time)
+    house, house_side, house_2 = measure_houses(im, time)
     trees, kind = measure_trees(im, time, season)
     peaks = measure_peaks(im, scene)
     return {"time": time, "weather": weather, "season": season, "ground": GROUND_OF[season], "land": "mountains" if peaks else "hills",
             "peaks": peaks, "caps": measure_caps(im, scene), "lake": measure_lake(im, time, season, weather), "body": body,
-            "body_side": body_side, "moon_shape": moon_shape, "house": house, "house_side": house_side, "boat": measure_boat(im, time),
+            "body_side": body_side, "moon_shape": moon_shape, "house": house, "house_side": house_side, "house_2": house_2, "boat": measure_boat(im, time),
             "trees": trees, "tree_kind": kind if trees else "none"}
 
 

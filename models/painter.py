@@ -282,11 +282,11 @@ def paint_round_tree(b, scene, x, foot, h, w):
     b.disc(x - r * 0.3, foot - h + r * 0.7, r * 0.42, mix(leaf, (255, 255, 220), 0.22))
 
 
-def paint_house(b, scene, x, foot):
+def paint_house(b, scene, colour, x, foot):
     """Coloured walls, dark (or snowed) roof, door and two windows that are lit at night."""
     time = scene["time"]
     tint = OBJECT_TINT[time]
-    wall = tinted(WALL[scene["house"]], mix(tint, (1, 1, 1), 0.4))
+    wall = tinted(WALL[colour], mix(tint, (1, 1, 1), 0.4))
     roof = tinted((240, 246, 255), mix(tint, (1, 1, 1), 0.2)) if scene["season"] == "winter" else tinted((72, 48, 52), tint)
     w, h = 26, 17
     b.rect(x - w / 2, foot - h, x + w / 2, foot, wall)
@@ -308,6 +308,12 @@ def paint_boat(b, scene, x, water):
     b.rect(x - 10, water + 3, x + 10, water + 5, mix(WATER[scene["time"]], (0, 0, 30), 0.45), 0.7)
 
 
+def houses(scene):
+    """(colour, slot) of each."""
+    first = [(scene["house"], 0 if scene["house_side"] == "left" else 3)] if scene["house"] != "none" else []
+    return first + ([(scene["house_2"], 3)] if scene.get("house_2", "none") != "none" else [])
+
+
 def paint_objects(b, scene, rng):
     """House, boat and trees in their slots; returns their boxes in base units."""
     boxes = []
@@ -315,9 +321,9 @@ def paint_objects(b, scene, rng):
         x, y = slot_x(scene["boat_slot"], rng), rng.uniform(93, 97)
         paint_boat(b, scene, x, y)
         boxes.append((x - 15, y - 27, x + 15, y + 5))
-    if scene["house"] != "none":
-        x, y = slot_x(0 if scene["house_side"] == "left" else 3, rng), rng.uniform(110, 115)
-        paint_house(b, scene, x, y)
+    for colour, slot in houses(scene):
+        x, y = slot_x(slot, rng), rng.uniform(110, 115)
+        paint_house(b, scene, colour, x, y)
         boxes.append((x - 16, y - 30, x + 16, y))
     for slot in scene["tree_slots"]:
         x, foot = slot_x(slot, rng), rng.uniform(108, 116)

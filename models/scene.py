@@ -10,7 +10,7 @@ SEASONS = {"spring": 0.16, "summer": 0.34, "autumn": 0.20, "winter": 0.30}
 HOUSES = ("red", "blue", "yellow")
 SIDES = ("left", "center", "right")
 SLOTS = 4          # columns of the foreground, 32 base pixels each; one object a slot
-KEY_FIELDS = ("time", "season", "weather", "land", "lake", "body", "house", "boat", "trees", "tree_kind")
+KEY_FIELDS = ("time", "season", "weather", "land", "lake", "body", "house", "house_2", "boat", "trees", "tree_kind")
 
 
 def pick(rng, table):
@@ -52,14 +52,17 @@ def drawable(scene):
 
 
 def free_slots(scene):
-    """The slots that house and boat leave free."""
+    """The slots that houses and boat leave free."""
     house = {"left": 0, "right": SLOTS - 1}.get(scene["house_side"]) if scene["house"] != "none" else None
-    return [slot for slot in range(SLOTS) if slot not in (house, scene["boat_slot"])]
+    second = SLOTS - 1 if scene.get("house_2", "none") != "none" else None
+    return [slot for slot in range(SLOTS) if slot not in (house, second, scene["boat_slot"])]
 
 
 def place_objects(rng, scene):
-    """Give house, boat and trees a foreground slot each, so that none hides another."""
+    """Give houses, boat and trees a foreground slot each, so that none hides another. The first of two houses is the left one."""
     scene["house_side"] = rng.choice(("left", "right")) if scene["house"] != "none" else "none"
+    if scene["house_2"] != "none":
+        scene["house_side"] = "left"
     scene["boat_slot"] = -1
     if scene["boat"]:
         scene["boat_slot"] = boat_place(scene)
@@ -80,8 +83,9 @@ def draw_scene(rng):
     s["body_side"] = rng.choice(SIDES) if s["body"] != "none" else "none"
     s["moon_shape"] = rng.choice(("full", "crescent")) if s["body"] == "moon" else "none"
     s["house"] = rng.choice(HOUSES) if rng.random() < 0.42 else "none"
+    s["house_2"] = rng.choice([colour for colour in HOUSES if colour != s["house"]]) if s["house"] != "none" and rng.random() < 0.3 else "none"
     s["boat"] = s["lake"] and rng.random() < 0.48
-    s["trees"] = rng.choices((0, 1, 2, 3), (0.28, 0.24, 0.26, 0.22))[0]
+    s["trees"] = rng.choices((0, 1, 2, 3, 4), (0.26, 0.20, 0.22, 0.18, 0.14))[0]
     s["tree_kind"] = "none"
     place_objects(rng, s)
     if s["trees"]:
@@ -92,7 +96,7 @@ def draw_scene(rng):
 
 def key(scene):
     """The combination of attributes that training and held-out scenes never share."""
-    return tuple(scene[f] for f in KEY_FIELDS)
+    return tuple(scene.get(f, "none") for f in KEY_FIELDS)
 
 
 def scenes(seed, count, banned=frozenset()):

@@ -11,7 +11,7 @@ CLASSES = {
     "weather": ("clear", "cloudy", "rain", "snow", "fog"), "land": ("mountains", "hills"), "peaks": (0, 1, 2, 3),
     "caps": (False, True), "lake": (False, True), "body": ("none", "sun", "moon"), "body_side": ("left", "center", "right"),
     "moon_shape": ("full", "crescent"), "house": ("none", "red", "blue", "yellow"), "house_side": ("left", "right"),
-    "boat": (False, True), "trees": (0, 1, 2, 3), "tree_kind": ("none", "round", "pine")}
+    "house_2": ("none", "red", "blue", "yellow"), "boat": (False, True), "trees": (0, 1, 2, 3, 4), "tree_kind": ("none", "round", "pine")}
 
 
 def labels(stated):
