@@ -75,3 +75,25 @@ void text_hex(const uint8_t *bytes, size_t count, char *text) {
   }
   text[2 * count] = '\0';
 }
+
+/* -1: none. */
+static int digit_of(char letter) {
+  return letter >= '0' && letter <= '9'   ? letter - '0'
+         : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10
+                                          : -1;
+}
+
+bool text_bytes(const char *text, uint8_t *bytes, size_t count) {
+  if (text == NULL || strlen(text) != 2 * count) {
+    return false;
+  }
+  for (size_t i = 0; i < 2 * count; i++) {
+    if (digit_of(text[i]) < 0) {
+      return false;
+    }
+  }
+  for (size_t i = 0; i < count; i++) {
+    bytes[i] = (uint8_t)(digit_of(text[2 * i]) << 4 | digit_of(text[2 * i + 1]));
+  }
+  return true;
+}

@@ -2,6 +2,7 @@
 #ifndef DARKROOM_BASE_TEXT_H
 #define DARKROOM_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,7 @@ void text_clean(char *text);
 
 /* Two digits a byte, lower case, and a NUL: text has room for 2 * count + 1 bytes. */
 void text_hex(const uint8_t *bytes, size_t count, char *text);
+/* The way back. False, and nothing is written: text is NULL or not 2 * count such digits. */
+bool text_bytes(const char *text, uint8_t *bytes, size_t count);
 
 #endif

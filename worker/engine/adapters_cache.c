@@ -158,8 +158,10 @@ _Static_assert(ADAPTERS_READ_MAX > JOB_ADAPTERS_MAX, "those of one job are read 
 static enum status read_file(struct adapters_cache *cache, const struct resident *resident,
                              const struct job_file *from, struct file **out) {
   struct file file = {.resident = resident};
-  const struct adapter_source source = {
-      .name = from->name, .data = from->data, .bytes = from->bytes};
+  const struct adapter_source source = {.name = from->name,
+                                        .data = from->data,
+                                        .bytes = from->bytes,
+                                        .sha256 = from->hashed ? from->sha256 : NULL};
   TRY(adapter_open(resident->model, &source, &file.adapter, &file.report));
   size_t bytes = adapter_bytes(file.adapter);
   enum status status = conditionings_make_room(cache->settings.conditionings, bytes);

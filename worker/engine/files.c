@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "worker/engine/inputs.h"
 
 #define TABLE_BYTES_MAX ((size_t)64 * 1024 * 1024) /* of a file's list of tensors */
-enum { DIGEST_BYTES = 32, PATH_BYTES_MAX = 1280 };
+#define PATH_BYTES_MAX 1280
 
 static const char *field_of(enum input_kind kind) {
   return kind == INPUT_ADAPTER ? "adapter" : "embedding";
@@ -31,17 +32,21 @@ static enum status find_extra(const struct extras *extras, const struct file_wis
                     field_of(wish->kind), wish->name);
 }
 
-static enum status hash(const struct job_file *file, char *out, size_t bytes) {
-  unsigned char digest[DIGEST_BYTES];
-  if (EVP_Digest(file->data, file->bytes, digest, NULL, EVP_sha256(), NULL) != 1) {
+static enum status hash(struct job_file *file) {
+  if (EVP_Digest(file->data, file->bytes, file->sha256, NULL, EVP_sha256(), NULL) != 1) {
     return fail(EXHAUSTED, "SHA-256 is not to be had");
   }
-  size_t at = (size_t)snprintf(out, bytes, "sha256:");
-  for (int i = 0; i < DIGEST_BYTES; i++) {
-    at += (size_t)snprintf(out + at, bytes - at, "%02x", digest[i]);
-  }
+  file->hashed = true;
   return OK;
 }
+
+/* By its content. */
+static void name_it(struct job_file *file) {
+  static const char prefix[] = "sha256:";
+  memcpy(file->key, prefix, sizeof prefix);
+  text_hex(file->sha256, sizeof file->sha256, file->key + sizeof prefix - 1);
+}
+_Static_assert(FILE_KEY_BYTES_MAX > 7 + 2 * FILE_DIGEST_BYTES, "a key has room for a sha256");
 
 static enum status find_input(const struct engine_inputs *inputs, const struct file_wish *wish,
                               struct job_file *out) {
@@ -53,7 +58,11 @@ static enum status find_input(const struct engine_inputs *inputs, const struct f
   out->name = "of the job";
   out->data = input->data;
   out->bytes = input->bytes;
-  return hash(out, out->key, sizeof out->key);
+  const char *said = wish->blob != NULL ? wish->blob->sha256 : NULL;
+  out->hashed = text_bytes(said, out->sha256, sizeof out->sha256);
+  TRY(out->hashed ? OK : hash(out));
+  name_it(out);
+  return OK;
 }
 
 enum status job_file_find(const struct extras *extras, const struct engine_inputs *inputs,
@@ -76,6 +85,7 @@ static enum status map(struct job_file *file) {
   TRY(arena_open(NULL, TABLE_BYTES_MAX, &file->memory));
   const char *sha256 = source->hash_count > 0 ? source->hashes[0].sha256 : NULL;
   TRY(mapped_open(path, sha256, file->memory, &file->mapped));
+  file->hashed = text_bytes(sha256, file->sha256, sizeof file->sha256);
   file->data = file->mapped.bytes;
   file->bytes = file->mapped.size;
   return OK;

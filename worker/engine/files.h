@@ -11,6 +11,7 @@
 #include "worker/model/mapped.h"
 
 #define FILE_KEY_BYTES_MAX (JOB_NAME_BYTES_MAX + 16)
+#define FILE_DIGEST_BYTES 32 /* of a SHA-256 */
 
 /* What the engine has by name. */
 struct extras {
@@ -30,13 +31,16 @@ struct job_file {
   const char *name; /* for messages */
   const uint8_t *data;
   size_t bytes;
+  bool hashed; /* the sha256 of the data is known: nobody need compute it again */
+  uint8_t sha256[FILE_DIGEST_BYTES];
   const struct engine_extra *extra; /* NULL: the bytes are there already */
   struct arena *memory;
   struct mapped mapped;
 };
 
-/* Says which file it is. BAD_INPUT (field "adapter" or "embedding"): there is none of that name, or
- * it did not come. */
+/* Says which file it is. What a job says is the sha256 of a file that came with it is believed: who
+ * fetched it has held it to that. BAD_INPUT (field "adapter" or "embedding"): there is none of that
+ * name, or it did not come. */
 enum status job_file_find(const struct extras *extras, const struct engine_inputs *inputs,
                           const struct file_wish *wish, struct job_file *out);
 /* Reads what is not there yet, its sha256 checked. BAD_INPUT alike. */

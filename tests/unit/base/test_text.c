@@ -90,13 +90,32 @@ static void test_hex(void **state) {
   assert_string_equal(text, "");
 }
 
+static void test_bytes(void **state) {
+  (void)state;
+  static const uint8_t expected[] = {0x00, 0x01, 0x7f, 0x80, 0xab, 0xff};
+  static const char *const others[] = {"00017f80abf",
+                                       "00017f80abff0",
+                                       "00017f80aBff",
+                                       "00017f80ab/f",
+                                       "00017f80abg0",
+                                       " 0017f80abff",
+                                       ""};
+  uint8_t bytes[sizeof expected] = {1, 2, 3};
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+    assert_false(text_bytes(others[i], bytes, sizeof bytes));
+  }
+  assert_false(text_bytes(NULL, bytes, sizeof bytes));
+  assert_int_equal(bytes[0], 1);
+  assert_true(text_bytes("00017f80abff", bytes, sizeof bytes));
+  assert_memory_equal(bytes, expected, sizeof bytes);
+  assert_true(text_bytes("", bytes, 0));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_trim),
-      cmocka_unit_test(test_split),
-      cmocka_unit_test(test_clean),
-      cmocka_unit_test(test_hex),
-      cmocka_unit_test(test_what_is_refused),
+      cmocka_unit_test(test_trim),  cmocka_unit_test(test_split),
+      cmocka_unit_test(test_clean), cmocka_unit_test(test_hex),
+      cmocka_unit_test(test_bytes), cmocka_unit_test(test_what_is_refused),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ enum status adapter_open(const struct model *model, const struct adapter_source 
   snprintf(report->first_skipped, sizeof report->first_skipped, "a.b.c");
   fake.adapters++;
   fake.adapters_opened++;
+  fake.adapters_hashed += source->sha256 != NULL;
   *out = adapter;
   return OK;
 }

@@ -19,6 +19,7 @@ static struct fake {
   bool blind, encode_overflows;              /* no encoder; encodes are not finite */
   int adapters, adaptations, embeddings;     /* that are open */
   int adapters_opened, adaptations_opened;   /* so far */
+  int adapters_hashed;                       /* opened with their sha256 */
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
   int net_conditioned, hints;                /* of control nets */

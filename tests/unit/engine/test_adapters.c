@@ -43,6 +43,7 @@ static void an_adapter_changes_the_picture_by_its_weight(void **state) {
   assert_true(hash != draw(fixture, &merged));
   assert_true(hash == draw(fixture, &again));
   assert_int_equal(fake.adapters_opened, 2);    /* each file once, */
+  assert_int_equal(fake.adapters_hashed, 2);    /* hashed by us or before, and not again, */
   assert_int_equal(fake.adaptations_opened, 3); /* each combination once */
 }
 
