@@ -37,7 +37,7 @@ static enum status check_place(const struct reader *reader, int fd) {
     return fail(UNAVAILABLE, "where a file lies cannot be told: %s", strerror(errno));
   }
   real[length] = '\0';
-  return places_check_path(reader->places, real);
+  return places_check_path(reader->places, reader->tenant, real);
 }
 
 static enum status read_all(int fd, struct bytes *content, struct read_result *how) {
@@ -140,12 +140,14 @@ static const struct scheme {
                       struct read_result *how);
 } schemes[] = {{"file:", read_file}, {"s3:", read_s3}, {"https:", https_read}};
 
+enum status reader_check(const struct reader *reader, const char *url) {
+  return reader->places == NULL ? OK : places_check(reader->places, reader->tenant, url);
+}
+
 enum status reader_read(struct reader *reader, const char *url, struct bytes *content,
                         struct read_result *how) {
   *how = (struct read_result){0};
-  if (reader->places != NULL) {
-    TRY(places_check(reader->places, url));
-  }
+  TRY(reader_check(reader, url));
   for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
     if (strncmp(url, schemes[i].prefix, strlen(schemes[i].prefix)) == 0) {
       return schemes[i].read(reader, url, content, how);

@@ -17,6 +17,7 @@
 struct reader {
   struct s3_settings s3;       /* of all requests, https: ones too */
   const struct places *places; /* NULL: anywhere (a person's own URLs) */
+  const char *tenant;          /* whose URLs are read now, for places; the caller's */
   struct s3 *client;           /* of the bucket asked last */
   char bucket[S3_BUCKET_BYTES_MAX + 1];
   void *https; /* libcurl's handle, once there is one: it keeps connections */
@@ -34,6 +35,9 @@ struct read_result {
 void reader_open(const struct s3_settings *settings, const struct places *places,
                  struct reader *out);
 void reader_close(struct reader *reader);
+
+/* Whether url may be read (BAD_INPUT says where may be); reader_read asks it, too. */
+enum status reader_check(const struct reader *reader, const char *url);
 
 /* Appends what is at url, which may be as large as content's maximum. UNAVAILABLE: the place is
  * away, ask again. EXHAUSTED: too large, or it says no today. BAD_INPUT: there is nothing such, the

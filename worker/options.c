@@ -146,7 +146,8 @@ static const struct setting table[] = {
      .type = SETTING_TEXT,
      .field = FIELD(fetch_places),
      .max = OPTIONS_LIST_BYTES_MAX - 1,
-     .help = "what jobs may name beside the store: s3://BUCKET/PREFIX or file:///FOLDER [,...]"},
+     .help = "what jobs may name beside inputs and their tenant's results in the store: "
+             "s3://BUCKET/PREFIX or file:///FOLDER [,...]"},
     {.name = "fetch-seconds",
      .type = SETTING_INTEGER,
      .field = FIELD(fetch_seconds),

@@ -131,6 +131,27 @@ def test_a_job_does_not_look_around_on_its_worker(fleet, bucket, image):
     assert bucket.asked == []
 
 
+def test_of_the_store_a_job_reads_its_own(fleet):
+    """The store's room is everybody's: a job names files by their hash, its tenant's results, and nobody else's."""
+    fleet.broker()
+    worker = fleet.worker(fetch_places=f"file://{fleet.folder}")  # a place around the store opens nothing of the store
+    own = fleet.wait(submit(fleet))["images"][0]["url"]
+    assert own.startswith(f"{fleet.store}/default/")
+    went_to_its_engine(fleet, worker, submit(fleet, image=own))
+    digest = hashlib.sha256(png()).hexdigest()
+    for name in ("other/job/1/0.png", "other/job/1/" + digest, "inputs/0.png", "inputs/" + digest, ".darkroom-check-w1",
+                 "default-2/0.png"):
+        (fleet.pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        (fleet.pictures / name).write_bytes(png())
+    (fleet.pictures / "default" / "way.png").symlink_to(fleet.pictures / "other/job/1/0.png")
+    went_to_its_engine(fleet, worker, submit(fleet, image=f"{fleet.store}/inputs/{digest}"))
+    for name in ("other/job/1/0.png", "other/job/1/" + digest + "#sha256=" + digest, "inputs/0.png", ".darkroom-check-w1",
+                 "default-2/0.png", "default/way.png", "/other/job/1/0.png", "%6fther/job/1/0.png"):
+        refused(fleet, submit(fleet, image=f"{fleet.store}/{name}"), "image", "its tenant's results")
+    (fleet.folder / "beside.png").write_bytes(png())
+    went_to_its_engine(fleet, worker, submit(fleet, image=f"file://{fleet.folder}/beside.png"))
+
+
 @pytest.mark.parametrize("name, field, words", [
     ("hash", "image", ["sha256 is"]), ("text", "image", ["not a PNG, JPEG or WebP"]), ("cut", "image", ["png"]),
     ("missing", "image", ["404"]), ("sides", "image", ["20000x1"])])

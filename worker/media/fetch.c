@@ -66,9 +66,11 @@ static enum status check_content(const Blob *blob, const struct bytes *content,
              : fail(BAD_INPUT, "its sha256 is %s, and should be %.64s", sha256, blob->sha256);
 }
 
+/* Where a file may not be read from, having it already opens no way round. */
 static enum status have_file(const struct fetch *fetch, const struct job_input *input,
                              struct media_task *task, const struct cached **out) {
   const char *sha256 = input->blob->sha256;
+  TRY(input->blob->url != NULL ? reader_check(fetch->reader, input->blob->url) : OK);
   const struct cached *kept = sha256 != NULL ? cache_find(fetch->cache, sha256) : NULL;
   if (kept != NULL) {
     metric_add(M_INPUT_CACHE_HITS, 1);
@@ -181,6 +183,7 @@ static enum status add_padding_mask(const Darkroom__V1__Job *job, struct media_t
 static enum status add_all(const struct fetch *fetch, const Darkroom__V1__Job *job,
                            struct media_task *task) {
   struct job_input input;
+  fetch->reader->tenant = job->tenant;
   for (size_t at = 0; at < JOB_INPUTS_MAX && job_input_at(job, at, &input); at++) {
     TRY(add_input(fetch, job, &input, task));
   }
@@ -202,6 +205,7 @@ enum status fetch_inputs(const struct fetch *fetch, struct media_task *task) {
                            ? assigned_open(&task->assign, &assigned)
                            : fail(EXHAUSTED, "no memory for a job's inputs: %s", strerror(errno));
   status = status == OK ? add_all(fetch, assigned.assign->job, task) : status;
+  fetch->reader->tenant = NULL;
   assigned_close(&assigned);
   if (status != OK && task->descriptor >= 0) {
     close(task->descriptor);
