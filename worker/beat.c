@@ -13,7 +13,7 @@ struct beat {
   Darkroom__V1__Beat message;
   Darkroom__V1__Progress row[HELD_MAX];
   Darkroom__V1__Progress *rows[HELD_MAX];
-  size_t preview_bytes; /* of all rows so far */
+  struct preview_turn turn[HELD_MAX];
 };
 
 static Darkroom__V1__Artifact *image_message(struct arena *arena, const struct held *held,
@@ -63,9 +63,16 @@ static void add_progress(struct worker *worker, struct beat *beat, struct held *
   row->step = held->step;
   row->steps = held->steps;
   row->n_image = beat_images(worker->scratch, held, true, &row->image);
-  row->n_preview = previews_tell(worker->scratch, held, &beat->preview_bytes, &row->preview);
+  beat->turn[at] = (struct preview_turn){held, row};
   beat->rows[at] = row;
-  held->news = previews_waiting(held);
+}
+
+static void add_previews(struct worker *worker, struct beat *beat) {
+  size_t count = beat->message.n_progress;
+  previews_share(worker, beat->turn, count);
+  for (size_t i = 0; i < count; i++) {
+    beat->turn[i].held->news = previews_waiting(beat->turn[i].held);
+  }
 }
 
 enum { DEVICES_AGAIN_MS = 5000 }; /* what was lost on its way is told again */
@@ -104,6 +111,7 @@ static void say_beat(struct worker *worker, uint64_t generation, int64_t now_ms)
       add_progress(worker, beat, held);
     }
   }
+  add_previews(worker, beat);
   link_ask(&worker->link, WIRE_BEAT, &beat->message.base);
   worker->last_beat_ms = now_ms;
   arena_drop(worker->scratch);

@@ -85,6 +85,7 @@ struct held {
   uint32_t step, steps;
   uint32_t images, received;
   struct picture *picture; /* images of them */
+  uint32_t preview_turn;   /* whose preview is told next */
   struct held_inputs inputs;
   char *warning[JOB_WARNINGS_MAX]; /* in the arena */
   size_t warning_count;

@@ -46,29 +46,71 @@ static Darkroom__V1__Preview *message_of(struct arena *arena, const struct previ
   return message;
 }
 
-size_t previews_tell(struct arena *arena, struct held *held, size_t *used,
-                     Darkroom__V1__Preview ***out) {
-  Darkroom__V1__Preview **list = arena_take(arena, held->images * sizeof *list);
-  size_t count = 0;
-  for (uint32_t i = 0; list != NULL && i < held->images; i++) {
-    struct preview *preview = &held->picture[i].preview;
-    bool room = *used + preview->jpeg.length <= BEAT_PREVIEW_BYTES_MAX;
-    Darkroom__V1__Preview *message = preview->fresh && room ? message_of(arena, preview, i) : NULL;
-    if (message != NULL) {
-      list[count++] = message;
-      *used += preview->jpeg.length;
-      preview->fresh = false;
+/* sharing a BEAT ------------------------------------------------------------------------------ */
+
+/* The next of the job's fresh previews, going round by image; NULL: it has none. */
+static struct preview *next_fresh(const struct held *held, uint32_t *index) {
+  for (uint32_t i = 0; i < held->images; i++) {
+    uint32_t image = (held->preview_turn + i) % held->images;
+    if (held->picture[image].preview.fresh) {
+      *index = image;
+      return &held->picture[image].preview;
     }
   }
-  *out = list;
-  return count;
+  return NULL;
+}
+
+static bool tell(struct arena *arena, const struct preview_turn *turn, struct preview *preview,
+                 uint32_t index) {
+  Darkroom__V1__Progress *row = turn->row;
+  if (row->preview == NULL) {
+    row->preview = arena_take(arena, turn->held->images * sizeof(void *));
+  }
+  Darkroom__V1__Preview *message = row->preview != NULL ? message_of(arena, preview, index) : NULL;
+  if (message == NULL) {
+    return false;
+  }
+  row->preview[row->n_preview++] = message;
+  preview->fresh = false;
+  turn->held->preview_turn = (index + 1) % turn->held->images;
+  return true;
+}
+
+static size_t place_of(const struct worker *worker, const struct preview_turn *turn) {
+  return (size_t)(turn->held - worker->held.row);
+}
+
+/* Where the last BEAT had no more room, or behind it. */
+static size_t first_turn(const struct worker *worker, const struct preview_turn *turns,
+                         size_t count) {
+  size_t at = 0;
+  while (at < count && place_of(worker, &turns[at]) < worker->preview_turn) {
+    at++;
+  }
+  return at < count ? at : 0;
+}
+
+/* What finds no room is the first of the next BEAT, also where a smaller one would still fit: else
+ * large ones would never be told. */
+void previews_share(struct worker *worker, const struct preview_turn *turns, size_t count) {
+  size_t at = first_turn(worker, turns, count);
+  size_t bytes = 0;
+  for (size_t without = 0; without < count; at = (at + 1) % count) {
+    uint32_t index = 0;
+    struct preview *preview = next_fresh(turns[at].held, &index);
+    without = preview == NULL ? without + 1 : 0;
+    if (preview == NULL) {
+      continue;
+    }
+    bytes += preview->jpeg.length;
+    if (bytes > BEAT_PREVIEW_BYTES_MAX || !tell(worker->scratch, &turns[at], preview, index)) {
+      break;
+    }
+  }
+  worker->preview_turn = count > 0 ? place_of(worker, &turns[at]) : 0;
 }
 
 bool previews_waiting(const struct held *held) {
-  for (uint32_t i = 0; i < held->images; i++) {
-    if (held->picture[i].preview.fresh) {
-      return true;
-    }
-  }
-  return false;
+  uint32_t index = 0;
+  return next_fresh(held, &index) != NULL;
 }

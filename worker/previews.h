@@ -10,10 +10,15 @@
 void preview_received(struct worker *worker, struct held *held,
                       const Darkroom__Pipe__Pixels *pixels);
 
-/* The previews of a job that are not told yet, as messages in the arena, as far as a BEAT has room
- * for them (*used: bytes of them in it so far); how many. */
-size_t previews_tell(struct arena *arena, struct held *held, size_t *used,
-                     Darkroom__V1__Preview ***out);
+/* A job and its row in a BEAT. */
+struct preview_turn {
+  struct held *held;
+  Darkroom__V1__Progress *row;
+};
+/* Adds to the rows, in the worker's scratch arena, previews that are not told yet, as far as a BEAT
+ * has room for them: each job one in its turn, then round again, from where the last BEAT ended.
+ * turns: in the order of the table of held jobs. */
+void previews_share(struct worker *worker, const struct preview_turn *turns, size_t count);
 /* Whether one found no room. */
 bool previews_waiting(const struct held *held);
 

@@ -66,7 +66,8 @@ struct worker {
   char trouble_said[TROUBLE_BYTES_MAX]; /* in the last BEAT */
   uint64_t devices_said;                /* what the last one that told of devices was about */
   int64_t devices_said_ms;
-  size_t next_asker; /* where the search for a picture that asks the store goes on */
+  size_t preview_turn; /* the row of held jobs whose preview is told first in the next BEAT */
+  size_t next_asker;   /* where the search for a picture that asks the store goes on */
 
   /* leaving */
   bool draining;
