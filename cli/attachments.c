@@ -302,6 +302,8 @@ static enum status check_company(const struct options *options, struct refusal *
       {options->upscale_steps != SETTING_UNSET, options->upscale != NULL, "--upscale-steps",
        "--upscale"},
       {options->guess, options->controls != NULL, "--guess", "--control"},
+      {options->previews != NULL, options->preview_every != SETTING_UNSET, "--previews",
+       "--preview-every"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     if (rows[i].given && !rows[i].fine) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/previews.h"
 #include "cli/progress.h"
 
 #define SLICE_MS 200        /* the longest deaf time after a signal */
@@ -32,6 +33,7 @@ static void on_signal(int signal_number) {
 struct follower {
   const struct following *with;
   struct progress progress;
+  struct previews previews;
   bool sent;            /* the queue may have the job */
   bool submitted;       /* it has */
   bool ask;             /* SUBMIT or WATCH is to be sent */
@@ -210,6 +212,7 @@ static void hear_submitted(struct follower *follower, const Darkroom__V1__Submit
 /* True when the message must stay in the arena. */
 static bool hear_event(struct follower *follower, Darkroom__V1__Event *event) {
   progress_event(&follower->progress, event);
+  previews_take(&follower->previews, event->preview, &follower->progress);
   if (!event->has_kind || event->kind != DARKROOM__V1__EVENT_KIND__EVENT_TERMINAL ||
       event->status == NULL) {
     return false;
@@ -317,6 +320,7 @@ static void give_signals_back(const struct sigaction *before) {
 enum exit_code follow(const struct following *following, Darkroom__V1__JobStatus **out) {
   struct follower follower = {.with = following, .ask = true, .heard_ms = clock_ms()};
   follower.turn_ms = follower.heard_ms;
+  follower.previews = (struct previews){.place = following->options->previews, .id = following->id};
   follower.correlation = link_correlation(following->link);
   struct sigaction before[SIGNALS];
   catch_signals(before);

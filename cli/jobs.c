@@ -5,6 +5,7 @@
 #include "cli/attachments.h"
 #include "cli/fetch.h"
 #include "cli/follow.h"
+#include "cli/previews.h"
 #include "cli/progress.h"
 #include "cli/prompt.h"
 #include "cli/show.h"
@@ -21,7 +22,8 @@ static enum exit_code output_check(const struct options *options) {
     fprintf(stderr, "darkroom: --json and -o - both want stdout\n");
     return EXIT_CODE_USAGE;
   }
-  return fetch_check(options->output, options->count);
+  enum exit_code code = previews_check(options);
+  return code != EXIT_CODE_OK ? code : fetch_check(options->output, options->count);
 }
 
 static enum exit_code say_failure(const Darkroom__V1__JobStatus *status) {

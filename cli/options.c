@@ -46,6 +46,14 @@ const struct setting options_table[] = {
      .uses = OF_WATCHED,
      .help =
          "where the images go: a file, a folder (ID-INDEX.png, .jpg or .webp), or - for stdout"},
+    {.name = "previews",
+     .type = SETTING_TEXT,
+     .field = FIELD(previews),
+     .min = 1,
+     .max = 4096,
+     .uses = OF_WATCHED,
+     .help = "where small pictures of the way go: a folder (ID-INDEX-STEP.jpg), or a file for the "
+             "newest; --preview-every says how many are made"},
     S3_SETTINGS(struct options, OF_WATCHED | OF_JOB),
     {.name = "negative",
      .type = SETTING_TEXT,
@@ -272,7 +280,7 @@ const struct setting options_table[] = {
      .max = 100,
      .uses = OF_JOB,
      .help = "of jpeg and webp (90)"},
-    {.name = "previews",
+    {.name = "preview-every",
      .type = SETTING_INTEGER,
      .field = FIELD(preview_every),
      .min = 1,

@@ -34,8 +34,9 @@ struct options {
   int64_t patience_ms;
   bool json;
   bool quiet;
-  const char *output; /* NULL: leave the images in the store */
-  int s3_addressing;  /* enum s3_addressing */
+  const char *output;   /* NULL: leave the images in the store */
+  const char *previews; /* where pictures on their way go; NULL: nowhere */
+  int s3_addressing;    /* enum s3_addressing */
   const char *s3_proxy;
   const char *state;
   int64_t limit;

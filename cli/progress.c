@@ -59,9 +59,7 @@ void progress_say(struct progress *progress, const char *format, ...) {
   va_end(arguments);
 }
 
-/* The same, but silent when quiet. */
-__attribute__((format(printf, 2, 3))) static void tell(struct progress *progress,
-                                                       const char *format, ...) {
+void progress_tell(struct progress *progress, const char *format, ...) {
   if (!progress->quiet) {
     va_list arguments;
     va_start(arguments, format);
@@ -109,7 +107,7 @@ static void show_step(struct progress *progress, uint32_t step, uint32_t steps) 
     draw_bar(progress, steps);
   } else if (quarter > progress->quarter) {
     progress->quarter = quarter;
-    tell(progress, "step %u/%u", step, steps);
+    progress_tell(progress, "step %u/%u", step, steps);
   }
 }
 
@@ -117,7 +115,7 @@ static void show_queued(struct progress *progress, const Darkroom__V1__Event *ev
   int64_t position = event->has_position ? (int64_t)event->position : 0;
   if (position != progress->position) {
     progress->position = position;
-    tell(progress, "queued, %" PRId64 " ahead", position);
+    progress_tell(progress, "queued, %" PRId64 " ahead", position);
   }
 }
 
@@ -127,7 +125,7 @@ void progress_event(struct progress *progress, const Darkroom__V1__Event *event)
       show_queued(progress, event);
       break;
     case DARKROOM__V1__EVENT_KIND__EVENT_STARTED:
-      tell(progress, "started on %s", event->worker != NULL ? event->worker : "a worker");
+      progress_tell(progress, "started on %s", event->worker != NULL ? event->worker : "a worker");
       break;
     case DARKROOM__V1__EVENT_KIND__EVENT_STEP:
       show_step(progress, event->step, event->steps);
@@ -135,9 +133,9 @@ void progress_event(struct progress *progress, const Darkroom__V1__Event *event)
     case DARKROOM__V1__EVENT_KIND__EVENT_REQUEUED:
       progress->begun_ms = 0;
       progress->position = -1;
-      tell(progress, "put back: %s",
-           event->error != NULL && event->error->message != NULL ? event->error->message
-                                                                 : "unknown");
+      progress_tell(progress, "put back: %s",
+                    event->error != NULL && event->error->message != NULL ? event->error->message
+                                                                          : "unknown");
       break;
     case DARKROOM__V1__EVENT_KIND__EVENT_TERMINAL:
       progress_end(progress);

@@ -27,6 +27,10 @@ void progress_event(struct progress *progress, const Darkroom__V1__Event *event)
 void progress_say(struct progress *progress, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same, but silent when quiet. */
+void progress_tell(struct progress *progress, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* Takes the bar off the terminal. */
 void progress_end(struct progress *progress);
 
