@@ -48,7 +48,7 @@ static enum exit_code run_verb(const struct cli_verb *verb, const struct options
   struct call call = {.options = options, .argument = argument};
   enum exit_code code = complain(arena_open(NULL, ARENA_BYTES_MAX, &call.arena));
   if (code == EXIT_CODE_OK) {
-    code = complain(link_open(options->broker, &call.link));
+    code = complain(link_open(options->broker, options->key, &call.link));
   }
   if (code == EXIT_CODE_OK) {
     code = verb->run(&call);

@@ -1,7 +1,6 @@
 /* link.c - a DEALER to one broker of the list. */
 #include "cli/link.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "proto/context.h"
-#include "proto/endpoint.h"
+#include "proto/dealer.h"
 
 #define LINK_BYTES_MAX ((size_t)16 * 1024)
 #define CONNECT_MS 1000  /* until a broker that does not take the connection is passed over */
@@ -18,32 +17,28 @@
 
 struct link {
   struct arena *arena; /* holds this */
-  void *context;
-  void *socket; /* NULL between brokers */
   char text[ENDPOINTS_BYTES_MAX];
   const char *endpoint[ENDPOINTS_MAX];
   size_t count;
-  size_t at;
-  uint64_t correlation;
-  struct wire_meter meter;
+  struct key_pair key;
+  struct dealer dealer;
 };
 
-/* Each is looked at now, so that a typing error in the last one is known before it is needed. */
-static enum status endpoints_read(struct link *link, const char *endpoints) {
+/* Its own copy of the list, taken apart; the key, when there is one, read. */
+static enum status read_settings(struct link *link, const char *endpoints, const char *key) {
   if (strlen(endpoints) >= sizeof link->text) {
     return fail_field(BAD_INPUT, "broker", "--broker: longer than %zu bytes",
                       sizeof link->text - 1);
   }
   snprintf(link->text, sizeof link->text, "%s", endpoints);
   TRY(text_split("broker", link->text, ENDPOINTS_MAX, link->endpoint, &link->count));
-  for (size_t i = 0; i < link->count; i++) {
-    char endpoint[ENDPOINT_BYTES_MAX];
-    TRY(endpoint_read("broker", link->endpoint[i], endpoint));
-  }
-  return OK;
+  TRY(key != NULL ? keys_read("key", key, true, &link->key) : OK);
+  struct dealer_options options = {link->endpoint, link->count, key != NULL ? &link->key : NULL,
+                                   true};
+  return dealer_open(&link->dealer, &options);
 }
 
-enum status link_open(const char *endpoints, struct link **out) {
+enum status link_open(const char *endpoints, const char *key, struct link **out) {
   struct arena *arena = NULL;
   TRY(arena_open(NULL, LINK_BYTES_MAX, &arena));
   struct link *link = arena_take_zeroed(arena, sizeof *link);
@@ -52,21 +47,13 @@ enum status link_open(const char *endpoints, struct link **out) {
     return EXHAUSTED;
   }
   link->arena = arena;
-  enum status status = endpoints_read(link, endpoints);
+  enum status status = read_settings(link, endpoints, key);
   if (status != OK) {
     arena_close(&arena);
     return status;
   }
   *out = link;
   return OK;
-}
-
-static void disconnect(struct link *link, int64_t wait_ms) {
-  if (link->socket != NULL) {
-    zmq_close(link->socket);
-    link->socket = NULL;
-  }
-  context_close(&link->context, wait_ms);
 }
 
 /* The socket's linger lets a last CANCEL out, for at most a second. */
@@ -76,83 +63,56 @@ void link_close(struct link **pointer) {
   }
   struct link *link = *pointer;
   struct arena *arena = link->arena;
-  disconnect(link, CONTEXT_CLOSE_MS);
+  dealer_disconnect(&link->dealer, CONTEXT_CLOSE_MS);
   arena_close(&arena);
   *pointer = NULL;
 }
 
-const char *link_endpoint(const struct link *link) { return link->endpoint[link->at]; }
+const char *link_endpoint(const struct link *link) { return dealer_endpoint(&link->dealer); }
 
-uint64_t link_correlation(struct link *link) { return ++link->correlation; }
+uint64_t link_correlation(struct link *link) { return dealer_correlation(&link->dealer); }
 
-void link_next(struct link *link) {
-  disconnect(link, 0);
-  link->at = (link->at + 1) % link->count;
-}
+void link_next(struct link *link) { dealer_next(&link->dealer); }
 
-/* IMMEDIATE: nothing is queued for a broker that is not there, so that POLLOUT means connected. */
-static enum status connect_socket(struct link *link) {
-  if (link->socket != NULL) {
-    return OK;
-  }
-  TRY(context_open(&link->context));
-  void *socket = zmq_socket(link->context, ZMQ_DEALER);
-  if (socket == NULL) {
-    enum status failed = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
-    context_close(&link->context, 0);
-    return failed;
-  }
-  int immediate = 1;
-  enum status status = wire_socket_options(socket, WIRE_ROLE_PEER);
-  if (status == OK && zmq_setsockopt(socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate) != 0) {
-    status = fail(BROKEN, "zmq: %s", zmq_strerror(errno));
-  }
-  char endpoint[ENDPOINT_BYTES_MAX];
-  status = status == OK ? endpoint_read("broker", link_endpoint(link), endpoint) : status;
-  if (status == OK && zmq_connect(socket, endpoint) != 0) {
-    status = fail_field(BAD_INPUT, "broker", "--broker \"%s\": %s", link_endpoint(link),
-                        zmq_strerror(errno));
-  }
-  if (status != OK) {
-    zmq_close(socket);
-    context_close(&link->context, 0);
-    return status;
-  }
-  link->socket = socket;
-  return OK;
-}
-
+/* False when it did not come to that, or will not: a lock that does not open is known at once. */
 static bool poll_for(struct link *link, short what, int64_t wait_ms) {
-  zmq_pollitem_t item = {.socket = link->socket, .events = what};
-  return zmq_poll(&item, 1, wait_ms > 0 ? wait_ms : 0) == 1;
+  zmq_pollitem_t items[] = {{.socket = link->dealer.socket, .events = what},
+                            {.socket = link->dealer.monitor, .events = ZMQ_POLLIN}};
+  int64_t until_ms = clock_ms() + (wait_ms > 0 ? wait_ms : 0);
+  for (int64_t left = until_ms - clock_ms();; left = until_ms - clock_ms()) {
+    if (zmq_poll(items, 2, left > 0 ? left : 0) < 0) {
+      return false; /* a signal */
+    }
+    if (items[0].revents != 0 || dealer_locked(&link->dealer) != DEALER_WELCOME || left <= 0) {
+      return items[0].revents != 0;
+    }
+  }
+}
+
+/* Why nothing came, as far as it is known. */
+static enum status silent(struct link *link, const char *what) {
+  enum dealer_locked locked = dealer_locked(&link->dealer);
+  return locked != DEALER_WELCOME
+             ? fail(UNAVAILABLE, "%s: %s", link_endpoint(link), dealer_locked_text(locked))
+             : fail(UNAVAILABLE, "%s at %s", what, link_endpoint(link));
 }
 
 enum status link_send(struct link *link, enum wire_verb verb, uint64_t correlation,
                       const ProtobufCMessage *message, int64_t wait_ms) {
-  TRY(connect_socket(link));
+  TRY(dealer_connect(&link->dealer));
   if (!poll_for(link, ZMQ_POLLOUT, wait_ms)) {
-    return fail(UNAVAILABLE, "no broker answers at %s", link_endpoint(link));
+    return silent(link, "no broker answers");
   }
-  return wire_send(link->socket, NULL, verb, correlation, message);
+  return wire_send(link->dealer.socket, NULL, verb, correlation, message);
 }
 
 enum status link_receive(struct link *link, int64_t wait_ms, struct wire_message *message) {
   wire_message_close(message);
-  TRY(connect_socket(link));
-  if (!poll_for(link, ZMQ_POLLIN, wait_ms)) {
-    return OK;
-  }
-  TRY(wire_receive(link->socket, message));
-  if (wire_flooded(&link->meter, message, clock_ms())) {
-    wire_message_close(message);
-    disconnect(link, 0);
-    link->meter = (struct wire_meter){0};
-    return fail(UNAVAILABLE, "the broker at %s floods", link_endpoint(link));
-  }
-  return OK;
+  TRY(dealer_connect(&link->dealer));
+  return poll_for(link, ZMQ_POLLIN, wait_ms) ? dealer_receive(&link->dealer, message) : OK;
 }
 
-void link_rest(struct link *link) { disconnect(link, CONTEXT_CLOSE_MS); }
+void link_rest(struct link *link) { dealer_disconnect(&link->dealer, CONTEXT_CLOSE_MS); }
 
 /* asking -------------------------------------------------------------------------------------- */
 
@@ -169,7 +129,7 @@ static enum status answer_wait(struct link *link, uint64_t correlation, int64_t 
       return OK;
     }
   }
-  return fail(UNAVAILABLE, "the broker at %s does not answer", link_endpoint(link));
+  return silent(link, "no answer from the broker");
 }
 
 enum status link_unpack(const struct wire_message *message, struct arena *arena,

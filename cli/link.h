@@ -17,8 +17,9 @@
 
 struct link;
 
-/* endpoints is "tcp://a:7700,ipc:///run/b"; connecting happens at the first send. */
-enum status link_open(const char *endpoints, struct link **out);
+/* endpoints is "tcp://a:7700,ipc:///run/b"; connecting happens at the first send. key is a file,
+ * NULL: none. */
+enum status link_open(const char *endpoints, const char *key, struct link **out);
 void link_close(struct link **link);
 
 /* Sends once to the broker at hand, waiting at most wait_ms for it to be reachable. UNAVAILABLE: it

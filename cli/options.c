@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "proto/endpoint.h"
 #include "proto/job.h"
+#include "proto/keys.h"
 #include "s3/place.h"
 
 #define OF_JOB (USE_GENERATE | USE_SUBMIT)
@@ -18,6 +19,9 @@
 
 const struct setting options_table[] = {
     ENDPOINTS_SETTING(struct options),
+    KEY_SETTING(struct options,
+                "file with your key (darkroom keys generate), for brokers at tcp://; left out: the "
+                "brokers ask for none"),
     {.name = "patience-ms",
      .type = SETTING_INTEGER,
      .field = FIELD(patience_ms),

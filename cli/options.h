@@ -31,6 +31,7 @@ enum verb_use {
 
 struct options {
   const char *broker; /* endpoints, comma separated */
+  const char *key;    /* file, NULL: none */
   int64_t patience_ms;
   bool json;
   bool quiet;

@@ -1,60 +1,24 @@
 /* link.c - a DEALER that is thrown away, with all that waits in it, whenever the broker changes. */
 #include "worker/link.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "proto/context.h"
-#include "proto/endpoint.h"
 
-/* A context for each connection, so that a broker whose name is not resolved keeps nobody from the
- * next one. */
-static enum status connect_socket(struct link *link) {
-  TRY(context_open(&link->context));
-  link->socket = zmq_socket(link->context, ZMQ_DEALER);
-  if (link->socket == NULL) {
-    return fail(BROKEN, "no ZeroMQ socket: %s", zmq_strerror(errno));
-  }
-  TRY(wire_socket_options(link->socket, WIRE_ROLE_PEER));
-  char endpoint[ENDPOINT_BYTES_MAX];
-  TRY(endpoint_read("broker", link->endpoints[link->at], endpoint));
-  if (zmq_connect(link->socket, endpoint) != 0) {
-    return fail_field(BAD_INPUT, "broker", "--broker %s: %s", endpoint, zmq_strerror(errno));
-  }
-  link->asked_ms = 0;
-  return OK;
+enum status link_open(struct link *link, const struct dealer_options *options, int64_t silence_ms) {
+  *link = (struct link){.silence_ms = silence_ms};
+  TRY(dealer_open(&link->dealer, options));
+  return dealer_connect(&link->dealer);
 }
 
-static void close_socket(struct link *link, int64_t wait_ms) {
-  if (link->socket != NULL) {
-    zmq_close(link->socket);
-    link->socket = NULL;
-  }
-  context_close(&link->context, wait_ms);
-}
-
-enum status link_open(struct link *link, const char *const *endpoints, size_t count,
-                      int64_t silence_ms) {
-  *link = (struct link){.endpoints = endpoints, .count = count, .silence_ms = silence_ms};
-  /* each is read once, so that a typing error in the last one is known now and not in the night it
-   * is needed */
-  for (size_t i = 0; i < count; i++) {
-    char endpoint[ENDPOINT_BYTES_MAX];
-    TRY(endpoint_read("broker", endpoints[i], endpoint));
-  }
-  return connect_socket(link);
-}
-
-void link_close(struct link *link) { close_socket(link, CONTEXT_CLOSE_MS); }
+void link_close(struct link *link) { dealer_disconnect(&link->dealer, CONTEXT_CLOSE_MS); }
 
 uint64_t link_tell(struct link *link, enum wire_verb verb, const ProtobufCMessage *message) {
-  uint64_t correlation = ++link->correlation;
-  if (link->socket == NULL) {
+  uint64_t correlation = dealer_correlation(&link->dealer);
+  if (link->dealer.socket == NULL) {
     return correlation; /* as good as a broker that is silent */
   }
-  if (wire_send(link->socket, NULL, verb, correlation, message) != OK) {
+  if (wire_send(link->dealer.socket, NULL, verb, correlation, message) != OK) {
     log_debug("not_sent", log_number("verb", verb), log_text("reason", fail_reason()));
   }
   return correlation;
@@ -68,28 +32,35 @@ uint64_t link_ask(struct link *link, enum wire_verb verb, const ProtobufCMessage
 }
 
 enum status link_receive(struct link *link, struct wire_message *message) {
-  if (link->socket == NULL) {
+  if (link->dealer.socket == NULL) {
     message->got = WIRE_NOTHING;
     return OK;
   }
-  TRY(wire_receive(link->socket, message));
+  enum status status = dealer_receive(&link->dealer, message);
+  if (status == UNAVAILABLE) {
+    log_warning("broker_floods", log_text("left", dealer_endpoint(&link->dealer)));
+    link->flooded = true;
+    return OK;
+  }
   /* only what answers something said here is a sign of life: whoever says anything else is no
    * broker of ours, however much it says */
-  bool answers = message->got == WIRE_MESSAGE && message->correlation != 0 &&
-                 message->correlation <= link->correlation;
+  bool answers = status == OK && message->got == WIRE_MESSAGE && message->correlation != 0 &&
+                 message->correlation <= link->dealer.correlation;
   if (answers) {
     link->heard = true;
     link->silent = 0;
     link->asked_ms = 0;
   }
-  if (wire_flooded(&link->meter, message, clock_ms())) {
-    wire_message_close(message);
-    log_warning("broker_floods", log_text("left", link->endpoints[link->at]));
-    close_socket(link, 0);
-    link->meter = (struct wire_meter){0};
-    link->flooded = true;
+  return status;
+}
+
+/* Said when it is left: until then another try may find it otherwise. */
+static void log_why(struct link *link, const char *left) {
+  enum dealer_locked locked = dealer_locked(&link->dealer);
+  if (locked != DEALER_WELCOME) {
+    log_error("broker_locked", log_text("broker", left),
+              log_text("reason", dealer_locked_text(locked)));
   }
-  return OK;
 }
 
 bool link_tend(struct link *link, int64_t now_ms) {
@@ -99,15 +70,15 @@ bool link_tend(struct link *link, int64_t now_ms) {
   }
   link->flooded = false;
   link->silent++;
-  const char *left = link->endpoints[link->at];
-  link->at = (link->at + 1) % link->count;
+  link->asked_ms = 0;
+  const char *left = dealer_endpoint(&link->dealer);
+  log_why(link, left);
+  dealer_next(&link->dealer);
   if (silent) {
     log_warning("broker_silent", log_text("left", left),
-                log_text("next", link->endpoints[link->at]));
+                log_text("next", dealer_endpoint(&link->dealer)));
   }
-  close_socket(link, 0);
-  if (connect_socket(link) != OK) {
-    close_socket(link, 0); /* the next silence tries again */
+  if (dealer_connect(&link->dealer) != OK) { /* the next silence tries again */
     log_error("broker_not_connected", log_text("reason", fail_reason()));
   }
   return true;

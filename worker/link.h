@@ -11,25 +11,21 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "proto/dealer.h"
 #include "proto/wire.h"
 
 struct link {
-  void *context; /* ZeroMQ's, of this connection alone */
-  void *socket;  /* DEALER; NULL while there is none */
-  const char *const *endpoints;
-  size_t count, at;
+  struct dealer dealer;
   int64_t silence_ms;
   int64_t asked_ms; /* when the oldest unanswered question was asked, 0: none is open */
   bool heard;       /* a broker has ever said anything */
   int silent;       /* brokers left for their silence since the last one spoke */
-  uint64_t correlation;
-  struct wire_meter meter;
-  bool flooded; /* the broker at hand is to be left */
+  bool flooded;     /* the broker at hand is to be left */
 };
 
-/* endpoints are borrowed. BAD_INPUT for one that ZeroMQ cannot read. */
-enum status link_open(struct link *link, const char *const *endpoints, size_t count,
-                      int64_t silence_ms);
+/* What options names is borrowed. BAD_INPUT for an endpoint that ZeroMQ cannot read, or a key that
+ * is not whole. */
+enum status link_open(struct link *link, const struct dealer_options *options, int64_t silence_ms);
 void link_close(struct link *link);
 
 /* Sends and expects an answer: gives the correlation number. A message that could not be sent

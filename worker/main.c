@@ -205,8 +205,9 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
   if (arena_open(NULL, 2 * PIPE_UNPACK_BYTES_MAX, &worker->scratch) != OK) {
     return complain(EXIT_CODE_INTERNAL);
   }
-  if (link_open(&worker->link, options->brokers.item, options->brokers.count,
-                options->silence_ms) != OK) {
+  struct dealer_options brokers = {options->brokers.item, options->brokers.count,
+                                   options->key != NULL ? &options->key_pair : NULL, false};
+  if (link_open(&worker->link, &brokers, options->silence_ms) != OK) {
     return complain(EXIT_CODE_USAGE);
   }
   return EXIT_CODE_OK;

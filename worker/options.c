@@ -21,6 +21,9 @@
 
 static const struct setting table[] = {
     ENDPOINTS_SETTING(struct options),
+    KEY_SETTING(struct options,
+                "file with the worker's key (darkroom keys generate), for brokers at tcp://; left "
+                "out: the brokers ask for none"),
     {.name = "models",
      .type = SETTING_TEXT,
      .field = FIELD(models),
@@ -316,6 +319,7 @@ enum status options_complete(struct options *options) {
   TRY(split_if_given("fetch-hosts", options->fetch_hosts, &options->hosts));
   TRY(split_if_given("fetch-places", options->fetch_places, &options->places));
   TRY(check_places(&options->places));
+  TRY(options->key != NULL ? keys_read("key", options->key, true, &options->key_pair) : OK);
   if (options->name != NULL && !job_id_valid(options->name)) {
     return fail_field(BAD_INPUT, "name",
                       "--name %s: 1-64 of [A-Za-z0-9._-], a letter or digit first", options->name);

@@ -10,6 +10,7 @@
 #include "base/settings.h"
 #include "base/status.h"
 #include "proto/endpoint.h"
+#include "proto/keys.h"
 
 #define OPTIONS_ITEMS_MAX 16
 _Static_assert(DEVICES_MAX <= OPTIONS_ITEMS_MAX && ENDPOINTS_MAX <= OPTIONS_ITEMS_MAX,
@@ -24,7 +25,7 @@ struct options_list {
 };
 
 struct options {
-  const char *broker, *models, *device, *store, *admin;
+  const char *broker, *key, *models, *device, *store, *admin;
   const char *name, *spool;
   const char *s3_proxy;
   int s3_addressing;
@@ -46,6 +47,7 @@ struct options {
   int64_t engine_on_host, engine_on_gpus;
   /* derived */
   struct options_list brokers, devices, hosts, places;
+  struct key_pair key_pair; /* of --key */
   char name_made[65];
   char spool_made[1024];
 };

@@ -38,7 +38,7 @@ static void on_welcome(struct worker *worker, const struct order *order) {
   worker->devices_said = 0; /* a generation begins without them */
   worker->claim_stale = true;
   log_event("welcomed", log_count("generation", worker->generation),
-            log_text("broker", worker->link.endpoints[worker->link.at]));
+            log_text("broker", dealer_endpoint(&worker->link.dealer)));
 }
 
 /* Somebody else said HELLO under our name, or the queue was lost: what we hold is not ours now. */

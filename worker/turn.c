@@ -38,7 +38,7 @@ static bool talking(const struct child *child) {
 static size_t list_what(struct worker *worker, int signals, zmq_pollitem_t *items,
                         size_t *child_of) {
   items[ON_BROKER] =
-      (zmq_pollitem_t){.socket = worker->link.socket, .fd = -1, .events = ZMQ_POLLIN};
+      (zmq_pollitem_t){.socket = worker->link.dealer.socket, .fd = -1, .events = ZMQ_POLLIN};
   items[ON_SIGNAL] = (zmq_pollitem_t){.fd = signals, .events = ZMQ_POLLIN};
   items[ON_MEDIA] = (zmq_pollitem_t){.fd = media_descriptor(worker->media), .events = ZMQ_POLLIN};
   size_t count = ON_CHILDREN;

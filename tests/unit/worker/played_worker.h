@@ -111,7 +111,8 @@ static inline int setup(void **state) {
   child->slots = SLOTS;
   child->model_count = 1;
   child->model[0] = (struct child_model){"m", "hash", "sd1", 128, 256};
-  assert_int_equal(link_open(&worker.link, endpoints, 1, 60000), OK);
+  struct dealer_options brokers = {.endpoints = endpoints, .count = 1};
+  assert_int_equal(link_open(&worker.link, &brokers, 60000), OK);
   return arena_open(NULL, PIPE_UNPACK_BYTES_MAX, &worker.scratch) == OK ? 0 : -1;
 }
 
@@ -137,7 +138,7 @@ static inline void say_all(void) { offers_tend(&worker, clock_ms()); }
 
 /* Takes what the broker has said so far, and answers. */
 static inline void hear_out(void) {
-  assert_true(played_wait(worker.link.socket, PLAYED_WAIT_MS));
+  assert_true(played_wait(worker.link.dealer.socket, PLAYED_WAIT_MS));
   assert_int_equal(orders_take_all(&worker), OK);
   say_all();
 }

@@ -28,7 +28,8 @@ static int setup(void **state) {
   endpoints[0] = first.endpoint;
   endpoints[1] = second.endpoint;
   clock_hold(1000, 1000);
-  return link_open(&link_here, endpoints, 2, SILENCE_MS) == OK ? 0 : -1;
+  struct dealer_options options = {.endpoints = endpoints, .count = 2};
+  return link_open(&link_here, &options, SILENCE_MS) == OK ? 0 : -1;
 }
 
 static int teardown(void **state) {
@@ -53,7 +54,7 @@ static void answer(struct played *broker) {
 /* What came in; NOTHING when nothing did. */
 static enum wire_got hear(void) {
   struct wire_message message = {0};
-  (void)played_wait(link_here.socket, PLAYED_QUIET_MS * 10);
+  (void)played_wait(link_here.dealer.socket, PLAYED_QUIET_MS * 10);
   assert_int_equal(link_receive(&link_here, &message), OK);
   enum wire_got got = message.got;
   wire_message_close(&message);
@@ -126,11 +127,11 @@ static void a_flooding_broker_is_left_for_the_next(void **state) {
   (void)state;
   ask();
   played_hear(&first, WIRE_BEAT);
-  link_here.meter.messages = FLOOD_MESSAGES_MAX; /* as many as may come in a second */
-  link_here.meter.second_ms = clock_ms();
+  link_here.dealer.meter.messages = FLOOD_MESSAGES_MAX; /* as many as may come in a second */
+  link_here.dealer.meter.second_ms = clock_ms();
   answer(&first);
   assert_int_equal(hear(), WIRE_NOTHING);
-  assert_null(link_here.socket);
+  assert_null(link_here.dealer.socket);
   assert_int_equal(link_due_ms(&link_here), 0);
   assert_true(link_tend(&link_here, clock_ms()));
   assert_false(link_tend(&link_here, clock_ms()));
@@ -145,7 +146,8 @@ static void an_endpoint_that_cannot_be_is_known_at_once(void **state) {
   (void)state;
   const char *const endpoints[] = {first.endpoint, "tcp:/nonsense"};
   struct link bad;
-  assert_int_equal(link_open(&bad, endpoints, 2, SILENCE_MS), BAD_INPUT);
+  struct dealer_options options = {.endpoints = endpoints, .count = 2};
+  assert_int_equal(link_open(&bad, &options, SILENCE_MS), BAD_INPUT);
   assert_string_equal(fail_field_name(), "broker");
   assert_non_null(strstr(fail_reason(), "tcp:/nonsense"));
   link_close(&bad);

@@ -108,7 +108,7 @@ static void hello_says_what_there_is_until_it_is_welcomed(void **state) {
   late.has_generation = 1;
   late.generation = 6;
   played_say(&broker, WIRE_WELCOME, broker.message.correlation - 1, &late.base);
-  assert_true(played_wait(worker.link.socket, PLAYED_WAIT_MS));
+  assert_true(played_wait(worker.link.dealer.socket, PLAYED_WAIT_MS));
   assert_int_equal(orders_take_all(&worker), OK);
   assert_int_equal(worker.generation, 0); /* of the first HELLO: the second has closed it */
 }
@@ -191,7 +191,7 @@ static void a_closed_generation_lets_go_of_everything(void **state) {
   assign("a", 1, 1, claimed);
   hear_out();
   refuse_it(claimed, DARKROOM__V1__ERROR_CODE__ERROR_STALE, 0);
-  assert_true(played_wait(worker.link.socket, PLAYED_WAIT_MS));
+  assert_true(played_wait(worker.link.dealer.socket, PLAYED_WAIT_MS));
   assert_int_equal(orders_take_all(&worker), OK);
   assert_int_equal(held_count(&worker.held), 0);
   assert_int_equal(worker.generation, 0);
@@ -228,12 +228,12 @@ static void a_full_table_hands_back_at_once(void **state) {
   for (int i = 0; i < HELD_MAX; i++) {
     snprintf(id, sizeof id, "j%d", i);
     assign(id, (uint64_t)i + 1, 1, claimed);
-    assert_true(played_wait(worker.link.socket, PLAYED_WAIT_MS));
+    assert_true(played_wait(worker.link.dealer.socket, PLAYED_WAIT_MS));
     assert_int_equal(orders_take_all(&worker), OK);
   }
   assert_int_equal(held_count(&worker.held), HELD_MAX);
   assign("one-more", 1000, 1, claimed);
-  assert_true(played_wait(worker.link.socket, PLAYED_WAIT_MS));
+  assert_true(played_wait(worker.link.dealer.socket, PLAYED_WAIT_MS));
   assert_int_equal(orders_take_all(&worker), OK);
   assert_int_equal(hear_claim(&claimed), 0); /* first: or it would come straight back */
   const Darkroom__V1__Release *release =
