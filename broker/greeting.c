@@ -114,14 +114,15 @@ enum { QUESTIONS = sizeof questions / sizeof questions[0] };
 
 /* All at once: one round trip, and the replies are told apart by their order. Loading the scripts
  * on every connection makes NOSCRIPT rare, and nothing relies on its never coming. */
-enum status greeting_ask(struct greeting *greeting, struct connection *connection, size_t login) {
+enum status greeting_ask(struct greeting *greeting, struct connection *connection,
+                         const struct bytes *sources, size_t login) {
   *greeting = (struct greeting){.login = login};
   for (size_t i = 0; i < QUESTIONS; i++) {
     TRY(connection_command(connection, questions[i].command, questions[i].words));
   }
-  for (size_t i = 0; i < SCRIPTS_COUNT; i++) {
-    TRY(connection_command(connection, (const char *const[]){"SCRIPT", "LOAD", scripts[i].source},
-                           3));
+  for (size_t i = 0; i < SCRIPTS_LOADED; i++) {
+    TRY(connection_command(connection,
+                           (const char *const[]){"SCRIPT", "LOAD", bytes_text(&sources[i])}, 3));
   }
   return OK;
 }
@@ -136,7 +137,7 @@ enum status greeting_take(struct greeting *greeting, const redisReply *reply) {
 }
 
 bool greeting_done(const struct greeting *greeting) {
-  return greeting->login == 0 && greeting->taken == QUESTIONS + SCRIPTS_COUNT;
+  return greeting->login == 0 && greeting->taken == QUESTIONS + SCRIPTS_LOADED;
 }
 
 /* What breaks a promise is refused, what cannot be seen is only warned of. */

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/bytes.h"
 #include "base/status.h"
 #include "broker/connection.h"
 
@@ -21,8 +22,9 @@ struct greeting {
   bool skips_fsync;     /* no-appendfsync-on-rewrite is on */
 };
 
-/* Puts all questions into the connection. */
-enum status greeting_ask(struct greeting *greeting, struct connection *connection, size_t login);
+/* Puts all questions into the connection, and the SCRIPTS_LOADED scripts. */
+enum status greeting_ask(struct greeting *greeting, struct connection *connection,
+                         const struct bytes *sources, size_t login);
 
 /* Takes the next reply. UNAVAILABLE: wait, or try another server (loading, busy, a replica).
  * BAD_INPUT: repeating will not help (not permitted, too old, a cluster); the reason is a line. */

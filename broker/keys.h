@@ -1,7 +1,7 @@
 /* keys.h - every Redis key name, once: here, and nowhere else.
  *
- * embed-scripts reads these rows too: a script that says KEY_JOB gets the prefix (KEYS[1], setting
- * --prefix) and the name put together. Rows that end in ':' are families; what follows the colon is
+ * embed-scripts reads these rows too: a script that says KEY_JOB gets a text: the prefix (setting
+ * --prefix) and the name. Rows that end in ':' are families; what follows the colon is
  * said in the comment, whose first word is the type (number: a text of digits).
  */
 #ifndef DARKROOM_BROKER_KEYS_H

@@ -55,7 +55,7 @@ static const struct setting table[] = {
      .field = FIELD(prefix),
      .standard = "dk:",
      .min = 1,
-     .max = 64,
+     .max = REDIS_PREFIX_BYTES_MAX,
      .help = "what every key and channel in Redis begins with"},
     HEALTH_SETTING(struct broker_settings, NULL),
     {.name = "retention-s",

@@ -25,7 +25,35 @@ static void sha_of(const char *source, char *text) {
   text_hex(digest, bytes, text);
 }
 
+/* The prefix as it stands in a text of Lua: every byte as its number. */
+static enum status put_quoted(struct bytes *out, const char *text) {
+  for (; *text != '\0'; text++) {
+    TRY(bytes_printf(out, "\\%03d", (unsigned char)*text));
+  }
+  return OK;
+}
+
+/* The script with the prefix in its place, so that no call has to put a key's name together. */
+static enum status put_source(struct bytes *out, const char *source, const char *prefix) {
+  static const char place[] = "@PREFIX@";
+  for (const char *at; (at = strstr(source, place)) != NULL; source = at + strlen(place)) {
+    TRY(bytes_append(out, source, (size_t)(at - source)));
+    TRY(put_quoted(out, prefix));
+  }
+  return bytes_append_text(out, source);
+}
+
+static enum status make_sources(struct redis *redis) {
+  for (size_t i = 0; i < SCRIPTS_LOADED; i++) {
+    bytes_open(&redis->source[i], SOURCE_BYTES_MAX);
+    TRY(put_source(&redis->source[i], scripts[i].source, redis->options.prefix));
+    sha_of(bytes_text(&redis->source[i]), redis->sha[i]);
+  }
+  return OK;
+}
+
 enum status redis_open(const struct redis_options *options, struct redis **out) {
+  assert(strlen(options->prefix) <= REDIS_PREFIX_BYTES_MAX);
   struct redis *redis = calloc(1, sizeof *redis);
   if (redis == NULL) {
     return fail(EXHAUSTED, "no memory for the Redis connection");
@@ -36,8 +64,10 @@ enum status redis_open(const struct redis_options *options, struct redis **out) 
     free(redis);
     return status;
   }
-  for (size_t i = 0; i < SCRIPTS_COUNT; i++) {
-    sha_of(scripts[i].source, redis->sha[i]);
+  status = make_sources(redis);
+  if (status != OK) {
+    redis_close(&redis);
+    return status;
   }
   bytes_open(&redis->arguments, PIPELINE_BYTES_MAX);
   bytes_open(&redis->out, PIPELINE_BYTES_MAX);
@@ -59,6 +89,9 @@ void redis_close(struct redis **pointer) {
   resolver_close(&redis->resolver);
   bytes_close(&redis->arguments);
   bytes_close(&redis->out);
+  for (size_t i = 0; i < SCRIPTS_LOADED; i++) {
+    bytes_close(&redis->source[i]);
+  }
   free(redis);
   *pointer = NULL;
 }
@@ -100,7 +133,7 @@ static void begin_greeting(struct redis *redis) {
   redis->deadline_ms = clock_ms() + REDIS_WAIT_MS;
   redis->stage = GREETING;
   if (connection_open(&redis->commands, &redis->address, &redis->url, &login) != OK ||
-      greeting_ask(&redis->greeting, &redis->commands, login) != OK) {
+      greeting_ask(&redis->greeting, &redis->commands, redis->source, login) != OK) {
     redis_go_away(redis);
   }
 }

@@ -19,12 +19,13 @@
 #define REDIS_WAIT_MS 2000
 #define REDIS_CALLS_MAX 2048
 #define REDIS_CALL_ARGUMENTS_MAX 1024
+#define REDIS_PREFIX_BYTES_MAX 64
 
 struct redis;
 
 struct redis_options {
   const char *url;
-  const char *prefix; /* of every key and of the channel, "dk:" */
+  const char *prefix; /* of every key and of the channel, "dk:"; REDIS_PREFIX_BYTES_MAX at most */
   bool allow_unsafe;  /* take a Redis that may lose or evict what it has acknowledged */
   /* An event was published; text is NULL when some may have been missed. Called from redis_serve
    * only. */

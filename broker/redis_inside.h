@@ -12,7 +12,7 @@
 #include "broker/standing.h"
 
 #define PIPELINE_BYTES_MAX ((size_t)64 * 1024 * 1024)
-enum { SHA_TEXT = 41 };
+enum { SHA_TEXT = 41, SOURCE_BYTES_MAX = 1024 * 1024 };
 enum { REDIS_PAUSE_MS_MIN = 50 }; /* between two attempts to connect, doubled each time */
 
 /* AWAY waits for retry_ms. RESOLVING has asked for the host's addresses. GREETING asks one of them
@@ -21,18 +21,24 @@ enum { REDIS_PAUSE_MS_MIN = 50 }; /* between two attempts to connect, doubled ea
  * turns' pipelines. Any failure leads back to AWAY. */
 enum stage { AWAY, RESOLVING, GREETING, BOOTING, UP };
 
-/* One script call: where its arguments are in the buffer. */
+/* What one call of Redis does at most: so long nobody else is served. */
+enum { BATCH_CALLS_MAX = 64 };
+/* How often one call may be sent: with its source, and in each flavour. */
+enum { SENDINGS_MAX = 4 };
+
+/* A script call, or an op of a turn: where its arguments are in the buffer. */
 struct call {
   enum script script;
   size_t arguments;
   size_t offset, bytes;
-  redisReply *reply;
+  const redisReply *reply; /* in one of those that are kept */
 };
 
 struct redis {
   struct redis_options options;
   struct redis_url url;
-  char sha[SCRIPTS_COUNT][SHA_TEXT];
+  struct bytes source[SCRIPTS_LOADED]; /* the scripts with the prefix in them */
+  char sha[SCRIPTS_LOADED][SHA_TEXT];
   enum stage stage;
   char why[256];              /* it is not up */
   bool refused;               /* and repeating will not help */
@@ -55,6 +61,8 @@ struct redis {
   struct call
       calls[REDIS_CALLS_MAX + 1]; /* one more: a call too many is written there and never made */
   size_t call_count, flushed;
+  redisReply *kept[SENDINGS_MAX * (REDIS_CALLS_MAX + 1)];
+  size_t kept_count;
   bool calling;
 };
 
@@ -68,7 +76,7 @@ void redis_events_begin(struct redis *redis);
 /* Moves it on without waiting. */
 void redis_events_serve(struct redis *redis);
 
-/* Puts the calls from `from` on that have no reply yet, or were not known, into the connection. */
+/* Puts the calls from `from` on that have no reply yet into the connection. */
 enum status redis_calls_append(struct redis *redis, size_t from, bool with_source);
 
 #endif

@@ -1,7 +1,6 @@
 #!lua flags=no-writes
 -- audit: holds every index against the records. For a quiet moment: the one script whose loop is
 -- as long as the queue.
--- KEYS prefix
 -- ARGV -
 -- returns {mismatch...}, one line each, SCRIPT_LOOP_MAX at most; none: all is well
 -- uses: record

@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+-- turn: work
 -- beat: the worker lives, and so far are its jobs. Renews every lease it still has; the answers
 -- are its orders. A beat for an ASSIGNED job proves that it was received, so that lease is renewed
 -- too.
--- KEYS prefix
 -- ARGV worker generation via draining(0|1) trouble(text or empty) devices(bytes, or empty: as told
 --   last) cordon(text or empty: of those devices) (id fence step steps images(bytes or empty))...,
 --   at most SCRIPT_LOOP_MAX

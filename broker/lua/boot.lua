@@ -2,7 +2,6 @@
 -- boot: a broker has connected. On a Redis run not seen before the fence jumps, because the
 -- counter may have been rolled back by a restore or failover and must never repeat; and the time
 -- that nobody ticked is not charged to any lease.
--- KEYS prefix
 -- ARGV run (Redis's run_id)
 -- returns 1 on a new run, 0 otherwise
 -- uses:

@@ -1,6 +1,5 @@
-#!lua flags=allow-oom
+-- turn: work
 -- bury: QUARANTINED -> FAILED, by an operator, before QUARANTINE_MS does it.
--- KEYS prefix
 -- ARGV id tenant
 -- returns {NOT_FOUND} | {OK state} | {ALREADY state} when it is not in quarantine
 -- uses: record ready lease

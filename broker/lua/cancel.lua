@@ -1,7 +1,6 @@
-#!lua flags=allow-oom
+-- turn: work
 -- cancel: QUEUED/DELAYED -> CANCELLED at once; ASSIGNED/RUNNING keeps a mark that the next beat,
 -- complete, fail or lapse closes; a terminal job is left alone.
--- KEYS prefix
 -- ARGV id tenant
 -- returns {NOT_FOUND} | {REMOVED state} | {SIGNALLED state} | {ALREADY state}
 -- uses: record ready lease

@@ -1,9 +1,8 @@
-#!lua flags=allow-oom
+-- turn: work
 -- claim: QUEUED -> ASSIGNED, as many as the worker has credits for and the queue has work that
 -- fits. Highest level first; within a level, over all models it has credits for, the tenant with
 -- the least virtual start; within a tenant the oldest place. A suspect is the last that a claim
 -- gives: it must run alone, so it uses up all credits.
--- KEYS prefix
 -- ARGV worker generation via fresh(1: the worker has just said these credits, 0: it said them
 --   before an earlier claim) (model jobs max_side)... [total(left out: the sum of the jobs)
 --   [alone(1: it will run a job alone, 0: not now; left out: it has never heard of it)]]

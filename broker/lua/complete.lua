@@ -1,7 +1,6 @@
-#!lua flags=allow-oom
+-- turn: work
 -- complete: ASSIGNED/RUNNING -> SUCCEEDED, by the live attempt alone. A cancel that was recorded
 -- first wins.
--- KEYS prefix
 -- ARGV worker generation id fence result(bytes)
 -- returns {OK total_us} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease

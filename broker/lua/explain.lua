@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- explain: the facts behind why a job waits.
--- KEYS prefix
 -- ARGV id tenant
 -- returns {} | {name value...}: of the record, and clk, position, class_depth, workers, slots,
 --   held, troubled (how many of the workers), trouble and trouble_of (of the worker that has the

@@ -1,9 +1,8 @@
-#!lua flags=allow-oom
+-- turn: work
 -- fail: the worker could not finish. RETRY -> DELAYED (doubling backoff) or, at ATTEMPTS_MAX,
 -- FAILED; PERMANENT -> FAILED; CRASH -> QUEUED, or QUARANTINED if it ran alone and has often
 -- enough; LOST -> QUEUED, or FAILED at LOSSES_MAX; CANCELLED -> CANCELLED, or QUEUED if nobody
 -- asked for it.
--- KEYS prefix
 -- ARGV worker generation id fence kind code text jitter(0..1000) field(may be left out)
 -- returns {OK state} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease

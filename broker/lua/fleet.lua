@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- fleet: the models and the workers that are known.
--- KEYS prefix
 -- ARGV devices(0|1)
 -- returns {default_model, {model info(bytes)...}, {{name generation state held
 --   hello(bytes) trouble devices(bytes; empty unless asked for)}...}}; the FLEET_WORKERS_MAX

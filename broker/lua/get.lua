@@ -1,6 +1,5 @@
-#!lua flags=no-writes
+-- turn: look
 -- get: one job, for its status or a watcher.
--- KEYS prefix
 -- ARGV id tenant
 -- returns {} if there is none | {position, field, value...} with every field of the record that
 --   is set

@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- list: some jobs, newest first.
--- KEYS prefix
 -- ARGV state(empty: all) tenant from count(at most SCRIPT_LOOP_MAX)
 -- returns {{id born state step steps fails crashes handoffs worker fence error_code error_text
 --   error_field submitted_us finished_us

@@ -1,7 +1,6 @@
-#!lua flags=allow-oom
+-- turn: work
 -- release: ASSIGNED/RUNNING -> QUEUED, at the front, no attempt used: a drain, or an assignment
 -- that could not be sent.
--- KEYS prefix
 -- ARGV worker generation id fence
 -- returns {OK} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease

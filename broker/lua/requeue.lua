@@ -1,7 +1,6 @@
-#!lua
+-- turn: admit
 -- requeue: QUARANTINED -> QUEUED, by an operator: in front of all that came after it, its attempts
 -- forgotten. One past its deadline would only expire, and is left where it is.
--- KEYS prefix
 -- ARGV id tenant
 -- returns {NOT_FOUND} | {OK state} | {ALREADY state} when it is not in quarantine | {LATE state}
 -- uses: record ready lease

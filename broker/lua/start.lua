@@ -1,7 +1,6 @@
-#!lua flags=allow-oom
+-- turn: work
 -- start: ASSIGNED -> RUNNING. Past its deadline a job never starts; a cancelled one is closed
 -- here.
--- KEYS prefix
 -- ARGV worker generation id fence
 -- returns {OK queue_us} | {ALREADY} | {STALE} | {GONE} | {CANCELLED}
 -- uses: record ready lease

@@ -1,6 +1,5 @@
 #!lua flags=no-writes
 -- stats: how full the queue is.
--- KEYS prefix
 -- ARGV -
 -- returns {queued assigned running delayed succeeded failed cancelled expired quarantined
 --   oldest_wait_ms

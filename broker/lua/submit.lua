@@ -1,7 +1,6 @@
-#!lua
+-- turn: admit
 -- submit: - -> QUEUED. The same id with the same digest is the same job, at any time until it is
 -- forgotten.
--- KEYS prefix
 -- ARGV id digest tenant model class side cost deadline_ms(0: none) seed steps queue_max origin
 --   job(bytes) extras(what the job names beside its model, a line each: its kind (0: a
 --   model) and id; may be left out)

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- sweep: everything that happens because time has passed, SCRIPT_LOOP_MAX steps at most, the most
 -- pressing first.
--- KEYS prefix
 -- ARGV retention_ms
 -- returns {more(1: call again) lapsed cancelled expired quarantined failed, model...}: how many,
 --   and the models that have waiting jobs, for workers whose wake was lost

@@ -2,7 +2,6 @@
 -- tick: moves the logical clock by the time since the last tick, at most CLOCK_STEP_MS_MAX and
 -- never back, so that wall jumps, pauses and outages cost next to nothing. Every broker calls it
 -- every TICK_MS.
--- KEYS prefix
 -- ARGV -
 -- returns the clock in ms
 -- uses:

@@ -1,7 +1,6 @@
-#!lua flags=allow-oom
+-- turn: work
 -- worker_bye: the worker leaves on its own. Whatever it did not release goes back to the front, no
 -- attempt used.
--- KEYS prefix
 -- ARGV worker generation
 -- returns {OK} | {STALE}
 -- uses: record ready lease worker

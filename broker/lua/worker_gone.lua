@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+-- turn: work
 -- worker_gone: its connection closed. A blip must not cause a second run, so its leases are only
 -- cut to LEASE_GONE_MS; the next beat of the same generation restores them. A worker that has
 -- moved on to another broker is none of our business.
--- KEYS prefix
 -- ARGV worker generation via
 -- returns the number of leases cut
 -- uses: record lease ready worker

@@ -1,8 +1,7 @@
-#!lua flags=allow-oom
+-- turn: work
 -- worker_hello: a worker daemon has started. It gets a generation; what an older one of the same
 -- name held is closed. While another daemon lives under that name it is refused: the same one,
 -- started again, is known by its token. Daemons of before say none.
--- KEYS prefix
 -- ARGV worker via slots default_model hello(bytes) (model info(bytes))... [token and host, a space
 --   between them; then a line for each thing that a job may name: its kind (0: a model) and id]
 -- returns generation | {TAKEN host since_us heard_ms_ago}

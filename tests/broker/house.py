@@ -57,6 +57,26 @@ class Refused(Exception):
         self.code = pb.ErrorCode.Name(error.code)
 
 
+LUA = BUILD / "gen" / "broker" / "lua"
+# The ops of a turn: name -> the flavour of the script that does it.
+OPS = dict(line.split() for line in (LUA / "ops").read_text().splitlines())
+
+
+def source(name):
+    """A script as a broker with our prefix loads it."""
+    return (LUA / f"{name}.lua").read_text().replace("@PREFIX@", PREFIX)
+
+
+def run_script(client, name, *arguments):
+    """Runs a script, or an op as the only one of a turn."""
+    if name not in OPS:
+        return client.eval(source(name), 0, *arguments)
+    reply = client.eval(source(OPS[name]), 0, name, len(arguments), *arguments)[0]
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
 def until(truth, seconds=5.0, what="what was waited for"):
     """Waits for truth() and gives its value."""
     end = time.monotonic() + seconds
@@ -118,9 +138,8 @@ class Redis:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def script(self, name, *arguments):
-        """Runs one of the broker's own scripts."""
-        source = (BUILD / "gen" / "broker" / "lua" / f"{name}.lua").read_text()
-        return self.client.eval(source, 1, PREFIX, *arguments)
+        """Runs one of the broker's own scripts, or an op as the only one of a turn."""
+        return run_script(self.client, name, *arguments)
 
     def pass_time(self, ms, retention_ms=86400000):
         """Moves the logical clock and does what is due, until nothing is left to do. Returns the swept totals."""

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from house import BUILD, PREFIX, Broker, Client, Redis, Refused, Worker, inside, until, with_a_deaf_name_server
+from house import BUILD, PREFIX, Broker, Client, Redis, Refused, Worker, inside, pb, picture, until, with_a_deaf_name_server
 
 PROGRAM = str(BUILD / "darkroom-broker")
 
@@ -84,7 +84,7 @@ class FakeRedis:
     def answer(self, words):
         command = words[0].decode().upper()
         if command == "EVAL":
-            command = "TRIAL" if len(words) == 4 else "BOOT"
+            command = "TRIAL" if len(words) == 3 else "BOOT"
         if command == self.silent:
             return b""
         if command in self.errors:
@@ -296,6 +296,24 @@ def test_events_that_are_forbidden_later_are_named(redis, brokers):
     until(lambda: "events" in ready(broker) and "NOPERM" in ready(broker))
     redis.client.execute_command("ACL", "SETUSER", "default", "+subscribe")
     until(lambda: ready(broker) == "ready", 10)
+
+
+def test_a_submit_that_a_full_redis_refuses_takes_nothing_of_its_turn_along(redis, broker, peers):
+    """All of it comes to Redis as one call, which is refused as a whole, and again without the submit."""
+    worker, client = peers(Worker, broker), peers(Client, broker)
+    job = client.submit().id
+    assign = worker.take_job()
+    redis.client.config_set("maxmemory", 1)
+    broker.signal(signal.SIGSTOP)
+    sent = [client.send("SUBMIT", pb.Submit(job=pb.Job(prompt="no room"))), client.send("GET", pb.Get(id=job))]
+    done = worker.send("COMPLETE", pb.Complete(id=job, fence=assign.fence, image=[picture()], **worker.me()))
+    until(lambda: not worker.socket.poll(300))  # all three lie in the broker's sockets
+    broker.signal(signal.SIGCONT)
+    answers = {number: (verb, message) for verb, number, message in (client.receive(), client.receive())}
+    assert answers[sent[0]][1].code == pb.ERROR_EXHAUSTED and answers[sent[1]][0] == "JOB_STATUS"
+    assert worker.take(lambda verb, number, _: number == done)[2].result == pb.ACK_OK
+    redis.client.config_set("maxmemory", 0)
+    assert client.state(job) == "SUCCEEDED"
 
 
 def test_a_record_that_is_not_whole_is_our_fault_and_nobody_elses(redis, broker, peers):

@@ -194,7 +194,7 @@ def check_tables(code):
         head = script.read_text()[:1500]
         if script.stem.startswith("_"):
             continue
-        for word in ("KEYS", "ARGV", "eturns"):
+        for word in ("ARGV", "eturns"):
             if word not in head:
                 report(script, 1, f"the opening comment does not state {word}")
         name = f"SCRIPT_{script.stem.upper()}"

@@ -38,17 +38,16 @@ static void test_first_lines(void **state) {
   static const struct {
     const char *name, *line;
   } others[] = {
-      {"submit", "#!lua\n"},
+      {"admit", "#!lua\n"},
       {"trial", "#!lua\n"},
-      {"requeue", "#!lua\n"},
-      {"get", "#!lua flags=no-writes\n"},
+      {"look", "#!lua flags=no-writes\n"},
       {"list", "#!lua flags=no-writes\n"},
       {"explain", "#!lua flags=no-writes\n"},
       {"fleet", "#!lua flags=no-writes\n"},
       {"stats", "#!lua flags=no-writes\n"},
       {"audit", "#!lua flags=no-writes\n"},
   };
-  for (size_t i = 0; i < SCRIPTS_COUNT; i++) {
+  for (size_t i = 0; i < SCRIPTS_LOADED; i++) {
     const char *line = "#!lua flags=allow-oom\n";
     for (size_t k = 0; k < sizeof others / sizeof others[0]; k++) {
       line = strcmp(others[k].name, scripts[i].name) == 0 ? others[k].line : line;
@@ -56,6 +55,20 @@ static void test_first_lines(void **state) {
     assert_int_equal(strncmp(scripts[i].source, line, strlen(line)), 0);
     assert_null(strstr(scripts[i].source, "dk:")); /* the prefix is a setting */
   }
+}
+
+/* And which ops: the first flavour that may run each. */
+static void test_flavours(void **state) {
+  (void)state;
+  for (size_t i = SCRIPTS_LOADED; i < SCRIPTS_COUNT; i++) {
+    bool admits = strcmp(scripts[i].name, "submit") == 0 || strcmp(scripts[i].name, "requeue") == 0;
+    enum script flavour = admits                                ? SCRIPT_ADMIT
+                          : strcmp(scripts[i].name, "get") == 0 ? SCRIPT_LOOK
+                                                                : SCRIPT_WORK;
+    assert_null(scripts[i].source);
+    assert_int_equal(scripts[i].flavour, flavour);
+  }
+  assert_true(SCRIPT_ADMIT < SCRIPT_WORK && SCRIPT_WORK < SCRIPT_LOOK);
 }
 
 static void test_states(void **state) {
@@ -76,6 +89,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_message_of_a_peer_has_both_halves),
       cmocka_unit_test(test_first_lines),
+      cmocka_unit_test(test_flavours),
       cmocka_unit_test(test_states),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
