@@ -1,4 +1,5 @@
-/* decode_webp.c - libwebp; of an animation the first picture. */
+/* decode_webp.c - libwebp; of an animation the first picture, which may cover a part of the canvas:
+ * around it nothing was drawn, which is black once transparency is left off, as Pillow has it. */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,27 +17,39 @@ static void keep_orientation(WebPDemuxer *demux, struct encoded *file) {
   }
 }
 
-static enum status decode_frame(const WebPData *frame, struct image *image) {
+/* What the file says of the frame is held to what the frame itself says. */
+static bool fits(const WebPIterator *frame, const struct image *canvas) {
   int width = 0;
   int height = 0;
-  if (!WebPGetInfo(frame->bytes, frame->size, &width, &height)) {
+  const WebPData *data = &frame->fragment;
+  return WebPGetInfo(data->bytes, data->size, &width, &height) && width == frame->width &&
+         height == frame->height && frame->x_offset >= 0 && frame->y_offset >= 0 &&
+         (int64_t)frame->x_offset + width <= canvas->width &&
+         (int64_t)frame->y_offset + height <= canvas->height;
+}
+
+static enum status decode_frame(const WebPIterator *frame, struct image *canvas) {
+  if (!fits(frame, canvas)) {
     return fail(BAD_INPUT, "webp: the file is damaged");
   }
-  TRY(decode_check_size((uint64_t)width, (uint64_t)height));
-  TRY(image_open((uint32_t)width, (uint32_t)height, 3, image));
-  bool read = WebPDecodeRGBInto(frame->bytes, frame->size, image->pixels, image_bytes(image),
-                                width * 3) != NULL;
+  size_t stride = (size_t)canvas->width * 3;
+  size_t begin = (size_t)frame->y_offset * stride + (size_t)frame->x_offset * 3;
+  const WebPData *data = &frame->fragment;
+  bool read = WebPDecodeRGBInto(data->bytes, data->size, canvas->pixels + begin,
+                                image_bytes(canvas) - begin, (int)stride) != NULL;
   return read ? OK : fail(BAD_INPUT, "webp: the file is damaged");
 }
 
 static enum status first_frame(WebPDemuxer *demux, struct image *image) {
   WebPIterator frame;
-  TRY(decode_check_size(WebPDemuxGetI(demux, WEBP_FF_CANVAS_WIDTH),
-                        WebPDemuxGetI(demux, WEBP_FF_CANVAS_HEIGHT)));
+  uint32_t width = WebPDemuxGetI(demux, WEBP_FF_CANVAS_WIDTH);
+  uint32_t height = WebPDemuxGetI(demux, WEBP_FF_CANVAS_HEIGHT);
+  TRY(decode_check_size(width, height));
   if (!WebPDemuxGetFrame(demux, 1, &frame)) {
     return fail(BAD_INPUT, "webp: the file has no picture");
   }
-  enum status status = decode_frame(&frame.fragment, image);
+  enum status status = image_open(width, height, 3, image);
+  status = status == OK ? decode_frame(&frame, image) : status;
   WebPDemuxReleaseIterator(&frame);
   return status;
 }

@@ -112,15 +112,32 @@ static enum status put_escaped(const char *text, struct bytes *out) {
   return OK;
 }
 
-enum status metadata_xmp(const char *text, struct bytes *out) {
-  TRY(bytes_append_text(out,
-                        "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>"
-                        "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">"
-                        "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">"
+#define PACKET_BEGIN "<?xpacket begin=\"\xef\xbb\xbf\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>"
+#define PACKET_END "<?xpacket end=\"r\"?>"
+#define META_BEGIN                         \
+  "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\">" \
+  "<rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">"
+#define META_END "</rdf:RDF></x:xmpmeta>"
+
+enum status metadata_xmp_extension(const char *text, struct bytes *out) {
+  TRY(bytes_append_text(out, META_BEGIN
                         "<rdf:Description rdf:about=\"\" xmlns:darkroom=\"urn:darkroom:1\">"
                         "<darkroom:parameters>"));
   TRY(put_escaped(text, out));
-  return bytes_append_text(out,
-                           "</darkroom:parameters></rdf:Description></rdf:RDF></x:xmpmeta>"
-                           "<?xpacket end=\"r\"?>");
+  return bytes_append_text(out, "</darkroom:parameters></rdf:Description>" META_END);
+}
+
+enum status metadata_xmp(const char *text, struct bytes *out) {
+  TRY(bytes_append_text(out, PACKET_BEGIN));
+  TRY(metadata_xmp_extension(text, out));
+  return bytes_append_text(out, PACKET_END);
+}
+
+enum status metadata_xmp_pointer(const char *guid, struct bytes *out) {
+  return bytes_printf(
+      out,
+      PACKET_BEGIN META_BEGIN
+      "<rdf:Description rdf:about=\"\" xmlns:xmpNote=\"http://ns.adobe.com/xmp/note/\""
+      " xmpNote:HasExtendedXMP=\"%s\"/>" META_END PACKET_END,
+      guid);
 }

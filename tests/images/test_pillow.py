@@ -1,6 +1,8 @@
 """What Pillow makes of a file is what we make of it: diffusers' pipelines begin with its pixels."""
+import hashlib
 import io
 import json
+from xml.etree import ElementTree
 
 import numpy
 import pytest
@@ -74,6 +76,71 @@ def test_webp_that_moves_is_its_first_picture(tmp_path, pixels):
     assert (pixels("decode", path) == numpy.asarray(frames[0])).all()
 
 
+def moving_webp(canvas, at, frames):
+    """An animation whose frames cover a part of the canvas, put together by hand: Pillow's own always begin in the corner."""
+    def chunk(name, body):
+        return name + len(body).to_bytes(4, "little") + body + b"\0" * (len(body) % 2)
+
+    def three(*numbers):
+        return b"".join(number.to_bytes(3, "little") for number in numbers)
+
+    parts = [chunk(b"VP8X", bytes([0x12, 0, 0, 0]) + three(canvas[0] - 1, canvas[1] - 1)),
+             chunk(b"ANIM", b"\x40\x80\xc0\xff" + b"\0\0")]  # a colour of the background, which nobody draws
+    for picture in frames:
+        still = io.BytesIO()
+        picture.save(still, "WEBP", lossless=True, exact=True)
+        head = three(at[0] // 2, at[1] // 2, picture.width - 1, picture.height - 1, 100) + b"\0"
+        parts.append(chunk(b"ANMF", head + still.getvalue()[12:] if still.getvalue()[12:16] != b"VP8X" else head + b"".join(
+            chunk(name, body) for name, body in chunks_of(still.getvalue()) if name in (b"ALPH", b"VP8 ", b"VP8L"))))
+    body = b"WEBP" + b"".join(parts)
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def chunks_of(file):
+    at = 12
+    while at < len(file):
+        size = int.from_bytes(file[at + 4:at + 8], "little")
+        yield file[at:at + 4], file[at + 8:at + 8 + size]
+        at += 8 + size + size % 2
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("at", [(0, 0), (6, 4), (14, 10)])
+def test_webp_whose_first_picture_is_smaller_than_its_canvas(tmp_path, pixels, channels, at):
+    mode = "RGB" if channels == 3 else "RGBA"
+    frames = [Image.fromarray(noise(26, 18, channels)[::way].copy(), mode) for way in (1, -1)]
+    path = tmp_path / "in.webp"
+    path.write_bytes(moving_webp((40, 28), at, frames))
+    wanted = as_rgb(path)
+    assert wanted.shape == (28, 40, 3) and wanted.any()
+    assert (pixels("decode", path) == wanted).all()
+
+
+def test_webp_whose_picture_leaves_its_canvas_is_refused(tmp_path, picture):
+    for canvas, at in (((26, 18), (2, 0)), ((27, 18), (2, 0)), ((26, 20), (0, 4)), ((20, 18), (0, 0))):
+        (tmp_path / "in.webp").write_bytes(moving_webp(canvas, at, [Image.fromarray(noise(26, 18))]))
+        code, _, said = picture("decode", tmp_path / "in.webp")
+        assert code == 1 and "webp: the file is damaged" in said
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["first-shown", "first-hidden"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_png_that_moves_is_its_first_picture(tmp_path, pixels, mode, hidden):
+    frames = [Image.fromarray(noise(30, 20, 4 if mode == "RGBA" else 3)[::way].copy()) for way in (1, -1)]
+    frames = [frame.quantize(17) if mode == "P" else frame for frame in frames]
+    path = save(tmp_path, frames[0], "in.png", save_all=True, append_images=frames[1:], default_image=hidden, blend=1)
+    assert Image.open(path).n_frames == 2 or hidden
+    assert (pixels("decode", path) == as_rgb(path)).all()
+
+
+def test_jpeg_of_several_pictures_is_its_first(tmp_path, pixels):
+    frames = [Image.fromarray(noise(61, 43)), Image.fromarray(noise(40, 30))]
+    path = save(tmp_path, frames[0], "in.mpo", save_all=True, append_images=frames[1:], quality=92)
+    opened = Image.open(path)
+    assert opened.format == "MPO" and opened.n_frames == 2
+    assert (pixels("decode", path) == as_rgb(path)).all()
+
+
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
 def test_upright_as_the_camera_was_held(tmp_path, pixels, turn, ending):
@@ -134,6 +201,48 @@ def test_lossy_files_say_how_they_were_made(tmp_path, picture, ending, quality):
         body for name, body in image.applist if body.startswith(b"http://ns.adobe.com/xap/1.0/\0")]
     found = packet.decode().split("<darkroom:parameters>")[1].split("</darkroom")[0]
     assert json.loads(found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")) == json.loads(JSON)
+
+
+def xmp_of(image):
+    """All of a JPEG's XMP: what is beyond a segment comes in pieces (XMP part 3, 1.1.3.1)."""
+    bodies = [body for name, body in image.applist if name == "APP1"]
+    packet, = [body for body in bodies if body.startswith(b"http://ns.adobe.com/xap/1.0/\0")]
+    guid = packet.split(b'HasExtendedXMP="')[1][:32]
+    head = b"http://ns.adobe.com/xmp/extension/\0" + guid
+    pieces = [body[len(head):] for body in bodies if body.startswith(head)]
+    whole = bytearray(int.from_bytes(pieces[0][:4], "big"))
+    for piece in pieces:
+        at = int.from_bytes(piece[4:8], "big")
+        whole[at:at + len(piece) - 8] = piece[8:]
+    assert hashlib.md5(whole).hexdigest().upper().encode() == guid
+    return ElementTree.fromstring(whole.decode())
+
+
+@pytest.mark.parametrize("letters", [65000, 65536, 100000, 131000])
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_long_texts_are_all_there(tmp_path, picture, ending, letters):
+    """The longest prompts make more than a JPEG's segment holds; the infotext is where every reader looks."""
+    path = save(tmp_path, Image.fromarray(noise(16, 16)), "in.png")
+    infotext = "a lake " * 4500
+    text = "".join(chr(97 + i % 26) for i in range(letters))
+    code, written, said = picture("encode", path, ending, 90, infotext, text)
+    assert code == 0, said
+    image = Image.open(io.BytesIO(written))
+    if ending == "png":
+        assert (image.text["parameters"], image.text["darkroom"]) == (infotext, text)
+        return
+    assert comment_of(image.getexif())[8:].decode("utf-16-be") == infotext
+    long = ending == "jpg" and letters > 65000
+    tree = xmp_of(image) if long else ElementTree.fromstring(
+        image.info["xmp"] if ending == "webp" else image.applist[-1][1].split(b"\0", 1)[1])
+    assert tree.find(".//{urn:darkroom:1}parameters").text == text
+
+
+def test_infotext_that_no_jpeg_can_hold_is_refused(tmp_path, picture):
+    path = save(tmp_path, Image.fromarray(noise(16, 16)), "in.png")
+    code, _, said = picture("encode", path, "jpg", 90, "a" * 32738, "")
+    assert code == 1 and "EXIF of 65534 bytes, at most 65533" in said, said
+    assert picture("encode", path, "jpg", 90, "a" * 32737, "")[0] == 0
 
 
 def test_quality_is_worth_its_bytes(tmp_path, picture):

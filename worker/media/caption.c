@@ -4,12 +4,30 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
+#include "base/limits.h"
+#include "images/encode.h"
+#include "proto/job.h"
 #include "proto/job_content.h"
 #include "proto/job_samplers.h"
 #include "proto/json.h"
 #include "worker/media/infotext.h"
 
-enum { SHORT_HASH_LETTERS = 10 /* what AUTOMATIC1111 shows of a model's sha256 */ };
+enum {
+  SHORT_HASH_LETTERS = 10, /* what AUTOMATIC1111 shows of a model's sha256 */
+  NAMES_MAX = 2 + CONTROLS_MAX + JOB_ADAPTERS_MAX + 2 * JOB_EMBEDDINGS_MAX, /* models' too */
+  WORDS_BYTES_MAX = 128,                                                    /* around a name */
+  NUMBERS_BYTES_MAX = 2048,
+};
+_Static_assert(2 * JOB_PROMPT_BYTES_MAX + NAMES_MAX * (JOB_NAME_BYTES_MAX + WORDS_BYTES_MAX) +
+                       NUMBERS_BYTES_MAX <=
+                   ENCODE_INFOTEXT_BYTES_MAX,
+               "the longest infotext fits into any picture");
+_Static_assert(6 * (2 * JOB_PROMPT_BYTES_MAX +
+                    JOB_METADATA_MAX * (JOB_METADATA_KEY_BYTES_MAX + JOB_METADATA_VALUE_BYTES_MAX) +
+                    JOB_INPUTS_MAX * (BLOB_URL_BYTES_MAX + JOB_NAME_BYTES_MAX)) +
+                       JOB_INPUTS_MAX * 512 + 16 * 1024 <=
+                   CAPTION_BYTES_MAX,
+               "and the largest job beside it");
 
 uint64_t caption_seed(const struct caption *caption) { return caption->job->seed + caption->index; }
 

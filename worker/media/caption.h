@@ -13,7 +13,8 @@
 #include "base/status.h"
 #include "proto/darkroom.pb-c.h"
 
-#define CAPTION_BYTES_MAX ((size_t)256 * 1024)
+/* Of each text: JSON writes a control character as six. */
+#define CAPTION_BYTES_MAX (512 * 1024)
 
 /* By what a picture was computed, as far as it decides its last bits; "": not known. */
 struct caption_means {
