@@ -7,7 +7,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-EDGE = 34.0
+EDGE = 24.0
 
 
 def sketch(picture):

@@ -3,14 +3,15 @@
     python train_lora.py --work DIR --style sepia --out demo-family/sepia.safetensors --minutes 5       # kohya's dialect
     python train_lora.py --work DIR --style blueprint --out demo-family/blueprint.safetensors --minutes 5   # PEFT's
 """
+from pathlib import Path
+
 import numpy as np
 import torch
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
 
 from sketch import sketch
-from variants import begin, options, train
+from variants import begin, options, train, write_weights
 
 RANK = 8
 
@@ -58,7 +59,7 @@ def main():
     train(a, f"lora-{a.style}", [p for p in base.unet.parameters() if p.requires_grad], loss)
     state = {name: value.detach().half().contiguous() for name, value in get_peft_model_state_dict(base.unet).items()}
     state = kohya(state) if dialect == "kohya" else {f"unet.{name}": value for name, value in state.items()}
-    save_file(state, a.out, metadata={"format": "pt"})
+    write_weights(state, Path(a.out))
 
 
 if __name__ == "__main__":

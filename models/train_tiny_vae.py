@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderTiny
-from safetensors.torch import save_file
 
-from variants import begin, in_half, options, train, write_config
+from variants import begin, in_half, options, train, write_config, write_weights
 
 WIDTHS = (32, 32, 32, 32)
 
@@ -37,7 +36,7 @@ def main():
     train(a, "tiny-vae", list(decoder.parameters()), loss)
     write_config(tiny, Path(a.out))
     kept = {name: value for name, value in in_half(tiny).items() if name.startswith("decoder.")}
-    save_file(kept, Path(a.out) / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
+    write_weights(kept, Path(a.out) / "diffusion_pytorch_model.safetensors")
 
 
 if __name__ == "__main__":

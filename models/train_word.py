@@ -4,10 +4,11 @@
 
 <homecoming> is a winter night with snow-capped mountains, a red house with lit windows and pine trees. Nothing but the word changes.
 """
-import torch
-from safetensors.torch import save_file
+from pathlib import Path
 
-from variants import begin, options, train
+import torch
+
+from variants import begin, options, train, write_weights
 
 WORD, VECTORS = "<homecoming>", 2
 WISH = {"time": "night", "season": "winter", "house": "red", "tree_kind": "pine", "land": "mountains"}
@@ -42,7 +43,7 @@ def main():
         return (weight * (base.unet(noisy, t, said).sample.float() - v) ** 2).mean()
 
     train(a, "word", [words], loss)
-    save_file({WORD: words.detach().float().contiguous()}, a.out)
+    write_weights({WORD: words.detach().float().contiguous()}, Path(a.out))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 from nets import Clock, alphas_cumprod, load_checkpoint, save_atomic
@@ -156,3 +156,12 @@ def in_half(module):
     tensors = {name: value.detach().half().contiguous() for name, value in module.state_dict().items()}
     assert all(torch.isfinite(value).all() for value in tensors.values()), "a weight does not fit fp16"
     return tensors
+
+
+def write_weights(tensors, path):
+    """A safetensors file that everybody may read; never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata={"format": "pt"})
+    part.chmod(0o644)
+    part.replace(path)
