@@ -1,5 +1,4 @@
-/* conditionings.c - a small table searched from end to end: an entry saves a text encoder run, so a
- * scan costs nothing. */
+/* conditionings.c - a row saves a run of the text encoders, or of a net's part of it. */
 #include "worker/engine/conditionings.h"
 
 #include <assert.h>
@@ -11,11 +10,43 @@
 struct conditionings {
   struct device *device;
   struct budget *budget;
-  uint64_t clock; /* counts uses */
+  uint64_t clock;
+  struct shelf shelf;
   int others;
   struct forgetful other[FORGETFUL_MAX];
   struct conditioned rows[CONDITIONINGS_MAX];
 };
+
+/* One that was made just now and for nothing may still be written to; should the device have failed
+ * meanwhile, the next turn says so. */
+static void close_row(void *context, struct held *held) {
+  struct conditioned *row = (struct conditioned *)held;
+  (void)context;
+  if (row->ready != NULL) {
+    (void)event_wait(row->ready);
+  }
+  event_close(&row->ready);
+  arena_close(&row->memory);
+  arena_close(&row->text);
+  conditionings_release(&row->of);
+}
+
+/* What goes, by what it was made with. */
+struct going {
+  shelf_match goes;
+  const void *thing;
+};
+
+static bool is_nets(const struct held *held, const void *going) {
+  const struct going *what = going;
+  return ((const struct conditioned *)held)->net != NULL && what->goes(held, what->thing);
+}
+
+/* Those of nets first: they hold the others. */
+static void forget_all(struct conditionings *conditionings, shelf_match goes, const void *thing) {
+  shelf_forget_all(&conditionings->shelf, is_nets, &(struct going){goes, thing});
+  shelf_forget_all(&conditionings->shelf, goes, thing);
+}
 
 enum status conditionings_open(struct arena *memory, struct device *device, struct budget *budget,
                                struct conditionings **out) {
@@ -25,54 +56,23 @@ enum status conditionings_open(struct arena *memory, struct device *device, stru
   }
   conditionings->device = device;
   conditionings->budget = budget;
+  conditionings->shelf = (struct shelf){SHELF_ROWS(conditionings->rows),
+                                        .budget = budget,
+                                        .clock = &conditionings->clock,
+                                        .close = close_row};
   *out = conditionings;
   return OK;
 }
 
-/* One that was made just now and for nothing may still be written to; should the device have failed
- * meanwhile, the next turn says so. */
-static void forget(struct conditionings *conditionings, struct conditioned *row) {
-  if (row->ready != NULL) {
-    (void)event_wait(row->ready);
-  }
-  event_close(&row->ready);
-  arena_close(&row->memory);
-  arena_close(&row->text);
-  conditionings_release(&row->of);
-  budget_give(conditionings->budget, row->bytes);
-  *row = (struct conditioned){0};
-}
-
 void conditionings_close(struct conditionings **pointer) {
-  if (*pointer == NULL) {
-    return;
-  }
-  for (size_t i = 0; i < CONDITIONINGS_MAX; i++) { /* before what they hold */
-    conditionings_release(&(*pointer)->rows[i].of);
-  }
-  for (size_t i = 0; i < CONDITIONINGS_MAX; i++) {
-    forget(*pointer, &(*pointer)->rows[i]);
+  if (*pointer != NULL) {
+    forget_all(*pointer, shelf_any, NULL);
   }
   *pointer = NULL; /* the table itself belongs to the arena it came from */
 }
 
-static bool forget_oldest(struct conditionings *conditionings) {
-  struct conditioned *oldest = NULL;
-  for (size_t i = 0; i < CONDITIONINGS_MAX; i++) {
-    struct conditioned *row = &conditionings->rows[i];
-    bool idle = row->resident != NULL && row->holders == 0;
-    if (idle && (oldest == NULL || row->last_used < oldest->last_used)) {
-      oldest = row;
-    }
-  }
-  if (oldest != NULL) {
-    forget(conditionings, oldest);
-  }
-  return oldest != NULL;
-}
-
 static bool forget_any(struct conditionings *conditionings) {
-  bool forgotten = forget_oldest(conditionings);
+  bool forgotten = shelf_forget_oldest(&conditionings->shelf);
   for (int i = 0; i < conditionings->others && !forgotten; i++) {
     forgotten = conditionings->other[i].forget_oldest(conditionings->other[i].context);
   }
@@ -93,27 +93,13 @@ void conditionings_ask_also(struct conditionings *conditionings, struct forgetfu
   conditionings->other[conditionings->others++] = other;
 }
 
-static bool made_with(const struct conditioned *row, const void *thing) {
-  return row->resident != NULL &&
-         (row->condition.adaptation == thing || row->condition.embeddings == thing);
+static bool made_with(const struct held *held, const void *thing) {
+  const struct condition *condition = &((const struct conditioned *)held)->condition;
+  return condition->adaptation == thing || condition->embeddings == thing;
 }
 
-static bool made_by(const struct conditioned *row, const void *thing) {
-  return row->resident == thing;
-}
-
-/* Those of nets first: they hold the others. */
-static void forget_all(struct conditionings *conditionings,
-                       bool (*goes)(const struct conditioned *row, const void *thing),
-                       const void *thing) {
-  for (size_t i = 0; i < 2 * CONDITIONINGS_MAX; i++) {
-    struct conditioned *row = &conditionings->rows[i % CONDITIONINGS_MAX];
-    bool due = row->net != NULL || i >= CONDITIONINGS_MAX;
-    if (due && goes(row, thing)) {
-      assert(row->holders == 0);
-      forget(conditionings, row);
-    }
-  }
+static bool made_by(const struct held *held, const void *resident) {
+  return ((const struct conditioned *)held)->resident == resident;
 }
 
 void conditionings_forget(struct conditionings *conditionings,
@@ -146,24 +132,11 @@ struct want {
   struct arena *scratch;
 };
 
-static struct conditioned *find(struct conditionings *conditionings, const struct want *want) {
-  for (size_t i = 0; i < CONDITIONINGS_MAX; i++) {
-    struct conditioned *row = &conditionings->rows[i];
-    if (row->resident == want->resident && row->net == want->net && row->of == want->of &&
-        same_condition(&row->condition, want->condition)) {
-      return row;
-    }
-  }
-  return NULL;
-}
-
-static struct conditioned *find_free(struct conditionings *conditionings) {
-  for (size_t i = 0; i < CONDITIONINGS_MAX; i++) {
-    if (conditionings->rows[i].resident == NULL) {
-      return &conditionings->rows[i];
-    }
-  }
-  return NULL;
+static bool is_wanted(const struct held *held, const void *wanted) {
+  const struct conditioned *row = (const struct conditioned *)held;
+  const struct want *want = wanted;
+  return row->resident == want->resident && row->net == want->net && row->of == want->of &&
+         same_condition(&row->condition, want->condition);
 }
 
 /* ---- making one ---- */
@@ -194,13 +167,6 @@ static enum status encode(struct conditionings *conditionings, const struct want
   return status == OK || device_wait(conditionings->device) != BROKEN ? status : BROKEN;
 }
 
-static struct conditioned *share(struct conditioned *conditioned) {
-  if (conditioned != NULL) {
-    conditioned->holders++;
-  }
-  return conditioned;
-}
-
 static enum status make(struct conditionings *conditionings, const struct want *want,
                         struct conditioned *row) {
   size_t length = strlen(want->condition->prompt);
@@ -210,12 +176,16 @@ static enum status make(struct conditionings *conditionings, const struct want *
   if (row->condition.prompt == NULL) {
     return EXHAUSTED;
   }
-  TRY(device_arena(conditionings->device, row->bytes, &row->memory));
+  TRY(device_arena(conditionings->device, row->held.bytes, &row->memory));
   TRY(event_open(conditionings->device, &row->ready));
   TRY(encode(conditionings, want, row));
   row->resident = want->resident;
   row->net = want->net;
-  row->of = share(want->of);
+  row->of = want->of;
+  if (want->of != NULL) {
+    shelf_hold(&conditionings->shelf, &want->of->held);
+  }
+  shelf_put(&row->held);
   return OK;
 }
 
@@ -223,35 +193,38 @@ static enum status make(struct conditionings *conditionings, const struct want *
 static enum status take_row(struct conditionings *conditionings, size_t bytes,
                             struct conditioned **out) {
   TRY(conditionings_make_room(conditionings, bytes));
-  struct conditioned *row = find_free(conditionings);
-  if (row == NULL && forget_oldest(conditionings)) {
-    row = find_free(conditionings);
-  }
+  struct held *row = shelf_place(&conditionings->shelf);
   if (row == NULL) {
     budget_give(conditionings->budget, bytes);
     return fail(EXHAUSTED, "%d prompts are in use at once", CONDITIONINGS_MAX);
   }
   row->bytes = bytes;
-  *out = row;
+  *out = (struct conditioned *)row;
+  return OK;
+}
+
+static enum status make_row(struct conditionings *conditionings, const struct want *want,
+                            struct held **out) {
+  size_t bytes = 0;
+  struct conditioned *row = NULL;
+  TRY(count_bytes(want, &bytes));
+  TRY(take_row(conditionings, bytes, &row));
+  enum status status = make(conditionings, want, row);
+  if (status != OK) {
+    shelf_forget(&conditionings->shelf, &row->held);
+    return status;
+  }
+  *out = &row->held;
   return OK;
 }
 
 static enum status hold(struct conditionings *conditionings, const struct want *want,
                         struct conditioned **out) {
-  struct conditioned *row = find(conditionings, want);
+  struct held *row = shelf_find(&conditionings->shelf, is_wanted, want);
   if (row == NULL) {
-    size_t bytes = 0;
-    TRY(count_bytes(want, &bytes));
-    TRY(take_row(conditionings, bytes, &row));
-    enum status status = make(conditionings, want, row);
-    if (status != OK) {
-      forget(conditionings, row);
-      return status;
-    }
+    TRY(make_row(conditionings, want, &row));
   }
-  row->holders++;
-  row->last_used = ++conditionings->clock;
-  *out = row;
+  *out = (struct conditioned *)shelf_hold(&conditionings->shelf, row);
   return OK;
 }
 
@@ -275,8 +248,7 @@ enum status conditionings_hold_for(struct conditionings *conditionings, struct c
 
 void conditionings_release(struct conditioned **pointer) {
   if (*pointer != NULL) {
-    assert((*pointer)->holders > 0);
-    (*pointer)->holders--;
+    shelf_let_go(&(*pointer)->held);
     *pointer = NULL;
   }
 }

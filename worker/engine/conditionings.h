@@ -10,6 +10,7 @@
 #include "kernels/queue.h"
 #include "worker/engine/budget.h"
 #include "worker/engine/residence.h"
+#include "worker/engine/shelf.h"
 #include "worker/model/condition.h"
 
 #define CONDITIONINGS_MAX (4 * SAMPLES_MAX)
@@ -18,18 +19,16 @@ struct conditionings;
 
 /* One cached condition. Valid between hold and release. */
 struct conditioned {
+  struct held held;
   struct conditioning conditioning;
   struct condition_report report;
-  const struct resident *resident; /* NULL: a free row */
+  const struct resident *resident;
   struct condition condition;      /* its prompt lies in `text` */
   const struct control *net;       /* whose it is; NULL: the model's own U-Net's */
   struct conditioned *of;          /* of a net: the model's own, which it is made from and holds */
   struct arena *memory;            /* on the device */
   struct arena *text;
   struct event *ready; /* behind the work that made it */
-  size_t bytes;
-  int holders;
-  uint64_t last_used;
 };
 
 /* Takes its table from memory; budget and device are borrowed. */

@@ -1,37 +1,22 @@
 /* words_cache.c - a small table searched from end to end. */
 #include "worker/engine/words_cache.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 struct words_cache {
   struct adapters_settings settings;
   uint64_t clock;
+  struct shelf shelf;
   struct worded rows[WORDS_MAX];
 };
 
 /* What its prompts were made with waits for the device, so that nothing queued uses it. */
-static void forget_row(struct words_cache *cache, struct worded *row) {
-  assert(row->holders == 0);
+static void close_row(void *context, struct held *held) {
+  struct words_cache *cache = context;
+  struct worded *row = (struct worded *)held;
   conditionings_forget(cache->settings.conditionings, row->embeddings);
   embeddings_close(&row->embeddings);
-  budget_give(cache->settings.budget, row->bytes);
-  *row = (struct worded){0};
-}
-
-static bool forget_oldest(void *context) {
-  struct words_cache *cache = context;
-  struct worded *oldest = NULL;
-  for (int i = 0; i < WORDS_MAX; i++) {
-    struct worded *row = &cache->rows[i];
-    bool idle = row->resident != NULL && row->holders == 0;
-    oldest = idle && (oldest == NULL || row->last_used < oldest->last_used) ? row : oldest;
-  }
-  if (oldest != NULL) {
-    forget_row(cache, oldest);
-  }
-  return oldest != NULL;
 }
 
 enum status words_cache_open(struct arena *memory, const struct adapters_settings *settings,
@@ -41,24 +26,31 @@ enum status words_cache_open(struct arena *memory, const struct adapters_setting
     return EXHAUSTED;
   }
   cache->settings = *settings;
-  conditionings_ask_also(settings->conditionings,
-                         (struct forgetful){.forget_oldest = forget_oldest, .context = cache});
+  cache->shelf = (struct shelf){SHELF_ROWS(cache->rows),
+                                .budget = settings->budget,
+                                .clock = &cache->clock,
+                                .close = close_row,
+                                .context = cache};
+  conditionings_ask_also(
+      settings->conditionings,
+      (struct forgetful){.forget_oldest = shelf_forget_oldest, .context = &cache->shelf});
   *out = cache;
   return OK;
 }
 
 void words_cache_close(struct words_cache **pointer) {
-  while (*pointer != NULL && forget_oldest(*pointer)) {
+  if (*pointer != NULL) {
+    shelf_forget_all(&(*pointer)->shelf, shelf_any, NULL);
   }
   *pointer = NULL; /* the table itself belongs to the arena it came from */
 }
 
+static bool is_of(const struct held *held, const void *resident) {
+  return ((const struct worded *)held)->resident == resident;
+}
+
 void words_forget_model(struct words_cache *cache, const struct resident *resident) {
-  for (int i = 0; i < WORDS_MAX; i++) {
-    if (cache->rows[i].resident == resident) {
-      forget_row(cache, &cache->rows[i]);
-    }
-  }
+  shelf_forget_all(&cache->shelf, is_of, resident);
 }
 
 /* ---- one job's ---- */
@@ -95,37 +87,21 @@ static const char *token_of(const struct library *library, int i) {
   return library->source[i].token != NULL ? library->source[i].token : "";
 }
 
-static bool same(const struct worded *row, const struct library *library) {
-  for (int i = 0; i < row->count; i++) {
-    if (strcmp(row->word[i].token, token_of(library, i)) != 0 ||
-        strcmp(row->word[i].key, library->file[i].key) != 0) {
-      return false;
-    }
-  }
-  return true;
-}
+/* Whose words they are to be. */
+struct wish {
+  const struct resident *resident;
+  struct library *library;
+};
 
-static struct worded *find_row(struct words_cache *cache, const struct resident *resident,
-                               const struct library *library) {
-  for (int i = 0; i < WORDS_MAX; i++) {
-    struct worded *row = &cache->rows[i];
-    if (row->resident == resident && row->count == library->count && same(row, library)) {
-      return row;
-    }
+static bool same(const struct held *held, const void *wanted) {
+  const struct worded *row = (const struct worded *)held;
+  const struct wish *wish = wanted;
+  bool like = row->resident == wish->resident && row->count == wish->library->count;
+  for (int i = 0; like && i < row->count; i++) {
+    like = strcmp(row->word[i].token, token_of(wish->library, i)) == 0 &&
+           strcmp(row->word[i].key, wish->library->file[i].key) == 0;
   }
-  return NULL;
-}
-
-static struct worded *free_row(struct words_cache *cache) {
-  for (int i = 0; i < 2 * WORDS_MAX; i++) {
-    if (cache->rows[i % WORDS_MAX].resident == NULL) {
-      return &cache->rows[i % WORDS_MAX];
-    }
-    if (i + 1 == WORDS_MAX && !forget_oldest(cache)) {
-      break;
-    }
-  }
-  return NULL;
+  return like;
 }
 
 static enum status open_row(struct words_cache *cache, const struct library *library,
@@ -138,37 +114,39 @@ static enum status open_row(struct words_cache *cache, const struct library *lib
     embeddings_close(&made->embeddings);
     return status;
   }
-  made->bytes = bytes;
+  made->held.bytes = bytes;
   return OK;
 }
 
-static enum status make_row(struct words_cache *cache, const struct resident *resident,
-                            struct library *library, struct worded **out) {
-  struct worded made = {.resident = resident, .count = library->count};
-  struct worded *place = free_row(cache);
-  if (place == NULL) {
-    return fail(EXHAUSTED, "%d combinations of embeddings are in use", WORDS_MAX);
-  }
-  TRY(read_files(library));
+static enum status make_row(struct words_cache *cache, const struct wish *wish,
+                            struct held **out) {
+  const struct library *library = wish->library;
+  struct worded made = {.resident = wish->resident, .count = library->count};
+  TRY(read_files(wish->library));
   TRY(open_row(cache, library, &made));
   for (int i = 0; i < made.count; i++) {
     snprintf(made.word[i].token, sizeof made.word[i].token, "%s", token_of(library, i));
     snprintf(made.word[i].key, sizeof made.word[i].key, "%s", library->file[i].key);
   }
+  struct worded *place = (struct worded *)shelf_place(&cache->shelf);
+  if (place == NULL) {
+    embeddings_close(&made.embeddings);
+    budget_give(cache->settings.budget, made.held.bytes);
+    return fail(EXHAUSTED, "%d combinations of embeddings are in use", WORDS_MAX);
+  }
   *place = made;
-  *out = place;
+  shelf_put(&place->held);
+  *out = &place->held;
   return OK;
 }
 
-static enum status find_or_make(struct words_cache *cache, const struct resident *resident,
-                                struct library *library, struct worded **out) {
-  struct worded *row = find_row(cache, resident, library);
+static enum status find_or_make(struct words_cache *cache, const struct wish *wish,
+                                struct worded **out) {
+  struct held *row = shelf_find(&cache->shelf, same, wish);
   if (row == NULL) {
-    TRY(make_row(cache, resident, library, &row));
+    TRY(make_row(cache, wish, &row));
   }
-  row->holders++;
-  row->last_used = ++cache->clock;
-  *out = row;
+  *out = (struct worded *)shelf_hold(&cache->shelf, row);
   return OK;
 }
 
@@ -176,12 +154,13 @@ enum status words_hold(struct words_cache *cache, const struct resident *residen
                        const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
                        struct worded **out) {
   struct library library = {0};
+  const struct wish wish = {resident, &library};
   if (job->n_embedding == 0) {
     *out = NULL;
     return OK;
   }
   enum status status = find_files(cache, job, inputs, &library);
-  status = status == OK ? find_or_make(cache, resident, &library, out) : status;
+  status = status == OK ? find_or_make(cache, &wish, out) : status;
   for (int i = 0; i < library.count; i++) {
     job_file_close(&library.file[i]);
   }
@@ -190,8 +169,7 @@ enum status words_hold(struct words_cache *cache, const struct resident *residen
 
 void words_release(struct worded **pointer) {
   if (*pointer != NULL) {
-    assert((*pointer)->holders > 0);
-    (*pointer)->holders--;
+    shelf_let_go(&(*pointer)->held);
     *pointer = NULL;
   }
 }

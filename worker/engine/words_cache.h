@@ -12,16 +12,14 @@ struct words_cache;
 
 /* All words of a job behind one model. Valid between hold and release. */
 struct worded {
+  struct held held;
   struct embeddings *embeddings;
-  const struct resident *resident; /* NULL: a free row */
+  const struct resident *resident;
   int count;
   struct {
     char token[EMBEDDING_TOKEN_BYTES_MAX + 1]; /* compared whole */
     char key[FILE_KEY_BYTES_MAX];
   } word[JOB_EMBEDDINGS_MAX];
-  size_t bytes;
-  int holders;
-  uint64_t last_used;
 };
 
 /* Takes its table from memory. */
