@@ -125,18 +125,18 @@ static bool write_recipe(const uint8_t *data, size_t size, struct bytes *out) {
 
 static void add_up(const struct adapter *adapter, const struct module_list *modules) {
   static float base[VALUES], delta[VALUES];
-  struct arena *scratch = NULL;
-  if (arena_open(NULL, ARENA_BYTES, &scratch) != OK) {
-    return;
-  }
   for (int i = 0; i < adapter->count; i++) {
     const struct change *change = &adapter->change[i];
     const struct module *module = modules_at(modules, change->module);
+    struct change_room room = {0}; /* of as much as it says that it takes */
     assert(change->rank >= 0 && change->rank <= ADAPTER_FILE_RANK_MAX);
-    assert(change_add(change, module, 1, base, scratch, delta) == OK);
-    assert(change_add_bias(change, module, 1, scratch, delta) == OK);
+    if (arena_open(NULL, change_scratch_bytes(change, module), &room.scratch) != OK) {
+      return;
+    }
+    assert(change_add(change, module, 1, base, &room, delta) == OK);
+    assert(change_add_bias(change, module, 1, room.scratch, delta) == OK);
+    arena_close(&room.scratch);
   }
-  arena_close(&scratch);
 }
 
 static void read_as(const uint8_t *data, size_t size, struct arena *arena) {

@@ -1,82 +1,54 @@
-/* adapters_cache.c - two small tables searched from end to end: files read, combinations made. */
+/* adapters_cache.c - two tables: files read, combinations made. */
 #include "worker/engine/adapters_cache.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "worker/engine/files.h"
 #include "worker/engine/inputs.h"
 
-/* A file read for a model. Needed while a combination is made only, so nobody holds it. */
+/* A file read for a model: held while a combination is made of it. */
 struct file {
-  const struct resident *resident; /* NULL: a free row */
+  struct held held;
+  const struct resident *resident;
   struct adapter *adapter;
   uint64_t number;
   char key[FILE_KEY_BYTES_MAX];
   struct adapter_report report;
-  size_t bytes;
-  bool wanted; /* by the combination that is being made */
-  uint64_t last_used;
 };
 
 struct adapters_cache {
   struct adapters_settings settings;
   uint64_t clock, numbers;
+  struct shelf read, made;
+  struct merges merges;
   struct file files[ADAPTERS_READ_MAX];
   struct adapted rows[ADAPTATIONS_MAX];
 };
 
 /* ---- forgetting ---- */
 
-static void forget_file(struct adapters_cache *cache, struct file *file) {
-  adapter_close(&file->adapter);
-  budget_give(cache->settings.budget, file->bytes);
-  *file = (struct file){0};
+static void close_file(void *context, struct held *held) {
+  (void)context;
+  adapter_close(&((struct file *)held)->adapter);
 }
 
 /* What its prompts were made with waits for the device, so that nothing queued uses it. */
-static void forget_row(struct adapters_cache *cache, struct adapted *row) {
-  assert(row->holders == 0);
-  conditionings_forget(cache->settings.conditionings, row->adaptation);
+static void close_row(void *context, struct held *held) {
+  struct adapters_cache *cache = context;
+  struct adapted *row = (struct adapted *)held;
+  if (row->adaptation != NULL) {
+    conditionings_forget(cache->settings.conditionings, row->adaptation);
+  }
   adaptation_close(&row->adaptation);
-  budget_give(cache->settings.budget, row->bytes);
-  *row = (struct adapted){0};
-}
-
-static struct adapted *oldest_row(struct adapters_cache *cache) {
-  struct adapted *oldest = NULL;
-  for (int i = 0; i < ADAPTATIONS_MAX; i++) {
-    struct adapted *row = &cache->rows[i];
-    bool idle = row->resident != NULL && row->holders == 0;
-    oldest = idle && (oldest == NULL || row->last_used < oldest->last_used) ? row : oldest;
-  }
-  return oldest;
-}
-
-static struct file *oldest_file(struct adapters_cache *cache) {
-  struct file *oldest = NULL;
-  for (int i = 0; i < ADAPTERS_READ_MAX; i++) {
-    struct file *file = &cache->files[i];
-    bool idle = file->resident != NULL && !file->wanted;
-    oldest = idle && (oldest == NULL || file->last_used < oldest->last_used) ? file : oldest;
-  }
-  return oldest;
 }
 
 /* The longest unused of both: what is on the device is the dearer to make. */
 static bool forget_oldest(void *context) {
   struct adapters_cache *cache = context;
-  struct file *file = oldest_file(cache);
-  struct adapted *row = oldest_row(cache);
-  if (row != NULL && (file == NULL || row->last_used < file->last_used)) {
-    forget_row(cache, row);
-    return true;
-  }
-  if (file != NULL) {
-    forget_file(cache, file);
-  }
-  return file != NULL;
+  const struct held *file = shelf_oldest(&cache->read), *row = shelf_oldest(&cache->made);
+  bool rows = row != NULL && (file == NULL || row->last_used < file->last_used);
+  return shelf_forget_oldest(rows ? &cache->made : &cache->read);
 }
 
 /* ---- opening and closing ---- */
@@ -87,7 +59,14 @@ enum status adapters_cache_open(struct arena *memory, const struct adapters_sett
   if (cache == NULL) {
     return EXHAUSTED;
   }
+  const struct shelf both = {.budget = settings->budget, .clock = &cache->clock, .context = cache};
   cache->settings = *settings;
+  cache->merges.budget = settings->budget;
+  cache->read = cache->made = both;
+  shelf_rows(&cache->read, cache->files, sizeof *cache->files, ADAPTERS_READ_MAX);
+  shelf_rows(&cache->made, cache->rows, sizeof *cache->rows, ADAPTATIONS_MAX);
+  cache->read.close = close_file;
+  cache->made.close = close_row;
   conditionings_ask_also(settings->conditionings,
                          (struct forgetful){.forget_oldest = forget_oldest, .context = cache});
   *out = cache;
@@ -95,68 +74,53 @@ enum status adapters_cache_open(struct arena *memory, const struct adapters_sett
 }
 
 void adapters_cache_close(struct adapters_cache **pointer) {
-  struct adapters_cache *cache = *pointer;
-  for (int i = 0; cache != NULL && i < ADAPTATIONS_MAX; i++) {
-    if (cache->rows[i].resident != NULL) {
-      forget_row(cache, &cache->rows[i]);
-    }
-  }
-  for (int i = 0; cache != NULL && i < ADAPTERS_READ_MAX; i++) {
-    if (cache->files[i].resident != NULL) {
-      forget_file(cache, &cache->files[i]);
-    }
+  if (*pointer != NULL) {
+    merges_close(&(*pointer)->merges);
+    shelf_forget_all(&(*pointer)->made, shelf_any, NULL);
+    shelf_forget_all(&(*pointer)->read, shelf_any, NULL);
   }
   *pointer = NULL; /* the table itself belongs to the arena it came from */
 }
 
+static bool file_is_of(const struct held *held, const void *resident) {
+  return ((const struct file *)held)->resident == resident;
+}
+static bool row_is_of(const struct held *held, const void *resident) {
+  return ((const struct adapted *)held)->resident == resident;
+}
+static bool is_held_of(const struct held *held, const void *resident) {
+  return held->holders > 0 && row_is_of(held, resident);
+}
+
 void adapters_forget_model(struct adapters_cache *cache, const struct resident *resident) {
-  for (int i = 0; i < ADAPTATIONS_MAX; i++) {
-    if (cache->rows[i].resident == resident) {
-      forget_row(cache, &cache->rows[i]);
-    }
-  }
-  for (int i = 0; i < ADAPTERS_READ_MAX; i++) {
-    if (cache->files[i].resident == resident) {
-      forget_file(cache, &cache->files[i]);
-    }
-  }
+  shelf_forget_all(&cache->made, row_is_of, resident);
+  shelf_forget_all(&cache->read, file_is_of, resident);
+}
+
+bool adapters_hold_model(const struct adapters_cache *cache, const struct resident *resident) {
+  return shelf_find(&cache->made, is_held_of, resident) != NULL;
+}
+
+struct merges *adapters_merges(struct adapters_cache *cache) {
+  return &cache->merges;
 }
 
 /* ---- files ---- */
 
-/* What is being made: for whom, of what. */
-struct making {
+/* A file's key behind a model. */
+struct file_name {
   const struct resident *resident;
-  const Darkroom__V1__Job *job;
-  const struct engine_inputs *inputs;
-  struct notes *notes;
+  const char *key;
 };
 
-static struct file *find_file(struct adapters_cache *cache, const struct resident *resident,
-                              const char *key) {
-  for (int i = 0; i < ADAPTERS_READ_MAX; i++) {
-    struct file *file = &cache->files[i];
-    if (file->resident == resident && strcmp(file->key, key) == 0) {
-      return file;
-    }
-  }
-  return NULL;
+static bool is_file(const struct held *held, const void *wanted) {
+  const struct file *file = (const struct file *)held;
+  const struct file_name *name = wanted;
+  return file->resident == name->resident && strcmp(file->key, name->key) == 0;
 }
-
-static struct file *free_file(struct adapters_cache *cache) {
-  for (int i = 0; i < ADAPTERS_READ_MAX; i++) {
-    if (cache->files[i].resident == NULL) {
-      return &cache->files[i];
-    }
-  }
-  struct file *oldest = oldest_file(cache);
-  forget_file(cache, oldest); /* there is one: a job has fewer adapters than there are rows */
-  return oldest;
-}
-_Static_assert(ADAPTERS_READ_MAX > JOB_ADAPTERS_MAX, "those of one job are read side by side");
 
 static enum status read_file(struct adapters_cache *cache, const struct resident *resident,
-                             const struct job_file *from, struct file **out) {
+                             const struct job_file *from, struct held **out) {
   struct file file = {.resident = resident};
   const struct adapter_source source = {.name = from->name,
                                         .data = from->data,
@@ -165,47 +129,52 @@ static enum status read_file(struct adapters_cache *cache, const struct resident
   TRY(adapter_open(resident->model, &source, &file.adapter, &file.report));
   size_t bytes = adapter_bytes(file.adapter);
   enum status status = conditionings_make_room(cache->settings.conditionings, bytes);
-  if (status != OK) {
+  struct held *place = status == OK ? shelf_place(&cache->read) : NULL;
+  if (place == NULL) {
+    budget_give(cache->settings.budget, status == OK ? bytes : 0);
     adapter_close(&file.adapter);
-    return status;
+    return status != OK ? status : fail(EXHAUSTED, "%d adapters are in use", ADAPTERS_READ_MAX);
   }
-  file.bytes = bytes;
+  file.held.bytes = bytes;
   file.number = ++cache->numbers;
   snprintf(file.key, sizeof file.key, "%s", from->key);
-  struct file *place = free_file(cache);
-  *place = file;
+  *(struct file *)place = file;
+  shelf_put(place);
   *out = place;
   return OK;
 }
+_Static_assert(ADAPTERS_READ_MAX > 2 * JOB_ADAPTERS_MAX,
+               "those of one job are read beside those that are merged");
 
-static enum status find_or_read(struct adapters_cache *cache, const struct making *making,
-                                struct job_file *from, struct file **out) {
-  struct file *file = find_file(cache, making->resident, from->key);
-  if (file == NULL) {
+static enum status find_or_read(struct adapters_cache *cache, const struct adapters_order *order,
+                                struct job_file *from, struct held **out) {
+  const struct file_name name = {order->resident, from->key};
+  struct held *found = shelf_find(&cache->read, is_file, &name);
+  if (found == NULL) {
     TRY(job_file_read(from));
-    TRY(read_file(cache, making->resident, from, &file));
+    TRY(read_file(cache, order->resident, from, &found));
   }
-  if (file->report.skipped > 0) {
-    note(making->notes, "adapter %.64s: %d of its tensors have no place in this model, like %.80s",
-         from->name, file->report.skipped, file->report.first_skipped);
+  const struct adapter_report *report = &((struct file *)found)->report;
+  if (report->skipped > 0) {
+    note(order->notes, "adapter %.64s: %d of its tensors have no place in this model, like %.80s",
+         from->name, report->skipped, report->first_skipped);
   }
-  *out = file;
+  *out = found;
   return OK;
 }
 
-static enum status want_file(struct adapters_cache *cache, const struct making *making, size_t i,
-                             struct file **out) {
-  const Darkroom__V1__Adapter *adapter = making->job->adapter[i];
+/* Held. */
+static enum status want_file(struct adapters_cache *cache, const struct adapters_order *order,
+                             size_t i, struct held **out) {
+  const Darkroom__V1__Adapter *adapter = order->job->adapter[i];
   const struct file_wish wish = {INPUT_ADAPTER, (uint32_t)i, adapter->name, adapter->blob};
   struct job_file from = {0};
-  struct file *file = NULL;
-  enum status status = job_file_find(&cache->settings.extras, making->inputs, &wish, &from);
-  status = status == OK ? find_or_read(cache, making, &from, &file) : status;
+  struct held *file = NULL;
+  enum status status = job_file_find(&cache->settings.extras, order->inputs, &wish, &from);
+  status = status == OK ? find_or_read(cache, order, &from, &file) : status;
   job_file_close(&from);
   TRY(status);
-  file->wanted = true;
-  file->last_used = ++cache->clock;
-  *out = file;
+  *out = shelf_hold(&cache->read, file);
   return OK;
 }
 
@@ -213,18 +182,21 @@ static enum status want_file(struct adapters_cache *cache, const struct making *
 
 /* The files of a job, and how much of each is wanted. */
 struct combination {
+  const struct resident *resident;
   int count;
-  struct file *file[JOB_ADAPTERS_MAX];
+  struct held *file[JOB_ADAPTERS_MAX]; /* held */
   struct adapter_use use[JOB_ADAPTERS_MAX];
 };
 
-static enum status gather(struct adapters_cache *cache, const struct making *making,
+static uint64_t number_of(const struct held *file) { return ((const struct file *)file)->number; }
+
+static enum status gather(struct adapters_cache *cache, const struct adapters_order *order,
                           struct combination *out) {
-  for (size_t i = 0; i < making->job->n_adapter; i++) {
-    const Darkroom__V1__Adapter *said = making->job->adapter[i];
-    TRY(want_file(cache, making, i, &out->file[i]));
+  for (size_t i = 0; i < order->job->n_adapter; i++) {
+    const Darkroom__V1__Adapter *said = order->job->adapter[i];
+    TRY(want_file(cache, order, i, &out->file[i]));
     out->use[i] = (struct adapter_use){
-        .adapter = out->file[i]->adapter,
+        .adapter = ((struct file *)out->file[i])->adapter,
         .weight = (float)said->weight,
         .text_weight = (float)(said->has_text_weight ? said->text_weight : said->weight)};
     out->count++;
@@ -232,100 +204,168 @@ static enum status gather(struct adapters_cache *cache, const struct making *mak
   return OK;
 }
 
-static bool same(const struct adapted *row, const struct combination *combination) {
-  for (int i = 0; i < row->count; i++) {
+static void let_go_files(struct combination *combination) {
+  for (int i = 0; i < combination->count; i++) {
+    shelf_let_go(combination->file[i]);
+  }
+  combination->count = 0;
+}
+
+static bool is_combination(const struct held *held, const void *wanted) {
+  const struct adapted *row = (const struct adapted *)held;
+  const struct combination *combination = wanted;
+  bool like = row->resident == combination->resident && row->count == combination->count;
+  for (int i = 0; like && i < row->count; i++) {
     const struct adapter_use *use = &combination->use[i];
-    if (row->use[i].file != combination->file[i]->number || row->use[i].weight != use->weight ||
-        row->use[i].text_weight != use->text_weight) {
-      return false;
-    }
+    like = row->use[i].file == number_of(combination->file[i]) &&
+           row->use[i].weight == use->weight && row->use[i].text_weight == use->text_weight;
   }
-  return true;
+  return like;
 }
 
-static struct adapted *find_row(struct adapters_cache *cache, const struct resident *resident,
-                                const struct combination *combination) {
-  for (int i = 0; i < ADAPTATIONS_MAX; i++) {
-    struct adapted *row = &cache->rows[i];
-    if (row->resident == resident && row->count == combination->count && same(row, combination)) {
-      return row;
-    }
-  }
-  return NULL;
-}
-
-static struct adapted *free_row(struct adapters_cache *cache) {
-  for (int i = 0; i < ADAPTATIONS_MAX; i++) {
-    if (cache->rows[i].resident == NULL) {
-      return &cache->rows[i];
-    }
-  }
-  struct adapted *oldest = oldest_row(cache);
-  if (oldest != NULL) {
-    forget_row(cache, oldest);
-  }
-  return oldest;
-}
-
-static enum status make_row(struct adapters_cache *cache, const struct resident *resident,
-                            const struct combination *combination, struct adapted **out) {
-  size_t count = (size_t)combination->count;
-  struct adapted made = {.resident = resident, .count = combination->count};
-  made.bytes = adaptation_bytes(resident->model, combination->use, count);
-  struct adapted *place = free_row(cache);
+/* A row for it, held by the caller, without what is on the device: bytes are promised for that. */
+static enum status take_row(struct adapters_cache *cache, const struct combination *combination,
+                            struct adapted **out) {
+  struct adapted *place = (struct adapted *)shelf_place(&cache->made);
   if (place == NULL) {
     return fail(EXHAUSTED, "%d combinations of adapters are in use", ADAPTATIONS_MAX);
   }
-  TRY(conditionings_make_room(cache->settings.conditionings, made.bytes));
-  enum status status = adaptation_open(resident->model, combination->use, count, &made.adaptation);
-  if (status != OK) {
-    budget_give(cache->settings.budget, made.bytes);
-    return status;
+  *place = (struct adapted){.resident = combination->resident,
+                            .cache = cache,
+                            .count = combination->count,
+                            .number = ++cache->numbers};
+  for (int i = 0; i < place->count; i++) {
+    place->use[i] =
+        (struct adapted_use){number_of(combination->file[i]), combination->use[i].weight,
+                             combination->use[i].text_weight};
   }
-  made.number = ++cache->numbers;
-  for (int i = 0; i < made.count; i++) {
-    assert(combination->file[i] != NULL); /* gathered, all of them */
-    made.use[i] = (struct adapted_use){combination->file[i]->number, combination->use[i].weight,
-                                       combination->use[i].text_weight};
-  }
-  *place = made;
-  *out = place;
+  shelf_put(&place->held);
+  *out = (struct adapted *)shelf_hold(&cache->made, &place->held);
   return OK;
 }
 
-static enum status find_or_make(struct adapters_cache *cache, const struct making *making,
-                                struct combination *combination, struct adapted **out) {
-  TRY(gather(cache, making, combination));
-  struct adapted *row = find_row(cache, making->resident, combination);
-  if (row == NULL) {
-    TRY(make_row(cache, making->resident, combination, &row));
+/* ---- what comes of a row ---- */
+
+static void let_go_row(void *context) {
+  struct adapted *row = context;
+  shelf_let_go(&row->held);
+  if (row->held.holders == 0 && row->adaptation == NULL) {
+    shelf_forget(&row->cache->made, &row->held);
   }
-  row->holders++;
-  row->last_used = ++cache->clock;
+}
+
+/* One that could not be made takes nothing any more. A device without memory may have it later: the
+ * job is tried elsewhere, or again. */
+static void keep_made(void *context, struct adaptation *adaptation, enum status status) {
+  struct adapted *row = context;
+  row->adaptation = adaptation;
+  row->trouble = status == EXHAUSTED ? UNAVAILABLE : status;
+  if (status != OK) {
+    snprintf(row->reason, sizeof row->reason, "%s", fail_reason());
+    snprintf(row->field, sizeof row->field, "%s", fail_field_name());
+    budget_give(row->cache->settings.budget, row->held.bytes);
+    row->held.bytes = 0;
+  }
+}
+
+static const struct merge_listener listener = {.made = keep_made, .let_go = let_go_row};
+
+/* ---- the two ways ---- */
+
+static enum status make_now(struct adapters_cache *cache, const struct combination *combination,
+                            struct adapted **out) {
+  struct model *model = combination->resident->model;
+  size_t count = (size_t)combination->count;
+  size_t bytes = adaptation_bytes(model, combination->use, count);
+  struct adapted *row = NULL;
+  TRY(conditionings_make_room(cache->settings.conditionings, bytes));
+  enum status status = take_row(cache, combination, &row);
+  if (status != OK) {
+    budget_give(cache->settings.budget, bytes);
+    return status;
+  }
+  row->held.bytes = bytes;
+  status = adaptation_open(model, combination->use, count, &row->adaptation);
+  if (status != OK) {
+    let_go_row(row);
+    return status;
+  }
   *out = row;
   return OK;
 }
 
-enum status adapters_hold(struct adapters_cache *cache, const struct resident *resident,
-                          const Darkroom__V1__Job *job, const struct engine_inputs *inputs,
-                          struct notes *notes, struct adapted **out) {
-  const struct making making = {resident, job, inputs, notes};
-  struct combination combination = {0};
-  if (job->n_adapter == 0) {
+/* The files stay held, by the merge. */
+static enum status begin_merge(struct adapters_cache *cache, struct combination *combination) {
+  struct merge merge = {.model = combination->resident->model,
+                        .count = (size_t)combination->count,
+                        .listener = &listener};
+  struct adapted *row = NULL;
+  memcpy(merge.use, combination->use, sizeof merge.use);
+  memcpy(merge.file, combination->file, sizeof merge.file);
+  size_t bytes = adaptation_bytes(merge.model, merge.use, merge.count);
+  merge.scratch = adaptation_scratch_bytes(merge.model, merge.use, merge.count);
+  TRY(conditionings_make_room(cache->settings.conditionings, budget_sum(bytes, merge.scratch)));
+  enum status status = take_row(cache, combination, &row);
+  if (status != OK) {
+    budget_give(cache->settings.budget, bytes + merge.scratch);
+    return status;
+  }
+  row->held.bytes = bytes;
+  merge.row = row;
+  combination->count = 0;
+  return merges_begin(&cache->merges, &merge);
+}
+
+static enum status wait_for_merge(struct adapters_cache *cache, const struct adapters_order *order,
+                                  bool own) {
+  merges_wait(&cache->merges, order->job->id, order->fence, own);
+  return fail(EXHAUSTED, own ? "weights for its adapters are being made"
+                             : "weights for another job's adapters are being made");
+}
+
+static enum status use_found(struct adapters_cache *cache, const struct adapters_order *order,
+                             struct adapted *row, struct adapted **out) {
+  if (row->adaptation != NULL) {
+    *out = (struct adapted *)shelf_hold(&cache->made, &row->held);
+    return OK;
+  }
+  return row->trouble != OK ? fail_field(row->trouble, row->field, "%s", row->reason)
+                            : wait_for_merge(cache, order, true);
+}
+
+static enum status use(struct adapters_cache *cache, const struct adapters_order *order,
+                       struct combination *combination, struct adapted **out) {
+  struct adapted *found = (struct adapted *)shelf_find(&cache->made, is_combination, combination);
+  if (found != NULL) {
+    return use_found(cache, order, found, out);
+  }
+  const struct model *model = combination->resident->model;
+  if (adaptation_is_quick(model, combination->use, (size_t)combination->count)) {
+    return make_now(cache, combination, out);
+  }
+  if (merges_any(&cache->merges)) {
+    return wait_for_merge(cache, order, false);
+  }
+  TRY(begin_merge(cache, combination));
+  return wait_for_merge(cache, order, true);
+}
+
+enum status adapters_hold(struct adapters_cache *cache, const struct adapters_order *order,
+                          struct adapted **out) {
+  struct combination combination = {.resident = order->resident};
+  if (order->job->n_adapter == 0) {
     *out = NULL;
     return OK;
   }
-  enum status status = find_or_make(cache, &making, &combination, out);
-  for (int i = 0; i < ADAPTERS_READ_MAX; i++) {
-    cache->files[i].wanted = false;
-  }
+  enum status status = gather(cache, order, &combination);
+  status = status == OK ? use(cache, order, &combination, out) : status;
+  let_go_files(&combination);
   return status;
 }
 
 void adapters_release(struct adapted **pointer) {
   if (*pointer != NULL) {
-    assert((*pointer)->holders > 0);
-    (*pointer)->holders--;
+    shelf_let_go(&(*pointer)->held);
     *pointer = NULL;
   }
 }

@@ -129,17 +129,23 @@ static enum status take_all(struct engine *engine, const struct coming *coming) 
   }
   const struct makers makers = {engine->settings.device, &engine->budget,
                                 engine->conditionings,   engine->adapters,
-                                engine->words,           engine->scratch[QUEUE_STEPS].arena};
+                                engine->words,           engine->scratch[QUEUE_STEPS].arena,
+                                coming->task->fence};
   TRY(task_prepare(coming->task, &makers, coming->job, coming->inputs));
   TRY(glimpses_prepare(engine, recipe));
   return image_begin(engine, coming->task);
+}
+
+static bool waits_for_adapters(struct engine *engine, const struct coming *coming) {
+  struct merges *merges = adapters_merges(engine->adapters);
+  return merges_expected(merges, coming->task->id, coming->task->fence);
 }
 
 /* Takes everything that the job needs to run to its end. When nobody else is here, scratch left
  * over from larger pictures need not stay. */
 static enum status promise(struct engine *engine, const struct coming *coming, bool alone) {
   enum status status = take_all(engine, coming);
-  if (status != EXHAUSTED || !alone || !scratch_any(engine)) {
+  if (status != EXHAUSTED || !alone || !scratch_any(engine) || waits_for_adapters(engine, coming)) {
     return status;
   }
   TRY(scratch_close(engine));
@@ -189,8 +195,8 @@ static enum status refuse_job(struct engine *engine, const Darkroom__V1__Job *jo
   return fail_field(BAD_INPUT, why->field, "%s", why->message);
 }
 
-/* Why a sound task could not begin: a prompt that the model cannot take, or more memory than there
- * will ever be. */
+/* Why a sound task could not begin: a prompt that the model cannot take, weights that could not be
+ * made, or more memory than there will ever be. */
 static enum status refuse_promise(struct engine *engine, const Darkroom__V1__Job *job,
                                   uint64_t fence, enum status status) {
   struct refusal why = {.code = DARKROOM__V1__ERROR_CODE__ERROR_ENGINE};
@@ -202,18 +208,15 @@ static enum status refuse_promise(struct engine *engine, const Darkroom__V1__Job
     snprintf(why.field, sizeof why.field, "%s", field[0] != '\0' ? field : "prompt");
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_PERMANENT, &why);
   }
-  if (status == EXHAUSTED && !engine_busy(engine)) {
+  if (status == UNAVAILABLE || (status == EXHAUSTED && !engine_busy(engine))) {
     why.code = DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED;
     return refuse_job(engine, job, fence, DARKROOM__V1__FAIL_KIND__FAIL_RETRY, &why);
   }
   return status;
 }
 
-enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
-                         const struct engine_inputs *inputs) {
-  if (job->id != NULL && find_task(engine, job->id, fence) != NULL) {
-    return OK;
-  }
+static enum status take(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
+                        const struct engine_inputs *inputs) {
   struct task *task = find_free_task(engine);
   if (task == NULL || engine_free_slots(engine) == 0) {
     return fail(EXHAUSTED, "all %d slots are taken or promised", engine->settings.slots);
@@ -248,6 +251,18 @@ enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, ui
   return OK;
 }
 
+enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
+                         const struct engine_inputs *inputs) {
+  if (job->id != NULL && find_task(engine, job->id, fence) != NULL) {
+    return OK;
+  }
+  enum status status = take(engine, job, fence, inputs);
+  if (status != EXHAUSTED) {
+    merges_settle(adapters_merges(engine->adapters), job->id, fence);
+  }
+  return status;
+}
+
 void engine_stop(struct engine *engine, const char *id, uint64_t fence) {
   struct task *task = find_task(engine, id, fence);
   if (task != NULL) {
@@ -256,7 +271,8 @@ void engine_stop(struct engine *engine, const char *id, uint64_t fence) {
 }
 
 bool engine_busy(const struct engine *engine) {
-  return anyone_here(engine) || arrivals_any(engine);
+  return anyone_here(engine) || arrivals_any(engine) ||
+         merges_under_way(adapters_merges(engine->adapters));
 }
 
 /* Images that wait inside for a slot have a claim on the next ones that become free. */

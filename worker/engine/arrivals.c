@@ -8,9 +8,7 @@
 #include "monitoring/log.h"
 #include "worker/engine/memory.h"
 
-#define SLICE_MS 100      /* that a load may have of the device between two turns, */
-#define IDLE_SLICE_MS 250 /* and while there is nothing else: so soon are orders read */
-#define WAIT_MS 10        /* for files, likewise */
+#define WAIT_MS 10 /* for files, while there is nothing else: so soon are orders read */
 
 /* ---- who is where ---- */
 
@@ -23,8 +21,11 @@ static bool uses(const struct recipe *recipe, const struct resident *resident) {
   return false;
 }
 
-/* By a job, or by a turn under way whose job has left. */
+/* By a job, by a turn under way whose job has left, or by weights in the making. */
 static bool is_held(const struct engine *engine, const struct resident *resident) {
+  if (adapters_hold_model(engine->adapters, resident)) {
+    return true;
+  }
   for (int i = 0; i < SAMPLES_MAX; i++) {
     if (engine->tasks[i].taken && uses(engine->tasks[i].recipe, resident)) {
       return true;
@@ -145,6 +146,22 @@ static enum status find_room(struct engine *engine, size_t bytes) {
   return conditionings_make_room(engine->conditionings, bytes);
 }
 
+/* In the load's thread. */
+static enum status open_model(void *context, const struct loader_pauses *pauses, void **out) {
+  const struct arriving *arriving = context;
+  struct model *model = NULL;
+  TRY(model_open_beside(arriving->device, arriving->source, pauses, &model));
+  *out = model;
+  return OK;
+}
+
+static enum status begin_load(struct engine *engine, const struct resident *next) {
+  struct arrivals *arrivals = &engine->arrivals;
+  arrivals->arriving = (struct arriving){engine->settings.device, &next->source};
+  const struct load_work work = {open_model, &arrivals->arriving};
+  return load_begin(&work, &arrivals->load);
+}
+
 static enum status begin(struct engine *engine) {
   struct arrivals *arrivals = &engine->arrivals;
   struct resident *next = first_to_come(engine);
@@ -159,7 +176,7 @@ static enum status begin(struct engine *engine) {
   }
   arrivals->short_ms = 0;
   if (status == OK) {
-    status = load_begin(engine->settings.device, &next->source, &arrivals->load);
+    status = begin_load(engine, next);
     if (status == OK) {
       next->presence = COMING;
       arrivals->who = next;
@@ -221,8 +238,9 @@ static enum status move_in(struct engine *engine, struct resident *resident, str
 static enum status finish(struct engine *engine) {
   struct arrivals *arrivals = &engine->arrivals;
   struct resident *resident = arrivals->who;
-  struct model *model = NULL;
-  enum status status = load_end(&arrivals->load, &model);
+  void *made = NULL;
+  enum status status = load_end(&arrivals->load, &made);
+  struct model *model = made;
   resident->presence = AWAY;
   bool loaded = status == OK;
   status = loaded ? move_in(engine, resident, model) : status;
@@ -241,7 +259,7 @@ static enum status finish(struct engine *engine) {
   return OK;
 }
 
-enum status arrivals_turn(struct engine *engine, bool idle) {
+enum status arrivals_turn(struct engine *engine, int64_t slice_ms, bool idle) {
   struct arrivals *arrivals = &engine->arrivals;
   if (arrivals->load == NULL) {
     TRY(begin(engine));
@@ -253,7 +271,7 @@ enum status arrivals_turn(struct engine *engine, bool idle) {
     arrivals->given_up = true;
     load_give_up(arrivals->load);
   }
-  enum load_state state = load_turn(arrivals->load, idle ? IDLE_SLICE_MS : SLICE_MS);
+  enum load_state state = load_turn(arrivals->load, slice_ms);
   if (state == LOAD_READS && idle) {
     load_wait(arrivals->load, WAIT_MS);
   }
@@ -270,9 +288,10 @@ bool arrivals_any(const struct engine *engine) {
 }
 
 void arrivals_close(struct engine *engine) {
-  struct model *model = NULL;
+  void *made = NULL;
   if (engine->arrivals.load != NULL) {
-    (void)load_end(&engine->arrivals.load, &model);
+    (void)load_end(&engine->arrivals.load, &made);
+    struct model *model = made;
     model_close(&model);
   }
 }
@@ -293,16 +312,16 @@ static struct resident *find(struct engine *engine, const char *id) {
   return NULL;
 }
 
-bool engine_expects(struct engine *engine, const char *model, const char *refiner,
-                    int64_t since_ms) {
-  struct resident *wanted[] = {find(engine, model), find(engine, refiner)};
-  bool all = true, trouble = false;
+bool engine_expects(struct engine *engine, const struct engine_wish *wish) {
+  struct resident *wanted[] = {find(engine, wish->model), find(engine, wish->refiner)};
+  bool all = !merges_expected(adapters_merges(engine->adapters), wish->id, wish->fence);
+  bool trouble = false;
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
     trouble = trouble || (wanted[i] != NULL && in_trouble(wanted[i]));
   }
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && !trouble; i++) {
     if (wanted[i] != NULL && wanted[i]->outline != NULL) {
-      ask(wanted[i], since_ms);
+      ask(wanted[i], wish->since_ms);
       all = all && wanted[i]->presence == AT_HOME;
     }
   }
@@ -310,6 +329,7 @@ bool engine_expects(struct engine *engine, const char *model, const char *refine
 }
 
 void engine_ask_anew(struct engine *engine) {
+  merges_ask_anew(adapters_merges(engine->adapters));
   for (size_t i = 0; i < engine->residence.count; i++) {
     engine->residence.rows[i].asked_ms = 0;
   }

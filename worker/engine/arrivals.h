@@ -20,9 +20,10 @@
 
 /* Who gives room when it is short (conditionings_ask_also). */
 bool arrivals_forget_oldest(void *engine);
-/* Goes on with the load that is under way, or begins one; `idle`: the device has nothing else to
- * do. BROKEN alone is given back: a load that fails is its jobs' trouble. */
-enum status arrivals_turn(struct engine *engine, bool idle);
+/* Goes on with the load that is under way, or begins one. `slice_ms`: for how long the device may
+ * be its; `idle`: nobody else needs it. BROKEN alone is given back: a load that fails is its jobs'
+ * trouble. */
+enum status arrivals_turn(struct engine *engine, int64_t slice_ms, bool idle);
 /* A load is under way or waits for room. */
 bool arrivals_any(const struct engine *engine);
 /* Whether a task that is sound may be admitted: its models are at home, and nobody is kept from his

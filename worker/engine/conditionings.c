@@ -56,10 +56,10 @@ enum status conditionings_open(struct arena *memory, struct device *device, stru
   }
   conditionings->device = device;
   conditionings->budget = budget;
-  conditionings->shelf = (struct shelf){SHELF_ROWS(conditionings->rows),
-                                        .budget = budget,
-                                        .clock = &conditionings->clock,
-                                        .close = close_row};
+  conditionings->shelf =
+      (struct shelf){.budget = budget, .clock = &conditionings->clock, .close = close_row};
+  shelf_rows(&conditionings->shelf, conditionings->rows, sizeof *conditionings->rows,
+             CONDITIONINGS_MAX);
   *out = conditionings;
   return OK;
 }

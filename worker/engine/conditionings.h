@@ -23,10 +23,10 @@ struct conditioned {
   struct conditioning conditioning;
   struct condition_report report;
   const struct resident *resident;
-  struct condition condition;      /* its prompt lies in `text` */
-  const struct control *net;       /* whose it is; NULL: the model's own U-Net's */
-  struct conditioned *of;          /* of a net: the model's own, which it is made from and holds */
-  struct arena *memory;            /* on the device */
+  struct condition condition; /* its prompt lies in `text` */
+  const struct control *net;  /* whose it is; NULL: the model's own U-Net's */
+  struct conditioned *of;     /* of a net: the model's own, which it is made from and holds */
+  struct arena *memory;       /* on the device */
   struct arena *text;
   struct event *ready; /* behind the work that made it */
 };

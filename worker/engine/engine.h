@@ -114,20 +114,24 @@ struct engine_listener engine_listen(struct engine *engine, const struct engine_
  * engine_close. */
 void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__ModelInfo *out);
 
-/* Whether the models of a job are at home, or why they are not is known, so that engine_admit can
- * say something of it; else they are loaded, and the job must be kept until then. since_ms: when it
- * came. The engine forgets who waits when engine_ask_anew is called: all that still do are to be
- * asked for again. */
-bool engine_expects(struct engine *engine, const char *model, const char *refiner,
-                    int64_t since_ms);
+struct engine_wish { /* a job that waits */
+  const char *id;
+  uint64_t fence;
+  const char *model, *refiner; /* NULL: none */
+  int64_t since_ms;
+};
+/* Whether what a job waits for is there, or why not is known, so that engine_admit can say so: its
+ * models, and weights for its adapters. Else these are on their way, and the job must be kept until
+ * then. After engine_ask_anew all that still wait are to be asked for again. */
+bool engine_expects(struct engine *engine, const struct engine_wish *wish);
 void engine_ask_anew(struct engine *engine);
 
 /* Takes a job (copied) and what it brings along (borrowed for the call; NULL: nothing); one that is
- * here under the same fence already is left as it is. EXHAUSTED when no slot or memory is left, or
- * a model is away: nothing happened (that is loaded from now on), try later. BAD_INPUT when it
- * cannot be done here (size, sampler, an input of the wrong kind): the job has been reported failed
- * for good; or for another try, where a model could not be loaded. Images beyond the free slots
- * wait inside. */
+ * here under the same fence already is left as it is. EXHAUSTED without a slot or memory, or while
+ * its models or weights for its adapters are not here: nothing happened (those are on their way),
+ * try later. BAD_INPUT when it cannot be done here (size, sampler, an input of the wrong
+ * kind): the job has been reported failed for good; or for another try, where a model could not be
+ * loaded. Images beyond the free slots wait inside. */
 enum status engine_admit(struct engine *engine, const Darkroom__V1__Job *job, uint64_t fence,
                          const struct engine_inputs *inputs);
 /* Forgets the job at once if it is here, also in the middle of a turn: its slots are free for the

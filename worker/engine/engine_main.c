@@ -26,6 +26,7 @@ struct pending {
   struct bytes job; /* empty: a free place */
   uint64_t fence;
   int64_t since_ms;
+  char id[JOB_ID_BYTES_MAX + 1];
   char model[JOB_MODEL_BYTES_MAX + 1], refiner[JOB_MODEL_BYTES_MAX + 1];
   struct parcel parcel;
 };
@@ -45,9 +46,11 @@ struct child {
 
 /* ---- orders ---- */
 
-/* Whether it does not wait for a model. */
+/* Whether it does not wait for a model, or for weights for its adapters. */
 static bool is_expected(struct child *child, const struct pending *pending) {
-  return engine_expects(child->engine, pending->model, pending->refiner, pending->since_ms);
+  const struct engine_wish wish = {pending->id, pending->fence, pending->model, pending->refiner,
+                                   pending->since_ms};
+  return engine_expects(child->engine, &wish);
 }
 
 /* Keeps an admission for later, and what it brings: that is empty then. */
@@ -69,6 +72,7 @@ static void postpone(struct child *child, const Darkroom__V1__Job *job, uint64_t
   pending->job.length = darkroom__v1__job__pack(job, room);
   pending->fence = fence;
   pending->since_ms = clock_ms();
+  snprintf(pending->id, sizeof pending->id, "%s", job->id != NULL ? job->id : "");
   snprintf(pending->model, sizeof pending->model, "%s", job->model != NULL ? job->model : "");
   snprintf(pending->refiner, sizeof pending->refiner, "%s",
            job->refiner != NULL && job->refiner->model != NULL ? job->refiner->model : "");
@@ -86,6 +90,7 @@ static void forget_pending(struct child *child, int index) {
     struct pending *at = &child->pending[i], *next = &child->pending[i + 1];
     at->fence = next->fence;
     at->since_ms = next->since_ms;
+    memcpy(at->id, next->id, sizeof at->id);
     memcpy(at->model, next->model, sizeof at->model);
     memcpy(at->refiner, next->refiner, sizeof at->refiner);
     parcel_move(&next->parcel, &at->parcel);
@@ -116,8 +121,8 @@ static enum status retry(struct child *child, const struct pending *pending) {
   return job != NULL ? admit(child, job, pending->fence, &pending->parcel) : OK;
 }
 
-/* Those that wait for a model are overtaken; who waits for memory is not: a large one would wait
- * for ever while small ones come. */
+/* Those that wait for a model or for adapters are overtaken; who waits for memory is not: a large
+ * one would wait for ever while small ones come. */
 static enum status retry_pending(struct child *child) {
   child->full = false;
   for (int i = 0; i < child->pending_count && !child->full;) {
@@ -148,10 +153,7 @@ static void ask_anew(struct child *child) {
 static void stop(struct child *child, const char *id, uint64_t fence) {
   engine_stop(child->engine, id, fence);
   for (int i = 0; i < child->pending_count; i++) {
-    arena_drop(child->message);
-    const Darkroom__V1__Job *job = unpack_pending(child, &child->pending[i]);
-    if (job != NULL && child->pending[i].fence == fence && job->id != NULL &&
-        strcmp(job->id, id) == 0) {
+    if (child->pending[i].fence == fence && strcmp(child->pending[i].id, id) == 0) {
       forget_pending(child, i);
       ask_anew(child);
       return;

@@ -10,7 +10,8 @@ struct pace_work work_of(const struct stage *stage, enum pace_kind kind, int row
 #define LOAD_US UINT64_C(120000000)
 
 static uint64_t in_flight(const struct engine *engine) {
-  uint64_t sum = engine->arrivals.load != NULL ? LOAD_US : 0;
+  bool loads = engine->arrivals.load != NULL || merges_under_way(adapters_merges(engine->adapters));
+  uint64_t sum = loads ? LOAD_US : 0;
   for (int i = 0; i < FLIGHT_QUEUES * FLIGHTS_OF_A_QUEUE; i++) {
     const struct flight *flight =
         &engine->flights.place[i / FLIGHTS_OF_A_QUEUE][i % FLIGHTS_OF_A_QUEUE];

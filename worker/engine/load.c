@@ -8,22 +8,20 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "worker/model/loader.h"
 
 #define NS_PER_MS INT64_C(1000000)
 #define NS_PER_S INT64_C(1000000000)
 #define MS_PER_S 1000
 
 struct load {
-  struct device *device;
-  const struct model_source *source;
+  struct load_work work;
   pthread_t thread;
   pthread_mutex_t lock; /* of what follows */
   pthread_cond_t changed;
   enum load_state state;
   bool given_up;
   int64_t slice_ns, lent_ns; /* for how long the device is lent, and since when */
-  struct model *model;       /* once ended: */
+  void *made;                /* once ended: */
   enum status status;
   char reason[FAIL_REASON_MAX], field[FAIL_FIELD_MAX];
 };
@@ -68,10 +66,10 @@ static void beside(void *context, bool reading) {
 static void *run(void *context) {
   struct load *load = context;
   const struct loader_pauses pauses = {.context = load, .between = between, .beside = beside};
-  struct model *model = NULL;
-  enum status status = model_open_beside(load->device, load->source, &pauses, &model);
+  void *made = NULL;
+  enum status status = load->work.make(load->work.context, &pauses, &made);
   pthread_mutex_lock(&load->lock);
-  load->model = model;
+  load->made = made;
   load->status = status;
   snprintf(load->reason, sizeof load->reason, "%s", status != OK ? fail_reason() : "");
   snprintf(load->field, sizeof load->field, "%s", status != OK ? fail_field_name() : "");
@@ -88,18 +86,17 @@ static void destroy(struct load *load) {
   free(load);
 }
 
-enum status load_begin(struct device *device, const struct model_source *source,
-                       struct load **out) {
+enum status load_begin(const struct load_work *work, struct load **out) {
   struct load *load = calloc(1, sizeof *load);
   if (load == NULL) {
-    return fail(EXHAUSTED, "no memory to load a model");
+    return fail(EXHAUSTED, "no memory to begin a load");
   }
-  *load = (struct load){.device = device, .source = source, .state = LOAD_READS};
+  *load = (struct load){.work = *work, .state = LOAD_READS};
   pthread_mutex_init(&load->lock, NULL);
   pthread_cond_init(&load->changed, NULL);
   if (pthread_create(&load->thread, NULL, run, load) != 0) {
     destroy(load);
-    return fail(EXHAUSTED, "no thread to load a model in");
+    return fail(EXHAUSTED, "no thread to load in");
   }
   *out = load;
   return OK;
@@ -145,7 +142,7 @@ void load_give_up(struct load *load) {
   pthread_mutex_unlock(&load->lock);
 }
 
-enum status load_end(struct load **pointer, struct model **out) {
+enum status load_end(struct load **pointer, void **out) {
   struct load *load = *pointer;
   pthread_mutex_lock(&load->lock);
   load->given_up = load->given_up || load->state != LOAD_ENDED;
@@ -158,7 +155,7 @@ enum status load_end(struct load **pointer, struct model **out) {
   }
   pthread_mutex_unlock(&load->lock);
   pthread_join(load->thread, NULL);
-  struct model *model = load->model;
+  void *made = load->made;
   enum status status = load->status;
   if (status != OK) {
     (void)fail_field(status, load->field, "%s", load->reason);
@@ -168,6 +165,6 @@ enum status load_end(struct load **pointer, struct model **out) {
   if (status != OK) {
     return status;
   }
-  *out = model;
+  *out = made;
   return OK;
 }

@@ -293,7 +293,8 @@ static enum status adapt(struct recipe *recipe, const struct makers *makers,
                          const Darkroom__V1__Job *job, const struct engine_inputs *inputs) {
   const struct resident *resident = recipe->stage[0].resident;
   if (recipe->adapted == NULL && job->n_adapter > 0) {
-    TRY(adapters_hold(makers->adapters, resident, job, inputs, &recipe->notes, &recipe->adapted));
+    const struct adapters_order order = {resident, job, makers->fence, inputs, &recipe->notes};
+    TRY(adapters_hold(makers->adapters, &order, &recipe->adapted));
   }
   if (recipe->worded == NULL && job->n_embedding > 0) {
     TRY(words_hold(makers->words, resident, job, inputs, &recipe->worded));

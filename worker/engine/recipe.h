@@ -39,9 +39,11 @@ struct makers {
   struct adapters_cache *adapters; /* may be NULL for jobs without; words, too */
   struct words_cache *words;
   struct arena *scratch;
+  uint64_t fence; /* of the job */
 };
 /* Makes those that it does not hold yet: adapters, words, prompts. BAD_INPUT, with the field of the
- * job's, for what its models cannot take; EXHAUSTED: what is made is kept for the next try. */
+ * job's, for what its models cannot take; EXHAUSTED: what is made is kept for the next try;
+ * UNAVAILABLE as adapters_hold. */
 enum status recipe_prepare(struct recipe *recipe, const struct makers *makers,
                            const Darkroom__V1__Job *job, const struct engine_inputs *inputs);
 /* One more holder. */

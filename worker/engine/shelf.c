@@ -8,6 +8,12 @@ static struct held *row_at(const struct shelf *shelf, int i) {
   return (struct held *)(void *)((char *)shelf->rows + (size_t)i * shelf->row_bytes);
 }
 
+void shelf_rows(struct shelf *shelf, void *rows, size_t row_bytes, int count) {
+  shelf->rows = rows;
+  shelf->row_bytes = row_bytes;
+  shelf->count = count;
+}
+
 struct held *shelf_find(const struct shelf *shelf, shelf_match matches, const void *wanted) {
   for (int i = 0; i < shelf->count; i++) {
     struct held *row = row_at(shelf, i);

@@ -31,8 +31,8 @@ struct shelf {
   void (*close)(void *context, struct held *row);
   void *context;
 };
-#define SHELF_ROWS(array)                                                                        \
-  .rows = (array), .row_bytes = sizeof *(array), .count = (int)(sizeof(array) / sizeof *(array))
+/* Its rows: an array of so many structs. */
+void shelf_rows(struct shelf *shelf, void *rows, size_t row_bytes, int count);
 
 /* Whether a row is what is looked for. Only taken ones are asked about. */
 typedef bool (*shelf_match)(const struct held *row, const void *wanted);

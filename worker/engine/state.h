@@ -23,6 +23,10 @@ enum { SCRATCH_TILES = FLIGHT_QUEUES, SCRATCHES };
 /* Models on their way; arrivals.h. */
 struct arrivals {
   struct load *load; /* one at a time; NULL: none */
+  struct arriving {  /* what it opens */
+    struct device *device;
+    const struct model_source *source;
+  } arriving;
   struct resident *who;
   size_t promised; /* bytes of the budget, for it */
   int64_t began_ms;

@@ -120,6 +120,21 @@ static enum status wait_for_one(struct engine *engine) {
   return read_flight(engine, flight, clock_ns());
 }
 
+/* ---- what is on its way ---- */
+
+/* That loads may have of the device between two turns, and while there is nothing else: so soon are
+ * orders read. */
+#define SLICE_MS 100
+#define IDLE_SLICE_MS 250
+
+static enum status go_on_loading(struct engine *engine, bool idle) {
+  struct merges *merges = adapters_merges(engine->adapters);
+  int64_t slice_ms = idle ? IDLE_SLICE_MS : SLICE_MS;
+  slice_ms /= engine->arrivals.load != NULL && merges_under_way(merges) ? 2 : 1;
+  TRY(arrivals_turn(engine, slice_ms, idle));
+  return merges_turn(merges, slice_ms, idle && engine->arrivals.load == NULL);
+}
+
 /* ---- the turn ---- */
 
 static struct sample *next_head(struct engine *engine) {
@@ -133,7 +148,7 @@ enum status engine_turn(struct engine *engine) {
   TRY(read_all_passed(engine));
   TRY(begin_waiting(engine));
   struct sample *head = next_head(engine);
-  TRY(arrivals_turn(engine, head == NULL && !flights_any(&engine->flights)));
+  TRY(go_on_loading(engine, head == NULL && !flights_any(&engine->flights)));
   if (head == NULL) {
     TRY(wait_for_one(engine));
   } else {

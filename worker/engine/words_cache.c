@@ -26,11 +26,9 @@ enum status words_cache_open(struct arena *memory, const struct adapters_setting
     return EXHAUSTED;
   }
   cache->settings = *settings;
-  cache->shelf = (struct shelf){SHELF_ROWS(cache->rows),
-                                .budget = settings->budget,
-                                .clock = &cache->clock,
-                                .close = close_row,
-                                .context = cache};
+  cache->shelf = (struct shelf){
+      .budget = settings->budget, .clock = &cache->clock, .close = close_row, .context = cache};
+  shelf_rows(&cache->shelf, cache->rows, sizeof *cache->rows, WORDS_MAX);
   conditionings_ask_also(
       settings->conditionings,
       (struct forgetful){.forget_oldest = shelf_forget_oldest, .context = &cache->shelf});
@@ -118,8 +116,7 @@ static enum status open_row(struct words_cache *cache, const struct library *lib
   return OK;
 }
 
-static enum status make_row(struct words_cache *cache, const struct wish *wish,
-                            struct held **out) {
+static enum status make_row(struct words_cache *cache, const struct wish *wish, struct held **out) {
   const struct library *library = wish->library;
   struct worded made = {.resident = wish->resident, .count = library->count};
   TRY(read_files(wish->library));

@@ -77,20 +77,28 @@ static enum status digest_uses(const struct adapter_use *uses, size_t count, uin
 
 /* ---- opening ---- */
 
-static enum status open_way(struct model *model, const struct adapter_use *uses, size_t count,
-                            enum adaptation_way way, struct adaptation *adaptation) {
-  bool beside = way != ADAPTATION_MERGED && side_path_is_possible(model, uses, count);
-  assert(way != ADAPTATION_BESIDE || beside);
+/* How one is made. */
+struct making {
+  struct model *model;
+  enum adaptation_way way;
+  const struct loader_pauses *pauses;
+};
+
+static enum status open_way(const struct making *making, const struct adapter_use *uses,
+                            size_t count, struct adaptation *adaptation) {
+  struct model *model = making->model;
+  bool beside = making->way != ADAPTATION_MERGED && side_path_is_possible(model, uses, count);
+  assert(making->way != ADAPTATION_BESIDE || beside);
   for (int network = NETWORK_UNET; network <= NETWORK_TEXT_2; network++) {
     adaptation->changes[network] =
         use_changes_network(uses, count, model->modules, (enum network)network);
   }
   return beside ? side_path_open(model, uses, count, &adaptation->side)
-                : merged_open(model, uses, count, &adaptation->merged);
+                : merged_open(model, uses, count, making->pauses, &adaptation->merged);
 }
 
-enum status adaptation_open_as(struct model *model, const struct adapter_use *uses, size_t count,
-                               enum adaptation_way way, struct adaptation **out) {
+static enum status open_as(const struct making *making, const struct adapter_use *uses,
+                           size_t count, struct adaptation **out) {
   struct adapter_use sorted[ADAPTERS_MAX];
   TRY(check_uses(uses, count));
   sort_uses(uses, count, sorted);
@@ -99,7 +107,7 @@ enum status adaptation_open_as(struct model *model, const struct adapter_use *us
     return fail(EXHAUSTED, "out of memory");
   }
   enum status status = digest_uses(sorted, count, adaptation->digest);
-  status = status == OK ? open_way(model, sorted, count, way, adaptation) : status;
+  status = status == OK ? open_way(making, sorted, count, adaptation) : status;
   if (status != OK) {
     adaptation_close(&adaptation);
     return status;
@@ -108,9 +116,25 @@ enum status adaptation_open_as(struct model *model, const struct adapter_use *us
   return OK;
 }
 
+enum status adaptation_open_as(struct model *model, const struct adapter_use *uses, size_t count,
+                               enum adaptation_way way, struct adaptation **out) {
+  return open_as(&(struct making){.model = model, .way = way}, uses, count, out);
+}
+
 enum status adaptation_open(struct model *model, const struct adapter_use *uses, size_t count,
                             struct adaptation **out) {
   return adaptation_open_as(model, uses, count, ADAPTATION_FASTER, out);
+}
+
+enum status adaptation_open_beside(struct model *model, const struct adapter_use *uses,
+                                   size_t count, const struct loader_pauses *pauses,
+                                   struct adaptation **out) {
+  const struct making making = {model, ADAPTATION_MERGED, pauses};
+  return open_as(&making, uses, count, out);
+}
+
+bool adaptation_is_quick(const struct model *model, const struct adapter_use *uses, size_t count) {
+  return side_path_is_possible(model, uses, count);
 }
 
 void adaptation_close(struct adaptation **adaptation) {
@@ -126,6 +150,11 @@ size_t adaptation_bytes(const struct model *model, const struct adapter_use *use
   assert(count <= ADAPTERS_MAX);
   return side_path_is_possible(model, uses, count) ? side_path_bytes(model, uses, count)
                                                    : merged_bytes(model, uses, count);
+}
+
+size_t adaptation_scratch_bytes(const struct model *model, const struct adapter_use *uses,
+                                size_t count) {
+  return merged_scratch_bytes(model, uses, count);
 }
 
 /* ---- asking ---- */

@@ -73,6 +73,7 @@ struct adapter_use {
 };
 
 struct adaptation;
+struct loader_pauses;
 struct merged; /* packed weights in place of the model's own, see merged.h */
 
 /* The order of the uses does not matter, bit for bit: they are sorted by content before they are
@@ -81,10 +82,21 @@ struct merged; /* packed weights in place of the model's own, see merged.h */
  * the device does. */
 enum status adaptation_open(struct model *model, const struct adapter_use *uses, size_t count,
                             struct adaptation **out);
+/* Whether that takes milliseconds: nothing but the side path. Else it is seconds, for the model's
+ * files are hashed and read again and its weights packed, */
+bool adaptation_is_quick(const struct model *model, const struct adapter_use *uses, size_t count);
+/* which goes on beside other work of the device, from another thread: where it stops to ask,
+ * loader.h says. For one that is not quick. Outcomes alike, and what a pause fails with. */
+enum status adaptation_open_beside(struct model *model, const struct adapter_use *uses,
+                                   size_t count, const struct loader_pauses *pauses,
+                                   struct adaptation **out);
 /* Not before the device has done all that was queued with it. */
 void adaptation_close(struct adaptation **adaptation);
 /* Bytes that adaptation_open takes of the device for these uses, at most: for admission. */
 size_t adaptation_bytes(const struct model *model, const struct adapter_use *uses, size_t count);
+/* Bytes of the host that one which is not quick takes while it is made. */
+size_t adaptation_scratch_bytes(const struct model *model, const struct adapter_use *uses,
+                                size_t count);
 
 /* For batch_row.adapters: on the device, by the numbers of the model's modules. NULL when this
  * network is not changed, or has weights of its own. */

@@ -15,6 +15,7 @@
 #include "worker/model/adapter.h"
 #include "worker/model/adapter_alphas.h"
 #include "worker/model/adapter_names.h"
+#include "worker/model/loader.h"
 #include "worker/model/modules.h"
 
 enum change_kind {
@@ -92,11 +93,20 @@ enum status adapter_read(const struct adapter_target *target, const struct adapt
 
 /* Values of a kernel: 9 or 1. */
 int64_t change_window(const struct module *module);
+/* Values of a row of it: of an output. */
+int64_t change_columns(const struct module *module);
+/* Where sums are made. */
+struct change_room {
+  struct arena *scratch;              /* on the heap */
+  const struct loader_pauses *pauses; /* stopped at after every row of a product; NULL: none */
+};
 /* delta f32 [O, I, K] += weight times the change of the kernel; `base`, f32 alike, is what a DoRA
- * measures (others do not look at it). Scratch comes from the heap arena and is released.
- * EXHAUSTED. */
+ * measures (others do not look at it). Scratch comes from the room and is released. EXHAUSTED, or
+ * what a pause fails with. */
 enum status change_add(const struct change *change, const struct module *module, float weight,
-                       const float *base, struct arena *scratch, float *delta);
+                       const float *base, const struct change_room *room, float *delta);
+/* Scratch bytes that it takes, at most. */
+size_t change_scratch_bytes(const struct change *change, const struct module *module);
 /* bias f32 [O] += weight times the change of the bias. */
 enum status change_add_bias(const struct change *change, const struct module *module, float weight,
                             struct arena *scratch, float *bias);

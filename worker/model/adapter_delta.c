@@ -10,8 +10,13 @@
 /* So that a row of zeros has a direction. */
 #define NORM_MIN 1e-12f
 #define F16_MAX 65504.0f
+#define ALIGNMENT 64 /* the arena's */
 
 int64_t change_window(const struct module *module) { return module->kind == MODULE_CONV ? 9 : 1; }
+
+int64_t change_columns(const struct module *module) {
+  return module->kind == MODULE_NORM ? 1 : module->inputs * change_window(module);
+}
 
 enum status change_values(const struct tensor *tensor, struct arena *arena, float **out) {
   float *values = arena_take(arena, (size_t)tensor_count(tensor) * sizeof *values);
@@ -60,13 +65,25 @@ static enum status grid_of(const struct tensor *tensor, int64_t rows, struct are
   return OK;
 }
 
+/* A large product takes seconds: others go on in between. */
+static enum status rest(const struct loader_pauses *pauses) {
+  progress_count();
+  return pauses != NULL ? pauses->between(pauses->context) : OK;
+}
+
+/* Two matrices, and who may stop their product. */
+struct product {
+  const struct grid *a, *b;
+  const struct loader_pauses *pauses;
+};
+
 /* out += scale a b, row by row, so that the inner loop runs along rows. */
-static void add_product(const struct grid *a, const struct grid *b, float scale,
-                        const struct grid *out) {
+static enum status add_product(const struct product *product, float scale, const struct grid *out) {
+  const struct grid *a = product->a, *b = product->b;
   assert(a->columns == b->rows && a->rows == out->rows && b->columns == out->columns);
   for (int64_t row = 0; row < a->rows; row++) {
     float *restrict to = out->value + row * out->columns;
-    progress_count();
+    TRY(rest(product->pauses));
     for (int64_t k = 0; k < a->columns; k++) {
       const float *restrict from = b->value + k * b->columns;
       float factor = scale * a->value[row * a->columns + k];
@@ -75,6 +92,7 @@ static void add_product(const struct grid *a, const struct grid *b, float scale,
       }
     }
   }
+  return OK;
 }
 
 static enum status transpose(const struct grid *from, struct arena *arena, struct grid *out) {
@@ -89,14 +107,25 @@ static enum status transpose(const struct grid *from, struct arena *arena, struc
   return OK;
 }
 
+/* ---- each kind: out += scale times its product, out [O, I K] ---- */
+
+struct adding {
+  const struct change *change;
+  int64_t window;
+  float scale;
+  struct arena *arena;
+  const struct loader_pauses *pauses;
+};
+
 /* core [r, r', K] over its middle: out[r, I, K] = sum over r' of core[r, r', K] b[r', I]. */
-static enum status spread(const struct grid *core, const struct grid *b, int64_t window,
-                          struct arena *arena, struct grid *out) {
+static enum status spread(const struct adding *adding, const struct grid *core,
+                          const struct grid *b, struct grid *out) {
+  int64_t window = adding->window;
   struct grid grid;
-  TRY(take_grid(arena, core->rows, b->columns * window, &grid));
+  TRY(take_grid(adding->arena, core->rows, b->columns * window, &grid));
   assert(core->columns == b->rows * window);
   for (int64_t r = 0; r < core->rows; r++) {
-    progress_count();
+    TRY(rest(adding->pauses));
     for (int64_t j = 0; j < b->rows; j++) {
       for (int64_t i = 0; i < b->columns; i++) {
         for (int64_t k = 0; k < window; k++) {
@@ -109,15 +138,6 @@ static enum status spread(const struct grid *core, const struct grid *b, int64_t
   *out = grid;
   return OK;
 }
-
-/* ---- each kind: out += scale times its product, out [O, I K] ---- */
-
-struct adding {
-  const struct change *change;
-  int64_t window;
-  float scale;
-  struct arena *arena;
-};
 
 static enum status part_grid(const struct adding *adding, enum change_part part, struct grid *out) {
   const struct tensor *tensor = &adding->change->part[part];
@@ -134,11 +154,10 @@ static enum status add_low_rank(const struct adding *adding, const struct grid *
   TRY(part_grid(adding, PART_DOWN, &down));
   if (has(adding, PART_MID)) {
     TRY(part_grid(adding, PART_MID, &mid));
-    TRY(spread(&mid, &down, adding->window, adding->arena, &whole));
+    TRY(spread(adding, &mid, &down, &whole));
     down = whole;
   }
-  add_product(&up, &down, adding->scale, out);
-  return OK;
+  return add_product(&(struct product){&up, &down, adding->pauses}, adding->scale, out);
 }
 
 /* One of the two products of a Hadamard product, a then b in the table of parts. */
@@ -149,13 +168,12 @@ static enum status half(const struct adding *adding, enum change_part a, enum ch
   TRY(part_grid(adding, a + 1, &w_b));
   if (has(adding, t)) {
     TRY(part_grid(adding, t, &core));
-    TRY(spread(&core, &w_b, adding->window, adding->arena, &whole));
+    TRY(spread(adding, &core, &w_b, &whole));
     TRY(transpose(&w_a, adding->arena, &turned));
     w_a = turned;
     w_b = whole;
   }
-  add_product(&w_a, &w_b, 1, out);
-  return OK;
+  return add_product(&(struct product){&w_a, &w_b, adding->pauses}, 1, out);
 }
 
 static enum status add_hadamard(const struct adding *adding, const struct grid *out) {
@@ -180,13 +198,13 @@ static enum status factor(const struct adding *adding, enum change_part whole, s
   TRY(part_grid(adding, whole + 2, &b));
   if (whole == PART_LOKR_W2 && has(adding, PART_LOKR_T2)) {
     TRY(part_grid(adding, PART_LOKR_T2, &core));
-    TRY(spread(&core, &b, adding->window, adding->arena, &spreaded));
+    TRY(spread(adding, &core, &b, &spreaded));
     TRY(transpose(&a, adding->arena, &turned));
     a = turned;
     b = spreaded;
   }
   TRY(take_grid(adding->arena, a.rows, b.columns, &grid));
-  add_product(&a, &b, 1, &grid);
+  TRY(add_product(&(struct product){&a, &b, adding->pauses}, 1, &grid));
   *out = grid;
   return OK;
 }
@@ -197,6 +215,7 @@ static enum status add_kronecker(const struct adding *adding, const struct grid 
   TRY(factor(adding, PART_LOKR_W2, &w2));
   assert(w1.rows * w2.rows == out->rows && w1.columns * w2.columns == out->columns);
   for (int64_t row = 0; row < out->rows; row++) {
+    TRY(rest(adding->pauses));
     const float *from = w2.value + row % w2.rows * w2.columns;
     for (int64_t column = 0; column < w1.columns; column++) {
       float *to = out->value + row * out->columns + column * w2.columns;
@@ -263,12 +282,13 @@ static enum status add_direction(const struct adding *adding, float weight, cons
 /* ---- all ---- */
 
 enum status change_add(const struct change *change, const struct module *module, float weight,
-                       const float *base, struct arena *scratch, float *delta) {
-  struct arena_mark mark = arena_mark(scratch);
-  struct adding adding = {change, change_window(module), change->scale, scratch};
+                       const float *base, const struct change_room *room, float *delta) {
+  struct arena_mark mark = arena_mark(room->scratch);
+  struct adding adding = {change, change_window(module), change->scale, room->scratch,
+                          room->pauses};
   struct grid out = {.rows = module->outputs};
   out.value = delta;
-  out.columns = module->kind == MODULE_NORM ? 1 : module->inputs * adding.window;
+  out.columns = change_columns(module);
   enum status status = OK;
   if (change->part[PART_DORA].data != NULL) {
     status = add_direction(&adding, weight, base, &out);
@@ -276,7 +296,7 @@ enum status change_add(const struct change *change, const struct module *module,
     adding.scale *= weight;
     status = adds[change->kind](&adding, &out);
   }
-  arena_release(scratch, mark);
+  arena_release(room->scratch, mark);
   return status;
 }
 
@@ -294,4 +314,19 @@ enum status change_add_bias(const struct change *change, const struct module *mo
   }
   arena_release(scratch, mark);
   return OK;
+}
+
+/* Values of what it is made of and of what that is turned or spread to, and of all that is as large
+ * as the kernel: both halves of a Hadamard product, or what has a direction. */
+size_t change_scratch_bytes(const struct change *change, const struct module *module) {
+  int64_t columns = change_columns(module);
+  int64_t values = 4 * module->outputs * columns;
+  for (int part = PART_DORA; part < PARTS; part++) {
+    const struct tensor *tensor = &change->part[part];
+    bool core =
+        part == PART_MID || part == PART_HADA_T1 || part == PART_HADA_T2 || part == PART_LOKR_T2;
+    values += tensor->data != NULL ? 2 * tensor_count(tensor) : 0;
+    values += tensor->data != NULL && core ? tensor->shape[0] * columns : 0;
+  }
+  return (size_t)values * sizeof(float) + (size_t)(4 * PARTS) * ALIGNMENT;
 }

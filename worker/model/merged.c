@@ -10,9 +10,6 @@
 
 #define HOST_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define ANY_BYTES ((size_t)1 << 44) /* the device, and what a layer needs, have their own limits */
-/* What packing may add to a weight: lanes that are filled up, sizes rounded up. */
-#define PACKED_EXTRA 4
-#define PACKED_BYTES_MIN ((size_t)64 * 1024)
 
 /* What a module has become; of modules packed side by side the first has it. */
 struct merged_module {
@@ -40,7 +37,7 @@ struct merging {
   struct checkpoint *files;
   struct weights *weights;
   enum network network;
-  struct arena *scratch;
+  struct change_room room;
 };
 
 /* ---- one module: base and changes ---- */
@@ -68,16 +65,12 @@ static struct module_name file_name(const struct merging *merging, const struct 
              : whole;
 }
 
-static int64_t columns_of(const struct module *module) {
-  return module->kind == MODULE_NORM ? 1 : module->inputs * change_window(module);
-}
-
 /* kernel and bias of one module, at their place among those side by side: the model's own, and all
  * changes. What a DoRA measures is the model's own. */
 static enum status sum_module(struct merging *merging, int number, const struct sum *at) {
   const struct module *module = modules_at(merging->merged->modules, number);
-  int64_t columns = columns_of(module), count = module->outputs * columns;
-  float *delta = arena_take_zeroed(merging->scratch, (size_t)count * sizeof *delta);
+  int64_t columns = change_columns(module), count = module->outputs * columns;
+  float *delta = arena_take_zeroed(merging->room.scratch, (size_t)count * sizeof *delta);
   if (delta == NULL) {
     return EXHAUSTED;
   }
@@ -89,9 +82,9 @@ static enum status sum_module(struct merging *merging, int number, const struct 
   }
   struct use_walk walk = {merging->uses, merging->count, .module = number};
   while (use_walk_next(&walk, module->network)) {
-    TRY(change_add(walk.change, module, walk.weight, at->kernel, merging->scratch, delta));
+    TRY(change_add(walk.change, module, walk.weight, at->kernel, &merging->room, delta));
     if (at->bias != NULL) {
-      TRY(change_add_bias(walk.change, module, walk.weight, merging->scratch, at->bias));
+      TRY(change_add_bias(walk.change, module, walk.weight, merging->room.scratch, at->bias));
     }
   }
   for (int64_t i = 0; i < count; i++) {
@@ -125,17 +118,17 @@ static bool has_bias(const struct merging *merging, int first, int parts) {
 static enum status sum_layer(struct merging *merging, int first, struct sum *out) {
   const struct module *module = modules_at(merging->merged->modules, first);
   size_t rows = (size_t)(module->parts * module->outputs);
-  size_t values = rows * (size_t)columns_of(module);
-  struct sum sum = {arena_take(merging->scratch, values * sizeof(float)), NULL};
+  size_t values = rows * (size_t)change_columns(module);
+  struct sum sum = {arena_take(merging->room.scratch, values * sizeof(float)), NULL};
   if (has_bias(merging, first, module->parts)) {
-    sum.bias = arena_take_zeroed(merging->scratch, rows * sizeof(float));
+    sum.bias = arena_take_zeroed(merging->room.scratch, rows * sizeof(float));
   }
   if (sum.kernel == NULL || (sum.bias == NULL && has_bias(merging, first, module->parts))) {
     return EXHAUSTED;
   }
   for (int part = 0; part < module->parts; part++) {
     int64_t row = part * module->outputs;
-    struct sum at = {sum.kernel + row * columns_of(module),
+    struct sum at = {sum.kernel + row * change_columns(module),
                      sum.bias != NULL ? sum.bias + row : NULL};
     TRY(sum_module(merging, first + part, &at));
   }
@@ -195,8 +188,9 @@ static enum status merge_layer(struct merging *merging, int first) {
   TRY(module->kind == MODULE_NORM
           ? keep_norm(merging, module, &sum, &merging->merged->module[first])
           : keep_weights(merging, module, &sum, &merging->merged->module[first]));
-  arena_drop(merging->scratch);
-  return OK;
+  arena_drop(merging->room.scratch);
+  const struct loader_pauses *pauses = merging->room.pauses;
+  return pauses != NULL ? pauses->between(pauses->context) : OK;
 }
 
 /* ---- all ---- */
@@ -231,6 +225,17 @@ static enum status merge_networks(struct merging *merging) {
   return OK;
 }
 
+/* One block, so that it takes no more than was said. */
+static enum status take_scratch(struct merging *merging) {
+  size_t bytes = merged_scratch_bytes(merging->model, merging->uses, merging->count);
+  TRY(arena_open(NULL, bytes, &merging->room.scratch));
+  if (arena_take(merging->room.scratch, bytes) == NULL) {
+    return EXHAUSTED;
+  }
+  arena_drop(merging->room.scratch);
+  return OK;
+}
+
 static enum status merge(struct merging *merging) {
   struct merged *merged = merging->merged;
   size_t count = modules_count(merged->modules);
@@ -239,16 +244,25 @@ static enum status merge(struct merging *merging) {
     return EXHAUSTED;
   }
   TRY(device_arena(merging->model->device, ANY_BYTES, &merged->on_device));
-  TRY(arena_open(NULL, ANY_BYTES, &merging->scratch));
+  TRY(take_scratch(merging));
+  return merge_networks(merging);
+}
+
+/* While files are read and hashed, which takes seconds, the device is left alone. */
+static enum status with_files(struct merging *merging) {
+  const struct loader_pauses *pauses = merging->room.pauses;
   enum status status = checkpoint_open(&merging->model->source, &merging->files);
-  status = status == OK ? merge_networks(merging) : status;
+  if (pauses != NULL) {
+    pauses->beside(pauses->context, false);
+  }
+  status = status == OK ? merge(merging) : status;
   checkpoint_close(&merging->files);
-  arena_close(&merging->scratch);
+  arena_close(&merging->room.scratch);
   return status;
 }
 
 enum status merged_open(const struct model *model, const struct adapter_use *uses, size_t count,
-                        struct merged **out) {
+                        const struct loader_pauses *pauses, struct merged **out) {
   struct arena *host = NULL;
   TRY(arena_open(NULL, HOST_BYTES_MAX, &host));
   struct merged *merged = arena_take_zeroed(host, sizeof *merged);
@@ -257,8 +271,9 @@ enum status merged_open(const struct model *model, const struct adapter_use *use
     return EXHAUSTED;
   }
   *merged = (struct merged){.host = host, .modules = model->modules};
-  struct merging merging = {.model = model, .uses = uses, .count = count, .merged = merged};
-  enum status status = merge(&merging);
+  struct merging merging = {
+      .model = model, .uses = uses, .count = count, .merged = merged, .room.pauses = pauses};
+  enum status status = with_files(&merging);
   if (status != OK) {
     merged_close(&merged);
     return status;
@@ -280,24 +295,6 @@ void merged_close(struct merged **pointer) {
   arena_close(&merged->on_device);
   arena_close(&host); /* the struct itself lies in it */
   *pointer = NULL;
-}
-
-static size_t layer_bytes(const struct module *module, size_t value) {
-  size_t values = (size_t)(module->parts * module->outputs * columns_of(module));
-  size_t kernels = module->doubling != NULL ? 3 : 1; /* the doubled one has 16/9 of the values */
-  size_t bytes = kernels * (values * value + values * value / PACKED_EXTRA);
-  return bytes + PACKED_BYTES_MIN;
-}
-
-size_t merged_bytes(const struct model *model, const struct adapter_use *uses, size_t count) {
-  size_t value = element_bytes(device_element(model->device)), bytes = 0;
-  for (size_t i = 0; i < modules_count(model->modules); i++) {
-    const struct module *module = modules_at(model->modules, (int)i);
-    if (module->part == 0 && use_changes_layer(uses, count, model->modules, (int)i)) {
-      bytes += layer_bytes(module, module->kind == MODULE_NORM ? 2 * sizeof(float) : value);
-    }
-  }
-  return bytes;
 }
 
 /* ---- what stands for what ---- */

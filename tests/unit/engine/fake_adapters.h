@@ -1,13 +1,16 @@
-/* fake_adapters.h - adapters and words as a number made of their bytes: a file that begins with "m"
+/* fake_adapters.h - adapters as a number made of their bytes: a file that begins with "m"
  * makes weights of its own, any other goes beside the model's. */
 #ifndef DARKROOM_TESTS_UNIT_ENGINE_FAKE_ADAPTERS_H
 #define DARKROOM_TESTS_UNIT_ENGINE_FAKE_ADAPTERS_H
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 #include "tests/unit/engine/fake_knobs.h"
+#include "tests/unit/engine/fake_words.h"
 #include "worker/model/adapter.h"
-#include "worker/model/embeddings.h"
+#include "worker/model/loader.h"
 
 enum { FAKE_ADAPTER_BYTES = 1024 };
 
@@ -22,9 +25,6 @@ struct adaptation {
   struct adapter_module table[1]; /* its rank is what it adds, in thousandths */
   struct merged merged;
   bool merges;
-};
-struct embeddings {
-  float number;
 };
 
 enum status adapter_open(const struct model *model, const struct adapter_source *source,
@@ -56,6 +56,14 @@ size_t adapter_bytes(const struct adapter *adapter) {
   return FAKE_ADAPTER_BYTES;
 }
 
+static inline bool fake_merges(const struct adapter_use *uses, size_t count) {
+  bool merges = false;
+  for (size_t i = 0; i < count; i++) {
+    merges = merges || uses[i].adapter->merges;
+  }
+  return merges;
+}
+
 enum status adaptation_open(struct model *model, const struct adapter_use *uses, size_t count,
                             struct adaptation **out) {
   (void)model;
@@ -63,8 +71,8 @@ enum status adaptation_open(struct model *model, const struct adapter_use *uses,
   float number = 0;
   for (size_t i = 0; i < count; i++) {
     number += uses[i].adapter->number * uses[i].weight;
-    adaptation->merges = adaptation->merges || uses[i].adapter->merges;
   }
+  adaptation->merges = fake_merges(uses, count);
   adaptation->table[0].rank = 1 + (int32_t)(number * 10000.0f);
   adaptation->merged.number = number;
   fake.adaptations++;
@@ -78,8 +86,34 @@ void adaptation_close(struct adaptation **adaptation) {
   *adaptation = NULL;
 }
 size_t adaptation_bytes(const struct model *model, const struct adapter_use *uses, size_t count) {
-  (void)model, (void)uses;
-  return FAKE_ADAPTER_BYTES * count;
+  (void)model;
+  bool large = fake_merges(uses, count) && fake.merge_bytes > 0;
+  return large ? fake.merge_bytes : FAKE_ADAPTER_BYTES * count;
+}
+
+bool adaptation_is_quick(const struct model *model, const struct adapter_use *uses, size_t count) {
+  (void)model;
+  return !fake_merges(uses, count);
+}
+size_t adaptation_scratch_bytes(const struct model *model, const struct adapter_use *uses,
+                                size_t count) {
+  (void)model, (void)uses, (void)count;
+  return fake.merge_scratch > 0 ? fake.merge_scratch : FAKE_ADAPTER_BYTES;
+}
+/* So many layers, with a pause behind each. */
+enum status adaptation_open_beside(struct model *model, const struct adapter_use *uses,
+                                   size_t count, const struct loader_pauses *pauses,
+                                   struct adaptation **out) {
+  pauses->beside(pauses->context, false); /* from here on the device, and all of this, is ours */
+  fake.merges++;
+  for (int i = 0; i < fake.merge_layers; i++) {
+    clock_move(fake.merge_ms);
+    TRY(pauses->between(pauses->context));
+  }
+  if (fake.merge_status != OK) {
+    return fail_field(fake.merge_status, "adapter", "the fake sum is too large");
+  }
+  return adaptation_open(model, uses, count, out);
 }
 const struct adapter_module *adaptation_table(const struct adaptation *adaptation,
                                               enum network network) {
@@ -87,27 +121,6 @@ const struct adapter_module *adaptation_table(const struct adaptation *adaptatio
 }
 const struct merged *adaptation_merged(const struct adaptation *adaptation) {
   return adaptation->merges ? &adaptation->merged : NULL;
-}
-
-enum status embeddings_open(struct model *model, const struct embedding_source *sources,
-                            size_t count, struct embeddings **out) {
-  (void)model;
-  struct embeddings *embeddings = calloc(1, sizeof *embeddings);
-  for (size_t i = 0; i < count; i++) {
-    embeddings->number += (float)sources[i].data[0] / 500.0f;
-  }
-  fake.embeddings++;
-  *out = embeddings;
-  return OK;
-}
-void embeddings_close(struct embeddings **embeddings) {
-  fake.embeddings -= *embeddings != NULL;
-  free(*embeddings);
-  *embeddings = NULL;
-}
-size_t embeddings_bytes(const struct embeddings *embeddings) {
-  (void)embeddings;
-  return 64;
 }
 
 /* What a row's and a call's adapters add to the fake model's output. */

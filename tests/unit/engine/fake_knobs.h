@@ -20,6 +20,10 @@ static struct fake {
   int adapters, adaptations, embeddings;     /* that are open */
   int adapters_opened, adaptations_opened;   /* so far */
   int adapters_hashed;                       /* opened with their sha256 */
+  int merges, merge_layers;                  /* begun so far; how many layers each has */
+  int64_t merge_ms;                          /* how far a held clock moves for each */
+  enum status merge_status;                  /* of their last layer, instead of OK */
+  size_t merge_bytes, merge_scratch;         /* claimed for one, and while it is made (0: few) */
   int rows[FAKE_CALLS_MAX];                  /* of each U-Net call */
   int64_t cells[FAKE_CALLS_MAX];             /* its height x width */
   int net_conditioned, hints;                /* of control nets */

@@ -44,7 +44,8 @@ static Darkroom__V1__Job of(const char *model, const char *id, uint32_t steps) {
 
 /* As the process does (engine_main.c): asked for, and admitted once it is expected. */
 static bool try_admit(struct fixture *fixture, const Darkroom__V1__Job *job) {
-  if (!engine_expects(fixture->engine, job->model, NULL, 1)) {
+  const struct engine_wish wish = {job->id, 7, job->model, NULL, 1};
+  if (!engine_expects(fixture->engine, &wish)) {
     return false;
   }
   enum status status = engine_admit(fixture->engine, job, 7, NULL);
@@ -192,7 +193,8 @@ static void two_too_large_take_turns_and_not_every_step(void **state) {
       char *id = ids[m][admitted[m] % 24];
       snprintf(id, 16, "%s-%d", names[m], admitted[m] % 24);
       Darkroom__V1__Job job = of(names[m], id, 20);
-      if (engine_expects(fixture->engine, names[m], NULL, since[m]) &&
+      const struct engine_wish wish = {id, 7, names[m], NULL, since[m]};
+      if (engine_expects(fixture->engine, &wish) &&
           engine_admit(fixture->engine, &job, 7, NULL) == OK) {
         since[m] = clock_ms();
         admitted[m]++;

@@ -13,7 +13,7 @@ static struct varied jobs[JOBS];
 static void draw_alone(struct fixture *fixture, struct entry *out) {
   for (int k = 0; k < JOBS; k++) {
     varied_make(&jobs[k], k, "fake", "other");
-    assert_int_equal(engine_admit(fixture->engine, &jobs[k].job, 7, &jobs[k].inputs), OK);
+    assert_int_equal(varied_admit(fixture->engine, &jobs[k]), OK);
     run_all(fixture);
     out[k] = *book_find(&fixture->book, jobs[k].id);
     if (out[k].finished != 1) {
@@ -25,7 +25,8 @@ static void draw_alone(struct fixture *fixture, struct entry *out) {
 /* One by one, as there is room, with turns between; every seventh is stopped after a while. */
 static void draw_crowd(struct fixture *fixture) {
   for (int k = 0; k < JOBS;) {
-    k += engine_admit(fixture->engine, &jobs[k].job, 7, &jobs[k].inputs) == OK;
+    enum status status;
+    k += varied_try(fixture->engine, &jobs[k], &status) && status == OK;
     run_turns(fixture, 1 + k % 3);
     if (k % 7 == 6) {
       engine_stop(fixture->engine, jobs[k - 2].id, 7);
@@ -76,7 +77,7 @@ static void all_memory_is_given_back(void **state) {
   struct engine *engine = fixture->engine;
   for (int k = 0; k < JOBS; k++) {
     varied_make(&jobs[k], k, "fake", "other");
-    assert_int_equal(engine_admit(engine, &jobs[k].job, 7, &jobs[k].inputs), OK);
+    assert_int_equal(varied_admit(engine, &jobs[k]), OK);
     run_turns(fixture, k % 9);
     engine_stop(engine, jobs[k].id, 7);
     run_all(fixture);

@@ -34,11 +34,9 @@ static void close_thing(void *context, struct held *row) {
 static int open_table(void **state) {
   (void)state;
   table = (struct table){.budget.max = 1000};
-  table.shelf = (struct shelf){SHELF_ROWS(table.rows),
-                               .budget = &table.budget,
-                               .clock = &table.clock,
-                               .close = close_thing,
-                               .context = &table};
+  table.shelf = (struct shelf){
+      .budget = &table.budget, .clock = &table.clock, .close = close_thing, .context = &table};
+  shelf_rows(&table.shelf, table.rows, sizeof *table.rows, ROWS);
   return 0;
 }
 

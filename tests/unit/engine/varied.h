@@ -62,4 +62,30 @@ static inline void varied_make(struct varied *one, int k, const char *model, con
   }
 }
 
+/* Whether the job need not wait any more, as the process does it (engine_main.c): *out is what
+ * became of it. */
+static inline bool varied_try(struct engine *engine, struct varied *one, enum status *out) {
+  one->job.id = one->id;
+  one->inputs.input = one->input;
+  for (size_t i = 0; i < one->job.n_adapter; i++) {
+    one->adapters[i] = &one->adapter[i];
+  }
+  one->job.adapter = one->adapters;
+  const struct engine_wish wish = {one->id, 7, one->job.model, NULL, 1};
+  *out =
+      engine_expects(engine, &wish) ? engine_admit(engine, &one->job, 7, &one->inputs) : EXHAUSTED;
+  return *out != EXHAUSTED;
+}
+/* Turns go on while it waits. */
+static inline enum status varied_admit(struct engine *engine, struct varied *one) {
+  enum status status = EXHAUSTED;
+  for (int i = 0; i < 1000 && !varied_try(engine, one, &status); i++) {
+    enum status turn = engine_turn(engine);
+    if (turn != OK) {
+      return turn;
+    }
+  }
+  return status;
+}
+
 #endif

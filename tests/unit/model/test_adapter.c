@@ -31,9 +31,10 @@ static const struct change *change_of(const struct adapter *adapter, const char 
 
 static void delta_of(const struct change *change, const float *base, float *delta) {
   struct arena *scratch = NULL;
-  assert_ok(arena_open(NULL, TINY_ARENA_BYTES, &scratch));
+  assert_ok(arena_open(NULL, change_scratch_bytes(change, module_of(change)), &scratch));
+  const struct change_room room = {.scratch = scratch};
   memset(delta, 0, VALUES_MAX * sizeof *delta);
-  assert_ok(change_add(change, module_of(change), 1, base, scratch, delta));
+  assert_ok(change_add(change, module_of(change), 1, base, &room, delta));
   arena_close(&scratch);
 }
 
