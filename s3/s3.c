@@ -37,6 +37,8 @@ struct s3 {
   long connect_ms;
   long transfer_ms;
   const atomic_bool *leaving;
+  bool (*give_up)(void *context, uint64_t bytes);
+  void *give_up_context;
   int64_t skew_ms; /* the server's clock minus ours, learned from a refusal */
 };
 
@@ -163,9 +165,10 @@ static size_t take_header(char *line, size_t size, size_t count, void *context) 
  * drain. */
 static int give_up(void *context, curl_off_t total_down, curl_off_t down, curl_off_t total_up,
                    curl_off_t up) {
-  (void)total_down, (void)down, (void)total_up, (void)up;
+  (void)total_down, (void)total_up, (void)up;
   const struct s3 *s3 = context;
-  return s3->leaving != NULL && atomic_load(s3->leaving) ? 1 : 0;
+  bool leaving = s3->leaving != NULL && atomic_load(s3->leaving);
+  return leaving || (s3->give_up != NULL && s3->give_up(s3->give_up_context, (uint64_t)down));
 }
 
 /* How, whatever is asked: libcurl may do nothing on its own. */
@@ -441,6 +444,8 @@ enum status s3_open(const char *url, const struct s3_settings *settings, struct 
   }
   snprintf(s3->proxy, sizeof s3->proxy, "%s", settings->proxy != NULL ? settings->proxy : "");
   s3->leaving = settings->leaving;
+  s3->give_up = settings->give_up;
+  s3->give_up_context = settings->give_up_context;
   s3->connect_ms = settings->connect_ms > 0 ? (long)settings->connect_ms : CONNECT_MS;
   s3->transfer_ms = settings->transfer_ms > 0 ? (long)settings->transfer_ms : TRANSFER_MS;
   *out = s3;

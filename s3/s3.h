@@ -27,6 +27,10 @@ struct s3_settings {
   int64_t connect_ms;         /* to connect; 0: 5000 */
   int64_t transfer_ms;        /* of one request; 0: 300000 */
   const atomic_bool *leaving; /* once it is true, requests under way are given up; may be NULL */
+  /* The same where more is to be said than yes: asked about once a second and whenever something
+   * moves, with the bytes of the answer so far; may be NULL. */
+  bool (*give_up)(void *context, uint64_t bytes);
+  void *give_up_context;
 };
 
 #define S3_HEADERS_MAX 8

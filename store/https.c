@@ -29,9 +29,11 @@ static size_t take_body(char *data, size_t size, size_t count, void *context) {
 
 static int give_up(void *context, curl_off_t total_down, curl_off_t down, curl_off_t total_up,
                    curl_off_t up) {
-  (void)total_down, (void)down, (void)total_up, (void)up;
-  const atomic_bool *leaving = context;
-  return leaving != NULL && atomic_load(leaving) ? 1 : 0;
+  (void)total_down, (void)total_up, (void)up;
+  const struct s3_settings *settings = context;
+  bool leaving = settings->leaving != NULL && atomic_load(settings->leaving);
+  return leaving || (settings->give_up != NULL &&
+                     settings->give_up(settings->give_up_context, (uint64_t)down));
 }
 
 static void set_transport(CURL *curl, const struct s3_settings *settings) {
@@ -50,7 +52,7 @@ static void set_transport(CURL *curl, const struct s3_settings *settings) {
   curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)LOW_SPEED_SECONDS);
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, give_up);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, settings->leaving);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, settings);
   if (bundle != NULL && bundle[0] != '\0') {
     curl_easy_setopt(curl, CURLOPT_CAINFO, bundle);
   }

@@ -194,6 +194,12 @@ struct spool_use held_unstored_total(const struct held_table *table) {
   return total(table, false);
 }
 
+bool held_fetches_slowly(const struct held *held, int64_t now_ms) {
+  const struct held_inputs *inputs = &held->inputs;
+  return held->state == HELD_FETCHING && inputs->begun_ms != 0 &&
+         now_ms - inputs->begun_ms >= HELD_SLOW_MS;
+}
+
 struct spool_use held_expected_total(const struct held_table *table) {
   return total(table, true);
 }

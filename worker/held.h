@@ -18,6 +18,7 @@
 
 #define HELD_MAX SCRIPT_LOOP_MAX /* so that one BEAT names them all */
 #define HELD_TEXT_MAX 256
+#define HELD_SLOW_MS 1000
 
 /* FETCHING -> WAITING -> ADMITTED -> RUNNING -> STORING -> ENDING -> (gone); LEAVING from anywhere.
  */
@@ -132,6 +133,8 @@ struct held *held_next(struct held_table *table, size_t *at);
 size_t held_count(const struct held_table *table);
 
 bool held_in_engine(const struct held *held);
+/* Its files have been on their way for HELD_SLOW_MS. */
+bool held_fetches_slowly(const struct held *held, int64_t now_ms);
 bool held_all_stored(const struct held *held);
 /* Pictures made and not yet stored, of all jobs, and their bytes. */
 struct spool_use {

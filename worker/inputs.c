@@ -20,7 +20,11 @@
 #include "worker/outcome.h"
 #include "worker/placement.h"
 
-enum { FETCH_FIRST_MS = 300, FETCH_MAX_MS = 10000 };
+enum {
+  FETCH_FIRST_MS = 300,
+  FETCH_MAX_MS = 10000,
+  SLOW_MAX = HELD_MAX / 3, /* jobs whose files come slowly; they take no slot, but a row */
+};
 
 bool inputs_needed(const Darkroom__V1__Job *job) {
   return job_input_count(job) > 0 || job->padding != NULL;
@@ -92,6 +96,8 @@ static void send_fetch(struct worker *worker, struct held *held, int64_t now_ms)
     held->inputs.begun_ms = now_ms;
   }
   task->at_hand = at_hand(held->job);
+  task->again = held->inputs.tries > 0;
+  task->until_ms = held->inputs.begun_ms + worker->options->fetch_seconds * 1000;
   held->inputs.out = true;
   held->inputs.bytes = bytes_expected(held->job);
   held->media_out++;
@@ -111,25 +117,71 @@ static bool has_deadline(const struct held *held) {
   return held->state == HELD_FETCHING || held->state == HELD_ADMITTED;
 }
 
-void inputs_tend(struct worker *worker, int64_t now_ms) {
+static void meet_deadlines(struct worker *worker, int64_t now_ms) {
   struct held *held = NULL;
-  size_t fetching = 0;
   for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
-    bool fetches = held->state == HELD_FETCHING;
-    fetching += fetches;
     if (has_deadline(held) && now_ms >= held->inputs.deadline_ms) {
       meet_deadline(worker, held);
-    } else if (fetches && !held->inputs.out && held->inputs.due_ms <= now_ms &&
-               room_for(worker, held)) {
+    }
+  }
+}
+
+/* Those that were tried before, or were not: the memory that there is goes to these first. */
+static void send_fetches(struct worker *worker, int64_t now_ms, bool again) {
+  struct held *held = NULL;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    bool due = held->state == HELD_FETCHING && !held->inputs.out && held->inputs.due_ms <= now_ms &&
+               (held->inputs.tries > 0) == again;
+    if (due && room_for(worker, held)) {
       send_fetch(worker, held, now_ms);
     }
   }
+}
+
+/* Where very many come slowly, the one that has taken longest goes back: rows are for others,
+ * too. */
+static void let_slow_go(struct worker *worker, int64_t now_ms) {
+  struct held *longest = NULL;
+  struct held *held = NULL;
+  size_t slow = 0;
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    if (held_fetches_slowly(held, now_ms)) {
+      slow++;
+      bool longer = longest == NULL || held->inputs.begun_ms < longest->inputs.begun_ms;
+      longest = longer ? held : longest;
+    }
+  }
+  if (slow > SLOW_MAX) {
+    job_fail(worker, longest, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
+             DARKROOM__V1__ERROR_CODE__ERROR_INPUT,
+             "its files come slowly, and so do those of many other jobs");
+  }
+}
+
+void inputs_tend(struct worker *worker, int64_t now_ms) {
+  struct held *held = NULL;
+  size_t fetching = 0;
+  meet_deadlines(worker, now_ms);
+  send_fetches(worker, now_ms, false);
+  send_fetches(worker, now_ms, true);
+  let_slow_go(worker, now_ms);
+  for (size_t at = 0; (held = held_next(&worker->held, &at)) != NULL;) {
+    fetching += held->state == HELD_FETCHING;
+  }
   metric_set(M_JOBS_FETCHING, (double)fetching);
+}
+
+/* From then on it takes no slot, so that more may be asked for. */
+static int64_t turns_slow_ms(const struct held *held, int64_t now_ms) {
+  bool will = held->state == HELD_FETCHING && held->inputs.begun_ms != 0 &&
+              !held_fetches_slowly(held, now_ms);
+  return will ? held->inputs.begun_ms + HELD_SLOW_MS : INT64_MAX;
 }
 
 /* One that waits for room is looked at whenever something else has happened. */
 int64_t inputs_due_ms(const struct worker *worker) {
   int64_t due_ms = INT64_MAX;
+  int64_t now_ms = clock_ms();
   for (size_t i = 0; i < HELD_MAX; i++) {
     const struct held *held = &worker->held.row[i];
     if (!has_deadline(held)) {
@@ -139,6 +191,8 @@ int64_t inputs_due_ms(const struct worker *worker) {
     int64_t own_ms = asks && held->inputs.due_ms < held->inputs.deadline_ms
                          ? held->inputs.due_ms
                          : held->inputs.deadline_ms;
+    int64_t slow_ms = turns_slow_ms(held, now_ms);
+    own_ms = slow_ms < own_ms ? slow_ms : own_ms;
     due_ms = own_ms < due_ms ? own_ms : due_ms;
   }
   return due_ms;

@@ -191,6 +191,7 @@ static enum exit_code open_parent(struct parent *parent, struct options *options
   }
   struct media_settings media = {
       .threads = (int)options->media_threads,
+      .fetch_threads = (int)options->fetch_threads,
       .store = store,
       .places = places_of(options),
       .cache_bytes = (size_t)options->input_cache_mib << 20,

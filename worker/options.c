@@ -139,6 +139,14 @@ static const struct setting table[] = {
      .min = 1,
      .max = MEDIA_THREADS_MAX,
      .help = "threads that encode and spool pictures, and as many again that store them"},
+    {.name = "fetch-threads",
+     .type = SETTING_INTEGER,
+     .field = FIELD(fetch_threads),
+     .standard = "16",
+     .min = 1,
+     .max = MEDIA_FETCH_THREADS_MAX,
+     .help = "files of jobs that are fetched at once, each in memory until it is whole (pictures "
+             "64 MiB at most); slow ones give way to those that were not tried yet"},
     {.name = "fetch-hosts",
      .type = SETTING_TEXT,
      .field = FIELD(fetch_hosts),
@@ -157,7 +165,9 @@ static const struct setting table[] = {
      .standard = "120",
      .min = 1,
      .max = 86400,
-     .help = "a job whose files cannot be had for this long goes back to be tried elsewhere"},
+     .help =
+         "a job whose files are not here for this long, or come that slowly, goes back to be tried "
+         "elsewhere"},
     {.name = "inputs-mib",
      .type = SETTING_INTEGER,
      .field = FIELD(inputs_mib),

@@ -34,7 +34,7 @@ struct options {
   int determinism; /* enum determinism */
   const char *cuda_libraries;
   int64_t cordon_deaths;
-  int64_t media_threads, spool_images, spool_mib;
+  int64_t media_threads, fetch_threads, spool_images, spool_mib;
   const char *fetch_hosts, *fetch_places;
   int64_t fetch_seconds, inputs_mib, input_cache_mib;
   int64_t drain_seconds, progress_ms, silence_ms;

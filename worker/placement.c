@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "worker/extras.h"
 
 enum {
@@ -18,8 +19,10 @@ static bool is_for(const struct held *held, size_t index) {
 
 /* An image in the making takes a slot; images that have no slot yet wait in the engine. Jobs that
  * are fetched for take none until they are as many as the slots: a place that is slow must not keep
- * the engine idle, and a flood of such jobs not be taken without end. */
+ * the engine idle, and a flood of such jobs not be taken without end. Those that are slow take none
+ * at all (inputs.c lets go of what is too many): the next one's place may be fast. */
 int placement_free_slots(const struct worker *worker, size_t index) {
+  int64_t now_ms = clock_ms();
   int slots = (int)worker->children.child[index].slots;
   int free_slots = slots;
   int fetching = 0;
@@ -27,7 +30,8 @@ int placement_free_slots(const struct worker *worker, size_t index) {
     const struct held *held = &worker->held.row[i];
     if (is_for(held, index)) {
       free_slots -= (int)(held->images - held->received);
-    } else if (held->state == HELD_FETCHING && held->child == index) {
+    } else if (held->state == HELD_FETCHING && held->child == index &&
+               !held_fetches_slowly(held, now_ms)) {
       fetching += (int)held->images;
     }
   }

@@ -8,11 +8,14 @@ import time
 
 
 class Place:
-    """Serves `files` by path. `trouble` by path: seconds to wait, or an HTTP status to refuse with."""
+    """Serves `files` by path. `trouble` by path: seconds to wait, an HTTP status to refuse with, a URL to go to, or DRIP."""
+
+    DRIP = object()  # a byte now and then, and never the whole
 
     def __init__(self, folder=None):
         self.files, self.trouble, self.asked = {}, {}, []
-        self.stopping = threading.Event()
+        self.stopping, self.lock = threading.Event(), threading.Lock()
+        self.given_up = 0  # dripping transfers that the other side has left
         place = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -21,6 +24,8 @@ class Place:
             def do_GET(self):
                 place.asked.append(self.path)
                 trouble = place.trouble.get(self.path, 0)
+                if trouble is Place.DRIP:
+                    return self.drip()
                 if isinstance(trouble, str):
                     return self.answer(302, b"", location=trouble)
                 if trouble >= 100:
@@ -38,6 +43,17 @@ class Place:
                     self.wfile.write(content[half:])
                 except OSError:
                     pass  # the other side has given up, as it should
+
+            def drip(self):
+                self.send_response(200)
+                self.send_header("Content-Length", "1000000")
+                self.end_headers()
+                try:
+                    while not place.stopping.wait(0.2):
+                        self.wfile.write(b"\x89")
+                except OSError:
+                    with place.lock:
+                        place.given_up += 1
 
             def answer(self, code, body, **headers):
                 self.send_response(code)

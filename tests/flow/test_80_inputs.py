@@ -213,7 +213,7 @@ def test_a_place_that_stays_away_costs_an_attempt(fleet, bucket):
 
 def test_a_slow_place_keeps_nobody_else_waiting(fleet, bucket, image):
     fleet.broker()
-    worker = fetching_worker(fleet, bucket, slots=2, media_threads=1)
+    worker = fetching_worker(fleet, bucket, slots=2, fetch_threads=1)
     bucket.put("/inputs/slow.png", png())
     bucket.trouble["/inputs/slow.png"] = 60
     slow = [submit(fleet, image="s3://inputs/slow.png", seed=seed) for seed in range(2)]
@@ -229,7 +229,7 @@ def test_a_slow_place_keeps_nobody_else_waiting(fleet, bucket, image):
 
 def test_a_cancelled_job_is_no_longer_fetched_for(fleet, bucket):
     fleet.broker()
-    worker = fetching_worker(fleet, bucket, media_threads=1)
+    worker = fetching_worker(fleet, bucket, fetch_threads=1)
     bucket.put("/inputs/slow.png", png())
     bucket.put("/inputs/in.png", png())
     bucket.trouble["/inputs/slow.png"] = 60

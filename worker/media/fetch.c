@@ -33,10 +33,17 @@ static enum status read_url(const struct fetch *fetch, const struct job_input *i
   struct read_result how = {0};
   int64_t begun = clock_ns();
   bytes_open(content, bytes_wanted(input));
+  if (fetch->pace != NULL) {
+    pace_begin(clock_ms(), task->until_ms, fetch->pace);
+  }
   enum status status = reader_read(fetch->reader, input->blob->url, content, &how);
   task->retry_after_ms = how.retry_after_ms;
   metric_observe(M_INPUT_DURATION, (double)(clock_ns() - begun) / 1e9);
   metric_add(M_INPUT_BYTES, content->length);
+  if (status == UNAVAILABLE && fetch->given_up != NULL && *fetch->given_up != PACE_GOES_ON) {
+    return fail(UNAVAILABLE, "%s (%zu bytes of it have come)", pace_words(*fetch->given_up),
+                content->length);
+  }
   if (how.too_large) {
     return fail(BAD_INPUT, "it has more than %zu bytes", bytes_wanted(input));
   }
@@ -137,8 +144,8 @@ static bool is_picture(Darkroom__V1__BlobKind kind) {
          kind != DARKROOM__V1__BLOB_KIND__BLOB_EMBEDDING;
 }
 
-static enum status add_file(const Darkroom__V1__Job *job, const struct job_input *input,
-                            const struct bytes *file, struct media_task *task) {
+static enum status prepare(const Darkroom__V1__Job *job, const struct job_input *input,
+                           const struct bytes *file, struct media_task *task) {
   if (!is_picture(input->kind)) {
     TRY(prepare_check_tensors(file));
     struct media_input piece = {.kind = input->kind, .index = input->index, .bytes = file->length};
@@ -148,6 +155,19 @@ static enum status add_file(const Darkroom__V1__Job *job, const struct job_input
   TRY(prepare_picture(job, input->kind, file, &image));
   enum status status = add_image(task, input->kind, input->index, &image);
   image_close(&image);
+  return status;
+}
+
+/* A transfer is cheap and a decoder is not: more may wait for a place than work at once. */
+static enum status add_file(const struct fetch *fetch, const Darkroom__V1__Job *job,
+                            const struct job_input *input, const struct bytes *file,
+                            struct media_task *task) {
+  while (fetch->preparing != NULL && sem_wait(fetch->preparing) != 0) { /* a signal came */
+  }
+  enum status status = prepare(job, input, file, task);
+  if (fetch->preparing != NULL) {
+    sem_post(fetch->preparing);
+  }
   return status;
 }
 
@@ -166,7 +186,7 @@ static enum status add_input(const struct fetch *fetch, const Darkroom__V1__Job 
   snprintf(task->field, sizeof task->field, "%s", input->field);
   TRY(have_file(fetch, input, task, &file));
   enum status status = count_file(fetch, task, file->content.length);
-  status = status == OK ? add_file(job, input, &file->content, task) : status;
+  status = status == OK ? add_file(fetch, job, input, &file->content, task) : status;
   cache_give_back(fetch->cache, file);
   return status;
 }

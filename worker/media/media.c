@@ -5,23 +5,26 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "worker/media/cache.h"
 #include "worker/media/fetch.h"
 #include "worker/media/finish.h"
+#include "worker/media/pace.h"
 
 struct list {
   struct media_task *first, **last;
 };
 
-/* Who does a task. */
-enum lane { LANE_DISK, LANE_STORE, LANE_FETCH, LANES };
+/* Who does a task; what waits for whom: the last list is for LANE_FETCH, too. */
+enum lane { LANE_DISK, LANE_STORE, LANE_FETCH, LANES, LIST_AGAIN = LANES, LISTS };
 
 struct media;
 
@@ -31,7 +34,10 @@ struct thread {
   struct store *store;           /* of the lane that needs one */
   struct reader reader;          /* of the lane that fetches */
   const struct media_task *task; /* that it fetches for; under the lock */
-  atomic_bool abandoned;         /* the same for libcurl, which asks without the lock */
+  bool gives_way;                /* it has given its task up for one that waits; under the lock */
+  struct pace pace;
+  enum pace_verdict given_up; /* why its transfer was */
+  atomic_bool abandoned;      /* the same for libcurl, which asks without the lock */
   pthread_t id;
 };
 
@@ -39,14 +45,17 @@ struct media {
   struct media_settings settings;
   pthread_mutex_t lock;
   pthread_cond_t more[LANES];
-  struct list waiting[LANES];
+  struct list waiting[LISTS];
+  size_t fresh;      /* in the list of LANE_FETCH */
+  size_t giving_way; /* threads that make room for those */
+  sem_t preparing;
   struct list done;
   struct cache *cache;
   bool ending;
   atomic_bool leaving; /* the same for libcurl, which asks without the lock */
   int bell;            /* eventfd */
   int threads;         /* started */
-  struct thread thread[LANES * MEDIA_THREADS_MAX];
+  struct thread thread[2 * MEDIA_THREADS_MAX + MEDIA_FETCH_THREADS_MAX];
 };
 
 static enum lane lane_of(const struct media_task *task) {
@@ -55,6 +64,11 @@ static enum lane lane_of(const struct media_task *task) {
   }
   bool store = task->kind == MEDIA_STORE || task->kind == MEDIA_CHECK || task->image_count > 0;
   return store ? LANE_STORE : LANE_DISK;
+}
+
+static size_t list_of(const struct media_task *task) {
+  enum lane lane = lane_of(task);
+  return lane == LANE_FETCH && task->again ? LIST_AGAIN : lane;
 }
 
 static void list_open(struct list *list) { *list = (struct list){NULL, &list->first}; }
@@ -119,16 +133,26 @@ void media_task_close(struct media_task **pointer) {
 
 /* a thread ------------------------------------------------------------------------------------- */
 
+/* Those that were never tried go first. */
+static struct media_task *take_waiting(struct media *media, enum lane lane) {
+  struct media_task *task = list_take(&media->waiting[lane]);
+  if (lane != LANE_FETCH) {
+    return task;
+  }
+  media->fresh -= task != NULL;
+  return task != NULL ? task : list_take(&media->waiting[LIST_AGAIN]);
+}
+
 /* The next task, NULL when the pool ends. */
 static struct media_task *wait_for_task(struct thread *thread) {
   struct media *media = thread->media;
-  enum lane lane = thread->lane;
+  struct media_task *task = NULL;
   pthread_mutex_lock(&media->lock);
-  while (media->waiting[lane].first == NULL && !media->ending) {
-    pthread_cond_wait(&media->more[lane], &media->lock);
+  while (!media->ending && (task = take_waiting(media, thread->lane)) == NULL) {
+    pthread_cond_wait(&media->more[thread->lane], &media->lock);
   }
-  struct media_task *task = media->ending ? NULL : list_take(&media->waiting[lane]);
   thread->task = task;
+  thread->given_up = PACE_GOES_ON;
   atomic_store(&thread->abandoned, media->ending);
   pthread_mutex_unlock(&media->lock);
   return task;
@@ -144,15 +168,47 @@ static void hand_back(struct thread *thread, struct media_task *task) {
   struct media *media = thread->media;
   pthread_mutex_lock(&media->lock);
   thread->task = NULL;
+  media->giving_way -= thread->gives_way;
+  thread->gives_way = false;
   list_put(&media->done, task);
   pthread_mutex_unlock(&media->lock);
   ring(media);
 }
 
+/* Whether this thread is to make room: each that waits is made room for by one. */
+static bool give_way(struct thread *thread) {
+  struct media *media = thread->media;
+  pthread_mutex_lock(&media->lock);
+  if (!thread->gives_way && media->fresh > media->giving_way) {
+    thread->gives_way = true;
+    media->giving_way++;
+  }
+  bool gives_way = thread->gives_way;
+  pthread_mutex_unlock(&media->lock);
+  return gives_way;
+}
+
+/* libcurl asks, from the thread itself, for as long as a transfer lasts. */
+static bool give_up(void *context, uint64_t bytes) {
+  struct thread *thread = context;
+  enum pace_verdict verdict = pace_look(&thread->pace, clock_ms(), bytes);
+  if (verdict == PACE_GOES_ON || (verdict == PACE_MAY_GIVE_WAY && !give_way(thread))) {
+    return false;
+  }
+  thread->given_up = verdict;
+  return true;
+}
+
 static void *run(void *context) {
   struct thread *thread = context;
   struct media *media = thread->media;
-  struct fetch fetch = {&thread->reader, media->cache, JOB_INPUT_BYTES_MAX};
+  bool fetches = thread->lane == LANE_FETCH;
+  struct fetch fetch = {.reader = &thread->reader,
+                        .cache = media->cache,
+                        .bytes_max = JOB_INPUT_BYTES_MAX,
+                        .pace = fetches ? &thread->pace : NULL,
+                        .given_up = fetches ? &thread->given_up : NULL,
+                        .preparing = fetches ? &media->preparing : NULL};
   struct finish finish = {
       .store = thread->store,
       .fetch = &fetch,
@@ -168,20 +224,29 @@ static void *run(void *context) {
   return NULL;
 }
 
-/* One that waits comes back as it is; one that is under way finds its transfer ended. */
-void media_abandon(struct media *media, const char *id, uint64_t fence) {
+/* How many it had. */
+static size_t abandon_waiting(struct media *media, struct list *waiting, const char *id,
+                              uint64_t fence) {
   struct list kept;
+  size_t count = 0;
   list_open(&kept);
-  pthread_mutex_lock(&media->lock);
-  struct list *waiting = &media->waiting[LANE_FETCH];
   for (struct media_task *task = list_take(waiting); task != NULL; task = list_take(waiting)) {
     bool meant = task->fence == fence && strcmp(task->id, id) == 0;
     task->status = meant ? UNAVAILABLE : task->status;
+    count += meant;
     list_put(meant ? &media->done : &kept, task);
   }
   for (struct media_task *task = list_take(&kept); task != NULL; task = list_take(&kept)) {
     list_put(waiting, task);
   }
+  return count;
+}
+
+/* One that waits comes back as it is; one that is under way finds its transfer ended. */
+void media_abandon(struct media *media, const char *id, uint64_t fence) {
+  pthread_mutex_lock(&media->lock);
+  media->fresh -= abandon_waiting(media, &media->waiting[LANE_FETCH], id, fence);
+  (void)abandon_waiting(media, &media->waiting[LIST_AGAIN], id, fence);
   for (int i = 0; i < media->threads; i++) {
     struct thread *thread = &media->thread[i];
     const struct media_task *task = thread->lane == LANE_FETCH ? thread->task : NULL;
@@ -204,6 +269,8 @@ static enum status start_thread(struct media *media, enum lane lane) {
   }
   struct s3_settings settings = media->settings.store.s3;
   settings.leaving = &thread->abandoned;
+  settings.give_up = lane == LANE_FETCH ? give_up : NULL;
+  settings.give_up_context = thread;
   reader_open(&settings, &media->settings.places, &thread->reader);
   int error = pthread_create(&thread->id, NULL, run, thread);
   if (error != 0) {
@@ -220,14 +287,20 @@ static enum status start(struct media *media) {
     return fail(EXHAUSTED, "no eventfd: %s", strerror(errno));
   }
   TRY(cache_open(media->settings.cache_bytes, &media->cache));
-  for (int i = 0; i < LANES * media->settings.threads; i++) {
-    TRY(start_thread(media, (enum lane)(i % LANES)));
+  const int threads[LANES] = {[LANE_DISK] = media->settings.threads,
+                              [LANE_STORE] = media->settings.threads,
+                              [LANE_FETCH] = media->settings.fetch_threads};
+  for (int lane = 0; lane < LANES; lane++) {
+    for (int i = 0; i < threads[lane]; i++) {
+      TRY(start_thread(media, (enum lane)lane));
+    }
   }
   return OK;
 }
 
 enum status media_open(const struct media_settings *settings, struct media **out) {
   assert(settings->threads >= 1 && settings->threads <= MEDIA_THREADS_MAX);
+  assert(settings->fetch_threads >= 1 && settings->fetch_threads <= MEDIA_FETCH_THREADS_MAX);
   struct media *media = calloc(1, sizeof *media);
   if (media == NULL) {
     return fail(EXHAUSTED, "no memory for the media pool");
@@ -237,9 +310,12 @@ enum status media_open(const struct media_settings *settings, struct media **out
   pthread_mutex_init(&media->lock, NULL);
   for (int lane = 0; lane < LANES; lane++) {
     pthread_cond_init(&media->more[lane], NULL);
-    list_open(&media->waiting[lane]);
+  }
+  for (int list = 0; list < LISTS; list++) {
+    list_open(&media->waiting[list]);
   }
   list_open(&media->done);
+  sem_init(&media->preparing, 0, (unsigned)settings->threads);
   enum status status = start(media);
   if (status != OK) {
     media_close(&media);
@@ -271,10 +347,13 @@ void media_close(struct media **pointer) {
   }
   cache_close(&media->cache);
   for (int lane = 0; lane < LANES; lane++) {
-    list_close(&media->waiting[lane]);
     pthread_cond_destroy(&media->more[lane]);
   }
+  for (int list = 0; list < LISTS; list++) {
+    list_close(&media->waiting[list]);
+  }
   list_close(&media->done);
+  sem_destroy(&media->preparing);
   if (media->bell >= 0) {
     close(media->bell);
   }
@@ -285,7 +364,8 @@ void media_close(struct media **pointer) {
 
 void media_send(struct media *media, struct media_task *task) {
   pthread_mutex_lock(&media->lock);
-  list_put(&media->waiting[lane_of(task)], task);
+  list_put(&media->waiting[list_of(task)], task);
+  media->fresh += list_of(task) == LANE_FETCH;
   pthread_cond_signal(&media->more[lane_of(task)]);
   pthread_mutex_unlock(&media->lock);
 }

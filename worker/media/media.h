@@ -4,7 +4,8 @@
  * memory travels with it. Whoever sent it decides whether and when to send it again, so no thread
  * ever sleeps on a store that is away. What needs the store has threads of its own: one that is
  * only slow must not keep a picture from being encoded and spooled, where a crash cannot take it.
- * What jobs bring comes from anywhere, and has the third.
+ * What jobs bring comes from anywhere, and has the third: a file that has not been tried yet goes
+ * before those that have, and a slow one gives way to it (pace.h).
  */
 #ifndef DARKROOM_WORKER_MEDIA_MEDIA_H
 #define DARKROOM_WORKER_MEDIA_MEDIA_H
@@ -22,6 +23,7 @@
 #include "worker/media/caption.h"
 
 #define MEDIA_THREADS_MAX 16
+#define MEDIA_FETCH_THREADS_MAX 64
 #define MEDIA_URL_BYTES_MAX 1024
 
 enum media_kind {
@@ -76,10 +78,13 @@ struct media_task {
   char field[32];         /* of the job, that was dealt with last */
   uint64_t fetch_us;
   bool at_hand; /* all of them came in the job: nobody is asked, and nobody slow waited behind */
+  bool again;   /* it was tried before: those that were not go first */
+  int64_t until_ms; /* clock_ms() at which its transfers end */
 };
 
 struct media_settings {
-  int threads; /* of each pool, 1..MEDIA_THREADS_MAX */
+  int threads;       /* of the disk's pool and of the store's, 1..MEDIA_THREADS_MAX */
+  int fetch_threads; /* of the third, 1..MEDIA_FETCH_THREADS_MAX: most of them wait for somebody */
   struct store_settings store;
   struct places places; /* that jobs may name */
   size_t cache_bytes;   /* of files that jobs brought, kept for further jobs */

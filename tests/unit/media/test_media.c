@@ -38,6 +38,7 @@ static int open_place(void **state) {
   snprintf(place->url, sizeof place->url, "file://%s", place->store);
   mkdir(place->spool, 0700);
   struct media_settings settings = {.threads = 2,
+                                    .fetch_threads = 2,
                                     .store = {.url = place->url},
                                     .spool = place->spool,
                                     .worker = "w1",

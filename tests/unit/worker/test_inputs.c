@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "tests/unit/worker/played_job.h"
 #include "worker/inputs.h"
+#include "worker/placement.h"
 
 /* An ASSIGN of a job with one adapter at a URL; bytes 0: it does not say how many it has. */
 static struct held *bring(const char *id, uint64_t bytes) {
@@ -62,7 +63,10 @@ static void files_on_their_way_are_counted(void **state) {
   assert_true(first->inputs.out);
   assert_false(second->inputs.out); /* 120 are more than 100, though nothing has come yet */
   assert_true(small->inputs.out);
-  assert_int_equal(inputs_due_ms(&worker), INT64_MAX); /* and nobody spins until there is room */
+  /* nobody spins until there is room: what comes next is that the others are slow */
+  assert_int_equal(inputs_due_ms(&worker), first->inputs.begun_ms + HELD_SLOW_MS);
+  clock_hold(clock_ms() + HELD_SLOW_MS, 0);
+  assert_int_equal(inputs_due_ms(&worker), INT64_MAX);
   not_fetched(BAD_INPUT);
   inputs_tend(&worker, clock_ms());
   assert_true(second->inputs.out);
@@ -77,10 +81,74 @@ static void one_at_least_is_fetched_for_however_large(void **state) {
   assert_false(bring("second", 0)->inputs.out);
 }
 
+/* Who waits for a slow place takes no slot: others are asked for in its stead. */
+static void slow_places_take_no_slots(void **state) {
+  (void)state;
+  char id[16];
+  options.inputs_mib = 1000;
+  options.fetch_seconds = 60;
+  welcome();
+  for (int i = 0; i < 2 * SLOTS; i++) {
+    snprintf(id, sizeof id, "slow-%d", i);
+    assert_true(bring(id, 1000)->inputs.out);
+  }
+  assert_int_equal(placement_free_slots(&worker, 0), 0);
+  clock_hold(clock_ms() + HELD_SLOW_MS, 0);
+  assert_int_equal(placement_free_slots(&worker, 0), SLOTS);
+}
+
+/* Nor do they fill the table: the one that has taken longest goes back, to be tried again. */
+static void slow_places_leave_rows(void **state) {
+  (void)state;
+  enum { SLOW_MAX = HELD_MAX / 3 };
+  char id[16];
+  options.inputs_mib = 1000;
+  options.fetch_seconds = 60;
+  welcome();
+  for (int i = 0; i <= SLOW_MAX; i++) {
+    snprintf(id, sizeof id, "slow-%d", i);
+    bring(id, 1000);
+    clock_hold(clock_ms() + 1, 0);
+  }
+  struct held *first = held_find_id(&worker.held, "slow-0");
+  inputs_tend(&worker, clock_ms());
+  assert_int_equal(first->state, HELD_FETCHING);
+  clock_hold(clock_ms() + HELD_SLOW_MS, 0);
+  inputs_tend(&worker, clock_ms());
+  assert_int_equal(first->state, HELD_ENDING);
+  assert_int_equal(first->fail_kind, DARKROOM__V1__FAIL_KIND__FAIL_RETRY);
+  assert_string_equal(abandoned, "slow-0.1");
+  inputs_tend(&worker, clock_ms());
+  assert_int_equal(held_find_id(&worker.held, "slow-1")->state, HELD_FETCHING);
+}
+
+/* The task knows whether it has had its turn, and when all turns end. */
+static void a_task_knows_its_turns(void **state) {
+  (void)state;
+  options.inputs_mib = 100;
+  options.fetch_seconds = 60;
+  welcome();
+  struct held *held = bring("job", 1000);
+  int64_t begun_ms = clock_ms();
+  assert_false(sent[0]->again);
+  assert_int_equal(sent[0]->until_ms, begun_ms + 60000);
+  not_fetched(UNAVAILABLE);
+  clock_hold(held->inputs.due_ms, 0);
+  inputs_tend(&worker, clock_ms());
+  assert_true(sent[0]->again);
+  assert_int_equal(sent[0]->until_ms, begun_ms + 60000);
+  clock_hold(begun_ms + 60000, 0);
+  not_fetched(UNAVAILABLE);
+  assert_int_equal(held->state, HELD_ENDING);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(files_on_their_way_are_counted, setup, teardown),
       cmocka_unit_test_setup_teardown(one_at_least_is_fetched_for_however_large, setup, teardown),
+      cmocka_unit_test_setup_teardown(slow_places_take_no_slots, setup, teardown),
+      cmocka_unit_test_setup_teardown(slow_places_leave_rows, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_task_knows_its_turns, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
