@@ -328,7 +328,10 @@ BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 $(B)/tests/bench/bench_%: $(B)/tests/bench/bench_%.o $(WITH_kernels) $(call libs,worker) $(B)/libbroker.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/*.c)): | $(GENERATED_HEADERS)
-benches: $(BENCHES)
+# What others pay for the same: peers that run-bench-queue measures beside us (node and BullMQ come when they are asked for).
+$(B)/tests/bench/peers/floor: $(B)/tests/bench/peers/floor.o $(B)/libbase.a
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+benches: $(BENCHES) $(B)/tests/bench/peers/floor
 bench:
 	@deploy/install-packages build run check
 	@$(MAKE) -s -j$(JOBS) all benches
