@@ -1,9 +1,9 @@
 /* bench_queue.c - load for a broker: jobs that take no time, from a client and to a worker of their
  * own processes. run-bench-queue starts broker and Redis, and measures (stage.h).
  *
- *   bench_queue ENDPOINT jobs watched|unwatched COUNT WINDOW SLOTS   to the end of all COUNT jobs
- *   bench_queue ENDPOINT submits COUNT WINDOW                        accepted, and nobody takes them
- *   bench_queue ENDPOINT trips COUNT                                 one job at a time, told of its end
+ *   bench_queue ENDPOINT jobs watched|unwatched COUNT WINDOW SLOTS   to the end of all jobs
+ *   bench_queue ENDPOINT submits COUNT WINDOW                        accepted, nobody takes them
+ *   bench_queue ENDPOINT trips COUNT                                 one at a time, told of its end
  */
 #include <assert.h>
 #include <stdatomic.h>
