@@ -221,7 +221,7 @@ fuzz:
 
 # stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
 PYTHON := /usr/bin/python3
-STORIES ?= tests/images tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
+STORIES ?= tests/proof tests/images tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
 stories: all $(NVML) $(B)/darkroom-gpu $(B)/tests/images/picture
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 
@@ -268,7 +268,7 @@ format:
 # the two commands ------------------------------------------------------------------------------------------------------
 JOBS := $(shell nproc)
 packages-check:
-	@deploy/install-packages build run check lint s3
+	@deploy/install-packages build run check lint s3 proof
 check: packages-check
 	@$(MAKE) -s lint
 	@$(MAKE) -s -j$(JOBS) all tests
