@@ -117,6 +117,32 @@ static void count_extras(struct fleet *fleet, const Darkroom__V1__Hello *hello, 
   }
 }
 
+bool hello_has_tiny(const Darkroom__V1__Hello *hello, const Darkroom__V1__ModelInfo *model) {
+  for (size_t i = 0; i < hello->n_extra; i++) {
+    const Darkroom__V1__ExtraInfo *extra = hello->extra[i];
+    bool fits = extra->family == NULL || extra->family[0] == '\0' ||
+                (model->family != NULL && strcmp(extra->family, model->family) == 0);
+    if (extra->kind == DARKROOM__V1__EXTRA_KIND__EXTRA_TINY && fits) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static void mark_tiny(struct fleet *fleet, const Darkroom__V1__Hello *hello) {
+  for (size_t i = 0; i < hello->n_model; i++) {
+    const char *id = hello->model[i]->id;
+    struct fleet_model *model = id != NULL ? find(fleet, id) : NULL;
+    if (model != NULL) {
+      model->tiny = model->tiny || hello_has_tiny(hello, hello->model[i]);
+    }
+  }
+}
+
+bool fleet_has_tiny(const struct fleet *fleet, const struct fleet_model *model) {
+  return fleet->live == 0 || model->tiny;
+}
+
 /* A fleet with more extras than are kept cannot say of one that it has it not. */
 bool fleet_has_extra(const struct fleet *fleet, Darkroom__V1__ExtraKind kind, const char *id) {
   return fleet->live == 0 || fleet->extra_count == FLEET_EXTRAS_MAX ||
@@ -146,6 +172,7 @@ enum status fleet_read(struct fleet *fleet, const redisReply *reply, struct aren
       count_worker(fleet, row.hello);
     }
     count_extras(fleet, row.hello, live);
+    mark_tiny(fleet, row.hello);
     arena_release(arena, mark);
   }
   return OK;

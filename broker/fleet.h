@@ -21,6 +21,7 @@ struct fleet_model {
   uint32_t least_side,
       largest_side; /* the limits of its workers: of the live ones, or of the last that had it */
   uint32_t workers; /* live */
+  bool tiny;        /* one that has it has a tiny decoder for it, too */
 };
 
 /* What jobs name beside a model: control nets, adapters, embeddings, tiny decoders. */
@@ -50,6 +51,16 @@ const struct fleet_model *fleet_find(const struct fleet *fleet, const char *id);
 /* Whether a job may name this: a worker has it, if only one that is away for a while, or there is
  * none that could be asked. */
 bool fleet_has_extra(const struct fleet *fleet, Darkroom__V1__ExtraKind kind, const char *id);
+
+/* The hint's line of a job that is decoded by a tiny decoder, whichever its worker has for this
+ * model; of a worker that has one. */
+#define HINT_TINY "tiny %s"
+
+/* The same of a tiny decoder for this model, which a job asks for and does not name. */
+bool fleet_has_tiny(const struct fleet *fleet, const struct fleet_model *model);
+/* Whether this worker has one for this model: of its family, or of one that the worker did not
+ * say. */
+bool hello_has_tiny(const Darkroom__V1__Hello *hello, const Darkroom__V1__ModelInfo *model);
 
 /* The contract's lists, in the arena. */
 enum status fleet_models(const struct fleet *fleet, struct arena *arena,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "broker/fleet.h"
 #include "broker/reply.h"
 #include "broker/terms.h"
 #include "broker/upkeep.h"
@@ -112,13 +113,14 @@ static void put_packed(struct redis *redis, const ProtobufCMessage *message, str
   arena_release(arena, mark);
 }
 
-/* Token and host, then a line for each thing that a job may name: its kind (0: a model) and id. */
+/* Token and host, then a line for each thing that a job may name: its kind (0: a model) and id; and
+ * for each model that a tiny decoder is there for. */
 static void put_identity(struct redis *redis, const Darkroom__V1__Hello *hello,
                          struct arena *arena) {
   enum { LINE_BYTES_MAX = JOB_NAME_BYTES_MAX + 16 };
   struct arena_mark mark = arena_mark(arena);
   size_t room = WORKER_TOKEN_BYTES_MAX + WORKER_HOST_BYTES_MAX + 2 +
-                (hello->n_model + hello->n_extra) * LINE_BYTES_MAX;
+                (2 * hello->n_model + hello->n_extra) * LINE_BYTES_MAX;
   char *text = arena_take(arena, room);
   if (text == NULL) {
     return; /* as a daemon of before, which said none of this */
@@ -126,7 +128,11 @@ static void put_identity(struct redis *redis, const Darkroom__V1__Hello *hello,
   size_t used = (size_t)snprintf(text, room, "%s %s", hello->token != NULL ? hello->token : "",
                                  hello->host != NULL ? hello->host : "");
   for (size_t i = 0; i < hello->n_model; i++) {
-    used += (size_t)snprintf(text + used, room - used, "\n0 %s", hello->model[i]->id);
+    const Darkroom__V1__ModelInfo *model = hello->model[i];
+    used += (size_t)snprintf(text + used, room - used, "\n0 %s", model->id);
+    if (hello_has_tiny(hello, model)) {
+      used += (size_t)snprintf(text + used, room - used, "\n" HINT_TINY, model->id);
+    }
   }
   for (size_t i = 0; i < hello->n_extra; i++) {
     used += (size_t)snprintf(text + used, room - used, "\n%d %s", (int)hello->extra[i]->kind,

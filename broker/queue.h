@@ -34,7 +34,7 @@ struct lease {
 struct submission {
   const Darkroom__V1__Job *job; /* checked and complete */
   const char *digest;           /* text */
-  const char *extras;           /* what it names beside its model, a line each: a hint */
+  const char *extras;           /* what it needs beside its model, a line each: a hint */
   const uint8_t *packed;
   size_t packed_bytes;
   uint64_t queue_max;

@@ -176,13 +176,22 @@ static enum status store(struct turn *turn, struct request *request, struct fili
 
 /* What a job names beside its model. */
 struct wanted {
-  int kind; /* an ExtraKind, or MODEL_KIND */
+  int kind; /* an ExtraKind, MODEL_KIND or TINY_FOR */
   const char *field, *id;
 };
-enum { MODEL_KIND = 0, WANTED_MAX = 1 + CONTROLS_MAX + JOB_ADAPTERS_MAX + JOB_EMBEDDINGS_MAX };
+enum {
+  MODEL_KIND = 0,
+  TINY_FOR = -1, /* a tiny decoder for the model with this id */
+  WANTED_MAX = 2 + CONTROLS_MAX + JOB_ADAPTERS_MAX + JOB_EMBEDDINGS_MAX,
+};
 
-static size_t list_wanted(const Darkroom__V1__Job *job, struct wanted wanted[WANTED_MAX]) {
+static size_t list_wanted(const Darkroom__V1__Job *job, const struct fleet_model *model,
+                          struct wanted wanted[WANTED_MAX]) {
   size_t count = 0;
+  if (job_wants_tiny(job)) {
+    const char *field = job->tiny_decoder ? "tiny_decoder" : "preview_kind";
+    wanted[count++] = (struct wanted){TINY_FOR, field, model->id};
+  }
   if (job->refiner != NULL) {
     wanted[count++] = (struct wanted){MODEL_KIND, "refiner.model", job->refiner->model};
   }
@@ -206,6 +215,9 @@ static size_t list_wanted(const Darkroom__V1__Job *job, struct wanted wanted[WAN
 }
 
 static bool fleet_has(const struct fleet *fleet, const struct wanted *wanted) {
+  if (wanted->kind == TINY_FOR) {
+    return fleet_has_tiny(fleet, fleet_find(fleet, wanted->id));
+  }
   return wanted->kind == MODEL_KIND
              ? fleet_find(fleet, wanted->id) != NULL
              : fleet_has_extra(fleet, (Darkroom__V1__ExtraKind)wanted->kind, wanted->id);
@@ -222,10 +234,28 @@ static const struct wanted *find_missing(const struct fleet *fleet, const struct
   return NULL;
 }
 
+static enum status refuse_tiny(struct turn *turn, struct request *request,
+                               const struct wanted *missing) {
+  char known[sizeof request->why.limit] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < turn->fleet.count && used < sizeof known; i++) {
+    if (turn->fleet.model[i].tiny) {
+      used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used > 0 ? ", " : "",
+                               turn->fleet.model[i].id);
+    }
+  }
+  return refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL, missing->field,
+                used > 0 ? known : "none", "no worker has a tiny decoder for model %s",
+                missing->id);
+}
+
 static enum status refuse_missing(struct turn *turn, struct request *request,
                                   const struct wanted *missing) {
   if (missing->kind == MODEL_KIND) {
     return refuse_unknown(turn, request, missing->id);
+  }
+  if (missing->kind == TINY_FOR) {
+    return refuse_tiny(turn, request, missing);
   }
   char known[sizeof request->why.limit] = "";
   size_t used = 0;
@@ -245,7 +275,10 @@ static enum status refuse_missing(struct turn *turn, struct request *request,
 static const char *extras_hint(struct turn *turn, const struct wanted *wanted, size_t count) {
   const char *hint = "";
   for (size_t i = 0; i < count; i++) {
-    hint = turn_text(turn, "%s%s%d %s", hint, i > 0 ? "\n" : "", wanted[i].kind, wanted[i].id);
+    const char *line = wanted[i].kind == TINY_FOR
+                           ? turn_text(turn, HINT_TINY, wanted[i].id)
+                           : turn_text(turn, "%d %s", wanted[i].kind, wanted[i].id);
+    hint = turn_text(turn, "%s%s%s", hint, i > 0 ? "\n" : "", line);
   }
   return hint;
 }
@@ -273,7 +306,7 @@ enum status submit_ask(struct turn *turn, struct request *request) {
     return refuse_unknown(turn, request, filing->job.model);
   }
   struct wanted wanted[WANTED_MAX];
-  size_t count = list_wanted(&filing->job, wanted);
+  size_t count = list_wanted(&filing->job, model, wanted);
   const struct wanted *missing = find_missing(&turn->fleet, wanted, count);
   if (missing != NULL && !filing->fleet_asked) {
     filing->fleet_asked = true;

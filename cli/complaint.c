@@ -73,7 +73,8 @@ enum exit_code complain_refused(enum status status, const struct refusal *why) {
     fprintf(stderr, "; field %s", why->field);
   }
   if (why->limit[0] != '\0') {
-    fprintf(stderr, "; must be %s", why->limit);
+    bool named = why->code == DARKROOM__V1__ERROR_CODE__ERROR_UNKNOWN_MODEL; /* of these */
+    fprintf(stderr, named ? "; there are: %s" : "; must be %s", why->limit);
   }
   fprintf(stderr, ")\n");
   return exit_code_of(why->code);

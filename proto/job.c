@@ -146,6 +146,12 @@ enum status job_check(const Job *job, struct refusal *why) {
   return job_check_inputs(job, why);
 }
 
+bool job_wants_tiny(const Job *job) {
+  bool looks = job->has_preview_every && job->has_preview_kind &&
+               job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY;
+  return job->tiny_decoder || looks;
+}
+
 /* what is left out ---------------------------------------------------------------------------- */
 
 #define DEFAULT(field, standard) \

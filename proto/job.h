@@ -42,6 +42,9 @@ enum status job_digest(const Darkroom__V1__Job *job, uint8_t digest[JOB_DIGEST_B
 uint32_t job_picture_width(const Darkroom__V1__Job *job);
 uint32_t job_picture_height(const Darkroom__V1__Job *job);
 
+/* Whether the picture, or looks at it on its way, are decoded by the model's tiny decoder. */
+bool job_wants_tiny(const Darkroom__V1__Job *job);
+
 /* 1-64 of [A-Za-z0-9._-], the first a letter or digit: ids of jobs and workers, and safe as part of
  * a path or key. */
 bool job_id_valid(const char *id);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "proto/job.h"
+
 static const struct {
   enum models_kind kind;
   Darkroom__V1__ExtraKind told;
@@ -82,11 +84,6 @@ static bool refiner_on(const struct child *child, const Darkroom__V1__Refiner *r
   return false;
 }
 
-static bool asks_for_tiny(const Darkroom__V1__Job *job) {
-  return job->tiny_decoder ||
-         (job->preview_every > 0 && job->preview_kind == DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY);
-}
-
 /* As far as the table says: whether it decodes such latents is seen where it is opened. */
 static bool has_tiny(const struct worker *worker, const struct child *child, const char *id) {
   const struct child_model *model = child_model(child, id);
@@ -105,7 +102,7 @@ static bool has_tiny(const struct worker *worker, const struct child *child, con
  * none has, any engine refuses it for good and says what is there. */
 static bool tiny_on(const struct worker *worker, size_t index, const Darkroom__V1__Job *job) {
   const struct children *children = &worker->children;
-  if (!asks_for_tiny(job) || has_tiny(worker, &children->child[index], job->model)) {
+  if (!job_wants_tiny(job) || has_tiny(worker, &children->child[index], job->model)) {
     return true;
   }
   for (size_t i = 0; i < children->count; i++) {

@@ -186,6 +186,63 @@ def test_a_job_goes_only_to_a_worker_that_has_what_it_names(brokers, context, cl
     inked.close()
 
 
+def tiny_workers(context, broker):
+    """A worker without a tiny decoder, and one with one for the family of its model."""
+    made = []
+    for name, extra in (("plain", []), ("sd1", [pb.ExtraInfo(kind=pb.EXTRA_TINY, id="taesd", family="sd1")])):
+        worker = Worker(context, broker.endpoint, name=name, hello=False)
+        worker.extra = extra
+        worker.hello()
+        made.append(worker)
+    return made
+
+
+TINY = (dict(tiny_decoder=True), dict(preview_every=5, preview_kind=pb.PREVIEW_TINY))
+
+
+def test_who_wants_the_tiny_decoder_goes_where_one_is(brokers, context, client, redis):
+    plain, sd1 = tiny_workers(context, brokers())
+    plain.claim(4)
+    for fields in TINY:
+        job, other = client.submit(**fields).id, client.submit().id
+        assert redis.record(job)["extras"] == "tiny demo"
+        assert plain.assigned().job.id == other, "one that wants none is behind it in the line"
+        assert client.state(job) == "QUEUED"
+        sd1.claim(1)
+        assign = sd1.assigned()
+        assert assign.job.id == job
+        sd1.start(assign)
+        sd1.complete(assign)
+    job = client.submit(preview_every=5).id  # looks straight from the latents need none
+    assert plain.assigned().job.id == job
+    sd1.bye()
+    until(lambda: {row.id: row.state for row in client.ask("STATUS").worker}["sd1"] == "gone", 10, "its leaving")
+    job = client.submit(tiny_decoder=True).id
+    assert "none of the 1 workers with model demo has all that it names beside it" in " ".join(client.explain(job))
+    plain.close()
+    sd1.close()
+
+
+@pytest.mark.parametrize("fields, field", zip(TINY, ("tiny_decoder", "preview_kind")))
+def test_a_tiny_decoder_that_nobody_has_is_refused(brokers, context, client, fields, field):
+    broker = brokers()
+    plain = Worker(context, broker.endpoint, name="plain", hello=False)
+    plain.extra = [pb.ExtraInfo(kind=pb.EXTRA_TINY, id="taesdxl", family="sdxl")]
+    plain.hello()
+    with pytest.raises(Refused) as refused:
+        client.submit(**fields)
+    error = refused.value.error
+    assert refused.value.code == "ERROR_UNKNOWN_MODEL" and error.field == field and error.limit == "none", error
+    assert "no worker has a tiny decoder for model demo" in error.message
+    any_family = Worker(context, broker.endpoint, name="any", hello=False)
+    any_family.extra = [pb.ExtraInfo(kind=pb.EXTRA_TINY, id="tiny")]  # whose family the table leaves open
+    any_family.hello()
+    job = client.submit(**fields).id
+    assert any_family.take_job().job.id == job
+    plain.close()
+    any_family.close()
+
+
 def test_what_a_worker_has_is_known_while_it_is_started_again(brokers, context, client):
     broker = brokers()
     plain = Worker(context, broker.endpoint, name="plain")

@@ -355,7 +355,6 @@ def test_a_tiny_decoder_that_is_not_there(fleet):
     tiny_decoder(fleet, "family = sdxl")
     fleet.broker()
     fleet.worker()
-    job = fleet.ask("submit", PROMPT, "--size", "64x64", "--tiny-decoder")["id"]
-    record = fleet.wait(job, "failed")
-    assert (record["error"]["code"], record["error"]["field"], record["fails"]) == ("field", "tiny_decoder", 1), record
-    assert "goes with model tiny-eps; there are: none" in record["error"]["message"]
+    for words, field in ((["--tiny-decoder"], "tiny_decoder"), (["--preview-every", 5, "--preview-tiny"], "preview_kind")):
+        done = fleet.client("submit", PROMPT, *words)
+        assert done.returncode == 64 and f"no worker has a tiny decoder for model tiny-eps (unknown_model; field {field}; there are: none)" in done.stderr, done.stderr

@@ -69,4 +69,4 @@ def test_a_hundred_that_drip_keep_nobody_from_his_files(fleet, secure):
         fleet.wait(f"good-{i}", seconds=240)
     ended = [row for row in fleet.ask("list", "--limit", 200)["job"] if row["state"] not in ("queued", "assigned", "delayed")]
     assert sorted(row["id"] for row in ended) == [f"good-{i}" for i in range(4)], "none of the hundred was over by then"
-    assert secure.given_up >= 1 and worker.metric("input_failures_total") >= 1, "some have given way"
+    assert "others wait that were not tried yet" in worker.log(), "some have given way"

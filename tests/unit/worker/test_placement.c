@@ -271,6 +271,7 @@ static void the_one_with_a_tiny_decoder(void **state) {
     Darkroom__V1__Job asked = DARKROOM__V1__JOB__INIT;
     asked.model = model;
     asked.tiny_decoder = cases[i].picture;
+    asked.has_preview_every = asked.has_preview_kind = cases[i].preview;
     asked.preview_every = cases[i].preview;
     asked.preview_kind = DARKROOM__V1__PREVIEW_KIND__PREVIEW_TINY;
     assert_true(placement_child_for(&worker, "m", &asked, &child));
