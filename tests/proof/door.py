@@ -4,16 +4,16 @@ answer's positions mean is said here and nowhere else beside the broker.
 Everything is done to many at once, in one round trip, and time moves only when advance() says so.
 """
 import collections
-import hashlib
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "broker"))
-from house import BUILD, PREFIX, pb  # noqa: E402
+from house import LUA, OPS, PREFIX, pb, source  # noqa: E402
 
 INTERACTIVE, STANDARD, BULK = 0, 1, 2
 MODEL = "null"
 PROMPT = "x" * 292
+TURN_OPS = 32  # of one call
 
 Job = collections.namedtuple("Job", "id tenant klass cost side")
 Attempt = collections.namedtuple("Attempt", "worker generation id fence")
@@ -27,20 +27,27 @@ def pack(job):
 class Door:
     """client: a redis.Redis of the queue's server."""
 
-    def __init__(self, client, prefix=PREFIX):
-        self.client, self.prefix = client, prefix
-        folder = BUILD / "gen" / "broker" / "lua"
-        self.sources = {path.stem: path.read_text() for path in folder.glob("*.lua")}
-        self.sha = {name: hashlib.sha1(source.encode()).hexdigest() for name, source in self.sources.items()}
-        for source in self.sources.values():
-            client.script_load(source)
+    def __init__(self, client):
+        self.client = client
+        names = {path.stem for path in LUA.glob("*.lua")}
+        self.sha = {name: client.script_load(source(name)) for name in names}
 
     def calls(self, name, rows):
-        """The script for each row of arguments, in one round trip; a refusal is raised."""
+        """The script for each row of arguments, in one round trip; a refusal is raised. An op goes with others of its kind, as in
+        the turn of a broker."""
         pipe = self.client.pipeline(transaction=False)
-        for row in rows:
-            pipe.execute_command("EVALSHA", self.sha[name], 1, self.prefix, *row)
-        return pipe.execute()
+        if name not in OPS:
+            for row in rows:
+                pipe.execute_command("EVALSHA", self.sha[name], 0, *row)
+            return pipe.execute()
+        for first in range(0, len(rows), TURN_OPS):
+            words = [word for row in rows[first:first + TURN_OPS] for word in (name, len(row), *row)]
+            pipe.execute_command("EVALSHA", self.sha[OPS[name]], 0, *words)
+        replies = [reply for turn in pipe.execute() for reply in turn]
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
 
     def call(self, name, *arguments):
         return self.calls(name, [arguments])[0]
@@ -51,7 +58,7 @@ class Door:
         self.call("tick")
 
     def advance(self, ms):
-        self.client.incrby(self.prefix + "clk", int(ms))
+        self.client.incrby(PREFIX + "clk", int(ms))
 
     def sweep(self, retention_ms=3600000):
         """Does what is due; how many calls it took."""
@@ -95,4 +102,4 @@ class Door:
         return [line.decode() for line in self.call("audit")]
 
     def ended(self):
-        return self.client.zcard(self.prefix + "ended")
+        return self.client.zcard(PREFIX + "ended")
