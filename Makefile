@@ -110,7 +110,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli store s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
+.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories storm tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -224,6 +224,19 @@ PYTHON := /usr/bin/python3
 STORIES ?= tests/proof tests/images tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
 stories: all $(NVML) $(B)/darkroom-gpu $(B)/tests/images/picture
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
+
+# long storms, seeded: everything dies at random under real brokers, the explorer, and a simulated fleet of full size ------------
+SEEDS ?= 1 2 3
+STORM_SECONDS ?= 60
+SIM_JOBS ?= 1000000
+SIM_DEVICES ?= 2000
+storm: all
+	@deploy/install-packages build run check
+	@for seed in $(SEEDS); do DARKROOM_BUILD=$(abspath $(B)) STORM_SEED=$$seed STORM_SECONDS=$(STORM_SECONDS) \
+	  $(PYTHON) -m pytest -q -p no:cacheprovider tests/broker/test_95_storm.py || exit 1; done
+	@DARKROOM_BUILD=$(abspath $(B)) EXPLORER_SEEDS=500 $(PYTHON) -m pytest -q -p no:cacheprovider tests/broker/test_90_explorer.py
+	@DARKROOM_BUILD=$(abspath $(B)) SIM_SEEDS="$(SEEDS)" SIM_SCALE=10 SIM_TIMES=100 SIM_JOBS=$(SIM_JOBS) SIM_DEVICES=$(SIM_DEVICES) \
+	  $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/proof/test_20_shares.py
 
 # the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on
 story-full: all
