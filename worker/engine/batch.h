@@ -16,7 +16,7 @@ struct batch {
 /* For which kinds of turns there is room. */
 struct batch_room {
   bool steps, decodes;
-  bool tiles; /* of a decode in turns */
+  bool tiles; /* of a picture in turns */
 };
 /* Whom the device serves next: who is due first among those it has room for, NULL when there is
  * none. */

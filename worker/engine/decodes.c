@@ -69,10 +69,33 @@ static enum status run_once(struct engine *engine, const struct sample *sample,
   return OK;
 }
 
+/* Some tiles of a sample's picture. */
+struct tiling {
+  struct device *device;
+  struct sample *sample;
+  struct decode decode;
+};
+
+static enum status queue_tiles(void *context, struct arena *block, int64_t first, int64_t count) {
+  struct tiling *tiling = context;
+  struct model *model = sample_stage(tiling->sample)->resident->model;
+  TRY(picture_places(tiling->device, block, tiling->sample, model_decode_scale(model),
+                     &tiling->decode));
+  return model_decode_turn(model, block, &tiling->decode, first, count);
+}
+
+static enum status run_tiles(struct engine *engine, struct sample *sample,
+                             const struct pace_work *work, struct decode *out) {
+  struct tiling tiling = {engine->settings.device, sample, {0}};
+  TRY(tiles_run(engine, sample, work, &(struct tiles_call){queue_tiles, &tiling}));
+  *out = tiling.decode;
+  return OK;
+}
+
 enum status decodes_run(struct engine *engine, struct sample *sample, struct flight *flight) {
   struct device *device = engine->settings.device;
   struct decode decode;
-  TRY(sample_in_tiles(sample) ? tiles_run(engine, sample, &flight->work, &decode)
+  TRY(sample_in_tiles(sample) ? run_tiles(engine, sample, &flight->work, &decode)
                               : run_once(engine, sample, &decode));
   if (!tiles_ended(sample)) {
     return OK; /* there is nothing to be read yet */
@@ -155,7 +178,7 @@ static enum status mend(struct engine *engine, struct sample *sample, struct fli
 enum status decodes_read(struct engine *engine, struct sample *sample, struct flight *flight,
                          uint64_t took_us) {
   sample->task->decode_us += took_us;
-  if (flight->work.kind == PACE_TILE && !tiles_landed(engine, sample, took_us)) {
+  if (tiles_are(&flight->work) && !tiles_landed(engine, sample, took_us)) {
     return OK;
   }
   if (flight->finite[0] == 0) {

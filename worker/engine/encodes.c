@@ -7,6 +7,7 @@
 #include "worker/engine/beginning.h"
 #include "worker/engine/masks.h"
 #include "worker/engine/memory.h"
+#include "worker/engine/tiles.h"
 
 /* Rows of pixels that are converted at a time, as many as fit into a piece of the room. */
 static int rows_at_once(const struct stage *stage) {
@@ -54,24 +55,64 @@ static enum status take_places(struct arena *scratch, const struct stage *stage,
   return tensor_take(scratch, ELEMENT_F32, 3, shape, &out->latents);
 }
 
-static enum status run(struct engine *engine, struct sample *sample, struct arena *scratch,
-                       struct flight *flight) {
-  struct device *device = engine->settings.device;
-  struct encode encode;
-  TRY(take_places(scratch, sample_stage(sample), &encode));
-  TRY(put_picture(engine, sample, &encode.image));
+/* What is encoded, and with which noise. */
+static enum status put_inputs(struct engine *engine, struct sample *sample,
+                              const struct encode *encode) {
+  TRY(put_picture(engine, sample, &encode->image));
   sample_draw(sample, &engine->room);
-  TRY(device_put(device, engine->room.values, tensor_bytes(&encode.noise), &encode.noise));
-  TRY(model_encode(sample_stage(sample)->resident->model, scratch, &encode));
-  return device_receive(device, &encode.latents, flight->rgb, tensor_bytes(&encode.latents));
+  return device_put(engine->settings.device, engine->room.values, tensor_bytes(&encode->noise),
+                    &encode->noise);
 }
 
-enum status encodes_run(struct engine *engine, struct sample *sample, struct flight *flight) {
+static enum status receive(struct engine *engine, const struct encode *encode,
+                           struct flight *flight) {
+  return device_receive(engine->settings.device, &encode->latents, flight->rgb,
+                        tensor_bytes(&encode->latents));
+}
+
+static enum status run(struct engine *engine, struct sample *sample, struct arena *scratch,
+                       struct flight *flight) {
+  struct encode encode;
+  TRY(take_places(scratch, sample_stage(sample), &encode));
+  TRY(put_inputs(engine, sample, &encode));
+  TRY(model_encode(sample_stage(sample)->resident->model, scratch, &encode));
+  return receive(engine, &encode, flight);
+}
+
+static enum status run_once(struct engine *engine, struct sample *sample, struct flight *flight) {
   struct arena *scratch = scratch_of(engine, QUEUE_DECODES);
   struct arena_mark mark = arena_mark(scratch);
   enum status status = run(engine, sample, scratch, flight);
   arena_release(scratch, mark);
   return status;
+}
+
+/* Some tiles of a sample's picture. */
+struct tiling {
+  struct engine *engine;
+  struct sample *sample;
+  struct flight *flight;
+};
+
+/* The block is the sample's until the last has been queued. */
+static enum status queue_tiles(void *context, struct arena *block, int64_t first, int64_t count) {
+  const struct tiling *tiling = context;
+  const struct stage *stage = sample_stage(tiling->sample);
+  struct encode encode;
+  TRY(take_places(block, stage, &encode));
+  if (first == 0) {
+    TRY(put_inputs(tiling->engine, tiling->sample, &encode));
+  }
+  TRY(model_encode_turn(stage->resident->model, block, &encode, first, count));
+  return first + count == stage->encode_turns ? receive(tiling->engine, &encode, tiling->flight)
+                                              : OK;
+}
+
+enum status encodes_run(struct engine *engine, struct sample *sample, struct flight *flight) {
+  struct tiling tiling = {engine, sample, flight};
+  return sample_in_tiles(sample)
+             ? tiles_run(engine, sample, &flight->work, &(struct tiles_call){queue_tiles, &tiling})
+             : run_once(engine, sample, flight);
 }
 
 static bool all_finite(const float *values, size_t count) {
@@ -88,6 +129,9 @@ enum status encodes_read(struct engine *engine, struct sample *sample, struct fl
   const float *latents = (const float *)(const void *)flight->rgb; /* pinned: aligned for any */
   size_t count = latent_bytes(sample_stage(sample)) / sizeof(float);
   sample->task->encode_us += took_us;
+  if (tiles_are(&flight->work) && !tiles_landed(engine, sample, took_us)) {
+    return OK;
+  }
   if (!all_finite(latents, count)) {
     task_fail(engine, sample->task, DARKROOM__V1__FAIL_KIND__FAIL_RETRY,
               DARKROOM__V1__ERROR_CODE__ERROR_NUMERIC, "the encoded image is not finite");

@@ -26,8 +26,10 @@ static size_t whole(size_t bytes) {
 /* Scratch of an encoder's turn (encodes.c): the picture as numbers, its moments, what is drawn. */
 static size_t encode_bytes(const struct stage *stage) {
   size_t picture = (size_t)stage->width * (size_t)stage->height * 3 * sizeof(float);
-  size_t inside =
-      model_encode_bytes(stage->resident->model, stage->latent_height, stage->latent_width);
+  const struct model *model = stage->resident->model;
+  int height = stage->latent_height, width = stage->latent_width;
+  size_t inside = stage->encode_turns > 0 ? model_encode_turns_bytes(model, height, width)
+                                          : model_encode_bytes(model, height, width);
   return budget_sum(inside, picture + 2 * latent_bytes(stage) + 4 * ALIGNMENT);
 }
 
@@ -58,10 +60,14 @@ struct alone_bytes {
 };
 
 static struct alone_bytes alone_bytes(const struct stage *stage) {
-  size_t encode = stage_encodes(stage) ? encode_bytes(stage) : 0;
-  size_t decode = decode_bytes(stage);
-  return stage->decode_turns > 0 ? (struct alone_bytes){encode, decode}
-                                 : (struct alone_bytes){larger(encode, decode), 0};
+  size_t bytes[] = {stage_encodes(stage) ? encode_bytes(stage) : 0, decode_bytes(stage)};
+  bool kept[] = {stage->encode_turns > 0, stage->decode_turns > 0};
+  struct alone_bytes alone = {0, 0};
+  for (int i = 0; i < 2; i++) {
+    size_t *where = kept[i] ? &alone.kept : &alone.turn;
+    *where = larger(*where, bytes[i]);
+  }
+  return alone;
 }
 
 /* What one turn for this stage may take of each scratch. */
@@ -104,36 +110,67 @@ static size_t least_sum(const struct engine *engine, const struct stage *stage) 
 /* Large pictures leave half of the memory to others. */
 static size_t half(const struct engine *engine) { return engine->budget.max / 2; }
 
-static int64_t turns_of(const struct stage *stage) {
-  return model_decode_turns(stage->resident->model, stage->latent_height, stage->latent_width);
+/* A way of a stage's between pictures and latents: what of it is chosen, and from what. */
+struct way {
+  enum pace_kind pace;
+  int64_t *turns;   /* the stage's */
+  int64_t in_turns; /* 0: it goes at once only */
+};
+enum { WAYS = 2 };
+
+/* Encoding first: how a picture is decoded is chosen beside what that has come to. A tiny decoder
+ * is short, and knows no turns. */
+static void ways_of(struct stage *stage, struct way out[WAYS]) {
+  const struct model *model = stage->resident->model;
+  int height = stage->latent_height, width = stage->latent_width;
+  bool encodes = stage_encodes(stage), decodes = stage->tiny == NULL;
+  out[0] = (struct way){PACE_ENCODE, &stage->encode_turns,
+                        encodes ? model_encode_turns(model, height, width) : 0};
+  out[1] = (struct way){PACE_DECODE, &stage->decode_turns,
+                        decodes ? model_decode_turns(model, height, width) : 0};
 }
 
 /* In turns where all at once would be longer than one, unless that takes more than half of the
- * memory and the other way takes less. A tiny decoder is short, and knows no turns. */
-static void choose_decode(const struct engine *engine, struct stage *stage) {
-  const struct pace_work work = work_of(stage, PACE_DECODE, 1);
+ * memory and the other way takes less. */
+static void choose_way(const struct engine *engine, struct stage *stage, const struct way *way) {
+  const struct pace_work work = work_of(stage, way->pace, 1);
   bool slow = pace_expect(&engine->pace, &work) > PACE_TURN_US;
-  stage->decode_turns = 0;
+  *way->turns = 0;
   size_t at_once = least_sum(engine, stage);
-  if (stage->tiny != NULL || (!slow && at_once <= half(engine))) {
+  if (way->in_turns == 0 || (!slow && at_once <= half(engine))) {
     return;
   }
-  stage->decode_turns = turns_of(stage);
-  size_t in_turns = stage->decode_turns > 0 ? least_sum(engine, stage) : SIZE_MAX;
+  *way->turns = way->in_turns;
+  size_t in_turns = least_sum(engine, stage);
   bool better = slow ? in_turns <= half(engine) || in_turns <= at_once : in_turns < at_once;
-  stage->decode_turns = better && in_turns != SIZE_MAX ? stage->decode_turns : 0;
+  *way->turns = better && in_turns != SIZE_MAX ? way->in_turns : 0;
 }
 
-/* At most what choose_decode may choose, whatever the pace. */
-static size_t chosen_sum(const struct engine *engine, struct stage *stage) {
-  stage->decode_turns = 0;
-  size_t at_once = least_sum(engine, stage);
-  stage->decode_turns = turns_of(stage);
-  if (stage->decode_turns == 0) {
-    return at_once;
+/* Each of the two beside the other in turns, where it can: that is what takes least. */
+static void choose_turns(const struct engine *engine, struct stage *stage) {
+  struct way way[WAYS];
+  ways_of(stage, way);
+  for (int i = 0; i < WAYS; i++) {
+    *way[i].turns = way[i].in_turns;
   }
-  size_t in_turns = least_sum(engine, stage);
-  size_t least = in_turns < at_once ? in_turns : at_once, most = larger(in_turns, at_once);
+  for (int i = 0; i < WAYS; i++) {
+    choose_way(engine, stage, &way[i]);
+  }
+}
+
+/* At most what choose_turns may choose, whatever the pace. */
+static size_t chosen_sum(const struct engine *engine, struct stage *stage) {
+  struct way way[WAYS];
+  size_t least = SIZE_MAX, most = 0;
+  ways_of(stage, way);
+  for (int i = 0; i < 1 << WAYS; i++) {
+    for (int k = 0; k < WAYS; k++) {
+      *way[k].turns = (i >> k & 1) != 0 ? way[k].in_turns : 0;
+    }
+    size_t sum = least_sum(engine, stage);
+    least = sum < least ? sum : least;
+    most = larger(most, sum);
+  }
   return larger(least, most < half(engine) ? most : half(engine));
 }
 
@@ -259,7 +296,7 @@ static enum status grow(struct engine *engine, int index, size_t bytes) {
     return OK;
   }
   if (index == SCRATCH_TILES && tiles_holder(engine) != NULL) {
-    return fail(EXHAUSTED, "a picture is in the middle of its decode in turns");
+    return fail(EXHAUSTED, "a picture is in the middle of its turns");
   }
   size_t more = bytes - scratch->bytes;
   TRY(conditionings_make_room(engine->conditionings, more));
@@ -299,7 +336,7 @@ static enum status check_tiny(const struct engine *engine, const struct stage *s
 }
 
 enum status scratch_reserve(struct engine *engine, struct stage *stage) {
-  choose_decode(engine, stage);
+  choose_turns(engine, stage);
   TRY(check_tiny(engine, stage));
   const struct alone_bytes alone = alone_bytes(stage);
   stage->rows_max = rows_for(engine, stage, alone);

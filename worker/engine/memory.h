@@ -9,12 +9,12 @@
  * (resident.max_side). EXHAUSTED when there is not enough for the smallest picture of one. */
 enum status memory_share(struct engine *engine);
 
-/* Chooses whether the stage's pictures are decoded at once or in turns (stage->decode_turns), and
- * makes sure that none of its turns can run out of scratch memory: batches of large pictures get
- * fewer rows, and the scratch gets its memory now, in one block a queue and one for decodes in
- * turns. Waits for the device where that moves it. EXHAUSTED when there is no room, or a picture is
- * in the block that would have to grow: nothing happened. BROKEN when not even what was there could
- * be had again, or the device is. */
+/* Chooses whether the stage's pictures are encoded and decoded at once or in turns
+ * (stage->encode_turns, decode_turns), and makes sure that none of its turns can run out of scratch
+ * memory: batches of large pictures get fewer rows, and the scratch gets its memory now, in one
+ * block a queue and one for pictures in turns. Waits for the device where that moves it. EXHAUSTED
+ * when there is no room, or a picture is in the block that would have to grow: nothing happened.
+ * BROKEN when not even what was there could be had again, or the device is. */
 enum status scratch_reserve(struct engine *engine, struct stage *stage);
 /* Gives all of it back, after waiting for the device. */
 enum status scratch_close(struct engine *engine);

@@ -11,7 +11,15 @@
 #define PACE_SHAPES_MAX 64
 
 /* A tile is a row too: of about the same work at any size, so all are of one cell. */
-enum pace_kind { PACE_STEP, PACE_DECODE, PACE_TILE, PACE_TINY, PACE_ENCODE, PACE_FETCH };
+enum pace_kind {
+  PACE_STEP,
+  PACE_DECODE,
+  PACE_TILE,
+  PACE_TINY,
+  PACE_ENCODE,
+  PACE_ENCODE_TILE,
+  PACE_FETCH
+};
 
 /* What a turn computes: rows of one shape of one model. */
 struct pace_work {

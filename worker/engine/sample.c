@@ -168,9 +168,14 @@ enum sample_need sample_needs(const struct sample *sample) {
   return !last && sample_stage(sample)[1].begin == BEGIN_LATENTS ? NEED_FETCH : NEED_DECODE;
 }
 
-bool sample_in_tiles(const struct sample *sample) {
-  return sample_needs(sample) == NEED_DECODE && sample_stage(sample)->decode_turns > 0;
+int64_t sample_turns(const struct sample *sample) {
+  enum sample_need need = sample_needs(sample);
+  return need == NEED_ENCODE   ? sample_stage(sample)->encode_turns
+         : need == NEED_DECODE ? sample_stage(sample)->decode_turns
+                               : 0;
 }
+
+bool sample_in_tiles(const struct sample *sample) { return sample_turns(sample) > 0; }
 
 /* A model that goes on with the latents as they are does so at once. */
 static void go_on(struct sample *sample) {

@@ -41,7 +41,7 @@ struct sample {
   bool stale;                /* slots behind the first hold what a stage before has left there */
   bool drawn;                /* the noise of that row has been drawn already */
   bool away;                 /* a turn of its own, not a step, is in flight for it */
-  int64_t tiles;             /* of its decode in turns, queued so far (tiles.h) */
+  int64_t tiles;             /* of its encode or decode in turns, queued so far (tiles.h) */
   uint64_t tiles_us;         /* that they took */
   uint32_t steps, previewed; /* of the user's: queued so far, and when it was last looked at */
   uint64_t last_turn;        /* the last turn it was on board of; 0: none yet */
@@ -91,7 +91,9 @@ enum status sample_enter(struct sample *sample, int stage);
 struct stage *sample_stage(const struct sample *sample);
 const struct plan_row *sample_row(const struct sample *sample);
 enum sample_need sample_needs(const struct sample *sample);
-/* Whether it waits for its decode, or the rest of it, which goes in turns. */
+/* Turns of the encode or decode that it waits for, or waits for the rest of; 0: it goes at once, or
+ * it waits for something else. And whether there are any. */
+int64_t sample_turns(const struct sample *sample);
 bool sample_in_tiles(const struct sample *sample);
 /* Whether the plan of its last stage has been queued to its end. */
 bool sample_ended(const struct sample *sample);

@@ -40,7 +40,8 @@ struct stage {
   int width, height;               /* pixels */
   int latent_width, latent_height; /* cells */
   int rows_max;          /* rows of one U-Net call of this shape that the scratch memory allows */
-  int64_t decode_turns;  /* that its latents become a picture in (tiles.h); 0: at once, in one */
+  int64_t encode_turns;  /* that its picture becomes latents in (tiles.h); 0: at once, in one */
+  int64_t decode_turns;  /* the same for its latents, which become a picture */
   struct tiny_vae *tiny; /* decodes the job's picture; NULL: the model's own decoder does */
   struct tiny_vae *previewer; /* makes its previews; NULL: they are the colours of its latents */
 };

@@ -1,9 +1,8 @@
-/* tiles.c - decodes in turns. That one is under way, and which, is said by its sample alone, so
+/* tiles.c - pictures in turns. That one is under way, and which, is said by its sample alone, so
  * that whoever leaves has left the block. */
 #include "worker/engine/tiles.h"
 
 #include "worker/engine/expectation.h"
-#include "worker/engine/picture.h"
 
 /* ---- whose turn it is ---- */
 
@@ -31,50 +30,46 @@ struct sample *tiles_served(struct engine *engine, struct sample *head) {
 
 struct pace_work tiles_work(const struct engine *engine, const struct sample *sample) {
   const struct stage *stage = sample_stage(sample);
-  int64_t left = stage->decode_turns - sample->tiles;
+  int64_t left = sample_turns(sample) - sample->tiles;
   int most = left < INT32_MAX ? (int)left : INT32_MAX;
-  struct pace_work work = {.model = stage->resident, .kind = PACE_TILE, .cells = 1};
+  bool encodes = sample_needs(sample) == NEED_ENCODE;
+  struct pace_work work = {
+      .model = stage->resident, .kind = encodes ? PACE_ENCODE_TILE : PACE_TILE, .cells = 1};
   work.rows = pace_rows(&engine->pace, &work, 1, most);
   return work;
 }
 
+bool tiles_are(const struct pace_work *work) {
+  return work->kind == PACE_TILE || work->kind == PACE_ENCODE_TILE;
+}
+
 double tiles_part(const struct sample *sample, const struct pace_work *work) {
-  return work->kind == PACE_TILE ? (double)work->rows / (double)sample_stage(sample)->decode_turns
-                                 : 1.0;
+  return tiles_are(work) ? (double)work->rows / (double)sample_turns(sample) : 1.0;
 }
 
-bool tiles_ended(const struct sample *sample) {
-  return sample->tiles == sample_stage(sample)->decode_turns;
-}
-
-/* The places of the picture come first in the block, in each turn the same. */
-static enum status queue(struct engine *engine, struct sample *sample, int count,
-                         struct decode *out) {
-  struct arena *block = engine->scratch[SCRATCH_TILES].arena;
-  struct model *model = sample_stage(sample)->resident->model;
-  TRY(picture_places(engine->settings.device, block, sample, model_decode_scale(model), out));
-  return model_decode_turn(model, block, out, sample->tiles, count);
-}
+bool tiles_ended(const struct sample *sample) { return sample->tiles == sample_turns(sample); }
 
 enum status tiles_run(struct engine *engine, struct sample *sample, const struct pace_work *work,
-                      struct decode *out) {
+                      const struct tiles_call *call) {
   struct arena *block = engine->scratch[SCRATCH_TILES].arena;
   struct arena_mark mark = arena_mark(block);
-  enum status status = queue(engine, sample, work->rows, out);
+  enum status status = call->queue(call->context, block, sample->tiles, work->rows);
   arena_release(block, mark);
   TRY(status);
   sample->tiles += work->rows;
   return OK;
 }
 
-/* The whole is about what a decode at once takes: should it prove to be short, the next picture of
- * its size is decoded so. */
+/* The whole is about what all at once takes: should it prove to be short, the next picture of its
+ * size goes so. */
 bool tiles_landed(struct engine *engine, struct sample *sample, uint64_t took_us) {
   sample->tiles_us += took_us;
   if (!tiles_ended(sample)) {
     return false;
   }
-  const struct pace_work whole = work_of(sample_stage(sample), PACE_DECODE, 1);
+  bool encodes = sample_needs(sample) == NEED_ENCODE;
+  const struct pace_work whole =
+      work_of(sample_stage(sample), encodes ? PACE_ENCODE : PACE_DECODE, 1);
   pace_note(&engine->pace, &whole, sample->tiles_us);
   sample->tiles = 0;
   sample->tiles_us = 0;

@@ -125,10 +125,16 @@ enum status model_encode(struct model *model, struct arena *turn, const struct e
 bool model_encodes(const struct model *model);
 /* Scratch bytes that model_encode needs for latents of height x width, at most. */
 size_t model_encode_bytes(const struct model *model, int height, int width);
+/* The same a tile a turn, as decodes: the same bits. image and noise are read by the first turn,
+ * latents written by the last. */
+int64_t model_encode_turns(const struct model *model, int height, int width);
+enum status model_encode_turn(struct model *model, struct arena *block, const struct encode *encode,
+                              int64_t first, int64_t count);
+size_t model_encode_turns_bytes(const struct model *model, int height, int width);
 
 /* model_decode in f32, for a picture that overflowed in 16 bits: the decoder's weights are loaded
- * from the model's files once more, their sha256 checked, for this call alone. Waits for the
- * device. Outcomes of model_open. */
+ * from the model's files once more, their sha256 checked, for this call alone, and it goes in
+ * tiles; turn is one block. Waits for the device. Outcomes of model_open. */
 enum status model_decode_exact(struct model *model, struct arena *turn,
                                const struct decode *decode);
 /* Whether model_decode computes in f32 here anyway. */

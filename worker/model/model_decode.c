@@ -70,10 +70,20 @@ static enum status decode_exact_dry(const struct pass *pass, const struct model 
   return decode(&own, model, NULL, latents->shape, &picture);
 }
 
+/* In tiles where it can, all of them in one call: the same picture in less memory. */
 size_t model_decode_exact_bytes(const struct model *model, int height, int width) {
   struct tensor latents = {.rank = 3,
                            .shape = {height, width, model->family.vae.latent_channels, 1}};
-  return model_dry_bytes(model, &latents, decode_exact_dry);
+  size_t in_turns = model_exact_turns_bytes(model, height, width);
+  return in_turns != SIZE_MAX ? in_turns : model_dry_bytes(model, &latents, decode_exact_dry);
+}
+
+static enum status decode_exactly(struct model *exact, struct arena *turn,
+                                  const struct decode *to) {
+  int factor = exact->family.scale_factor;
+  int height = (int)to->pixels.shape[0] / factor, width = (int)to->pixels.shape[1] / factor;
+  int64_t turns = model_decode_turns(exact, height, width);
+  return turns > 0 ? model_decode_turn(exact, turn, to, 0, turns) : model_decode(exact, turn, to);
 }
 
 size_t model_exact_weight_bytes(const struct model *model) {
@@ -85,7 +95,7 @@ enum status model_decode_exact(struct model *model, struct arena *turn,
                                const struct decode *decode) {
   struct model *exact = NULL;
   TRY(model_open_exact(model, &exact));
-  enum status status = model_decode(exact, turn, decode);
+  enum status status = decode_exactly(exact, turn, decode);
   status = device_wait(model->device) == BROKEN ? BROKEN : status; /* it reads the weights */
   model_close(&exact);
   return status;

@@ -35,6 +35,8 @@ typedef enum status (*model_dry_run)(const struct pass *pass, const struct model
                                      const struct tensor *input);
 size_t model_dry_bytes(const struct model *model, const struct tensor *input, model_dry_run run);
 
+/* Bytes of model_decode_turn in f32; SIZE_MAX: it does not go in turns. */
+size_t model_exact_turns_bytes(const struct model *model, int height, int width);
 /* A model of a decoder alone, in f32, from the same files, hash and all. */
 enum status model_open_exact(const struct model *model, struct model **out);
 

@@ -57,6 +57,10 @@ enum status vae_encode(const struct pass *pass, const struct vae *vae, const str
  */
 enum status vae_latents_run(const struct pass *pass, const struct vae_side *decoder,
                             const struct tensor *latents, struct tensor *out);
+/* moments = standard(quant(conv_out(silu(norm_out(x))))), each where there is one: the last gives
+ * f32. x is lost. */
+enum status vae_moments_run(const struct pass *pass, const struct vae_side *encoder,
+                            const struct tensor *x, const struct tensor *moments);
 /* x -> out, both of one shape and out taken by the caller: the middle of either side. */
 enum status vae_middle_run(const struct pass *pass, const struct vae *vae,
                            const struct vae_middle *middle, const struct tensor *x,

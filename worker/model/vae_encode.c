@@ -36,10 +36,8 @@ static enum status pixels_run(const struct pass *pass, const struct weight *matr
   return pass_matmul(pass, &from, matrix, NULL, &to);
 }
 
-/* moments = standard(quant(conv_out(silu(norm_out(x))))), each where there is one: the last gives
- * f32. */
-static enum status end(const struct pass *pass, const struct vae_side *encoder,
-                       const struct tensor *x, const struct tensor *moments) {
+enum status vae_moments_run(const struct pass *pass, const struct vae_side *encoder,
+                            const struct tensor *x, const struct tensor *moments) {
   bool quantizes = encoder->quant != NULL, standardizes = encoder->standard != NULL;
   struct tensor raw = *moments, quantized = *moments;
   if (quantizes || standardizes) {
@@ -72,5 +70,5 @@ enum status vae_encode(const struct pass *pass, const struct vae *vae, const str
   }
   TRY(pass_take(pass, x.rank, x.shape, &out));
   TRY(vae_middle_run(pass, vae, &encoder->middle, &x, &out));
-  return end(pass, encoder, &out, moments);
+  return vae_moments_run(pass, encoder, &out, moments);
 }

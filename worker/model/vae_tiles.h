@@ -1,24 +1,14 @@
 /* vae_tiles.h - the decoder a tile a turn: the same picture, bit for bit, in less memory and in
  * steps that others need not wait for.
  *
- * A tile is a band of whole rows. Layers are walked one after another over whole maps, so that
- * every group norm sees all of the picture, and a layer's bands one after another, each with the
- * rows above and below that its convolution looks at. What a layer gives takes the place of what it
- * was made of; the map behind a doubling is made twice instead of kept. So at any time there is one
- * map of the doubled size at its input's width, the small one it was made of, and a band's scratch:
- * README.md has the sums.
+ * It is a walk (vae_walk.h); the map behind a doubling is made twice instead of kept. So at any
+ * time there is one map of the doubled size at its input's width, the small one it was made of, and
+ * a band's scratch: README.md has the sums.
  */
 #ifndef DARKROOM_WORKER_MODEL_VAE_TILES_H
 #define DARKROOM_WORKER_MODEL_VAE_TILES_H
 
-#include "worker/model/vae.h"
-
-/* Which turns a call computes. `all` is filled: how many there are. */
-struct vae_turns {
-  int64_t first, count;
-  int64_t band_bytes; /* of scratch, about, and then attention goes row by row; 0: what is good */
-  int64_t all;
-};
+#include "worker/model/vae_walk.h"
 
 /* Whether it can: no level may be wider than the one before it. (diffusers has none that is.) */
 bool vae_tiles_can(const struct vae_facts *facts);

@@ -53,21 +53,25 @@ bool model_encodes(const struct model *model) {
 }
 size_t model_encode_bytes(const struct model *model, int height, int width) {
   (void)model;
-  return (size_t)(height * width) * 64;
+  return (size_t)(height * width) * (fake.encode_bytes != 0 ? fake.encode_bytes : 64);
 }
-enum status model_encode(struct model *model, struct arena *turn, const struct encode *encode) {
+static inline enum status fake_encode(const struct encode *encode) {
   int64_t width = encode->latents.shape[1], side = encode->image.shape[1];
   float *y = encode->latents.data;
   const float *image = encode->image.data, *noise = encode->noise.data;
-  (void)model;
   fake.encoded++;
-  TRY(arena_take(turn, 64) != NULL ? OK : EXHAUSTED);
   for (int64_t i = 0; i < tensor_count(&encode->latents); i++) {
     int64_t row = i / 4 / width * 8, column = i / 4 % width * 8;
     y[i] = image[(row * side + column) * 3 + i % 4 % 3] + 0.01f * noise[i];
     y[i] = fake.encode_overflows ? INFINITY : y[i];
   }
   return OK;
+}
+enum status model_encode(struct model *model, struct arena *turn, const struct encode *encode) {
+  (void)model;
+  clock_move(fake.encode_ms);
+  TRY(arena_take(turn, 64) != NULL ? OK : EXHAUSTED);
+  return fake_encode(encode);
 }
 
 size_t model_exact_weight_bytes(const struct model *model) { return model_bytes(model); }

@@ -48,4 +48,34 @@ enum status model_decode_turn(struct model *model, struct arena *block, const st
   return OK;
 }
 
+/* Encodes likewise: what the first turn was given is kept in the block. */
+int64_t model_encode_turns(const struct model *model, int height, int width) {
+  (void)model, (void)height, (void)width;
+  return fake.encode_turns;
+}
+
+size_t model_encode_turns_bytes(const struct model *model, int height, int width) {
+  (void)model;
+  return (sizeof(struct fake_block) + (size_t)(height * width) * 64 + 63) / 64 * 64;
+}
+
+enum status model_encode_turn(struct model *model, struct arena *block, const struct encode *encode,
+                              int64_t first, int64_t count) {
+  struct arena_mark mark = arena_mark(block);
+  int height = (int)encode->latents.shape[0], width = (int)encode->latents.shape[1];
+  struct fake_block *own = arena_take(block, model_encode_turns_bytes(model, height, width));
+  TRY(own != NULL ? OK : EXHAUSTED);
+  arena_release(block, mark);
+  if (first == 0) {
+    own->model = model;
+  }
+  if (first != 0 && (own->next != first || own->model != model)) {
+    return fail(BROKEN, "tile %lld in a block of another", (long long)first);
+  }
+  own->next = first + count;
+  fake.encode_tiles += (int)count;
+  clock_move(fake.tile_ms * count);
+  return first + count == fake.encode_turns ? fake_encode(encode) : OK;
+}
+
 #endif

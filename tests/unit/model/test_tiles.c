@@ -129,6 +129,35 @@ static void bands_on_cpu(void **state) {
   bands_on("cpu in f32", "tiny-eps", 6000);
 }
 
+/* The second look of a device of 16 bits is what one of f32 decodes at once, in the memory that is
+ * said. */
+static void a_second_look_is_exact(void **state) {
+  (void)state;
+  struct bench bench;
+  open_bench(&bench, "cpu in f32", "tiny-eps");
+  size_t bytes = tensor_bytes(&bench.pixels);
+  uint8_t *want = malloc(bytes), *got = malloc(bytes);
+  assert_ok(model_decode(bench.tiny.model, bench.tiny.turn, &bench.decode));
+  fetch(&bench, want);
+  tiny_close(&bench.tiny);
+  open_bench(&bench, "cpu", "tiny-eps");
+  struct tiny *tiny = &bench.tiny;
+  struct arena *block = NULL;
+  size_t scratch = model_decode_exact_bytes(tiny->model, HEIGHT, WIDTH);
+  assert_ok(device_block(tiny->device, scratch, &block));
+  assert_ok(model_decode_exact(tiny->model, block, &bench.decode));
+  size_t before = device_memory_used(tiny->device); /* with what ops keep */
+  assert_ok(model_decode_exact(tiny->model, block, &bench.decode));
+  assert_int_equal(device_memory_used(tiny->device), before); /* its weights are gone */
+  assert_int_equal(arena_peak(block), scratch);
+  fetch(&bench, got);
+  assert_memory_equal(got, want, bytes);
+  arena_close(&block);
+  free(want);
+  free(got);
+  tiny_close(tiny);
+}
+
 /* A picture of the largest size takes less than half of what decoding it at once takes. */
 static void large_pictures_take_less(void **state) {
   (void)state;
@@ -148,6 +177,7 @@ int main(void) {
       cmocka_unit_test(same_picture_on_cpu_in_f32),
       cmocka_unit_test(bands),
       cmocka_unit_test(bands_on_cpu),
+      cmocka_unit_test(a_second_look_is_exact),
       cmocka_unit_test(large_pictures_take_less),
   };
   return cmocka_run_group_tests_name("tiles", tests, NULL, NULL);
