@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,19 +12,20 @@
 #include "proto/job.h"
 
 #define FIELD DARKROOM__V1__ERROR_CODE__ERROR_FIELD
+#define KIND(name) DARKROOM__V1__BLOB_KIND__BLOB_##name
 enum { TAIL_NUMBERS_MAX = 3 };
 
 typedef Darkroom__V1__Job Job;
 
 /* What the parts of a job are added with. */
 struct adding {
-  struct luggage luggage;
+  struct luggage *luggage;
   Job *job;
   struct refusal *why;
 };
 
 static void *take(struct adding *adding, size_t bytes) {
-  void *memory = arena_take_zeroed(adding->luggage.arena, bytes);
+  void *memory = arena_take_zeroed(adding->luggage->arena, bytes);
   if (memory == NULL) {
     (void)refuse(adding->why, FIELD, NULL, NULL, "no memory for the job");
   }
@@ -70,7 +72,7 @@ static bool take_numbers(const char *text, uint32_t *numbers, size_t count) {
 /* The next text of a list, copied; *list is NULL behind the last. */
 static char *next_item(struct adding *adding, const char **list) {
   size_t bytes = strcspn(*list, "\n");
-  char *item = arena_copy_text(adding->luggage.arena, *list, bytes);
+  char *item = arena_copy_text(adding->luggage->arena, *list, bytes);
   *list = (*list)[bytes] == '\n' ? *list + bytes + 1 : NULL;
   return item;
 }
@@ -83,10 +85,17 @@ static size_t items_of(const char *list) {
   return count;
 }
 
+/* How large a file of a kind may be. */
+static size_t bytes_max_of(Darkroom__V1__BlobKind kind) {
+  return kind == KIND(ADAPTER)     ? INPUT_ADAPTER_BYTES_MAX
+         : kind == KIND(EMBEDDING) ? INPUT_EMBEDDING_BYTES_MAX
+                                   : INPUT_PICTURE_BYTES_MAX;
+}
+
 static enum status make_blob(struct adding *adding, const char *flag, const char *name,
-                             size_t bytes_max, Darkroom__V1__Blob **out) {
-  const struct naming naming = {flag, name, bytes_max};
-  return blob_make(&adding->luggage, &naming, out, adding->why);
+                             Darkroom__V1__BlobKind kind, Darkroom__V1__Blob **out) {
+  const struct naming naming = {flag, name, kind, bytes_max_of(kind)};
+  return blob_make(adding->luggage, &naming, out, adding->why);
 }
 
 /* images -------------------------------------------------------------------------------------- */
@@ -114,10 +123,10 @@ static enum status add_padding(struct adding *adding, const char *pad) {
 static enum status add_images(struct adding *adding, const struct options *options) {
   Job *job = adding->job;
   if (options->image != NULL) {
-    TRY(make_blob(adding, "--image", options->image, INPUT_PICTURE_BYTES_MAX, &job->image));
+    TRY(make_blob(adding, "--image", options->image, KIND(IMAGE), &job->image));
   }
   if (options->mask != NULL) {
-    TRY(make_blob(adding, "--mask", options->mask, INPUT_PICTURE_BYTES_MAX, &job->mask));
+    TRY(make_blob(adding, "--mask", options->mask, KIND(MASK), &job->mask));
   }
   job->has_strength = !isnan(options->strength);
   job->strength = job->has_strength ? options->strength : 0;
@@ -131,7 +140,7 @@ static enum status add_control(struct adding *adding, char *item, bool guess,
   double numbers[TAIL_NUMBERS_MAX] = {0};
   size_t count = take_tail(item, numbers, 3);
   char *equals = strchr(item, '=');
-  if (equals == NULL || equals == item) {
+  if (equals == NULL || equals == item || equals[1] == '\0') {
     return refuse(adding->why, FIELD, "control", "NAME=FILE[:SCALE[:START[:END]]]",
                   "--control \"%.60s\" cannot be read", item);
   }
@@ -145,7 +154,7 @@ static enum status add_control(struct adding *adding, char *item, bool guess,
   control->has_end = count > 2;
   control->end = count > 2 ? numbers[2] : 1;
   control->has_guess = control->guess = guess;
-  return make_blob(adding, "--control", equals + 1, INPUT_PICTURE_BYTES_MAX, &control->image);
+  return make_blob(adding, "--control", equals + 1, KIND(CONTROL), &control->image);
 }
 
 static enum status add_lora(struct adding *adding, char *item, Darkroom__V1__Adapter *adapter) {
@@ -157,10 +166,13 @@ static enum status add_lora(struct adding *adding, char *item, Darkroom__V1__Ada
   adapter->has_text_weight = count > 1;
   adapter->text_weight = numbers[1];
   if (names_a_file(item)) {
-    return make_blob(adding, "--lora", item, INPUT_ADAPTER_BYTES_MAX, &adapter->blob);
+    return make_blob(adding, "--lora", item, KIND(ADAPTER), &adapter->blob);
   }
   adapter->name = item;
-  return OK;
+  return strchr(item, ':') == NULL
+             ? OK
+             : refuse(adding->why, FIELD, "lora", "NAME or FILE.safetensors[:WEIGHT[:TEXT_WEIGHT]]",
+                      "--lora \"%.60s\" cannot be read", item);
 }
 
 static enum status add_embedding(struct adding *adding, char *item,
@@ -174,18 +186,25 @@ static enum status add_embedding(struct adding *adding, char *item,
   darkroom__v1__embedding__init(embedding);
   embedding->token = item;
   if (names_a_file(equals + 1)) {
-    return make_blob(adding, "--embedding", equals + 1, INPUT_EMBEDDING_BYTES_MAX,
-                     &embedding->blob);
+    return make_blob(adding, "--embedding", equals + 1, KIND(EMBEDDING), &embedding->blob);
   }
   embedding->name = equals + 1;
   return OK;
 }
 
+static enum status check_count(struct adding *adding, const char *flag, size_t count, size_t max) {
+  char limit[32];
+  snprintf(limit, sizeof limit, "at most %zu", max);
+  return count <= max ? OK
+                      : refuse(adding->why, FIELD, flag + 2, limit, "%zu times %s", count, flag);
+}
+
 /* One message a text of the list. */
-#define ADD_LIST(adding, list, type, field, add)            \
+#define ADD_LIST(adding, flag, list, max, type, field, add) \
   do {                                                      \
     const char *left = (list);                              \
     size_t count = items_of(left);                          \
+    TRY(check_count(adding, flag, count, max));             \
     type **rows = take(adding, (count + 1) * sizeof *rows); \
     type *row = take(adding, (count + 1) * sizeof *row);    \
     if (rows == NULL || row == NULL) {                      \
@@ -201,11 +220,12 @@ static enum status add_embedding(struct adding *adding, char *item,
   } while (0)
 
 static enum status add_lists(struct adding *adding, const struct options *options) {
-  ADD_LIST(adding, options->controls, Darkroom__V1__Control, control,
+  ADD_LIST(adding, "--control", options->controls, CONTROLS_MAX, Darkroom__V1__Control, control,
            add_control(adding, item, options->guess, &row[i]));
-  ADD_LIST(adding, options->loras, Darkroom__V1__Adapter, adapter, add_lora(adding, item, &row[i]));
-  ADD_LIST(adding, options->embeddings, Darkroom__V1__Embedding, embedding,
-           add_embedding(adding, item, &row[i]));
+  ADD_LIST(adding, "--lora", options->loras, JOB_ADAPTERS_MAX, Darkroom__V1__Adapter, adapter,
+           add_lora(adding, item, &row[i]));
+  ADD_LIST(adding, "--embedding", options->embeddings, JOB_EMBEDDINGS_MAX, Darkroom__V1__Embedding,
+           embedding, add_embedding(adding, item, &row[i]));
   return OK;
 }
 
@@ -225,10 +245,10 @@ static bool upscaled_size(const char *text, const Job *job, Darkroom__V1__Upscal
   }
   char *last = NULL;
   unsigned long height = number && isdigit((unsigned char)end[1]) ? strtoul(end + 1, &last, 10) : 0;
-  upscale->width = (uint32_t)first;
+  bool whole = first <= JOB_SIDE_PIXELS_MAX && first == floor(first);
+  upscale->width = whole ? (uint32_t)first : 0;
   upscale->height = (uint32_t)height;
-  return last != NULL && *last == '\0' && first <= JOB_SIDE_PIXELS_MAX &&
-         height <= JOB_SIDE_PIXELS_MAX;
+  return last != NULL && *last == '\0' && whole && height <= JOB_SIDE_PIXELS_MAX;
 }
 
 static enum status add_upscale(struct adding *adding, const struct options *options) {
@@ -255,7 +275,7 @@ static enum status add_upscale(struct adding *adding, const struct options *opti
 static enum status add_refiner(struct adding *adding, const char *text) {
   double numbers[TAIL_NUMBERS_MAX] = {0};
   Darkroom__V1__Refiner *refiner = take(adding, sizeof *refiner);
-  char *name = arena_copy_text(adding->luggage.arena, text, strlen(text));
+  char *name = arena_copy_text(adding->luggage->arena, text, strlen(text));
   if (refiner == NULL || name == NULL) {
     return EXHAUSTED;
   }
@@ -264,7 +284,9 @@ static enum status add_refiner(struct adding *adding, const char *text) {
   refiner->start = refiner->has_start ? numbers[0] : refiner->start;
   refiner->model = name;
   adding->job->refiner = refiner;
-  return OK;
+  return strchr(name, ':') == NULL ? OK
+                                   : refuse(adding->why, FIELD, "refiner", "NAME[:START]",
+                                            "--refiner \"%.60s\" cannot be read", text);
 }
 
 static enum status add_sizes(struct adding *adding, const char *text) {
@@ -307,7 +329,9 @@ static enum status check_company(const struct options *options, struct refusal *
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     if (rows[i].given && !rows[i].fine) {
-      return refuse(why, FIELD, rows[i].flag + 2, rows[i].other, "%s goes with %s", rows[i].flag,
+      char limit[48];
+      snprintf(limit, sizeof limit, "given with %s", rows[i].other);
+      return refuse(why, FIELD, rows[i].flag + 2, limit, "%s goes with %s", rows[i].flag,
                     rows[i].other);
     }
   }
@@ -324,10 +348,23 @@ static enum status add_all(struct adding *adding, const struct options *options)
   return job_check(adding->job, adding->why);
 }
 
-enum status attachments_add(const struct options *options, struct arena *arena, Job *job,
-                            struct refusal *why) {
-  struct adding adding = {{.options = options, .arena = arena}, job, why};
-  enum status status = add_all(&adding, options);
-  luggage_close(&adding.luggage);
-  return status;
+/* What is said of the store is wrong whether or not it is needed. */
+static enum status check_store(const struct options *options, struct refusal *why) {
+  const char *store = options->store;
+  for (size_t i = 0; store != NULL && store_scheme(i) != NULL; i++) {
+    size_t length = strlen(store_scheme(i)->name);
+    if (strncmp(store, store_scheme(i)->name, length) == 0 &&
+        strncmp(store + length, "://", 3) == 0) {
+      return OK;
+    }
+  }
+  return store == NULL ? OK
+                       : refuse(why, FIELD, "store", "file:///FOLDER or s3://BUCKET/PREFIX",
+                                "--store \"%.64s\" cannot be read", store);
+}
+
+enum status attachments_add(struct luggage *luggage, Job *job, struct refusal *why) {
+  struct adding adding = {luggage, job, why};
+  TRY(check_store(luggage->options, why));
+  return add_all(&adding, luggage->options);
 }

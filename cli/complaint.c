@@ -13,12 +13,15 @@ const struct exit_row complaint_exits[] = {
     {EXIT_CODE_NO_INPUT, "there is no such job"},
     {EXIT_CODE_UNAVAILABLE, "no broker answers"},
     {EXIT_CODE_INTERNAL, "a fault of the program or of the fleet"},
-    {EXIT_CODE_CANNOT_WRITE, "the output cannot be written"},
-    {EXIT_CODE_IO, "made and stored, but not fetched to -o: the store does not answer"},
+    {EXIT_CODE_CANNOT_WRITE, "the output cannot be written, or --store, a folder, cannot"},
+    {EXIT_CODE_IO,
+     "the store does not answer: made, but not fetched to -o; or a file of the job not put there"},
     {EXIT_CODE_AGAIN, "not now: the queue cannot accept; the same command may succeed later"},
     {EXIT_CODE_PROTOCOL, "the broker speaks another version of the protocol"},
     {EXIT_CODE_NOT_PERMITTED,
-     "made and stored, but not fetched to -o: credentials (AWS_...) are missing or refused"},
+     "the store refuses, or credentials (AWS_...) are missing: made, but not fetched to -o; or a "
+     "file "
+     "of the job not put there"},
     {EXIT_CODE_REFUSED, "this machine allows too few open files"},
     {EXIT_CODE_HANGUP, "left by SIGHUP; a job that was submitted goes on"},
     {EXIT_CODE_INTERRUPTED, "interrupted by Ctrl-C"},
@@ -41,6 +44,7 @@ static const enum exit_code refusals[] = {
     CODE(ENGINE, EXIT_CODE_JOB),          CODE(NUMERIC, EXIT_CODE_JOB),
     CODE(STORE, EXIT_CODE_JOB),           CODE(WORKER_LOST, EXIT_CODE_JOB),
     CODE(WEIGHTS, EXIT_CODE_JOB),         CODE(INTERNAL, EXIT_CODE_INTERNAL),
+    CODE(INPUT, EXIT_CODE_JOB),
 };
 
 /* A code from a newer broker is a fault as far as this client can tell. */

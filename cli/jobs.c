@@ -78,23 +78,25 @@ static enum exit_code follow_and_deliver(const struct call *call, const char *id
   return code != EXIT_CODE_OK ? code : delivered;
 }
 
-static enum status make_job(const struct call *call, char *id, Darkroom__V1__Job *job,
-                            struct refusal *why) {
+static enum status make_job(const struct call *call, struct luggage *luggage, char *id,
+                            Darkroom__V1__Job *job, struct refusal *why) {
   const char *prompt = NULL;
+  *luggage = (struct luggage){.options = call->options, .arena = call->arena};
   TRY(prompt_take(call->argument, stdin, call->arena, &prompt, why));
   TRY(options_job(call->options, prompt, id, job, why));
-  return attachments_add(call->options, call->arena, job, why);
+  return attachments_add(luggage, job, why);
 }
 
+/* All that can be known to be wrong is, before anything is sent anywhere. */
 enum exit_code run_generate(const struct call *call) {
   char id[JOB_ID_TEXT_MAX];
   Darkroom__V1__Job job;
+  struct luggage luggage;
   struct refusal why = {0};
-  enum status status = make_job(call, id, &job, &why);
-  if (status != OK) {
-    return complain_refused(status, &why);
-  }
-  enum exit_code code = output_check(call->options);
+  enum status status = make_job(call, &luggage, id, &job, &why);
+  enum exit_code code = status == OK ? output_check(call->options) : complain_refused(status, &why);
+  code = code == EXIT_CODE_OK ? luggage_send(&luggage) : code;
+  luggage_close(&luggage);
   return code != EXIT_CODE_OK ? code : follow_and_deliver(call, id, &job);
 }
 
@@ -103,19 +105,14 @@ enum exit_code run_watch(const struct call *call) {
   return code != EXIT_CODE_OK ? code : follow_and_deliver(call, call->argument, NULL);
 }
 
-enum exit_code run_submit(const struct call *call) {
-  char id[JOB_ID_TEXT_MAX];
-  Darkroom__V1__Job job;
+static enum exit_code submit(const struct call *call, const char *id, Darkroom__V1__Job *job) {
   Darkroom__V1__Submit submit = DARKROOM__V1__SUBMIT__INIT;
   struct refusal why = {0};
-  submit.job = &job;
+  submit.job = job;
   struct question question = {WIRE_SUBMIT, &submit.base, WIRE_SUBMITTED,
                               call->options->patience_ms};
   ProtobufCMessage *answer = NULL;
-  enum status status = make_job(call, id, &job, &why);
-  if (status == OK) {
-    status = link_ask(call->link, &question, call->arena, &answer, &why);
-  }
+  enum status status = link_ask(call->link, &question, call->arena, &answer, &why);
   if (status != OK) {
     return complain_refused(status, &why);
   }
@@ -124,4 +121,15 @@ enum exit_code run_submit(const struct call *call) {
   }
   printf("%s\n", id);
   return EXIT_CODE_OK;
+}
+
+enum exit_code run_submit(const struct call *call) {
+  char id[JOB_ID_TEXT_MAX];
+  Darkroom__V1__Job job;
+  struct luggage luggage;
+  struct refusal why = {0};
+  enum status status = make_job(call, &luggage, id, &job, &why);
+  enum exit_code code = status == OK ? luggage_send(&luggage) : complain_refused(status, &why);
+  luggage_close(&luggage);
+  return code != EXIT_CODE_OK ? code : submit(call, id, &job);
 }

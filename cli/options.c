@@ -327,7 +327,7 @@ static enum status size_read(const char *size, Darkroom__V1__Job *job, struct re
   unsigned long width = strtoul(size, &end, 10);
   bool fine = isdigit((unsigned char)size[0]) && *end == 'x' && isdigit((unsigned char)end[1]);
   unsigned long height = fine ? strtoul(end + 1, &end, 10) : 0;
-  if (!fine || *end != '\0') {
+  if (!fine || *end != '\0' || width > UINT32_MAX || height > UINT32_MAX) {
     return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_FIELD, "size", "WIDTHxHEIGHT, like 512x384",
                   "--size \"%.16s\" cannot be read", size);
   }

@@ -27,11 +27,15 @@ static enum status sha256_text(const ProtobufCBinaryData *data, char *text) {
   return OK;
 }
 
+/* A scheme that workers read, and something behind it: s3: takes a bucket and a key. */
 static bool known_scheme(const char *url) {
   static const char *const schemes[] = {"file:///", "file://localhost/", "s3://", "https://"};
   for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-    if (strncmp(url, schemes[i], strlen(schemes[i])) == 0) {
-      return true;
+    size_t length = strlen(schemes[i]);
+    if (strncmp(url, schemes[i], length) == 0) {
+      const char *key = strchr(url + length, '/');
+      bool keyed = url[length] != '/' && key != NULL && key[1] != '\0';
+      return url[length] != '\0' && (url[0] != 's' || keyed);
     }
   }
   return false;
@@ -42,7 +46,8 @@ static enum status check_url(const struct job_input *input, struct refusal *why)
   struct text_rule rule = {input->field, 1, BLOB_URL_BYTES_MAX};
   TRY(rule_text(blob->url, &rule, why));
   if (!known_scheme(blob->url)) {
-    return refuse(why, RULE_FIELD, input->field, "file:///, s3:// or https://",
+    return refuse(why, RULE_FIELD, input->field,
+                  "file:///PATH, s3://BUCKET/KEY or https://HOST/PATH",
                   "%s is at a place that workers do not read", input->field);
   }
   bool needs = input->kind == DARKROOM__V1__BLOB_KIND__BLOB_ADAPTER ||
@@ -105,6 +110,44 @@ enum status blob_check(const struct job_input *input, struct refusal *why) {
   }
   return blob->url != NULL ? check_url(input, why) : check_inline(input, why);
 }
+
+/* what a file begins with ------------------------------------------------------------------ */
+
+static bool begins(const uint8_t *data, size_t bytes, const char *with, size_t length) {
+  return bytes >= length && memcmp(data, with, length) == 0;
+}
+
+/* A header's length, then an object. It may be that of 0x0280 bytes, which begins as a pickle does.
+ */
+static bool is_tensors(const uint8_t *data, size_t bytes) {
+  return bytes > 8 && data[8] == '{' && (data[5] | data[6] | data[7]) == 0;
+}
+
+static bool is_picture(const uint8_t *data, size_t bytes) {
+  bool webp = bytes >= 12 && memcmp(data, "RIFF", 4) == 0 && memcmp(data + 8, "WEBP", 4) == 0;
+  return webp || begins(data, bytes, "\x89PNG\r\n\x1a\n", 8) ||
+         begins(data, bytes, "\xff\xd8\xff", 3);
+}
+
+/* torch's old form, and the zip of its new one. */
+static bool is_pickle(const uint8_t *data, size_t bytes) {
+  bool bare = bytes >= 2 && data[0] == 0x80 && data[1] >= 1 && data[1] <= 5;
+  return bare || begins(data, bytes, "PK\3\4", 4);
+}
+
+const char *blob_unlike(Darkroom__V1__BlobKind kind, const uint8_t *data, size_t bytes) {
+  bool tensors = kind == KIND(ADAPTER) || kind == KIND(EMBEDDING);
+  if (tensors ? is_tensors(data, bytes) : is_picture(data, bytes)) {
+    return NULL;
+  }
+  if (is_pickle(data, bytes)) {
+    return tensors ? "is a pickle, which is refused whatever its name: safetensors only"
+                   : "is a pickle, which is refused whatever its name: PNG, JPEG or WebP only";
+  }
+  return tensors ? "is no safetensors file" : "is not a PNG, JPEG or WebP file";
+}
+
+/* what it counts as ------------------------------------------------------------------------ */
 
 enum status blob_content(const Blob *blob, char *text, Blob *out) {
   Blob content = *blob;

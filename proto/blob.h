@@ -14,6 +14,11 @@
  * (adapters and embeddings). BAD_INPUT names the field. */
 enum status blob_check(const struct job_input *input, struct refusal *why);
 
+/* What a file of this kind cannot begin with is told in words ("is a pickle, ..."); NULL: it may be
+ * one. data: its first BLOB_LOOK_BYTES, or all of it where it has less. */
+#define BLOB_LOOK_BYTES 16
+const char *blob_unlike(Darkroom__V1__BlobKind kind, const uint8_t *data, size_t bytes);
+
 /* What a digest takes for this blob: the same file by url or inline is the same content. Files of
  * known SHA-256 are their SHA-256, others their url. text holds BLOB_SHA256_TEXT_MAX and
  * belongs to *out. */

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "images/decode.h"
 #include "images/resize.h"
+#include "proto/blob.h"
 
 typedef Darkroom__V1__Job Job;
 typedef Darkroom__V1__Padding Padding;
@@ -71,6 +72,8 @@ enum status prepare_picture(const Job *job, Darkroom__V1__BlobKind kind, const s
                             struct image *out) {
   struct place place;
   struct image image = {0};
+  const char *unlike = blob_unlike(kind, file->data, file->length);
+  TRY(unlike == NULL ? OK : fail(BAD_INPUT, "it %s", unlike));
   TRY(place_of(job, &place));
   TRY(image_decode(file->data, file->length, &image));
   enum status status = fail(BAD_INPUT, "a blob of kind %d is no picture", (int)kind);
@@ -94,11 +97,6 @@ enum status prepare_padding_mask(const Job *job, struct image *out) {
 }
 
 enum status prepare_check_tensors(const struct bytes *file) {
-  const uint8_t *data = file->data;
-  bool zip = file->length >= 4 && memcmp(data, "PK\3\4", 4) == 0;
-  bool pickle = file->length >= 2 && data[0] == 0x80 && data[1] >= 1 && data[1] <= 5;
-  if (zip || pickle) {
-    return fail(BAD_INPUT, "it is a pickle, which is refused whatever its name: safetensors only");
-  }
-  return file->length > 8 && data[8] == '{' ? OK : fail(BAD_INPUT, "it is no safetensors file");
+  const char *unlike = blob_unlike(DARKROOM__V1__BLOB_KIND__BLOB_ADAPTER, file->data, file->length);
+  return unlike == NULL ? OK : fail(BAD_INPUT, "it %s", unlike);
 }

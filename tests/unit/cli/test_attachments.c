@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "cli/attachments.h"
+#include "store/digest.h"
 
 static struct options options;
 static struct arena *arena;
@@ -23,10 +25,15 @@ static Darkroom__V1__Job job;
 static char folder[] = "/tmp/darkroom-attachments-XXXXXX";
 static char small[128], large[128], store[128];
 
+/* As much of a kind of file as is looked at: a picture's signature, or tensors' header. */
 static void write_file(const char *path, size_t bytes) {
+  static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  static const uint8_t tensors[] = {0x80, 0x02, 0, 0, 0, 0, 0, 0, '{'}; /* 640: no pickle */
+  bool adapter = strstr(path, ".safetensors") != NULL;
   FILE *file = fopen(path, "wb");
   assert_non_null(file);
-  for (size_t i = 0; i < bytes; i++) {
+  fwrite(adapter ? tensors : png, 1, adapter ? sizeof tensors : sizeof png, file);
+  for (size_t i = (size_t)ftell(file); i < bytes; i++) {
     fputc('a' + (int)(i % 26), file);
   }
   fclose(file);
@@ -54,12 +61,16 @@ static int teardown_all(void **state) {
   return 0;
 }
 
+static void new_job(void) {
+  darkroom__v1__job__init(&job);
+  job.prompt = (char *)"a lake";
+}
+
 static int setup(void **state) {
   (void)state;
   options = (struct options){
       .strength = NAN, .upscale_kind = -1, .upscale_strength = NAN, .upscale_steps = SETTING_UNSET};
-  darkroom__v1__job__init(&job);
-  job.prompt = (char *)"a lake";
+  new_job();
   return arena_open(NULL, 4 << 20, &arena) == OK ? 0 : -1;
 }
 
@@ -69,18 +80,33 @@ static int teardown(void **state) {
   return 0;
 }
 
-static void add(void) {
+/* What is noted for the store is put there; with what exit code. */
+static enum exit_code add_and_send(void) {
+  struct luggage luggage = {.options = &options, .arena = arena};
   struct refusal why = {0};
-  if (attachments_add(&options, arena, &job, &why) != OK) {
+  if (attachments_add(&luggage, &job, &why) != OK) {
     print_error("%s (%s)\n", why.message, why.field);
     assert_true(0);
   }
+  enum exit_code code = luggage_send(&luggage);
+  luggage_close(&luggage);
+  return code;
 }
 
+static void add(void) { assert_int_equal(add_and_send(), EXIT_CODE_OK); }
+
 static void refused(const char *field) {
+  struct luggage luggage = {.options = &options, .arena = arena};
   struct refusal why = {0};
-  assert_int_equal(attachments_add(&options, arena, &job, &why), BAD_INPUT);
+  assert_int_equal(attachments_add(&luggage, &job, &why), BAD_INPUT);
   assert_string_equal(why.field, field);
+  luggage_close(&luggage);
+}
+
+static bool in_store(const char *sha256) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/inputs/%s", store + strlen("file://"), sha256);
+  return access(path, F_OK) == 0;
 }
 
 static void a_small_file_travels_in_the_job(void **state) {
@@ -110,6 +136,59 @@ static void a_large_file_goes_into_the_store_by_its_hash(void **state) {
   assert_int_equal(bytes_read_file(&content, blob->url + strlen("file://")), OK);
   assert_int_equal(content.length, blob->bytes);
   bytes_close(&content);
+}
+
+/* Nothing is put anywhere for a job that is refused, wherever in it the fault is. */
+static void nothing_is_sent_for_a_job_that_is_wrong(void **state) {
+  (void)state;
+  char other[128], sum[SHA256_TEXT_MAX];
+  snprintf(other, sizeof other, "%s/other.safetensors", folder);
+  write_file(other, JOB_INLINE_BYTES_MAX + 2);
+  options.loras = other;
+  options.store = store;
+  options.mask = small; /* without an image */
+  refused("mask");
+  assert_int_equal(digest_sha256_file(other, sum), OK);
+  assert_false(in_store(sum));
+  options.mask = NULL;
+  new_job();
+  add();
+  assert_true(in_store(sum));
+}
+
+static void a_file_that_changes_meanwhile_is_not_sent(void **state) {
+  (void)state;
+  char other[128], sum[SHA256_TEXT_MAX];
+  snprintf(other, sizeof other, "%s/changing.safetensors", folder);
+  write_file(other, JOB_INLINE_BYTES_MAX + 3);
+  options.loras = other;
+  options.store = store;
+  struct luggage luggage = {.options = &options, .arena = arena};
+  struct refusal why = {0};
+  for (size_t more = 0; more < 3; more++) { /* another end, longer, shorter */
+    write_file(other, JOB_INLINE_BYTES_MAX + 3);
+    luggage = (struct luggage){.options = &options, .arena = arena};
+    assert_int_equal(attachments_add(&luggage, &job, &why), OK);
+    assert_int_equal(digest_sha256_file(other, sum), OK);
+    FILE *file = fopen(other, more == 1 ? "ab" : "r+b");
+    assert_non_null(file);
+    fseek(file, more == 1 ? 0 : 100, more == 1 ? SEEK_END : SEEK_SET);
+    fputc('!', file);
+    fclose(file);
+    assert_int_equal(more == 2 ? truncate(other, 1000) : 0, 0);
+    assert_int_equal(luggage_send(&luggage), EXIT_CODE_USAGE);
+    luggage_close(&luggage);
+    assert_false(in_store(sum));
+  }
+}
+
+static void a_store_that_cannot_be_written_has_its_exit_code(void **state) {
+  (void)state;
+  char under[160];
+  snprintf(under, sizeof under, "file://%s/below", small); /* a file where a folder should be */
+  options.loras = large;
+  options.store = under;
+  assert_int_equal(add_and_send(), EXIT_CODE_CANNOT_WRITE);
 }
 
 static void several_files_share_the_room_in_the_job(void **state) {
@@ -210,16 +289,34 @@ static void what_cannot_be_read_is_named(void **state) {
       {&options.upscale, "2x", "upscale"},
       {&options.embeddings, "=x", "embedding"},
       {&options.sizes, "1,2,3", "sizes"},
-      {&options.image, "/nowhere.png", "--image"},
+      {&options.image, "/nowhere.png", "image"},
+      {&options.image, "/", "image"},
+      {&options.image, "/dev/zero", "image"},
+      {&options.image, "/dev/null", "image"},
+      {&options.image, "s3://bucket", "image"},
+      {&options.image, "https://", "image"},
+      {&options.controls, "canny=", "control"},
+      {&options.loras, "ink:nan", "lora"},
+      {&options.loras, "ink:1:1:1", "lora"},
+      {&options.loras, "ink:", "lora"},
+      {&options.loras, "/dev/zero", "lora"},
+      {&options.refiner, "finish:soon", "refiner"},
+      {&options.upscale, "100.5x104", "upscale"},
+      {&options.upscale, "nanx104", "upscale"},
+      {&options.store, "nowhere", "store"},
+      {&options.store, "http://nowhere", "store"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    new_job();
     *rows[i].option = rows[i].text;
     refused(rows[i].field);
     *rows[i].option = NULL;
   }
+  new_job();
   options.mask = small;
   refused("mask");
   options.mask = NULL;
+  new_job();
   options.guess = true;
   refused("guess");
   options.guess = false;
@@ -233,6 +330,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_small_file_travels_in_the_job),
       TEST(a_large_file_goes_into_the_store_by_its_hash),
+      TEST(nothing_is_sent_for_a_job_that_is_wrong),
+      TEST(a_file_that_changes_meanwhile_is_not_sent),
+      TEST(a_store_that_cannot_be_written_has_its_exit_code),
       TEST(several_files_share_the_room_in_the_job),
       TEST(lists_name_files_or_what_the_fleet_has),
       TEST(a_url_may_name_its_hash),
