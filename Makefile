@@ -110,7 +110,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli store s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories storm tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
+.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories storm plots tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -237,6 +237,11 @@ storm: all
 	@DARKROOM_BUILD=$(abspath $(B)) EXPLORER_SEEDS=500 $(PYTHON) -m pytest -q -p no:cacheprovider tests/broker/test_90_explorer.py
 	@DARKROOM_BUILD=$(abspath $(B)) SIM_SEEDS="$(SEEDS)" SIM_SCALE=10 SIM_TIMES=100 SIM_JOBS=$(SIM_JOBS) SIM_DEVICES=$(SIM_DEVICES) \
 	  $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/proof/test_20_shares.py
+
+# pictures of what that fleet does, for docs/
+plots: all
+	@deploy/install-packages run check plots
+	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) tests/proof/plot.py docs
 
 # the slow ones: a model of full size with random weights, 2 GB in build/; the figures are for the machine that they ran on
 story-full: all

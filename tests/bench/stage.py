@@ -72,6 +72,17 @@ def cpu_s(pid):
     return total / 1e9
 
 
+def busy():
+    """The part of the machine's processors that is in use just now."""
+    def times():
+        numbers = [int(word) for word in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return sum(numbers), numbers[3] + numbers[4]
+    total, idle = times()
+    time.sleep(0.2)
+    total_now, idle_now = times()
+    return 1 - (idle_now - idle) / max(1, total_now - total)
+
+
 def resident_mib(pid):
     return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2 ** 20
 

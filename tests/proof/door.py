@@ -100,6 +100,3 @@ class Door:
     # -- what it says of itself
     def audit(self):
         return [line.decode() for line in self.call("audit")]
-
-    def ended(self):
-        return self.client.zcard(PREFIX + "ended")

@@ -44,20 +44,19 @@ def flooded(client, seed, times, scale=1, seconds=90, as_one=False):
     return {"p99": part(waits, 0.99), "p50": part(waits, 0.5), "fleet": fleet}
 
 
-def people_and_bulk(client, seed, people=0.1, bulk=5.0, devices=1, seconds=300, regular=True):
-    """Interactive jobs that are `people` of what the devices can do, beside bulk jobs that are `bulk` of it, all of one second: the
-    longest wait of an interactive one in ms, and the least part of the device time that bulk had in 60 s."""
+def people_and_bulk(client, seed, people=0.1, standard=0.0, bulk=5.0, devices=1, seconds=300, regular=True):
+    """Jobs of one tenant and each class, of one second, so many times what the devices can do: the longest wait of an interactive
+    one in ms, and the part of the device time that bulk had after the first 20 s."""
     tenants = [Tenant("house", rate=people * devices, spread=0, klass=INTERACTIVE, seed=seed, regular=regular),
+               Tenant("house", rate=standard * devices, spread=0, klass=STANDARD, seed=seed),
                Tenant("house", rate=bulk * devices, spread=0, klass=BULK, seed=seed)]
     fleet = Simulator(client, devices, seed).run(seconds, tenants)
     waits = [(start.at, start.wait) for start in fleet.starts if start.klass == INTERACTIVE]
     unserved = [fleet.now - came for job, came in fleet.came.items() if fleet.works[job].job.klass == INTERACTIVE and
                 job not in {device.attempt.id for device in fleet.devices if device.attempt}]
-    parts = []
-    for begin in range(10, seconds - WINDOW_S + 1, 10):
-        served = fleet.served_ms(begin * 1000, (begin + WINDOW_S) * 1000, lambda start: start.klass)
-        parts.append(served[BULK] / (WINDOW_S * 1000 * devices))
-    return {"longest": max([wait for _, wait in waits] + unserved), "bulk": min(parts), "waits": waits, "fleet": fleet}
+    served = fleet.served_ms(20000, seconds * 1000, lambda start: start.klass)
+    return {"longest": max([wait for _, wait in waits] + unserved), "bulk": served[BULK] / sum(served.values()), "waits": waits,
+            "fleet": fleet}
 
 
 def overload(client, seed, scale=1, times=10, seconds=60, vanish=None):
