@@ -3,6 +3,7 @@
 #define DARKROOM_BASE_LIMITS_H
 
 #include "base/limits_job.h"
+#include "base/limits_keys.h"
 
 /* memory */
 #define ARENA_BLOCKS_MAX 64
@@ -106,6 +107,8 @@ _Static_assert(UNSERVED_BYTES_MAX >= 16 * CALLER_UNSERVED_BYTES_MAX &&
 _Static_assert(UNREAD_BYTES_MAX >= 16 * CALLER_UNREAD_BYTES_MAX,
                "one connection cannot make the rest poor");
 _Static_assert(WATCHERS_MAX >= 16 * CALLER_WATCHES_MAX, "nor take the watches of all");
+_Static_assert(WATCHERS_MAX >= 4 * TENANT_WATCHES_MAX && TENANT_WATCHES_MAX >= CALLER_WATCHES_MAX,
+               "nor one tenant, which may use one connection in full");
 _Static_assert(CALLER_WATCHES_MAX >= WATCH_IDS_MAX, "a WATCH can be granted");
 _Static_assert(FLEET_MODELS_MAX >= MODELS_MAX, "the models of one worker are known to the fleet");
 _Static_assert(FLEET_MODELS_MAX *(JOB_MODEL_BYTES_MAX + 64 + 64) < FRAME_BYTES_MAX,

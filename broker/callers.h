@@ -9,6 +9,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "broker/identity.h"
 #include "proto/wire.h"
 
 /* A place in a list that leads back to its head; {0} or leading to itself: in no list. */
@@ -42,7 +43,9 @@ struct account {
 struct caller {
   uint64_t id;
   struct wire_address address;
-  int fd; /* what the monitor will name when it ends */
+  int fd;               /* what the monitor will name when it ends */
+  struct identity *who; /* NULL: it came through an open door */
+  struct shares shares;
   bool gone;
   bool missed; /* news was left out */
   struct note *first, **end;

@@ -5,6 +5,7 @@
 
 #include "base/version.h"
 #include "broker/explanation.h"
+#include "broker/job_name.h"
 #include "broker/listing.h"
 #include "broker/reply.h"
 #include "broker/upkeep.h"
@@ -32,8 +33,10 @@ enum status watch_ask(struct turn *turn, struct request *request) {
     TRY(verb_check_id(request, "id", watch->id[i]));
   }
   request->calls = watch->n_id;
+  TRY(verb_take_tenant(request, watch->tenant));
   for (size_t i = 0; i < watch->n_id; i++) {
-    size_t call = queue_get(turn->redis, watch->id[i], verb_tenant(request));
+    const char *name = job_name(turn->arena, request->tenant, watch->id[i]);
+    size_t call = queue_get(turn->redis, name, request->tenant);
     request->call = i == 0 ? call : request->call;
   }
   return OK;
@@ -52,9 +55,10 @@ static enum status watch_one(struct turn *turn, struct request *request, const c
   }
   status->id = (char *)id;
   struct watcher *watcher = NULL;
-  TRY(waiting_watch(turn->waiting, id, &request->peer, &watcher));
+  const char *name = job_name(turn->arena, request->tenant, id);
+  TRY(waiting_watch(turn->waiting, name, &request->peer, &watcher));
   watcher->version = 0; /* asked again: the snapshot is told again */
-  verb_tell_status(turn, waiting_watch_of(turn->waiting, id), watcher, status);
+  verb_tell_status(turn, waiting_watch_of(turn->waiting, name), watcher, status);
   return OK;
 }
 
@@ -73,8 +77,8 @@ enum status watch_answer(struct turn *turn, struct request *request) {
 
 enum status get_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Get *get = (const Darkroom__V1__Get *)request->message;
-  TRY(verb_check_id(request, "id", get->id));
-  request->call = queue_get(turn->redis, get->id, verb_tenant(request));
+  TRY(verb_take_job(turn, request, get->tenant, get->id));
+  request->call = queue_get(turn->redis, request->job, request->tenant);
   return OK;
 }
 
@@ -112,11 +116,14 @@ enum status list_ask(struct turn *turn, struct request *request) {
     }
     states |= 1U << list->state[i];
   }
+  TRY(verb_take_tenant(request, list->tenant));
+  TRY(shares_take(&turn->options.shares, door_shares(turn->door, request->peer.caller),
+                  request->peer.who, limit / LIST_ROWS_A_MESSAGE, 0, &request->why));
   if (limit > SCRIPT_LOOP_MAX || (states & (states - 1)) != 0) {
     return listing_add(turn, request, states, limit);
   }
   Darkroom__V1__JobState state = list->n_state > 0 ? list->state[0] : 0;
-  request->call = queue_list(turn->redis, state, verb_tenant(request), 0, limit);
+  request->call = queue_list(turn->redis, state, request->tenant, 0, limit);
   request->calls = 1;
   return OK;
 }
@@ -138,8 +145,8 @@ enum status list_answer(struct turn *turn, struct request *request) {
 
 enum status cancel_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Cancel *cancel = (const Darkroom__V1__Cancel *)request->message;
-  TRY(verb_check_id(request, "id", cancel->id));
-  request->call = queue_cancel(turn->redis, cancel->id, verb_tenant(request));
+  TRY(verb_take_job(turn, request, cancel->tenant, cancel->id));
+  request->call = queue_cancel(turn->redis, request->job, request->tenant);
   return OK;
 }
 
@@ -155,7 +162,8 @@ enum status cancel_answer(struct turn *turn, struct request *request) {
   answer.has_outcome = answer.has_state = true;
   if (answer.outcome == DARKROOM__V1__CANCEL_OUTCOME__CANCEL_REMOVED) {
     verb_count_ended(answer.state, 1);
-    log_event("job_cancelled", log_text("job", cancel->id));
+    log_event("job_cancelled", log_text("job", request->job),
+              log_text("key", request->peer.who->row.name));
   }
   turn_send(turn, &request->peer, WIRE_CANCELLED, &answer.base);
   return OK;
@@ -165,15 +173,15 @@ enum status cancel_answer(struct turn *turn, struct request *request) {
 
 enum status requeue_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Requeue *requeue = (const Darkroom__V1__Requeue *)request->message;
-  TRY(verb_check_id(request, "id", requeue->id));
-  request->call = queue_requeue(turn->redis, requeue->id, verb_tenant(request));
+  TRY(verb_take_job(turn, request, requeue->tenant, requeue->id));
+  request->call = queue_requeue(turn->redis, request->job, request->tenant);
   return OK;
 }
 
 enum status bury_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Bury *bury = (const Darkroom__V1__Bury *)request->message;
-  TRY(verb_check_id(request, "id", bury->id));
-  request->call = queue_bury(turn->redis, bury->id, verb_tenant(request));
+  TRY(verb_take_job(turn, request, bury->tenant, bury->id));
+  request->call = queue_bury(turn->redis, request->job, request->tenant);
   return OK;
 }
 
@@ -195,7 +203,8 @@ static enum status review_answer(struct turn *turn, struct request *request, con
   answer.has_moved = answer.has_state = true;
   answer.moved = review == REVIEW_DONE;
   if (answer.moved) {
-    log_event(event, log_text("job", id), log_text("by", "operator"));
+    log_event(event, log_text("job", request->job), log_text("by", "operator"),
+              log_text("key", request->peer.who->row.name));
   }
   turn_send(turn, &request->peer, WIRE_REVIEWED, &answer.base);
   return OK;
@@ -215,8 +224,8 @@ enum status bury_answer(struct turn *turn, struct request *request) {
 
 enum status explain_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Explain *explain = (const Darkroom__V1__Explain *)request->message;
-  TRY(verb_check_id(request, "id", explain->id));
-  request->call = queue_explain(turn->redis, explain->id, verb_tenant(request));
+  TRY(verb_take_job(turn, request, explain->tenant, explain->id));
+  request->call = queue_explain(turn->redis, request->job, request->tenant);
   return OK;
 }
 

@@ -11,9 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "broker/callers.h"
 #include "broker/listen.h"
+#include "broker/locks.h"
+#include "broker/price.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "proto/context.h"
@@ -23,44 +26,18 @@ enum { ACCEPT_AGAIN_MS = 5, SLOW_WAIT_MS = 10, OTHERS_MAX = 8, TURNED_AWAY_MS = 
 struct door {
   void *context, *router, *monitor;
   int fd_max; /* a connection with a higher descriptor is one too many */
+  struct locks locks;
   struct callers callers;
   struct link ready;   /* a letter waits, and there is room for its answer */
   struct link slow;    /* a letter waits or news was missed, and there is no room */
   struct link drained; /* news was missed, and there is room again */
   struct link closed;
-  struct note *given; /* the letter that was taken last */
+  struct note *given;    /* the letter that was taken last */
+  struct identity *left; /* of the connection that was dropped last */
 };
 
 #define CALLER_OF(place, list) \
   ((struct caller *)(void *)((char *)(place)-offsetof(struct caller, list)))
-
-/* ---- what a letter may cost ------------------------------------------------------------------ */
-
-/* Room kept for the answer, and whether the message is worth nothing when its sender has gone: what
- * only asks, and what only offers. An answer without a row is short. */
-struct price {
-  enum wire_verb verb;
-  size_t bytes;
-  bool dies;
-};
-enum { SHORT_BYTES = 2 * 1024, MIDDLE_BYTES = 16 * 1024 };
-static const struct price prices[] = {
-    {WIRE_GET, MIDDLE_BYTES, true},       {WIRE_EXPLAIN, MIDDLE_BYTES, true},
-    {WIRE_WATCH, MIDDLE_BYTES, true},     {WIRE_BEAT, MIDDLE_BYTES, true},
-    {WIRE_LIST, FRAME_BYTES_MAX, true},   {WIRE_MODELS, FRAME_BYTES_MAX, true},
-    {WIRE_STATUS, FRAME_BYTES_MAX, true}, {WIRE_HELLO, SHORT_BYTES, true},
-    {WIRE_CLAIM, SHORT_BYTES, true},
-};
-static const struct price short_answer = {0, SHORT_BYTES, false};
-
-static const struct price *price_of(const struct note *note) {
-  for (size_t i = 0; note->got == WIRE_MESSAGE && i < sizeof prices / sizeof prices[0]; i++) {
-    if (prices[i].verb == note->verb) {
-      return &prices[i];
-    }
-  }
-  return &short_answer;
-}
 
 /* ---- one connection -------------------------------------------------------------------------- */
 
@@ -131,11 +108,15 @@ int accept4(int fd, struct sockaddr *address, socklen_t *bytes, int flags) {
   return (int)accepted;
 }
 
+/* libzmq has no word for it. The descriptor is its own and may have been closed a moment ago: the
+ * monitor has been asked before, and who is hit instead comes again. */
+static void end_connection(int fd) { (void)shutdown(fd, SHUT_RDWR); }
+
 /* Before it comes to that: descriptors are given lowest first, so a high one says that all below it
  * are in use. That connection is ended, and the rest stays for what the broker itself opens. */
 static void not_too_many(struct door *door, int fd) {
   if (fd >= door->fd_max) {
-    shutdown(fd, SHUT_RDWR);
+    end_connection(fd);
     metric_add(M_TURNED_AWAY, 1);
     log_warning("connection_turned_away", log_text("reason", "too many connections"),
                 log_number("most", door->fd_max));
@@ -165,12 +146,13 @@ static void take_ends(struct door *door) {
   }
 }
 
-/* Whose message it is. A routing id or a descriptor that comes from another connection than before:
- * the earlier one has ended, and the monitor says so first, since its event was written before the
- * descriptor was free; or its routing id was taken over. */
-static struct caller *caller_of(struct door *door, const struct wire_message *message) {
+/* Which connection it came by. A routing id, a descriptor or a key that comes from another
+ * connection than before: the earlier one has ended, and the monitor says so first, since its event
+ * was written before the descriptor was free; or its routing id was taken over. */
+static struct caller *caller_of(struct door *door, const struct wire_message *message,
+                                struct identity *who) {
   struct caller *caller = callers_by_address(&door->callers, &message->from);
-  if (caller != NULL && caller->fd == message->fd) {
+  if (caller != NULL && caller->fd == message->fd && caller->who == who) {
     return caller;
   }
   take_ends(door);
@@ -180,7 +162,44 @@ static struct caller *caller_of(struct door *door, const struct wire_message *me
   if ((caller = callers_by_fd(&door->callers, message->fd)) != NULL) {
     let_go(door, caller);
   }
-  return callers_add(&door->callers, &message->from, message->fd);
+  caller = callers_add(&door->callers, &message->from, message->fd);
+  if (caller != NULL) {
+    caller->who = who;
+    locks_enter(who);
+  }
+  return caller;
+}
+
+/* Its identity stays until the next one is dropped: what the connection held is let go by then. */
+static void drop(struct door *door, struct caller *caller) {
+  locks_leave(&door->locks, door->left);
+  door->left = caller->who;
+  callers_drop(&door->callers, caller);
+}
+
+/* What it has asked is not done any more, also what changes something. */
+static void end_revoked(struct door *door, struct caller *caller) {
+  for (struct note *note; (note = caller_take(&door->callers, caller)) != NULL;) {
+    free(note);
+  }
+  end_connection(caller->fd);
+  let_go(door, caller);
+  metric_add(M_CONNECTIONS_REVOKED, 1);
+  log_warning("connection_revoked", log_text("key", caller->who->row.name),
+              log_text("tenant", caller->who->row.tenant));
+}
+
+/* Questions of handshakes; and when keys have been revoked, their connections. */
+static void tend_locks(struct door *door) {
+  if (!locks_tend(&door->locks, clock_ms())) {
+    return;
+  }
+  for (size_t i = 0; i < CALLERS_MAX; i++) {
+    struct caller *caller = door->callers.slot[i];
+    if (caller != NULL && !caller->gone && caller->who != NULL && caller->who->revoked) {
+      end_revoked(door, caller);
+    }
+  }
 }
 
 /* Above a bound: said at once, or not even that when the sender does not read. */
@@ -202,6 +221,32 @@ static void turn_away(struct door *door, struct caller *caller,
   }
 }
 
+/* Whose key is no longer known is told so and led out. */
+static void show_out(struct door *door, const struct wire_message *message,
+                     const struct refusal *why) {
+  log_warning("message_forbidden", log_text("key", message->user),
+              log_text("reason", why->message));
+  (void)wire_send_refusal(door->router, &message->from, message->correlation, why);
+  end_connection(message->fd);
+}
+
+static void take_message(struct door *door, const struct wire_message *message) {
+  struct refusal why = {0};
+  struct identity *who = NULL;
+  if (locks_who(&door->locks, message, &who, &why) != OK) {
+    show_out(door, message, &why);
+    return;
+  }
+  struct caller *caller = caller_of(door, message, who);
+  enum status status = caller != NULL ? caller_note(&door->callers, caller, message)
+                                      : fail(EXHAUSTED, "too many connections");
+  if (status != OK) {
+    turn_away(door, caller, message);
+  } else {
+    settle(door, caller);
+  }
+}
+
 static void look_after_the_slow(struct door *door) {
   for (struct link *at = door->slow.next, *next; at != &door->slow; at = next) {
     next = at->next;
@@ -213,15 +258,9 @@ static void look_after_the_slow(struct door *door) {
 void door_gather(struct door *door) {
   struct wire_message message = {0};
   take_ends(door);
+  tend_locks(door);
   while (wire_receive(door->router, &message) == OK && message.got != WIRE_NOTHING) {
-    struct caller *caller = caller_of(door, &message);
-    enum status status = caller != NULL ? caller_note(&door->callers, caller, &message)
-                                        : fail(EXHAUSTED, "too many connections");
-    if (status != OK) {
-      turn_away(door, caller, &message);
-    } else {
-      settle(door, caller);
-    }
+    take_message(door, &message);
   }
   wire_message_close(&message);
   look_after_the_slow(door);
@@ -233,6 +272,7 @@ void door_gather(struct door *door) {
 
 static void write_letter(const struct caller *caller, const struct note *note, struct letter *out) {
   *out = (struct letter){.caller = caller->id,
+                         .who = caller->who != NULL ? caller->who : &identity_open,
                          .delimiter = note->delimiter,
                          .readable = note->got == WIRE_MESSAGE,
                          .verb = note->verb,
@@ -269,7 +309,7 @@ bool door_closed(struct door *door, uint64_t *out) {
     struct caller *caller = CALLER_OF(first, closed);
     *out = caller->id;
     list_leave(&caller->slow);
-    callers_drop(&door->callers, caller);
+    drop(door, caller);
   }
   return first != NULL;
 }
@@ -280,6 +320,11 @@ bool door_drained(struct door *door, uint64_t *out) {
     *out = CALLER_OF(first, drained)->id;
   }
   return first != NULL;
+}
+
+struct shares *door_shares(struct door *door, uint64_t id) {
+  struct caller *caller = callers_find(&door->callers, id);
+  return caller != NULL ? &caller->shares : NULL;
 }
 
 void door_settle(struct door *door, uint64_t id, size_t promised) {
@@ -337,19 +382,21 @@ static bool at_once(const struct door *door) {
 }
 
 void door_wait(struct door *door, const struct pollfd *others, size_t count, int64_t wait_ms) {
-  zmq_pollitem_t items[2 + OTHERS_MAX] = {
+  enum { OWN = 3 };
+  zmq_pollitem_t items[OWN + OTHERS_MAX] = {
       {.socket = door->router, .events = ZMQ_POLLIN},
       {.socket = door->monitor, .events = ZMQ_POLLIN},
+      {.socket = door->locks.questions, .fd = -1, .events = ZMQ_POLLIN},
   };
   assert(count <= OTHERS_MAX);
   for (size_t i = 0; i < count; i++) {
     short events = (others[i].events & POLLOUT) != 0 ? ZMQ_POLLIN | ZMQ_POLLOUT : ZMQ_POLLIN;
-    items[2 + i] = (zmq_pollitem_t){.fd = others[i].fd, .events = events};
+    items[OWN + i] = (zmq_pollitem_t){.fd = others[i].fd, .events = events};
   }
   if (list_holds(&door->slow) && wait_ms > SLOW_WAIT_MS) {
     wait_ms = SLOW_WAIT_MS; /* libzmq does not say that a peer has read */
   }
-  (void)zmq_poll(items, (int)(2 + count), at_once(door) ? 0 : (long)wait_ms);
+  (void)zmq_poll(items, (int)(OWN + count), at_once(door) ? 0 : (long)wait_ms);
 }
 
 /* ---- open, close ----------------------------------------------------------------------------- */
@@ -378,7 +425,7 @@ static enum status open_sockets(struct door *door) {
   return OK;
 }
 
-enum status door_open(const char *endpoints, struct door **out) {
+enum status door_open(const struct door_options *options, struct door **out) {
   struct door *door = calloc(1, sizeof *door);
   if (door == NULL) {
     return fail(EXHAUSTED, "no memory for the door");
@@ -388,7 +435,9 @@ enum status door_open(const char *endpoints, struct door **out) {
     heads[i]->next = heads[i]->back = heads[i];
   }
   enum status status = open_sockets(door);
-  status = status == OK ? listen_all(door->router, endpoints) : status;
+  status = status == OK ? locks_open(&door->locks, door->context, options->key, options->keyring)
+                        : status;
+  status = status == OK ? listen_all(door->router, options->endpoints, &door->locks) : status;
   if (status != OK) {
     door_close(&door);
     return status;
@@ -410,14 +459,17 @@ void door_close(struct door **pointer) {
   if (door->monitor != NULL) {
     zmq_close(door->monitor);
   }
+  locks_shut(&door->locks);
   if (door->context != NULL) {
     zmq_ctx_term(door->context);
   }
   for (size_t i = 0; i < CALLERS_MAX; i++) {
     if (door->callers.slot[i] != NULL) {
-      callers_drop(&door->callers, door->callers.slot[i]);
+      drop(door, door->callers.slot[i]);
     }
   }
+  locks_leave(&door->locks, door->left);
+  locks_close(&door->locks);
   free(door->given);
   free(door);
   *pointer = NULL;

@@ -17,13 +17,16 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "broker/identity.h"
+#include "proto/keys.h"
 #include "proto/wire.h"
 
 struct door;
 
 /* A request as it came in. */
 struct letter {
-  uint64_t caller; /* whose connection; a number that is never given twice */
+  uint64_t caller;            /* whose connection; a number that is never given twice */
+  const struct identity *who; /* at its other end; lives as long as the connection */
   bool delimiter;
   bool readable; /* false: why says what is wrong, verb and payload are not set */
   enum wire_verb verb;
@@ -34,9 +37,14 @@ struct letter {
   struct refusal why;
 };
 
-/* endpoints are separated by commas: tcp://HOST:PORT, ipc://PATH. BAD_INPUT names the one that
- * cannot be listened on; UNAVAILABLE: somebody else does. */
-enum status door_open(const char *endpoints, struct door **out);
+struct door_options {
+  const char *endpoints;      /* separated by commas: tcp://HOST:PORT, ipc://PATH */
+  const struct key_pair *key; /* locks every tcp:// endpoint; NULL: none is locked */
+  const char *keyring;        /* a file; with key */
+};
+/* BAD_INPUT names the endpoint that cannot be listened on, or what is wrong with the keyring;
+ * UNAVAILABLE: somebody else listens there. What options names is borrowed. */
+enum status door_open(const struct door_options *options, struct door **out);
 void door_close(struct door **door);
 
 /* Waits for a peer or for one of count other descriptors, at most wait_ms; less while somebody is
@@ -70,6 +78,8 @@ struct head {
 };
 enum door_sent door_send(struct door *door, uint64_t caller, const struct head *head,
                          const ProtobufCMessage *message, enum door_kind kind);
+/* What a connection has had of its share; NULL: it has ended. */
+struct shares *door_shares(struct door *door, uint64_t caller);
 /* Gives back the room that was kept for the answer to a letter. */
 void door_settle(struct door *door, uint64_t caller, size_t promised);
 /* The next connection that has read what it had left lying, and missed news meanwhile; false when

@@ -153,9 +153,9 @@ static void use_credit(struct waiter *waiter, const char *model, bool alone) {
 static bool push(struct turn *turn, struct waiter *waiter, const struct assigned *assigned) {
   Darkroom__V1__Assign assign = DARKROOM__V1__ASSIGN__INIT;
   ProtobufCMessage *job = NULL;
-  if (wire_unpack_type(&darkroom__v1__job__descriptor, assigned->job, assigned->job_bytes,
+  if (wire_unpack_type(&darkroom__v1__job__descriptor, assigned->packed, assigned->packed_bytes,
                        turn->arena, &job, NULL) != OK) {
-    log_error("record_unreadable", log_text("job", assigned->id),
+    log_error("record_unreadable", log_text("job", assigned->job),
               log_text("reason", fail_reason()));
     return false;
   }
@@ -178,7 +178,7 @@ static void give_back(struct turn *turn, const struct waiter *waiter,
   struct lease *lease = arena_take(turn->arena, sizeof *lease);
   if (lease != NULL) {
     *lease = (struct lease){turn_text(turn, "%s", waiter->name), waiter->generation,
-                            turn_text(turn, "%s", assigned->id), assigned->fence};
+                            turn_text(turn, "%s", assigned->job), assigned->fence};
     turn_errand(turn, &errand_release, lease);
   }
 }
@@ -201,7 +201,7 @@ static void push_all(struct turn *turn, struct waiter *waiter, const struct assi
     if (!reachable) {
       give_back(turn, waiter, &jobs[i]);
     } else {
-      log_event("job_assigned", log_text("job", jobs[i].id), log_text("worker", waiter->name),
+      log_event("job_assigned", log_text("job", jobs[i].job), log_text("worker", waiter->name),
                 log_count("fence", jobs[i].fence));
     }
   }

@@ -49,14 +49,15 @@ static bool is_local(const char *endpoint) {
   return false;
 }
 
-enum status listen_check(const char *endpoints, bool allow_plaintext) {
+enum status listen_check(const char *endpoints, bool locked, bool allow_plaintext) {
   struct list list;
   TRY(split(endpoints, &list));
   for (size_t i = 0; i < list.count; i++) {
-    if (!is_local(list.item[i]) && !allow_plaintext) {
+    if (!is_local(list.item[i]) && !locked && !allow_plaintext) {
       return fail_field(BAD_INPUT, "listen",
-                        "%s can be reached from other hosts, and there is no authentication yet: "
-                        "bind to 127.0.0.1 or ipc://, or say --allow-plaintext",
+                        "%s can be reached from other hosts, and nothing is locked: say --key FILE "
+                        "and --keyring FILE, bind to 127.0.0.1 or ipc://, or let everybody in with "
+                        "--allow-plaintext",
                         list.item[i]);
     }
   }
@@ -116,7 +117,7 @@ static enum status prepare(const char *endpoint, char prepared[ENDPOINT_BYTES_MA
   return OK;
 }
 
-static enum status bind_one(void *socket, const char *endpoint) {
+static enum status bind_one(void *socket, const char *endpoint, const char *keys) {
   char prepared[ENDPOINT_BYTES_MAX];
   TRY(prepare(endpoint, prepared));
   if (zmq_bind(socket, prepared) != 0) {
@@ -126,15 +127,21 @@ static enum status bind_one(void *socket, const char *endpoint) {
   char bound[ENDPOINT_BYTES_MAX] = "";
   size_t size = sizeof bound;
   zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bound, &size);
-  log_event("listening", log_text("endpoint", bound));
+  log_event("listening", log_text("endpoint", bound), log_text("keys", keys));
   return OK;
 }
 
-enum status listen_all(void *socket, const char *endpoints) {
+/* libzmq takes a lock for the endpoints that are bound after it: first those that stay open. */
+enum status listen_all(void *socket, const char *endpoints, const struct locks *locks) {
   struct list list;
   TRY(split(endpoints, &list));
   for (size_t i = 0; i < list.count; i++) {
-    TRY(bind_one(socket, list.item[i]));
+    TRY(begins(list.item[i], IPC) ? bind_one(socket, list.item[i], "none") : OK);
+  }
+  TRY(locks_lock(locks, socket));
+  for (size_t i = 0; i < list.count; i++) {
+    bool done = begins(list.item[i], IPC);
+    TRY(done ? OK : bind_one(socket, list.item[i], locks->key != NULL ? "needed" : "none"));
   }
   return OK;
 }

@@ -1,6 +1,7 @@
 /* listing.c - lists that wait, and the page of this turn. */
 #include "broker/listing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ struct listing {
   struct listing *next;
   struct peer peer;
   size_t promised;
+  char tenant[JOB_ID_BYTES_MAX + 1];
   size_t limit;
   Darkroom__V1__JobState state[STATES_MAX];
   size_t states;
@@ -135,6 +137,7 @@ enum status listing_add(struct turn *turn, struct request *request, uint32_t sta
     return fail(EXHAUSTED, "no memory for a list");
   }
   listing->peer = request->peer;
+  snprintf(listing->tenant, sizeof listing->tenant, "%s", request->tenant);
   listing->promised = request->promised;
   request->promised = 0;
   listing->limit = limit;
@@ -182,7 +185,7 @@ static size_t page_rows(const struct listing *listing) {
 static enum status page_ask(struct turn *turn, struct request *request) {
   struct listing *listing = turn->listings.first;
   request->subject = listing;
-  request->call = queue_list(turn->redis, listing->state[listing->at], verb_tenant(request),
+  request->call = queue_list(turn->redis, listing->state[listing->at], listing->tenant,
                              listing->from, page_rows(listing));
   return OK;
 }

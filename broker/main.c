@@ -27,13 +27,20 @@ enum { WAIT_MS_MAX = 100, TEND_MS = 1000, MONITOR_FD_ITEMS = 2 };
 enum { FREE_BYTES_KEPT = 8 * 1024 * 1024, MAPPED_BYTES_MIN = 128 * 1024 };
 
 struct broker_settings {
-  const char *listen, *redis, *prefix, *admin;
+  const char *listen, *key, *keyring, *redis, *prefix, *admin;
   int64_t retention_s, queue_max;
+  struct shares_settings shares;
   bool allow_unsafe_redis, allow_plaintext, audit;
   int log_format, log_level;
+  struct key_pair pair; /* of --key */
 };
 
 #define FIELD(name) offsetof(struct broker_settings, name)
+#define SHARE(words, member, usual, text)                                                     \
+  {                                                                                           \
+    .name = words, .type = SETTING_INTEGER, .field = FIELD(shares.member), .standard = usual, \
+    .max = KEY_LIMIT_MAX, .help = text                                                        \
+  }
 static const struct setting table[] = {
     {.name = "listen",
      .type = SETTING_TEXT,
@@ -42,6 +49,16 @@ static const struct setting table[] = {
      .min = 1,
      .max = ENDPOINTS_BYTES_MAX - 1,
      .help = "endpoints to listen on, up to 16, separated by commas: tcp://HOST:PORT, ipc://PATH"},
+    KEY_SETTING(struct broker_settings,
+                "file with the broker's key: then every tcp:// endpoint takes only connections of "
+                "keys in --keyring; ipc:// stays open to whom the file's permissions let in"),
+    {.name = "keyring",
+     .type = SETTING_TEXT,
+     .field = FIELD(keyring),
+     .min = 1,
+     .max = KEY_PATH_BYTES_MAX - 1,
+     .help = "file with a row for each key that is let in (docs/keys.md); read again when it "
+             "changes"},
     {.name = "redis",
      .type = SETTING_TEXT,
      .field = FIELD(redis),
@@ -72,6 +89,12 @@ static const struct setting table[] = {
      .min = 1,
      .max = 100000000,
      .help = "waiting jobs above which submits are refused"},
+    SHARE("client-messages", client_messages, "5000",
+          "requests a second that a connection with a key may send (its row: messages); 0: any"),
+    SHARE("client-kib", client_kib, "16384", "KiB of them a second (its row: kib); 0: any"),
+    SHARE("tenant-messages", tenant_messages, "20000",
+          "requests a second of all of a tenant's keys together at this broker; 0: any"),
+    SHARE("tenant-kib", tenant_kib, "65536", "KiB of them a second; 0: any"),
     {.name = "allow-unsafe-redis",
      .type = SETTING_FLAG,
      .field = FIELD(allow_unsafe_redis),
@@ -79,7 +102,7 @@ static const struct setting table[] = {
     {.name = "allow-plaintext",
      .type = SETTING_FLAG,
      .field = FIELD(allow_plaintext),
-     .help = "listen beyond this host although nothing is encrypted or authenticated yet"},
+     .help = "listen beyond this host without keys: whoever reaches the socket may do everything"},
     {.name = "audit",
      .type = SETTING_FLAG,
      .field = FIELD(audit),
@@ -244,12 +267,14 @@ static enum status run_broker(const struct broker_settings *settings, struct red
    * raises the bound with every one it frees */
   mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);
   struct health_options health_options = {settings->admin, DARKROOM_VERSION, is_ready, NULL};
-  enum status status = door_open(settings->listen, &door);
+  struct door_options doors = {settings->listen, settings->key != NULL ? &settings->pair : NULL,
+                               settings->keyring};
+  enum status status = door_open(&doors, &door);
   if (status == OK && settings->admin != NULL) {
     status = health_open(&health_options, &health);
   }
   struct turn_options options = {door, redis, (uint64_t)settings->queue_max,
-                                 (uint64_t)settings->retention_s * 1000};
+                                 (uint64_t)settings->retention_s * 1000, settings->shares};
   status = status != OK ? status : turn_open(&options, &current_turn);
   if (status == OK) {
     log_event("broker_ready", log_text("version", DARKROOM_VERSION),
@@ -277,13 +302,30 @@ static enum exit_code exit_code(enum status status, const struct redis *redis) {
   return redis != NULL && redis_refused(redis) ? EXIT_CODE_REFUSED : codes[status];
 }
 
+/* A key without a keyring would let nobody in, a keyring without a key everybody. */
+static enum status check_settings(struct broker_settings *settings) {
+  bool locked = settings->key != NULL;
+  if (locked != (settings->keyring != NULL)) {
+    return fail_field(BAD_INPUT, locked ? "keyring" : "key",
+                      "--key and --keyring go together: --%s "
+                      "is missing",
+                      locked ? "keyring" : "key");
+  }
+  if (locked && settings->allow_plaintext) {
+    return fail_field(BAD_INPUT, "allow-plaintext",
+                      "--allow-plaintext and --key exclude each other");
+  }
+  TRY(locked ? keys_read("key", settings->key, true, &settings->pair) : OK);
+  return listen_check(settings->listen, locked, settings->allow_plaintext);
+}
+
 static enum status read_settings(int argc, char **argv, struct broker_settings *settings,
                                  struct settings_rest *rest) {
   TRY(settings_load(&about, argc, argv, settings, rest));
   if (rest->count > 0) {
     return fail(BAD_INPUT, "unexpected argument: %s", rest->argument[0]);
   }
-  return rest->leave ? OK : listen_check(settings->listen, settings->allow_plaintext);
+  return rest->leave ? OK : check_settings(settings);
 }
 
 /* SIGHUP: there is nothing to read again, and a lost terminal is no reason to leave. SIGCHLD: as

@@ -49,7 +49,7 @@ static uint32_t job_side(const Darkroom__V1__Job *job) {
 size_t queue_submit(struct redis *redis, const struct submission *submission) {
   const Darkroom__V1__Job *job = submission->job;
   redis_begin(redis, SCRIPT_SUBMIT);
-  redis_text(redis, job->id);
+  redis_text(redis, submission->name);
   redis_text(redis, submission->digest);
   redis_text(redis, job->tenant);
   redis_text(redis, job->model);
@@ -66,32 +66,32 @@ size_t queue_submit(struct redis *redis, const struct submission *submission) {
   return redis_end(redis);
 }
 
-static size_t ask_of_job(struct redis *redis, enum script script, const char *id,
+static size_t ask_of_job(struct redis *redis, enum script script, const char *job,
                          const char *tenant) {
   redis_begin(redis, script);
-  redis_text(redis, id);
+  redis_text(redis, job);
   redis_text(redis, tenant);
   return redis_end(redis);
 }
 
-size_t queue_get(struct redis *redis, const char *id, const char *tenant) {
-  return ask_of_job(redis, SCRIPT_GET, id, tenant);
+size_t queue_get(struct redis *redis, const char *job, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_GET, job, tenant);
 }
 
-size_t queue_cancel(struct redis *redis, const char *id, const char *tenant) {
-  return ask_of_job(redis, SCRIPT_CANCEL, id, tenant);
+size_t queue_cancel(struct redis *redis, const char *job, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_CANCEL, job, tenant);
 }
 
-size_t queue_requeue(struct redis *redis, const char *id, const char *tenant) {
-  return ask_of_job(redis, SCRIPT_REQUEUE, id, tenant);
+size_t queue_requeue(struct redis *redis, const char *job, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_REQUEUE, job, tenant);
 }
 
-size_t queue_bury(struct redis *redis, const char *id, const char *tenant) {
-  return ask_of_job(redis, SCRIPT_BURY, id, tenant);
+size_t queue_bury(struct redis *redis, const char *job, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_BURY, job, tenant);
 }
 
-size_t queue_explain(struct redis *redis, const char *id, const char *tenant) {
-  return ask_of_job(redis, SCRIPT_EXPLAIN, id, tenant);
+size_t queue_explain(struct redis *redis, const char *job, const char *tenant) {
+  return ask_of_job(redis, SCRIPT_EXPLAIN, job, tenant);
 }
 
 size_t queue_list(struct redis *redis, Darkroom__V1__JobState state, const char *tenant,
@@ -187,7 +187,7 @@ size_t queue_claim(struct redis *redis, const struct claim *claim) {
  * equal; the broker judges none of it, so that a broker that knows less can let nothing through. */
 static void begin_of_lease(struct redis *redis, enum script script, const struct lease *lease) {
   begin_of_worker(redis, script, lease->worker, lease->generation);
-  redis_text(redis, lease->id);
+  redis_text(redis, lease->job);
   redis_number(redis, lease->fence);
 }
 

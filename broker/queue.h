@@ -25,7 +25,7 @@
 struct lease {
   const char *worker;
   uint64_t generation;
-  const char *id;
+  const char *job; /* its name, as everywhere below (job_name.h) */
   uint64_t fence;
 };
 
@@ -33,6 +33,7 @@ struct lease {
 
 struct submission {
   const Darkroom__V1__Job *job; /* checked and complete */
+  const char *name;             /* in the queue (job_name.h) */
   const char *digest;           /* text */
   const char *extras;           /* what it needs beside its model, a line each: a hint */
   const uint8_t *packed;
@@ -49,7 +50,7 @@ struct submit_reply {
 size_t queue_submit(struct redis *redis, const struct submission *submission);
 enum status queue_submit_reply(const struct redis *redis, size_t call, struct submit_reply *out);
 
-size_t queue_get(struct redis *redis, const char *id, const char *tenant);
+size_t queue_get(struct redis *redis, const char *job, const char *tenant);
 /* *out is NULL when there is no such job. with_job: also what was asked. */
 enum status queue_get_reply(const struct redis *redis, size_t call, struct arena *arena,
                             bool with_job, Darkroom__V1__JobStatus **out);
@@ -65,20 +66,20 @@ struct listed {
 enum status queue_list_reply(const struct redis *redis, size_t call, struct arena *arena,
                              struct listed *rows, size_t max, size_t *count);
 
-size_t queue_cancel(struct redis *redis, const char *id, const char *tenant);
+size_t queue_cancel(struct redis *redis, const char *job, const char *tenant);
 /* *found false: no such job. */
 enum status queue_cancel_reply(const struct redis *redis, size_t call, bool *found,
                                Darkroom__V1__CancelOutcome *outcome, Darkroom__V1__JobState *state);
 
 /* From quarantine, by an operator. Both are answered alike. */
 enum review { REVIEW_DONE, REVIEW_ALREADY, REVIEW_LATE, REVIEW_NOT_FOUND };
-size_t queue_requeue(struct redis *redis, const char *id, const char *tenant);
-size_t queue_bury(struct redis *redis, const char *id, const char *tenant);
+size_t queue_requeue(struct redis *redis, const char *job, const char *tenant);
+size_t queue_bury(struct redis *redis, const char *job, const char *tenant);
 enum status queue_review_reply(const struct redis *redis, size_t call, enum review *out,
                                Darkroom__V1__JobState *state);
 
 /* The facts as {name value...}; no elements: no such job. */
-size_t queue_explain(struct redis *redis, const char *id, const char *tenant);
+size_t queue_explain(struct redis *redis, const char *job, const char *tenant);
 enum status queue_explain_reply(const struct redis *redis, size_t call, const redisReply **out);
 
 /* ---- of workers ------------------------------------------------------------------------------ */
@@ -111,10 +112,10 @@ size_t queue_claim(struct redis *redis, const struct claim *claim);
 /* STALE: the generation is not the live one. WITHHELD: it is, and these credits do not count. */
 enum claim_outcome { CLAIM_GIVEN, CLAIM_WITHHELD, CLAIM_STALE };
 struct assigned {
-  const char *id;
+  const char *job; /* its name */
   uint64_t fence, queued_us;
-  const uint8_t *job; /* packed */
-  size_t job_bytes;
+  const uint8_t *packed;
+  size_t packed_bytes;
   bool alone; /* it must run with nobody beside it */
 };
 /* jobs has room for SCRIPT_LOOP_MAX; there are some only when GIVEN. */

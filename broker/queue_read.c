@@ -1,6 +1,7 @@
 /* queue_read.c - the reading half: what each script returned, checked before it is believed. */
 #include <string.h>
 
+#include "broker/job_name.h"
 #include "broker/queue.h"
 #include "broker/record.h"
 #include "broker/reply.h"
@@ -165,11 +166,11 @@ enum status queue_claim_reply(const struct redis *redis, size_t call, enum claim
     if (row->type != REDIS_REPLY_ARRAY || row->elements != 5 || row->element[3]->str == NULL) {
       return odd("claim");
     }
-    jobs[i - 1] = (struct assigned){.id = reply_text_at(row, 0),
+    jobs[i - 1] = (struct assigned){.job = reply_text_at(row, 0),
                                     .fence = reply_number_at(row, 1),
                                     .queued_us = reply_number_at(row, 2),
-                                    .job = (const uint8_t *)row->element[3]->str,
-                                    .job_bytes = row->element[3]->len,
+                                    .packed = (const uint8_t *)row->element[3]->str,
+                                    .packed_bytes = row->element[3]->len,
                                     .alone = reply_number_at(row, 4) != 0};
     given = i;
   }
@@ -212,7 +213,10 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
   }
   orders.cancel = arena_take(arena, (beat->n_progress + 1) * sizeof *orders.cancel);
   orders.stale = arena_take(arena, (beat->n_progress + 1) * sizeof *orders.stale);
-  if (orders.cancel == NULL || orders.stale == NULL) {
+  orders.cancel_fence = arena_take(arena, (beat->n_progress + 1) * sizeof *orders.cancel_fence);
+  orders.stale_fence = arena_take(arena, (beat->n_progress + 1) * sizeof *orders.stale_fence);
+  if (orders.cancel == NULL || orders.stale == NULL || orders.cancel_fence == NULL ||
+      orders.stale_fence == NULL) {
     return EXHAUSTED;
   }
   if (reply->elements != beat->n_progress + 1) {
@@ -220,10 +224,13 @@ enum status queue_beat_reply(const struct redis *redis, size_t call, const Darkr
   }
   for (size_t i = 0; i < beat->n_progress; i++) {
     const char *verdict = reply_text_at(reply, i + 1);
+    char *id = (char *)job_name_id(beat->progress[i]->id);
     if (strcmp(verdict, "CANCEL") == 0) {
-      orders.cancel[orders.n_cancel++] = beat->progress[i]->id;
+      orders.cancel_fence[orders.n_cancel_fence++] = beat->progress[i]->fence;
+      orders.cancel[orders.n_cancel++] = id;
     } else if (strcmp(verdict, "STALE") == 0) {
-      orders.stale[orders.n_stale++] = beat->progress[i]->id;
+      orders.stale_fence[orders.n_stale_fence++] = beat->progress[i]->fence;
+      orders.stale[orders.n_stale++] = id;
     }
   }
   *out = orders;

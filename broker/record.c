@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "broker/job_name.h"
 #include "broker/reply.h"
 #include "proto/job.h"
 #include "proto/job_inputs.h"
@@ -233,7 +234,7 @@ enum status record_listed(const redisReply *row, struct arena *arena,
     return fail(BROKEN, "the script list returned something else");
   }
   TRY(begin(&draft, arena, false));
-  draft.status->id = row->element[0]->str;
+  draft.status->id = (char *)job_name_id(row->element[0]->str);
   for (size_t i = 0; i < LISTED; i++) {
     if (row->element[i + LISTED_FROM]->str != NULL) {
       TRY(fields[i].take(&draft, row->element[i + LISTED_FROM]));

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/job_name.h"
 #include "broker/turn.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
@@ -105,9 +106,43 @@ enum status verb_check_id(struct request *request, const char *field, const char
                 "1..64 of [A-Za-z0-9._-]", "%s is %s", field, id == NULL ? "missing" : "not an id");
 }
 
-const char *verb_tenant(const struct request *request) {
-  (void)request; /* the connection says it once there are keys */
-  return "default";
+enum status verb_check_worker(struct request *request, const char *worker) {
+  TRY(verb_check_id(request, "worker", worker));
+  enum status status = identity_may_be(request->peer.who, worker, &request->why);
+  if (status != OK) {
+    metric_add_labelled(M_REQUESTS_FORBIDDEN, "worker", 1);
+    log_warning("worker_forbidden", log_text("key", request->peer.who->row.name),
+                log_text("worker", worker));
+  }
+  return status;
+}
+
+enum status verb_take_tenant(struct request *request, const char *named) {
+  const struct identity *who = request->peer.who;
+  enum status status = identity_tenant(who, named, &request->tenant, &request->why);
+  if (status != OK) {
+    metric_add_labelled(M_REQUESTS_FORBIDDEN, "tenant", 1);
+  } else if (strcmp(request->tenant, who->row.tenant) != 0) {
+    log_event("operator_at_tenant", log_text("key", who->row.name),
+              log_text("tenant", request->tenant), log_text("verb", request->verb->name));
+  }
+  return status;
+}
+
+enum status verb_take_job(struct turn *turn, struct request *request, const char *named,
+                          const char *id) {
+  TRY(verb_check_id(request, "id", id));
+  TRY(verb_take_tenant(request, named));
+  request->job = job_name(turn->arena, request->tenant, id);
+  return OK;
+}
+
+enum status verb_take_lease(struct turn *turn, struct request *request, const char *tenant,
+                            const char *id) {
+  TRY(verb_check_id(request, "id", id));
+  TRY(tenant != NULL ? verb_check_id(request, "tenant", tenant) : OK);
+  request->job = job_name(turn->arena, tenant, id);
+  return OK;
 }
 
 /* Each broker counts what happened through it; the sum over brokers is the fleet's. */

@@ -48,8 +48,17 @@ char *turn_text(struct turn *turn, const char *format, ...) __attribute__((forma
 
 /* ERROR_FIELD for an id that is missing or not an id. */
 enum status verb_check_id(struct request *request, const char *field, const char *id);
-/* The tenant a connection speaks for. */
-const char *verb_tenant(const struct request *request);
+/* The same for a worker's name, which must be its sender's: FORBIDDEN otherwise. */
+enum status verb_check_worker(struct request *request, const char *worker);
+/* Whose jobs a request is about, into request->tenant: its sender's tenant, or the one that an
+ * operator names, which is logged. FORBIDDEN: it is not his to name. */
+enum status verb_take_tenant(struct request *request, const char *named);
+/* The same, and which one, into request->job: its name in the queue. */
+enum status verb_take_job(struct turn *turn, struct request *request, const char *named,
+                          const char *id);
+/* The name of a job that a worker speaks of; its tenant is as ASSIGN said it. */
+enum status verb_take_lease(struct turn *turn, struct request *request, const char *tenant,
+                            const char *id);
 /* Counts jobs that have ended. */
 void verb_count_ended(Darkroom__V1__JobState state, uint64_t jobs);
 

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "broker/job_name.h"
 #include "broker/upkeep.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
@@ -148,9 +149,11 @@ static enum status file_job(struct turn *turn, struct request *request) {
   uint8_t digest[JOB_DIGEST_BYTES];
   TRY(job_digest(&filing->job, digest));
   text_hex(digest, sizeof digest, filing->digest);
-  filing->job.tenant = (char *)verb_tenant(request);
+  filing->job.tenant = (char *)request->tenant;
   request->subject = filing;
-  return filing->job.id != NULL ? OK : make_id(turn, &filing->job.id);
+  TRY(filing->job.id != NULL ? OK : make_id(turn, &filing->job.id));
+  request->job = job_name(turn->arena, request->tenant, filing->job.id);
+  return OK;
 }
 
 /* Also a repeated submit comes here: only Redis knows whether the id is known, and a job completed
@@ -163,6 +166,7 @@ static enum status store(struct turn *turn, struct request *request, struct fili
   }
   struct submission submission = {
       .job = &filing->job,
+      .name = request->job,
       .digest = filing->digest,
       .extras = filing->extras,
       .packed = packed,
@@ -325,10 +329,10 @@ enum status submit_ask(struct turn *turn, struct request *request) {
 /* The first event of a job that was submitted with watch. One that cannot be watched is accepted
  * all the same, and its client is told so behind SUBMITTED: it would wait for events that never
  * come. */
-static void watch_submitted(struct turn *turn, struct request *request, const char *id,
+static void watch_submitted(struct turn *turn, struct request *request,
                             const struct submit_reply *reply) {
   struct watcher *watcher = NULL;
-  if (waiting_watch(turn->waiting, id, &request->peer, &watcher) != OK) {
+  if (waiting_watch(turn->waiting, request->job, &request->peer, &watcher) != OK) {
     char reason[sizeof request->why.message];
     snprintf(reason, sizeof reason, "%s", fail_reason());
     refuse(&request->why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, "watch", NULL,
@@ -337,13 +341,13 @@ static void watch_submitted(struct turn *turn, struct request *request, const ch
     turn_refuse(turn, request, EXHAUSTED);
     return;
   }
-  struct watch *watch = waiting_watch_of(turn->waiting, id);
+  struct watch *watch = waiting_watch_of(turn->waiting, request->job);
   if (reply->outcome != SUBMIT_QUEUED) { /* it may be anywhere: fetch a snapshot */
     waiting_make_due(turn->waiting, watch);
     return;
   }
   Darkroom__V1__JobStatus status = DARKROOM__V1__JOB_STATUS__INIT;
-  status.id = (char *)id;
+  status.id = (char *)job_name_id(request->job);
   status.has_state = status.has_version = status.has_position = true;
   status.state = reply->state;
   status.version = reply->version;
@@ -383,12 +387,12 @@ enum status submit_answer(struct turn *turn, struct request *request) {
   answer.seed = reply.seed;
   if (!answer.existed) {
     metric_add(M_JOBS_SUBMITTED, 1);
-    log_event("job_submitted", log_text("job", answer.id), log_text("model", filing->job.model),
+    log_event("job_submitted", log_text("job", request->job), log_text("model", filing->job.model),
               log_text("class", job_priority_name(filing->job.priority)));
   }
   turn_send(turn, &request->peer, WIRE_SUBMITTED, &answer.base);
   if (submit->watch) {
-    watch_submitted(turn, request, answer.id, &reply);
+    watch_submitted(turn, request, &reply);
   }
   return OK;
 }

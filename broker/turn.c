@@ -84,13 +84,39 @@ static void take_drained(struct turn *turn) {
   }
 }
 
-static void refuse_letter(struct turn *turn, const struct letter *letter) {
-  struct peer peer = {letter->caller, letter->delimiter, letter->correlation};
-  metric_add(M_FRAMES_REFUSED, 1);
-  log_warning("frame_refused", log_text("code", refusal_code_name(letter->why.code)),
-              log_text("reason", letter->why.message));
+static void answer_letter(struct turn *turn, const struct letter *letter) {
+  struct peer peer = {letter->caller, letter->delimiter, letter->correlation, letter->who};
   turn_send_refusal(turn, &peer, &letter->why);
   door_settle(turn->door, letter->caller, letter->promised);
+}
+
+static void refuse_letter(struct turn *turn, const struct letter *letter) {
+  metric_add(M_FRAMES_REFUSED, 1);
+  log_warning("frame_refused", log_text("code", refusal_code_name(letter->why.code)),
+              log_text("key", letter->who->row.name), log_text("reason", letter->why.message));
+  answer_letter(turn, letter);
+}
+
+/* Before anything is done for it: whether it is within its sender's share, and whether it is his to
+ * say. What cannot be read counts as what can. */
+static bool may_come_in(struct turn *turn, struct letter *letter) {
+  const struct wire_verb_row *row = letter->readable ? wire_verb(letter->verb) : NULL;
+  bool counts = row == NULL || row->sender != WIRE_FROM_WORKER;
+  enum status status =
+      counts ? shares_take(&turn->options.shares, door_shares(turn->door, letter->caller),
+                           letter->who, 1, letter->payload_bytes, &letter->why)
+             : OK;
+  if (status != OK) {
+    answer_letter(turn, letter);
+    return false;
+  }
+  if (row != NULL && row->sender != WIRE_FROM_BROKER &&
+      identity_may_say(letter->who, row, &letter->why) != OK) {
+    metric_add_labelled(M_REQUESTS_FORBIDDEN, "role", 1);
+    refuse_letter(turn, letter);
+    return false;
+  }
+  return true;
 }
 
 /* Makes a request of a letter: its payload unpacked, its sender remembered. A letter that cannot be
@@ -98,6 +124,9 @@ static void refuse_letter(struct turn *turn, const struct letter *letter) {
 static void take_letter(struct turn *turn, struct letter *letter) {
   const struct verb *verb = letter->readable ? verb_find(letter->verb) : NULL;
   ProtobufCMessage *payload = NULL;
+  if (!may_come_in(turn, letter)) {
+    return;
+  }
   if (letter->readable && verb == NULL) {
     refuse(&letter->why, DARKROOM__V1__ERROR_CODE__ERROR_VERB, NULL, NULL,
            "%s is for brokers to say", wire_verb(letter->verb)->name);
@@ -114,7 +143,9 @@ static void take_letter(struct turn *turn, struct letter *letter) {
     return;
   }
   request->message = payload;
-  request->peer = (struct peer){letter->caller, letter->delimiter, letter->correlation};
+  request->peer =
+      (struct peer){letter->caller, letter->delimiter, letter->correlation, letter->who};
+  request->tenant = letter->who->row.tenant;
   request->promised = letter->promised;
 }
 
@@ -175,7 +206,7 @@ static void take_snapshots(struct turn *turn) {
     if (watch == NULL) {
       return;
     }
-    turn_errand(turn, &errand_snapshot, turn_text(turn, "%s", watch->id));
+    turn_errand(turn, &errand_snapshot, turn_text(turn, "%s", watch->name));
   }
 }
 

@@ -50,6 +50,7 @@ struct request {
   bool errand;
   const ProtobufCMessage *message; /* of the verb's type; of an errand: NULL */
   const void *subject;             /* an errand's own */
+  const char *tenant, *job;        /* whose jobs it is about, and the name of the one it names */
   size_t call, calls;              /* its script calls, the first and how many */
   int round;                       /* 0 at the first ask */
   bool again;                      /* set by answer: ask me once more */
@@ -62,6 +63,7 @@ struct turn_options {
   struct redis *redis;   /* borrowed */
   uint64_t queue_max;    /* waiting jobs, above which submits are refused */
   uint64_t retention_ms; /* how long ended jobs are kept */
+  struct shares_settings shares;
 };
 
 struct turn {

@@ -7,7 +7,7 @@
 #define VERB_WORKER(name, number, payload) VERB_CLIENT(name, number, payload)
 #define VERB_BROKER(name, number, payload)
 static const struct verb table[] = {
-#define VERB(id, number, payload, sender) VERB_##sender(#id, number, payload)
+#define VERB(id, number, payload, sender, roles) VERB_##sender(#id, number, payload)
 #include "proto/verbs.def"
 #undef VERB
 };

@@ -12,7 +12,7 @@ const struct verb *verb_find(enum wire_verb verb);
 extern const struct verb errand_tick;     /* the clock, the sweep, and waking who can work; none */
 extern const struct verb errand_fleet;    /* reads the fleet; none */
 extern const struct verb errand_stats;    /* the gauges of the queue; none */
-extern const struct verb errand_snapshot; /* tells the watchers of a job; its id */
+extern const struct verb errand_snapshot; /* tells the watchers of a job; its name */
 extern const struct verb errand_offer;    /* claims for a woken worker; struct offer */
 extern const struct verb errand_gone; /* a worker's connection closed; struct lease without a job */
 
@@ -23,7 +23,7 @@ extern const struct verb errand_gone; /* a worker's connection closed; struct le
   enum status payload##_answer(struct turn *turn, struct request *request);
 #define VERB_WORKER(payload) VERB_CLIENT(payload)
 #define VERB_BROKER(payload)
-#define VERB(id, number, payload, sender) VERB_##sender(payload)
+#define VERB(id, number, payload, sender, roles) VERB_##sender(payload)
 #include "proto/verbs.def"
 #undef VERB
 #undef VERB_CLIENT
@@ -37,5 +37,5 @@ extern const struct verb errand_gone; /* a worker's connection closed; struct le
 void verb_tell_status(struct turn *turn, struct watch *watch, struct watcher *watcher,
                       const Darkroom__V1__JobStatus *status);
 /* Tells all watchers of a job what the reply of queue_get says. Nobody watches: nothing. */
-enum status verb_tell_snapshot(struct turn *turn, const char *id, size_t call);
+enum status verb_tell_snapshot(struct turn *turn, const char *job, size_t call);
 #endif

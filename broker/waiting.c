@@ -58,32 +58,32 @@ void waiting_close(struct waiting **waiting) {
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
-static struct watch **bucket_of(struct waiting *waiting, const char *id) {
+static struct watch **bucket_of(struct waiting *waiting, const char *job) {
   uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-  for (; *id != '\0'; id++) {
-    hash = (hash ^ (unsigned char)*id) * UINT64_C(1099511628211);
+  for (; *job != '\0'; job++) {
+    hash = (hash ^ (unsigned char)*job) * UINT64_C(1099511628211);
   }
   return &waiting->bucket[hash % BUCKETS];
 }
 
-struct watch *waiting_watch_of(struct waiting *waiting, const char *id) {
-  struct watch *watch = *bucket_of(waiting, id);
-  while (watch != NULL && strcmp(watch->id, id) != 0) {
+struct watch *waiting_watch_of(struct waiting *waiting, const char *job) {
+  struct watch *watch = *bucket_of(waiting, job);
+  while (watch != NULL && strcmp(watch->name, job) != 0) {
     watch = watch->chain;
   }
   return watch;
 }
 
-static struct watch *add_watch(struct waiting *waiting, const char *id) {
+static struct watch *add_watch(struct waiting *waiting, const char *job) {
   struct watch *watch = waiting->free_watches;
   if (watch != NULL) {
     waiting->free_watches = watch->chain;
   } else if ((watch = arena_take(waiting->watches, sizeof *watch)) == NULL) {
     return NULL;
   }
-  struct watch **bucket = bucket_of(waiting, id);
+  struct watch **bucket = bucket_of(waiting, job);
   *watch = (struct watch){.chain = *bucket, .next = waiting->all, .back = &waiting->all};
-  snprintf(watch->id, sizeof watch->id, "%s", id);
+  snprintf(watch->name, sizeof watch->name, "%s", job);
   *bucket = watch;
   if (waiting->all != NULL) {
     waiting->all->back = &watch->next;
@@ -125,7 +125,7 @@ struct watch *waiting_due(struct waiting *waiting) {
 
 static void remove_watch(struct waiting *waiting, struct watch *watch) {
   take_due(waiting, watch);
-  struct watch **link = bucket_of(waiting, watch->id);
+  struct watch **link = bucket_of(waiting, watch->name);
   while (*link != watch) {
     link = &(*link)->chain;
   }
@@ -146,9 +146,20 @@ static struct own *own_of(struct waiting *waiting, uint64_t caller) {
   return &waiting->own[caller % CALLERS_MAX];
 }
 
+static void count_watch(const struct peer *peer, int change) {
+  if (peer->who->tenant != NULL) {
+    peer->who->tenant->watches += (size_t)change;
+  }
+}
+
 static enum status may_watch(struct waiting *waiting, const struct peer *peer) {
-  if (own_of(waiting, peer->caller)->count >= CALLER_WATCHES_MAX) {
-    return fail(EXHAUSTED, "more than %d watches of one connection", CALLER_WATCHES_MAX);
+  size_t most = peer->who->row.limits.watches;
+  most = most == 0 || most > CALLER_WATCHES_MAX ? CALLER_WATCHES_MAX : most;
+  if (own_of(waiting, peer->caller)->count >= most) {
+    return fail(EXHAUSTED, "more than %zu watches of one connection", most);
+  }
+  if (peer->who->tenant != NULL && peer->who->tenant->watches >= TENANT_WATCHES_MAX) {
+    return fail(EXHAUSTED, "more than %d watches of one tenant", TENANT_WATCHES_MAX);
   }
   return waiting->watchers < WATCHERS_MAX
              ? OK
@@ -178,13 +189,14 @@ static struct watcher *add_watcher(struct waiting *waiting, struct watch *watch,
   }
   watch->first = own->first = watcher;
   own->count++;
+  count_watch(peer, 1);
   waiting->watchers++;
   return watcher;
 }
 
-enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer,
+enum status waiting_watch(struct waiting *waiting, const char *job, const struct peer *peer,
                           struct watcher **out) {
-  struct watch *watch = waiting_watch_of(waiting, id);
+  struct watch *watch = waiting_watch_of(waiting, job);
   for (struct watcher *at = watch != NULL ? watch->first : NULL; at != NULL; at = at->next) {
     if (same_peer(&at->peer, peer)) {
       *out = at;
@@ -192,7 +204,7 @@ enum status waiting_watch(struct waiting *waiting, const char *id, const struct 
     }
   }
   TRY(may_watch(waiting, peer));
-  if (watch == NULL && (watch = add_watch(waiting, id)) == NULL) {
+  if (watch == NULL && (watch = add_watch(waiting, job)) == NULL) {
     return EXHAUSTED;
   }
   struct watcher *added = add_watcher(waiting, watch, peer);
@@ -227,6 +239,7 @@ void waiting_unwatch(struct waiting *waiting, struct watcher *watcher) {
     watcher->next_own->back_own = watcher->back_own;
   }
   own_of(waiting, watcher->peer.caller)->count--;
+  count_watch(&watcher->peer, -1);
   watcher->next = waiting->free_watchers;
   waiting->free_watchers = watcher;
   waiting->watchers--;

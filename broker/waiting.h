@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "base/status.h"
+#include "broker/identity.h"
 #include "proto/wire.h"
 
 #define WAITING_WORKERS_MAX FLEET_WORKERS_MAX
@@ -25,6 +26,7 @@ struct peer {
   uint64_t caller; /* the door's number of its connection */
   bool delimiter;  /* it is a REQ: its empty frame goes back to it */
   uint64_t correlation;
+  const struct identity *who; /* as the handshake has proved; lives as long as the connection */
 };
 
 struct watch;
@@ -39,10 +41,10 @@ struct watcher {
 
 /* A job somebody watches. */
 struct watch {
-  char id[JOB_ID_BYTES_MAX + 1];
-  bool due;      /* a snapshot is to be fetched and told: in the list of those */
-  bool requeued; /* the snapshot is told as REQUEUED */
-  bool queued;   /* last seen QUEUED: its position may change */
+  char name[JOB_NAME_TEXT_MAX]; /* job_name.h */
+  bool due;                     /* a snapshot is to be fetched and told: in the list of those */
+  bool requeued;                /* the snapshot is told as REQUEUED */
+  bool queued;                  /* last seen QUEUED: its position may change */
   struct watcher *first;
   struct watch *chain;                /* of the hash table */
   struct watch *next, **back;         /* of all watches */
@@ -75,11 +77,11 @@ void waiting_close(struct waiting **waiting);
 /* ---- clients --------------------------------------------------------------------------------- */
 
 /* The watch of a job with this peer in it (told nothing yet if it is new). EXHAUSTED: too many
- * watches of this connection, or of all. */
-enum status waiting_watch(struct waiting *waiting, const char *id, const struct peer *peer,
+ * watches of this connection, of its tenant, or of all. */
+enum status waiting_watch(struct waiting *waiting, const char *job, const struct peer *peer,
                           struct watcher **out);
 /* NULL if nobody watches it. */
-struct watch *waiting_watch_of(struct waiting *waiting, const char *id);
+struct watch *waiting_watch_of(struct waiting *waiting, const char *job);
 /* Takes one watcher out, or all of a job; the watch itself goes with the last one. */
 void waiting_unwatch(struct waiting *waiting, struct watcher *watcher);
 void waiting_unwatch_all(struct waiting *waiting, struct watch *watch);

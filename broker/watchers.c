@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/job_name.h"
 #include "broker/verbs.h"
 #include "monitoring/log.h"
 #include "proto/job.h"
@@ -16,7 +17,7 @@
  * what lay between, and never the end. */
 static bool send_event(struct turn *turn, struct watch *watch, struct watcher *watcher,
                        Darkroom__V1__Event *event) {
-  event->id = watch->id;
+  event->id = (char *)job_name_id(watch->name);
   enum door_sent sent = turn_tell(turn, &watcher->peer, WIRE_EVENT, &event->base);
   if (sent == DOOR_GONE || sent == DOOR_TOO_LARGE) {
     waiting_unwatch(turn->waiting, watcher);
@@ -72,8 +73,8 @@ void verb_tell_status(struct turn *turn, struct watch *watch, struct watcher *wa
   }
 }
 
-enum status verb_tell_snapshot(struct turn *turn, const char *id, size_t call) {
-  struct watch *watch = waiting_watch_of(turn->waiting, id);
+enum status verb_tell_snapshot(struct turn *turn, const char *job, size_t call) {
+  struct watch *watch = waiting_watch_of(turn->waiting, job);
   if (watch == NULL) {
     return OK;
   }
@@ -87,12 +88,12 @@ enum status verb_tell_snapshot(struct turn *turn, const char *id, size_t call) {
     waiting_unwatch_all(turn->waiting, watch);
     return OK;
   }
-  status->id = (char *)id;
+  status->id = (char *)job_name_id(job);
   for (struct watcher *watcher = watch->first, *next; watcher != NULL; watcher = next) {
     next = watcher->next;
     verb_tell_status(turn, watch, watcher, status); /* may end the watch, with its last watcher */
   }
-  watch = waiting_watch_of(turn->waiting, id);
+  watch = waiting_watch_of(turn->waiting, job);
   if (watch != NULL) {
     watch->requeued = false;
   }
@@ -100,7 +101,9 @@ enum status verb_tell_snapshot(struct turn *turn, const char *id, size_t call) {
 }
 
 static enum status snapshot_ask(struct turn *turn, struct request *request) {
-  request->call = queue_get(turn->redis, request->subject, verb_tenant(request));
+  char tenant[JOB_ID_BYTES_MAX + 1];
+  request->call =
+      queue_get(turn->redis, request->subject, job_name_tenant(request->subject, tenant));
   return OK;
 }
 
@@ -115,7 +118,7 @@ const struct verb errand_snapshot = {"snapshot", snapshot_ask, snapshot_answer};
 /* An event taken apart: KIND id version, and what the kind adds. */
 struct news {
   char kind[16];
-  char id[JOB_ID_BYTES_MAX + 1];
+  char job[JOB_NAME_TEXT_MAX]; /* its name */
   uint64_t version;
   const char *rest;
   size_t rest_bytes;
@@ -138,7 +141,7 @@ static bool parse(const char *text, size_t bytes, struct news *news) {
   const char *end = text + bytes;
   char version[24];
   if (!take_word(&text, end, news->kind, sizeof news->kind) ||
-      !take_word(&text, end, news->id, sizeof news->id) ||
+      !take_word(&text, end, news->job, sizeof news->job) ||
       !take_word(&text, end, version, sizeof version)) {
     return false;
   }
@@ -203,7 +206,7 @@ static void tell_step(struct turn *turn, struct watch *watch, const struct news 
 
 static void tell_previews(struct turn *turn, struct watch *watch, const struct news *news,
                           const Darkroom__V1__Progress *progress) {
-  for (size_t i = 0; i < progress->n_preview && waiting_watch_of(turn->waiting, news->id) != NULL;
+  for (size_t i = 0; i < progress->n_preview && waiting_watch_of(turn->waiting, news->job) != NULL;
        i++) {
     Darkroom__V1__Event event = DARKROOM__V1__EVENT__INIT;
     event.kind = DARKROOM__V1__EVENT_KIND__EVENT_PREVIEW;
@@ -218,7 +221,7 @@ static void tell_images(struct turn *turn, struct watch *watch, const struct new
   if (wire_unpack_type(&darkroom__v1__progress__descriptor, (const uint8_t *)news->rest,
                        news->rest_bytes, turn->arena, &message, NULL) == OK) {
     const Darkroom__V1__Progress *progress = (const Darkroom__V1__Progress *)message;
-    for (size_t i = 0; i < progress->n_image && waiting_watch_of(turn->waiting, news->id) != NULL;
+    for (size_t i = 0; i < progress->n_image && waiting_watch_of(turn->waiting, news->job) != NULL;
          i++) {
       Darkroom__V1__Event event = DARKROOM__V1__EVENT__INIT;
       event.kind = DARKROOM__V1__EVENT_KIND__EVENT_IMAGE;
@@ -277,7 +280,8 @@ void turn_event(void *context, const char *text, size_t bytes) {
     turn->fleet_due = true;
     return;
   }
-  struct watch *watch = parse(text, bytes, &news) ? waiting_watch_of(turn->waiting, news.id) : NULL;
+  struct watch *watch =
+      parse(text, bytes, &news) ? waiting_watch_of(turn->waiting, news.job) : NULL;
   for (size_t i = 0; watch != NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
     if (strcmp(kinds[i].kind, news.kind) == 0) {
       kinds[i].tell(turn, watch, &news);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "broker/job_name.h"
 #include "broker/reply.h"
 #include "broker/terms.h"
 #include "broker/verbs.h"
@@ -24,6 +25,15 @@ static enum status check_model(struct request *request, const char *model) {
   bool fine = model != NULL && model[0] != '\0' && strlen(model) <= JOB_MODEL_BYTES_MAX &&
               strchr(model, '\n') == NULL;
   return fine ? OK : missing(request, "model", "1..128 bytes");
+}
+
+/* What it offers it will be given: prompts of everybody who asks for that model. */
+static enum status may_offer(struct request *request, const char *model) {
+  enum status status = identity_may_offer(request->peer.who, model, &request->why);
+  if (status != OK) {
+    metric_add_labelled(M_REQUESTS_FORBIDDEN, "model", 1);
+  }
+  return status;
 }
 
 /* ---- hello, bye ------------------------------------------------------------------------------ */
@@ -51,15 +61,26 @@ static enum status check_extras(struct request *request, const Darkroom__V1__Hel
   return OK;
 }
 
+/* What the fleet's jobs without a model get is not every worker's to say: the HELLO of one that may
+ * not is taken without it. */
+static void drop_default_model(struct request *request, Darkroom__V1__Hello *hello) {
+  const struct identity *who = request->peer.who;
+  if (who->tenant != NULL && hello->default_model != NULL &&
+      strcmp(hello->default_model, who->row.default_model) != 0) {
+    hello->default_model = NULL;
+  }
+}
+
 /* default_side is what a job without a size gets, so a model without one is refused here. */
 enum status hello_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Hello *hello = (const Darkroom__V1__Hello *)request->message;
-  TRY(verb_check_id(request, "worker", hello->worker));
+  TRY(verb_check_worker(request, hello->worker));
   if (hello->n_model > MODELS_MAX) {
     return missing(request, "model", "0..64 models");
   }
   for (size_t i = 0; i < hello->n_model; i++) {
     TRY(check_model(request, hello->model[i]->id));
+    TRY(may_offer(request, hello->model[i]->id));
     if (hello->model[i]->default_side == 0) {
       return missing(request, "default_side", "1 or more pixels");
     }
@@ -72,6 +93,7 @@ enum status hello_ask(struct turn *turn, struct request *request) {
       (strlen(hello->host) > WORKER_HOST_BYTES_MAX || has_control(hello->host))) {
     return missing(request, "host", "0..64 bytes without control characters");
   }
+  drop_default_model(request, (Darkroom__V1__Hello *)request->message);
   request->call = queue_hello(turn->redis, hello, turn->name, turn->arena);
   return OK;
 }
@@ -119,7 +141,7 @@ enum status hello_answer(struct turn *turn, struct request *request) {
 
 enum status bye_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Bye *bye = (const Darkroom__V1__Bye *)request->message;
-  TRY(verb_check_id(request, "worker", bye->worker));
+  TRY(verb_check_worker(request, bye->worker));
   request->call = queue_bye(turn->redis, bye->worker, bye->generation);
   return OK;
 }
@@ -150,7 +172,7 @@ enum status bye_answer(struct turn *turn, struct request *request) {
  * does the claiming. Its answer is the jobs, if and when there are any. */
 enum status claim_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Claim *claim = (const Darkroom__V1__Claim *)request->message;
-  TRY(verb_check_id(request, "worker", claim->worker));
+  TRY(verb_check_worker(request, claim->worker));
   if (claim->n_credit > WORKER_CREDITS_MAX) {
     return missing(request, "credit", "0..64 models");
   }
@@ -159,6 +181,7 @@ enum status claim_ask(struct turn *turn, struct request *request) {
   }
   for (size_t i = 0; i < claim->n_credit; i++) {
     TRY(check_model(request, claim->credit[i]->model));
+    TRY(may_offer(request, claim->credit[i]->model));
     if (claim->credit[i]->jobs > SCRIPT_LOOP_MAX) {
       return missing(request, "jobs", "0..100");
     }
@@ -175,8 +198,7 @@ enum status claim_answer(struct turn *turn, struct request *request) {
 /* ---- start, complete, fail, release: one attempt, one ACK ------------------------------------ */
 
 static enum status check_lease(struct request *request, const struct lease *lease) {
-  TRY(verb_check_id(request, "worker", lease->worker));
-  TRY(verb_check_id(request, "id", lease->id));
+  TRY(verb_check_worker(request, lease->worker));
   return lease->fence != 0 ? OK : missing(request, "fence", "1 or more");
 }
 
@@ -185,40 +207,45 @@ static enum status acknowledge(struct turn *turn, struct request *request,
                                const struct lease *lease, bool *live, const char **detail) {
   Darkroom__V1__Ack answer = DARKROOM__V1__ACK__INIT;
   TRY(queue_ack_reply(turn->redis, request->call, &answer.result, detail));
-  answer.id = (char *)lease->id;
+  answer.id = (char *)job_name_id(lease->job);
   answer.has_fence = answer.has_result = true;
   answer.fence = lease->fence;
   *live = answer.result == DARKROOM__V1__ACK_RESULT__ACK_OK;
   if (answer.result == DARKROOM__V1__ACK_RESULT__ACK_STALE ||
       answer.result == DARKROOM__V1__ACK_RESULT__ACK_GONE) {
     metric_add(M_STALE_REFUSED, 1);
-    log_warning("stale_refused", log_text("verb", request->verb->name), log_text("job", lease->id),
+    log_warning("stale_refused", log_text("verb", request->verb->name), log_text("job", lease->job),
                 log_text("worker", lease->worker), log_count("fence", lease->fence));
   }
   turn_send(turn, &request->peer, WIRE_ACK, &answer.base);
   return OK;
 }
 
-/* The four messages name their lease alike, in types of their own. */
-#define LEASE_OF(message) \
-  (struct lease) { (message)->worker, (message)->generation, (message)->id, (message)->fence }
+/* The four messages name their lease alike, in types of their own. The job's name is made once, by
+ * NAME_OF, and stays with the request. */
+#define NAME_OF(turn, request, message) \
+  verb_take_lease(turn, request, (message)->tenant, (message)->id)
+#define LEASE_OF(request, message) \
+  (struct lease) { (message)->worker, (message)->generation, (request)->job, (message)->fence }
 
 enum status start_ask(struct turn *turn, struct request *request) {
-  struct lease lease = LEASE_OF((const Darkroom__V1__Start *)request->message);
+  const Darkroom__V1__Start *start = (const Darkroom__V1__Start *)request->message;
+  TRY(NAME_OF(turn, request, start));
+  struct lease lease = LEASE_OF(request, start);
   TRY(check_lease(request, &lease));
   request->call = queue_start(turn->redis, &lease);
   return OK;
 }
 
 enum status start_answer(struct turn *turn, struct request *request) {
-  struct lease lease = LEASE_OF((const Darkroom__V1__Start *)request->message);
+  struct lease lease = LEASE_OF(request, (const Darkroom__V1__Start *)request->message);
   bool live = false;
   const char *queue_us;
   TRY(acknowledge(turn, request, &lease, &live, &queue_us));
   if (live) {
     metric_add(M_JOBS_STARTED, 1);
     metric_observe(M_QUEUE_WAIT, strtod(queue_us, NULL) / 1e6);
-    log_event("job_started", log_text("job", lease.id), log_text("worker", lease.worker),
+    log_event("job_started", log_text("job", lease.job), log_text("worker", lease.worker),
               log_count("fence", lease.fence));
   }
   return OK;
@@ -227,7 +254,8 @@ enum status start_answer(struct turn *turn, struct request *request) {
 /* What is kept of a success is what its status will say: the images and where the time went. */
 enum status complete_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Complete *complete = (const Darkroom__V1__Complete *)request->message;
-  struct lease lease = LEASE_OF(complete);
+  TRY(NAME_OF(turn, request, complete));
+  struct lease lease = LEASE_OF(request, complete);
   TRY(check_lease(request, &lease));
   if (complete->n_image > JOB_IMAGES_MAX) {
     return missing(request, "image", "0..64 images");
@@ -250,27 +278,28 @@ enum status complete_ask(struct turn *turn, struct request *request) {
   request->call =
       queue_complete(turn->redis, &lease, packed, protobuf_c_message_pack(&result.base, packed));
   request->calls = 1;
-  if (waiting_watch_of(turn->waiting, lease.id) !=
+  if (waiting_watch_of(turn->waiting, lease.job) !=
       NULL) { /* told from this pipeline, sooner than by the event */
-    (void)queue_get(turn->redis, lease.id, verb_tenant(request));
+    char tenant[JOB_ID_BYTES_MAX + 1];
+    (void)queue_get(turn->redis, lease.job, job_name_tenant(lease.job, tenant));
     request->calls = 2;
   }
   return OK;
 }
 
 enum status complete_answer(struct turn *turn, struct request *request) {
-  struct lease lease = LEASE_OF((const Darkroom__V1__Complete *)request->message);
+  struct lease lease = LEASE_OF(request, (const Darkroom__V1__Complete *)request->message);
   bool live = false;
   const char *total_us;
   TRY(acknowledge(turn, request, &lease, &live, &total_us));
   if (live) {
     verb_count_ended(DARKROOM__V1__JOB_STATE__JOB_STATE_SUCCEEDED, 1);
     metric_observe(M_JOB_DURATION, strtod(total_us, NULL) / 1e6);
-    log_event("job_succeeded", log_text("job", lease.id), log_text("worker", lease.worker),
+    log_event("job_succeeded", log_text("job", lease.job), log_text("worker", lease.worker),
               log_count("fence", lease.fence), log_real("ms", strtod(total_us, NULL) / 1e3, 1));
   }
   if (request->calls == 2) {
-    (void)verb_tell_snapshot(turn, lease.id,
+    (void)verb_tell_snapshot(turn, lease.job,
                              request->call + 1); /* without an answer the watch stays due */
   }
   return OK;
@@ -291,7 +320,8 @@ static const char *cut_text(struct turn *turn, const char *text) {
 
 enum status fail_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Fail *message = (const Darkroom__V1__Fail *)request->message;
-  struct lease lease = LEASE_OF(message);
+  TRY(NAME_OF(turn, request, message));
+  struct lease lease = LEASE_OF(request, message);
   TRY(check_lease(request, &lease));
   bool known = message->kind >= DARKROOM__V1__FAIL_KIND__FAIL_RETRY &&
                message->kind <= DARKROOM__V1__FAIL_KIND__FAIL_LOST;
@@ -319,7 +349,7 @@ enum status fail_ask(struct turn *turn, struct request *request) {
 
 enum status fail_answer(struct turn *turn, struct request *request) {
   const Darkroom__V1__Fail *message = (const Darkroom__V1__Fail *)request->message;
-  struct lease lease = LEASE_OF(message);
+  struct lease lease = LEASE_OF(request, message);
   bool live = false;
   const char *word;
   TRY(acknowledge(turn, request, &lease, &live, &word));
@@ -329,7 +359,7 @@ enum status fail_answer(struct turn *turn, struct request *request) {
     bool again = state == DARKROOM__V1__JOB_STATE__JOB_STATE_DELAYED ||
                  state == DARKROOM__V1__JOB_STATE__JOB_STATE_QUEUED;
     metric_add(M_JOBS_RETRIED, again ? 1 : 0);
-    log_event("attempt_failed", log_text("job", lease.id), log_text("worker", lease.worker),
+    log_event("attempt_failed", log_text("job", lease.job), log_text("worker", lease.worker),
               log_count("fence", lease.fence), log_text("state", word),
               log_text("code", refusal_code_name(message->error != NULL
                                                      ? message->error->code
@@ -339,19 +369,21 @@ enum status fail_answer(struct turn *turn, struct request *request) {
 }
 
 enum status release_ask(struct turn *turn, struct request *request) {
-  struct lease lease = LEASE_OF((const Darkroom__V1__Release *)request->message);
+  const Darkroom__V1__Release *release = (const Darkroom__V1__Release *)request->message;
+  TRY(NAME_OF(turn, request, release));
+  struct lease lease = LEASE_OF(request, release);
   TRY(check_lease(request, &lease));
   request->call = queue_release(turn->redis, &lease);
   return OK;
 }
 
 enum status release_answer(struct turn *turn, struct request *request) {
-  struct lease lease = LEASE_OF((const Darkroom__V1__Release *)request->message);
+  struct lease lease = LEASE_OF(request, (const Darkroom__V1__Release *)request->message);
   bool live = false;
   const char *detail;
   TRY(acknowledge(turn, request, &lease, &live, &detail));
   if (live) {
-    log_event("job_released", log_text("job", lease.id), log_text("worker", lease.worker),
+    log_event("job_released", log_text("job", lease.job), log_text("worker", lease.worker),
               log_count("fence", lease.fence));
   }
   return OK;
@@ -384,7 +416,7 @@ static enum status check_devices(struct request *request, const Darkroom__V1__De
 
 enum status beat_ask(struct turn *turn, struct request *request) {
   const Darkroom__V1__Beat *beat = (const Darkroom__V1__Beat *)request->message;
-  TRY(verb_check_id(request, "worker", beat->worker));
+  TRY(verb_check_worker(request, beat->worker));
   if (beat->trouble != NULL && strlen(beat->trouble) > ERROR_TEXT_BYTES_MAX) {
     return missing(request, "trouble", "0..500 bytes");
   }
@@ -393,7 +425,8 @@ enum status beat_ask(struct turn *turn, struct request *request) {
   }
   TRY(check_devices(request, beat->devices));
   for (size_t i = 0; i < beat->n_progress; i++) {
-    TRY(verb_check_id(request, "id", beat->progress[i]->id));
+    TRY(verb_take_lease(turn, request, beat->progress[i]->tenant, beat->progress[i]->id));
+    beat->progress[i]->id = (char *)request->job; /* from here on it is the name */
   }
   request->call = queue_beat(turn->redis, beat, turn->name, turn->arena);
   return OK;

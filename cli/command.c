@@ -2,6 +2,7 @@
 #include "cli/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "base/nearest.h"
@@ -44,8 +45,8 @@ static enum exit_code unknown_verb(const char *word) {
 }
 
 static enum exit_code run_verb(const struct cli_verb *verb, const struct options *options,
-                               const char *argument) {
-  struct call call = {.options = options, .argument = argument};
+                               const char *argument, const char *more) {
+  struct call call = {.options = options, .argument = argument, .more = more};
   enum exit_code code = complain(arena_open(NULL, ARENA_BYTES_MAX, &call.arena));
   if (code == EXIT_CODE_OK) {
     code = complain(link_open(options->broker, options->key, &call.link));
@@ -77,12 +78,14 @@ static enum exit_code run_with(const struct settings_program *about, int argc, c
   if (rest.count < wanted) {
     return usage("missing", verb->argument);
   }
-  if (rest.count > wanted) {
+  int most = wanted + (wanted == 2 && strchr(verb->argument, '[') != NULL ? 1 : 0);
+  if (rest.count > most) {
     return usage(verb->argument != NULL ? "one argument is enough (quote a prompt); too many at"
                                         : "no argument is taken",
-                 rest.argument[wanted]);
+                 rest.argument[most]);
   }
-  return run_verb(verb, &options, wanted == 2 ? rest.argument[1] : NULL);
+  return run_verb(verb, &options, wanted == 2 ? rest.argument[1] : NULL,
+                  rest.count > wanted ? rest.argument[wanted] : NULL);
 }
 
 enum exit_code command_run(int argc, char **argv) {

@@ -104,6 +104,7 @@ static enum status send_question(struct follower *follower) {
   Darkroom__V1__Watch watch = DARKROOM__V1__WATCH__INIT;
   watch.n_id = 1;
   watch.id = ids;
+  watch.tenant = (char *)with->options->tenant;
   return link_send(with->link, WIRE_WATCH, follower->correlation, &watch.base, connect_ms);
 }
 
@@ -173,6 +174,7 @@ static void mind_the_clock(struct follower *follower) {
 static void send_cancel(struct follower *follower) {
   Darkroom__V1__Cancel cancel = DARKROOM__V1__CANCEL__INIT;
   cancel.id = (char *)follower->with->id;
+  cancel.tenant = (char *)follower->with->options->tenant;
   follower->cancelled_ms = clock_ms();
   follower->cancel_correlation = link_correlation(follower->with->link);
   if (link_send(follower->with->link, WIRE_CANCEL, follower->cancel_correlation, &cancel.base, 0) !=

@@ -15,6 +15,8 @@
 
 #define OF_JOB (USE_GENERATE | USE_SUBMIT)
 #define OF_WATCHED (USE_GENERATE | USE_WATCH)
+#define OF_ONE_TENANT \
+  (USE_WATCH | USE_GET | USE_LIST | USE_CANCEL | USE_EXPLAIN | USE_REQUEUE | USE_BURY)
 #define FIELD(name) offsetof(struct options, name)
 
 const struct setting options_table[] = {
@@ -47,9 +49,46 @@ const struct setting options_table[] = {
      .min = 1,
      .max = 4096,
      .letter = 'o',
-     .uses = OF_WATCHED,
-     .help =
-         "where the images go: a file, a folder (ID-INDEX.png, .jpg or .webp), or - for stdout"},
+     .uses = OF_WATCHED | USE_KEYS,
+     .help = "where the images go: a file, a folder (ID-INDEX.png, .jpg or .webp), or - for "
+             "stdout; of keys: the key's file (NAME.key)"},
+    {.name = "tenant",
+     .type = SETTING_TEXT,
+     .field = FIELD(tenant),
+     .min = 1,
+     .max = JOB_ID_BYTES_MAX,
+     .uses = OF_ONE_TENANT,
+     .help = "whose jobs, for an operator's key; left out: your own"},
+    {.name = "keyring",
+     .type = SETTING_TEXT,
+     .field = FIELD(keyring),
+     .min = 1,
+     .max = KEY_PATH_BYTES_MAX - 1,
+     .uses = USE_KEYS,
+     .help = "the brokers' file of keys; generate without it makes a key that is in none"},
+    {.name = "may",
+     .type = SETTING_TEXT,
+     .field = FIELD(may),
+     .min = 1,
+     .max = 1024,
+     .uses = USE_KEYS,
+     .help = "what a new key is for, as in a keyring's row: \"tenant=acme roles=submit\", "
+             "\"roles=work worker=render-*\" (docs/keys.md)"},
+    {.name = "server-key",
+     .type = SETTING_TEXT,
+     .field = FIELD(server_key),
+     .min = 1,
+     .max = KEY_PATH_BYTES_MAX - 1,
+     .uses = USE_KEYS,
+     .help = "the brokers' public key, or a file that has it: kept in the new key's file"},
+    {.name = "grace-s",
+     .type = SETTING_INTEGER,
+     .field = FIELD(grace_s),
+     .standard = "86400",
+     .min = 0,
+     .max = 31536000,
+     .uses = USE_KEYS,
+     .help = "seconds for which rotate lets the old key open doors beside the new one"},
     {.name = "previews",
      .type = SETTING_TEXT,
      .field = FIELD(previews),

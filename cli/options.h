@@ -25,6 +25,7 @@ enum verb_use {
   USE_REQUEUE = 1 << 10,
   USE_BURY = 1 << 11,
   USE_COMPLETION = 1 << 12,
+  USE_KEYS = 1 << 13,
 };
 
 #define STATE_BYTES_MAX 128 /* of --state */
@@ -39,6 +40,9 @@ struct options {
   const char *previews; /* where pictures on their way go; NULL: nowhere */
   int s3_addressing;    /* enum s3_addressing */
   const char *s3_proxy;
+  const char *tenant; /* an operator's: whose jobs */
+  const char *keyring, *may, *server_key;
+  int64_t grace_s;
   const char *state;
   int64_t limit;
 

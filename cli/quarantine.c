@@ -22,11 +22,13 @@ static enum exit_code review(const struct call *call, enum wire_verb verb,
 enum exit_code run_requeue(const struct call *call) {
   Darkroom__V1__Requeue requeue = DARKROOM__V1__REQUEUE__INIT;
   requeue.id = (char *)call->argument;
+  requeue.tenant = (char *)call->options->tenant;
   return review(call, WIRE_REQUEUE, &requeue.base, "it is back in the queue");
 }
 
 enum exit_code run_bury(const struct call *call) {
   Darkroom__V1__Bury bury = DARKROOM__V1__BURY__INIT;
   bury.id = (char *)call->argument;
+  bury.tenant = (char *)call->options->tenant;
   return review(call, WIRE_BURY, &bury.base, "it has failed for good");
 }

@@ -59,6 +59,17 @@ static const struct cli_verb verbs[] = {
     {"explain", USE_EXPLAIN, "ID", "say why a job waits, or what became of it", "", run_explain},
     {"models", USE_MODELS, NULL, "list the models of the fleet", "", run_models},
     {"status", USE_STATUS, NULL, "show the queue and the workers", "", run_status},
+    {"keys", USE_KEYS, "ACTION [NAME]", "make, list, revoke and change the keys of a fleet",
+     "generate NAME  makes a key and writes it to NAME.key; with --keyring and --may its row, too\n"
+     "list           shows the rows of --keyring\n"
+     "revoke NAME    takes them out: brokers end its connections within seconds\n"
+     "rotate NAME    puts a new key into NAME.key; the old one goes on for --grace-s\n"
+     "\nExamples:\n"
+     "  darkroom keys generate broker\n"
+     "  darkroom keys generate acme --keyring keyring --may \"tenant=acme roles=submit\" \\\n"
+     "    --server-key broker.key\n"
+     "  darkroom keys rotate acme --keyring keyring --grace-s 3600\n",
+     run_keys},
     {"version", USE_VERSION, NULL, "show the version of this program", "", run_version},
     {"completion", USE_COMPLETION, NULL, "print a script for bash that completes these words",
      "source <(darkroom completion) now, or darkroom completion >FILE with FILE in\n"

@@ -56,6 +56,7 @@ SHOW(show_fleet_message, FleetStatus, show_fleet)
 enum exit_code run_get(const struct call *call) {
   Darkroom__V1__Get get = DARKROOM__V1__GET__INIT;
   get.id = (char *)call->argument;
+  get.tenant = (char *)call->options->tenant;
   return ask_and_show(call, WIRE_GET, &get.base, WIRE_JOB_STATUS, show_status_message);
 }
 
@@ -86,6 +87,7 @@ enum exit_code run_list(const struct call *call) {
     return complain_refused(status, &why);
   }
   list.state = states;
+  list.tenant = (char *)call->options->tenant;
   list.has_limit = 1;
   list.limit = (uint32_t)call->options->limit;
   return ask_and_show(call, WIRE_LIST, &list.base, WIRE_JOB_LIST, show_list_message);
@@ -94,12 +96,14 @@ enum exit_code run_list(const struct call *call) {
 enum exit_code run_cancel(const struct call *call) {
   Darkroom__V1__Cancel cancel = DARKROOM__V1__CANCEL__INIT;
   cancel.id = (char *)call->argument;
+  cancel.tenant = (char *)call->options->tenant;
   return ask_and_show(call, WIRE_CANCEL, &cancel.base, WIRE_CANCELLED, show_cancelled_message);
 }
 
 enum exit_code run_explain(const struct call *call) {
   Darkroom__V1__Explain explain = DARKROOM__V1__EXPLAIN__INIT;
   explain.id = (char *)call->argument;
+  explain.tenant = (char *)call->options->tenant;
   return ask_and_show(call, WIRE_EXPLAIN, &explain.base, WIRE_EXPLANATION,
                       show_explanation_message);
 }

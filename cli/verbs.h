@@ -7,10 +7,11 @@
 #include "cli/link.h"
 #include "cli/options.h"
 
-/* What a command gets to work with. argument is its positional one, NULL if it takes none. */
+/* What a command gets to work with. argument is its positional one, NULL if it takes none; more is
+ * the second one, of a command that may have one. */
 struct call {
   const struct options *options;
-  const char *argument;
+  const char *argument, *more;
   struct arena *arena;
   struct link *link;
 };
@@ -18,7 +19,7 @@ struct call {
 struct cli_verb {
   const char *name;
   enum verb_use use;
-  const char *argument; /* "PROMPT", "ID" or NULL */
+  const char *argument; /* "PROMPT", "ID" or NULL; "ACTION [NAME]": a second one may follow */
   const char *summary;
   const char *documentation; /* for --help of the verb */
   enum exit_code (*run)(const struct call *call);
@@ -48,6 +49,9 @@ enum exit_code run_version(const struct call *call);
 enum exit_code run_generate(const struct call *call);
 enum exit_code run_submit(const struct call *call);
 enum exit_code run_watch(const struct call *call);
+
+/* Key files and keyrings: keys.c. */
+enum exit_code run_keys(const struct call *call);
 
 /* An operator's: quarantine.c. */
 enum exit_code run_requeue(const struct call *call);

@@ -72,6 +72,7 @@ static const char *const code_names[] = {
     NAME(WEIGHTS, "weights"),
     NAME(INTERNAL, "internal"),
     NAME(INPUT, "input"),
+    NAME(FORBIDDEN, "forbidden"),
 };
 
 const char *refusal_code_name(Darkroom__V1__ErrorCode code) {

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -22,8 +23,8 @@ enum { RECONNECT_MS = 100, RECONNECT_MS_MAX = 3000 };
 
 enum { VERB_NUMBERS = 128 };
 
-#define VERB(id, number, type, from) \
-  [number] = {WIRE_##id, #id, &darkroom__v1__##type##__descriptor, WIRE_FROM_##from},
+#define VERB(id, number, type, from, roles) \
+  [number] = {WIRE_##id, #id, &darkroom__v1__##type##__descriptor, WIRE_FROM_##from, roles},
 static const struct wire_verb_row verbs[VERB_NUMBERS] = {
 #include "proto/verbs.def"
 };
@@ -123,6 +124,17 @@ static enum status refuse_frames(void *socket, struct wire_message *out, const c
   return unreadable(socket, out);
 }
 
+/* What the transport itself says of a frame's sender; no message can say otherwise. A frame without
+ * these properties is refused by nobody here: it has no user. An ipc address reads localhost:uid.
+ */
+static void read_origin(struct wire_message *out) {
+  const char *user = zmq_msg_gets(&out->frame, "User-Id");
+  const char *address = zmq_msg_gets(&out->frame, "Peer-Address");
+  out->fd = zmq_msg_get(&out->frame, ZMQ_SRCFD);
+  out->remote = address == NULL || strncmp(address, "localhost:", 10) != 0;
+  snprintf(out->user, sizeof out->user, "%s", user != NULL ? user : "");
+}
+
 /* The first frame on a ROUTER is the peer; then comes an empty one from a REQ. *at_header: the
  * header is in hand. */
 static enum status read_address(void *socket, struct wire_message *out, bool router,
@@ -138,7 +150,7 @@ static enum status read_address(void *socket, struct wire_message *out, bool rou
     if (more(out)) {
       TRY(frame_read(socket, out, nothing));
     }
-    out->fd = zmq_msg_get(&out->frame, ZMQ_SRCFD);
+    read_origin(out);
   }
   if (zmq_msg_size(&out->frame) == 0 && more(out)) {
     out->from.delimiter = true;
@@ -157,6 +169,8 @@ enum status wire_receive(void *socket, struct wire_message *message) {
   wire_message_close(message);
   message->from = (struct wire_address){0};
   message->fd = -1;
+  message->user[0] = '\0';
+  message->remote = false;
   message->correlation = 0;
   bool nothing = false;
   TRY(read_address(socket, message, is_router(socket), &nothing));

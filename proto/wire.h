@@ -16,14 +16,16 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "proto/darkroom.pb-c.h"
+#include "proto/keys.h"
 #include "proto/refusal.h"
+#include "proto/roles.h"
 
 #define WIRE_VERSION 1
 #define WIRE_HEADER_BYTES 12
 #define WIRE_IDENTITY_BYTES_MAX 255
 
 enum wire_verb {
-#define VERB(id, number, payload, sender) WIRE_##id = number,
+#define VERB(id, number, payload, sender, roles) WIRE_##id = number,
 #include "proto/verbs.def"
 #undef VERB
 };
@@ -37,6 +39,7 @@ struct wire_verb_row {
   const char *name; /* "SUBMIT" */
   const ProtobufCMessageDescriptor *payload;
   enum wire_sender sender;
+  unsigned roles; /* a set of enum role: who has one of them may say it */
 };
 
 /* The row of a verb, NULL for a number that is not in the contract. */
@@ -64,6 +67,9 @@ struct wire_message {
   enum wire_got got;
   struct wire_address from;
   int fd; /* of the connection, as a socket's monitor names it; -1: of a DEALER, or not known */
+  char
+      user[KEY_TEXT_BYTES]; /* whose key opened the connection, as the handshake proved; "": none */
+  bool remote;              /* it came by tcp:// */
   enum wire_verb verb;
   uint64_t correlation;
   const uint8_t *payload; /* valid until close */

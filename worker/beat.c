@@ -58,6 +58,7 @@ static void add_progress(struct worker *worker, struct beat *beat, struct held *
   Darkroom__V1__Progress *row = &beat->row[at];
   darkroom__v1__progress__init(row);
   row->id = held->id;
+  row->tenant = held->job->tenant;
   row->has_fence = row->has_step = row->has_steps = 1;
   row->fence = held->fence;
   row->step = held->step;

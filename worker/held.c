@@ -115,10 +115,14 @@ struct held *held_find(struct held_table *table, const char *id, uint64_t fence)
   return NULL;
 }
 
-struct held *held_find_id(struct held_table *table, const char *id) {
+static bool same_tenant(const struct held *held, const char *tenant) {
+  return tenant == NULL || held->job->tenant == NULL || strcmp(held->job->tenant, tenant) == 0;
+}
+
+struct held *held_find_id(struct held_table *table, const char *tenant, const char *id) {
   struct held *held = NULL;
   for (size_t at = 0; (held = held_next(table, &at)) != NULL;) {
-    if (held->state != HELD_LEAVING && strcmp(held->id, id) == 0) {
+    if (held->state != HELD_LEAVING && strcmp(held->id, id) == 0 && same_tenant(held, tenant)) {
       return held;
     }
   }

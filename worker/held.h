@@ -90,13 +90,11 @@ struct held {
   struct held_inputs inputs;
   char *warning[JOB_WARNINGS_MAX]; /* in the arena */
   size_t warning_count;
-  struct caption_means
-      means;          /* by what they were made; "" of an earlier life: they say it themselves
-                                 */
-  uint32_t media_out; /* tasks with media */
-  bool finished;      /* the engine said so, or the spool */
-  bool sealing;       /* the spool is being told */
-  bool sealed;        /* and knows */
+  struct caption_means means; /* by what they were made; "" of an earlier life */
+  uint32_t media_out;         /* tasks with media */
+  bool finished;              /* the engine said so, or the spool */
+  bool sealing;               /* the spool is being told */
+  bool sealed;                /* and knows */
   Darkroom__V1__Timings timings;
   int64_t last_pixels_ms;
   struct offer offer;
@@ -123,7 +121,8 @@ void held_warn(struct held *held, const char *text);
 void held_drop_inputs(struct held *held);
 
 struct held *held_find(struct held_table *table, const char *id, uint64_t fence);
-struct held *held_find_id(struct held_table *table, const char *id);
+/* tenant NULL: any. */
+struct held *held_find_id(struct held_table *table, const char *tenant, const char *id);
 /* By the number of its open offer. */
 struct held *held_find_offer(struct held_table *table, uint64_t correlation);
 

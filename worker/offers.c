@@ -106,6 +106,7 @@ static void say_hello(struct worker *worker, int64_t now_ms) {
     (message).generation = (held)->generation;          \
     (message).fence = (held)->fence;                    \
     (message).id = (held)->id;                          \
+    (message).tenant = (held)->job->tenant;             \
   } while (0)
 
 static uint64_t say_complete(struct worker *worker, struct held *held) {
@@ -146,7 +147,8 @@ static uint64_t say_release(struct worker *worker, struct held *held) {
 }
 
 void offers_give_back(struct worker *worker, const Darkroom__V1__Assign *assign) {
-  struct held passing = {.generation = worker->generation, .fence = assign->fence};
+  struct held passing = {
+      .generation = worker->generation, .fence = assign->fence, .job = assign->job};
   snprintf(passing.id, sizeof passing.id, "%s", assign->job->id);
   say_release(worker, &passing);
 }

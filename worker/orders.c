@@ -91,7 +91,7 @@ static void on_assign(struct worker *worker, const struct order *order) {
   if (held_find(&worker->held, assign->job->id, assign->fence) != NULL) {
     return; /* said twice */
   }
-  struct held *older = held_find_id(&worker->held, assign->job->id);
+  struct held *older = held_find_id(&worker->held, assign->job->tenant, assign->job->id);
   if (older != NULL) {
     job_leave(worker, older, !older->complete_said);
   }
@@ -141,6 +141,13 @@ static void cancel(struct worker *worker, struct held *held) {
   }
 }
 
+/* The job that is meant: two of other tenants may have one id. Brokers of before say no fences. */
+static struct held *ordered(struct worker *worker, const char *id, const uint64_t *fence,
+                            bool has_fences, size_t at) {
+  return has_fences ? held_find(&worker->held, id, fence[at])
+                    : held_find_id(&worker->held, NULL, id);
+}
+
 static void on_orders(struct worker *worker, const struct order *order) {
   const Darkroom__V1__Orders *orders = (const Darkroom__V1__Orders *)order->message;
   if (orders->hello_again) {
@@ -152,13 +159,15 @@ static void on_orders(struct worker *worker, const struct order *order) {
   bool missed = order->wire->correlation > worker->claim_correlation;
   worker->claim_stale = worker->claim_stale || (orders->claim_again && missed);
   for (size_t i = 0; i < orders->n_cancel; i++) {
-    struct held *held = held_find_id(&worker->held, orders->cancel[i]);
+    struct held *held = ordered(worker, orders->cancel[i], orders->cancel_fence,
+                                orders->n_cancel_fence == orders->n_cancel, i);
     if (held != NULL) {
       cancel(worker, held);
     }
   }
   for (size_t i = 0; i < orders->n_stale; i++) {
-    struct held *held = held_find_id(&worker->held, orders->stale[i]);
+    struct held *held = ordered(worker, orders->stale[i], orders->stale_fence,
+                                orders->n_stale_fence == orders->n_stale, i);
     if (held != NULL && held->offer.verb != WIRE_COMPLETE) {
       log_warning("job_stale", log_text("job", held->id), log_count("fence", held->fence));
       job_leave(worker, held, !held->complete_said);

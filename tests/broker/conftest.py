@@ -62,6 +62,19 @@ def peers(context):
 
 
 @pytest.fixture
+def keyring():
+    made = house.Keyring()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def locked(brokers, keyring):
+    """A broker whose tcp:// door is locked; its port was free a moment ago."""
+    return brokers(*keyring.of_broker, "--admin", "127.0.0.1:0", listen=house.free_port())
+
+
+@pytest.fixture
 def client(peers, broker):
     return peers(house.Client, broker)
 

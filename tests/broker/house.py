@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import time
 import pytest
 import redis as redis_client
 import zmq
+import zmq.auth
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("DARKROOM_BUILD", ROOT / "build"))
@@ -41,9 +43,12 @@ pb = contract()
 
 # number -> (name, type) of every message, from the same table the programs are built from
 VERBS = {}
+ROLES = {}  # verb -> the roles that may say it
+EVERY_ROLE = ("submit", "work", "operate", "metrics")
 for line in (ROOT / "proto" / "verbs.def").read_text().splitlines():
     if line.startswith("VERB("):
-        name, number, payload, _ = [word.strip() for word in line[5:line.index(")")].split(",")]
+        name, number, payload, _, roles = [word.strip() for word in line[5:line.rindex(")")].split(",")]
+        ROLES[name] = {role for role in EVERY_ROLE if roles == "ROLES_ALL" or f"ROLE_{role.upper()}" in roles.split(" | ")}
         VERBS[int(number)] = (name, getattr(pb, "".join(part.capitalize() for part in payload.split("_"))))
 NUMBERS = {name: number for number, (name, _) in VERBS.items()}
 
@@ -86,6 +91,12 @@ def until(truth, seconds=5.0, what="what was waited for"):
             return value
         assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
         time.sleep(0.005)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def inside(script):
@@ -210,12 +221,67 @@ class Broker:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Keyring:
+    """Key files and the keyring of a story, made by the client's own command."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="darkroom-keys-")
+        self.path = os.path.join(self.folder, "keyring")
+        self.command("generate", "broker", ring=False)
+        self.add("operator", "tenant=operators roles=operate")
+
+    def file(self, name):
+        return os.path.join(self.folder, f"{name}.key")
+
+    def command(self, action, *words, ring=True, code=0):
+        output = ["--output", self.file(words[0])] if words else []
+        options = (["--keyring", self.path] if ring else []) + (output if action in ("generate", "rotate") else [])
+        done = subprocess.run([str(BUILD / "darkroom"), "keys", action, *words, *options], capture_output=True, text=True)
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def add(self, name, may):
+        """A new key with its row; gives the path of its file."""
+        self.command("generate", name, "--may", may, "--server-key", self.file("broker"))
+        return self.file(name)
+
+    def public(self, name):
+        return field_of(self.file(name), "public-key")
+
+    def write(self, text):
+        """By hand, as an editor does it."""
+        with open(self.path + ".new", "w", encoding="utf-8") as out:
+            out.write(text)
+        os.replace(self.path + ".new", self.path)
+
+    def text(self):
+        return open(self.path, encoding="utf-8").read()
+
+    @property
+    def of_broker(self):
+        return ["--key", self.file("broker"), "--keyring", self.path]
+
+    def stop(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def field_of(path, name):
+    for line in open(path, encoding="utf-8"):
+        if line.strip().startswith(name):
+            return line.split("=", 1)[1].strip().strip('"')
+    raise AssertionError(f"{path} has no {name}")
+
+
 class Peer:
     """A DEALER that sends requests and sorts what comes back."""
 
-    def __init__(self, context, endpoint, kind=zmq.DEALER):
-        self.socket = context.socket(kind)
+    def __init__(self, context, endpoint, kind=zmq.DEALER, key=None):
+        """key: a file, for a door that is locked."""
+        self.socket, self.key = context.socket(kind), key
         self.socket.linger = 0
+        if key is not None:
+            self.socket.curve_publickey, self.socket.curve_secretkey = zmq.auth.load_certificate(key)
+            self.socket.curve_serverkey = field_of(key, "server-key").encode()
         self.socket.connect(endpoint)
         self.correlation = 0
         self.inbox = []
@@ -309,8 +375,8 @@ class Worker(Peer):
     """A worker that does nothing by itself."""
 
     def __init__(self, context, endpoint, name="w1", models=("demo",), slots=4, max_side=256, hello=True,
-                 token=None, host=None):
-        super().__init__(context, endpoint)
+                 token=None, host=None, key=None):
+        super().__init__(context, endpoint, key=key)
         self.name, self.models, self.slots, self.max_side = name, models, slots, max_side
         self.token, self.host = token, host
         self.generation = 0
@@ -346,7 +412,8 @@ class Worker(Peer):
         return assign
 
     def close_with(self, verb, message_type, assign, **fields):
-        ack = self.ask(verb, message_type(id=assign.job.id, fence=assign.fence, **self.me(), **fields))
+        ack = self.ask(verb, message_type(id=assign.job.id, fence=assign.fence, tenant=assign.job.tenant or None, **self.me(),
+                                          **fields))
         return pb.AckResult.Name(ack.result)[len("ACK_"):]
 
     def start(self, assign):
@@ -367,6 +434,6 @@ class Worker(Peer):
 
     def beat(self, *jobs, **fields):
         """jobs: (assign, step) or (assign, step, images); fields: draining."""
-        progress = [pb.Progress(id=job[0].job.id, fence=job[0].fence, step=job[1], steps=20,
+        progress = [pb.Progress(id=job[0].job.id, fence=job[0].fence, tenant=job[0].job.tenant or None, step=job[1], steps=20,
                                 image=job[2] if len(job) > 2 else []) for job in jobs]
         return self.ask("BEAT", pb.Beat(progress=progress, **self.me(), **fields))

@@ -31,8 +31,9 @@ def request(verb, message, number=1):
     return frame(header, more=True) + frame(message.SerializeToString())
 
 
-def ready(kind=b"DEALER", identity=b""):
-    return command(b"READY", property_of(b"Socket-Type", kind) + property_of(b"Identity", identity))
+def ready(kind=b"DEALER", identity=b"", user=b""):
+    said = property_of(b"User-Id", user) if user else b""
+    return command(b"READY", property_of(b"Socket-Type", kind) + property_of(b"Identity", identity) + said)
 
 
 def connect(endpoint, greeting=GREETING + ready(), seconds=10):

@@ -26,7 +26,7 @@ static int teardown(void **state) {
 }
 
 static struct peer peer_of(uint64_t caller, uint64_t correlation) {
-  return (struct peer){.caller = caller, .correlation = correlation};
+  return (struct peer){.caller = caller, .correlation = correlation, .who = &identity_open};
 }
 
 static void test_a_peer_watches_once_per_correlation(void **state) {
@@ -96,7 +96,7 @@ static void test_a_connection_has_its_own_bound(void **state) {
   assert_int_equal(due, CALLER_WATCHES_MAX);
   waiting_closed(waiting, greedy.caller, NULL, NULL);
   assert_int_equal(waiting_watchers(waiting), 1);
-  assert_string_equal(waiting_watch_of(waiting, "one more")->id, "one more");
+  assert_string_equal(waiting_watch_of(waiting, "one more")->name, "one more");
 }
 
 static void test_due(void **state) {
@@ -110,7 +110,7 @@ static void test_due(void **state) {
   assert_null(waiting_due(waiting));
   waiting_watch_of(waiting, "b")->queued = true;
   waiting_all_due(waiting, true);
-  assert_string_equal(waiting_due(waiting)->id, "b");
+  assert_string_equal(waiting_due(waiting)->name, "b");
   assert_null(waiting_due(waiting));
   waiting_all_due(waiting, false);
   waiting_all_due(waiting, false);
@@ -136,10 +136,10 @@ static void test_due_is_a_queue_that_loses_what_goes(void **state) {
   }
   waiting_unwatch_all(waiting, waiting_watch_of(waiting, "a"));
   waiting_unwatch_all(waiting, waiting_watch_of(waiting, "b")); /* the last of the queue */
-  assert_string_equal(waiting_due(waiting)->id, "c");
+  assert_string_equal(waiting_due(waiting)->name, "c");
   waiting_make_due(waiting, waiting_watch_of(waiting, "c"));
-  assert_string_equal(waiting_due(waiting)->id, "d");
-  assert_string_equal(waiting_due(waiting)->id, "c");
+  assert_string_equal(waiting_due(waiting)->name, "d");
+  assert_string_equal(waiting_due(waiting)->name, "c");
   assert_null(waiting_due(waiting));
 }
 

@@ -49,7 +49,7 @@ static void jobs_are_found_by_id_and_fence(void **state) {
   assert_null(held_find(&table, "a", 3));
   assert_null(held_find(&table, NULL, 1));
   first->state = HELD_LEAVING;
-  assert_ptr_equal(held_find_id(&table, "a"), second); /* not the one that is going */
+  assert_ptr_equal(held_find_id(&table, NULL, "a"), second); /* not the one that is going */
   second->offer = (struct offer){.verb = WIRE_START, .correlation = 9};
   assert_ptr_equal(held_find_offer(&table, 9), second);
   assert_null(held_find_offer(&table, 0));

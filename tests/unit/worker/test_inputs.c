@@ -110,7 +110,7 @@ static void slow_places_leave_rows(void **state) {
     bring(id, 1000);
     clock_hold(clock_ms() + 1, 0);
   }
-  struct held *first = held_find_id(&worker.held, "slow-0");
+  struct held *first = held_find_id(&worker.held, NULL, "slow-0");
   inputs_tend(&worker, clock_ms());
   assert_int_equal(first->state, HELD_FETCHING);
   clock_hold(clock_ms() + HELD_SLOW_MS, 0);
@@ -119,7 +119,7 @@ static void slow_places_leave_rows(void **state) {
   assert_int_equal(first->fail_kind, DARKROOM__V1__FAIL_KIND__FAIL_RETRY);
   assert_string_equal(abandoned, "slow-0.1");
   inputs_tend(&worker, clock_ms());
-  assert_int_equal(held_find_id(&worker.held, "slow-1")->state, HELD_FETCHING);
+  assert_int_equal(held_find_id(&worker.held, NULL, "slow-1")->state, HELD_FETCHING);
 }
 
 /* The task knows whether it has had its turn, and when all turns end. */

@@ -1,5 +1,5 @@
-/* file_write.c - a new file beside the old one, and one rename. */
-#include "base/file_write.h"
+/* whole_file.c - a new file beside the old one, and one rename. */
+#include "base/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +52,8 @@ static enum status give_name(const char *made, const char *path, bool replace) {
   return OK;
 }
 
-enum status file_write(const char *path, const void *data, size_t length, mode_t mode,
-                       bool replace) {
+enum status whole_file_write(const char *path, const void *data, size_t length, mode_t mode,
+                             bool replace) {
   char made[PATH_MAX];
   if ((size_t)snprintf(made, sizeof made, "%s.XXXXXX", path) >= sizeof made) {
     return fail(BAD_INPUT, "a path of more than %d bytes", PATH_MAX);
@@ -65,6 +65,11 @@ enum status file_write(const char *path, const void *data, size_t length, mode_t
   enum status status = write_all(fd, data, length);
   if (status == OK && fchmod(fd, mode) != 0) {
     status = fail(UNAVAILABLE, "%s", strerror(errno));
+  }
+  struct stat old;
+  if (replace && stat(path, &old) == 0) {
+    (void)!fchown(fd, old.st_uid,
+                  old.st_gid); /* where it is allowed: who could read it still can */
   }
   close(fd);
   status = status == OK ? give_name(made, path, replace) : status;
