@@ -32,7 +32,11 @@ static enum status read_settings(struct link *link, const char *endpoints, const
   }
   snprintf(link->text, sizeof link->text, "%s", endpoints);
   TRY(text_split("broker", link->text, ENDPOINTS_MAX, link->endpoint, &link->count));
-  TRY(key != NULL ? keys_read("key", key, true, &link->key) : OK);
+  enum status status = key != NULL ? keys_read("key", key, true, &link->key) : OK;
+  if (status != OK) {
+    return status == UNAVAILABLE ? BAD_INPUT
+                                 : status; /* a file that is not there is a wrong word */
+  }
   struct dealer_options options = {link->endpoint, link->count, key != NULL ? &link->key : NULL,
                                    true};
   return dealer_open(&link->dealer, &options);
