@@ -24,6 +24,11 @@ static bool has_fast_bf16(void) {
   return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
+static bool has_tiles(void) {
+  const unsigned tiles = dnnl_cpu_isa_avx512_core_amx;
+  return ((unsigned)dnnl_get_effective_cpu_isa() & tiles) == tiles;
+}
+
 static enum status cpu_open(const struct device_settings *settings, const char *which,
                             struct device **out) {
   (void)which;
@@ -34,6 +39,7 @@ static enum status cpu_open(const struct device_settings *settings, const char *
   static const struct bodies *const bodies[] = {&bodies_plain, &bodies_avx2, &bodies_avx512};
   cpu->level = find_level();
   cpu->bodies = bodies[cpu->level];
+  cpu->direct = cpu->level == LEVEL_AVX512 && has_fast_bf16() && !has_tiles();
   enum element fast = has_fast_bf16() && !settings->force_f32 ? ELEMENT_BF16 : ELEMENT_F32;
   cpu->head.element[PRECISION_FAST] = cpu->head.element[PRECISION_RANGE] = fast;
   cpu->head.element[PRECISION_EXACT] = ELEMENT_F32;

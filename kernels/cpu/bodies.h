@@ -30,7 +30,9 @@ typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
   X(apply_runs)     /* group_norm: item = image * runs + run */              \
   X(normalise_rows) /* layer_norm: item = row */                             \
   X(pack)           /* flash: item = 16 keys of a pair */                    \
-  X(attend)         /* flash: item = a block of queries of a pair */
+  X(attend)         /* flash: item = a block of queries of a pair */         \
+  X(pack_direct)    /* direct_source: item = a panel of outputs */           \
+  X(direct)         /* direct: item = a block of pixels times a panel of outputs */
 
 struct bodies {
 #define BODIES_SLOT(name) kernel_body name;

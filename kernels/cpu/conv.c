@@ -5,6 +5,7 @@
 #include "kernels/cpu/bodies.h"
 #include "kernels/cpu/calls.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/direct.h"
 
 static void put_addends(struct cpu *cpu, const struct conv_options *options,
                         const struct tensor *y) {
@@ -17,10 +18,37 @@ static void put_addends(struct cpu *cpu, const struct conv_options *options,
   }
 }
 
+static enum status convolve_directly(struct cpu *cpu, struct cpu_weight *weight,
+                                     const struct tensor *x, const struct conv_options *options,
+                                     const struct tensor *y) {
+  const int64_t pixel = weight->head.outputs;
+  struct direct call = {.x = x->data,
+                        .y = y->data,
+                        .y_element = y->element,
+                        .y_pixel = pixel,
+                        .y_row = pixel * y->shape[2],
+                        .y_image = pixel * y->shape[2] * y->shape[1],
+                        .height = x->shape[1],
+                        .width = x->shape[2],
+                        .out_height = y->shape[1],
+                        .out_width = y->shape[2],
+                        .stride = options->stride,
+                        .pad_top = options->pad_before,
+                        .pad_left = options->pad_before,
+                        .residual = options->residual != NULL ? options->residual->data : NULL,
+                        .channels = options->channel_add,
+                        .activation = options->activation,
+                        .activates_last = true};
+  return direct_run(cpu, weight, x->shape[0], &call);
+}
+
 enum status cpu_conv2d(struct device *device, const struct tensor *x, const struct weight *w,
                        const struct conv_options *options, const struct tensor *y) {
   struct cpu *cpu = cpu_of(device);
   struct cpu_weight *weight = (struct cpu_weight *)(uintptr_t)w;
+  if (weight->panels != NULL) {
+    return convolve_directly(cpu, weight, x, options, y);
+  }
   struct problem problem = conv_problem(w, weight->bias != NULL);
   problem.output = y->element;
   problem.adds = options->residual != NULL || options->channel_add != NULL;

@@ -14,6 +14,7 @@ struct cpu {
   struct device head;
   enum level level;
   const struct bodies *bodies; /* the level's */
+  bool direct;                 /* products of bf16 by our own loop (direct.h) */
   struct library *library;
   char *scratch; /* reused by every op; nothing in it outlives the op */
   size_t scratch_bytes;

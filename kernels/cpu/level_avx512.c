@@ -3,6 +3,7 @@
 /* NOLINTBEGIN(bugprone-suspicious-include): one text, three tables */
 #include "kernels/cpu/bodies/adapt.c"
 #include "kernels/cpu/bodies/attention.c"
+#include "kernels/cpu/bodies/direct.c"
 #include "kernels/cpu/bodies/norm.c"
 #include "kernels/cpu/bodies/pointwise.c"
 /* NOLINTEND(bugprone-suspicious-include) */

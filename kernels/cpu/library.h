@@ -33,7 +33,9 @@ struct cpu_weight {
   struct packed packed[WEIGHT_LAYOUTS_MAX];
   struct suited suited[SUITED_MAX];
   int next_suited;
-  float *bias; /* NULL for none */
+  float *bias;   /* NULL for none */
+  float *panels; /* of a weight for our own loop (direct.h), which has no layouts; NULL: oneDNN's */
+  size_t panels_bytes;
 };
 
 /* A weight of op_upsample_conv: a 2x2 kernel for each parity, 2 * row + column. */

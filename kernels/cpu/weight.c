@@ -13,6 +13,7 @@
 
 #include "base/progress.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/direct.h"
 #include "kernels/cpu/primitive.h"
 #include "kernels/cpu/strips.h"
 
@@ -309,7 +310,9 @@ static enum status pack_plain(struct device *device, const struct weight_source 
     weight->bias = (float *)((char *)weight + bias_offset());
     elements_to_f32(source->bias.element, source->bias.data, weight->head.outputs, weight->bias);
   }
-  enum status status = pack_first(cpu, source, &weight->packed[0]);
+  enum status status = direct_takes(cpu, &weight->head)
+                           ? direct_pack(cpu, source, weight)
+                           : pack_first(cpu, source, &weight->packed[0]);
   struct weight *head = &weight->head;
   if (status != OK) {
     weight_close(&head);
@@ -379,5 +382,6 @@ void cpu_weight_close(struct weight *head) {
   for (int i = 0; i < WEIGHT_LAYOUTS_MAX; i++) {
     drop_packed(cpu, &weight->packed[i]);
   }
+  device_drop(&cpu->head, weight->panels, weight->panels_bytes);
   device_drop(&cpu->head, weight, head_bytes(head->outputs));
 }

@@ -61,4 +61,22 @@ INLINE vec gelu_of(vec x) {
   return fused(half, erf_of(x * 0.70710678f), half);
 }
 
+INLINE vec activation_of(vec x, enum activation activation) {
+  switch (activation) {
+    case ACTIVATION_SILU:
+      return swish_of(x, 1);
+    case ACTIVATION_GELU:
+      return gelu_of(x);
+    case ACTIVATION_QUICK_GELU:
+      return swish_of(x, 1.702f);
+    case ACTIVATION_RELU:
+      return at_least(x, all(0));
+    case ACTIVATION_SOFT_CLAMP:
+      return 3.0f - 6.0f / (1.0f + exp2_of(x * (1.44269504f * 2 / 3)));
+    case ACTIVATION_NONE:
+      break;
+  }
+  return x;
+}
+
 #endif

@@ -47,24 +47,6 @@ static void embed(const void *arguments, int64_t first, int64_t end) {
   }
 }
 
-INLINE vec activation_of(vec x, enum activation activation) {
-  switch (activation) {
-    case ACTIVATION_SILU:
-      return swish_of(x, 1);
-    case ACTIVATION_GELU:
-      return gelu_of(x);
-    case ACTIVATION_QUICK_GELU:
-      return swish_of(x, 1.702f);
-    case ACTIVATION_RELU:
-      return at_least(x, all(0));
-    case ACTIVATION_SOFT_CLAMP:
-      return 3.0f - 6.0f / (1.0f + exp2_of(x * (1.44269504f * 2 / 3)));
-    case ACTIVATION_NONE:
-      break;
-  }
-  return x;
-}
-
 static void activate(const void *arguments, int64_t first, int64_t end) {
   const struct activate *a = arguments;
   enum element element = a->y->element;

@@ -48,6 +48,10 @@ INLINE void store_f32(float *to, vec value) { memcpy(to, &value, sizeof value); 
 INLINE vec widen(const uint16_t *half) {
   return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)half)), 16);
 }
+/* Of f16. */
+INLINE vec widen_half(const uint16_t *half) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)half));
+}
 /* To nearest even. bf16 is used only on processors that have the instruction. */
 INLINE void narrow(uint16_t *half, vec value) {
   _mm256_storeu_si256((void *)half, (__m256i)_mm512_cvtneps_pbh(value));
@@ -67,6 +71,13 @@ INLINE vec widen(const uint16_t *half) {
     bits[i] = (uint32_t)half[i] << 16;
   }
   return (vec)bits;
+}
+INLINE vec widen_half(const uint16_t *half) {
+  float wide[LANES];
+  elements_to_f32(ELEMENT_F16, half, LANES, wide);
+  vec value;
+  memcpy(&value, wide, sizeof value);
+  return value;
 }
 INLINE void narrow(uint16_t *half, vec value) {
   uvec bits = (uvec)value;
