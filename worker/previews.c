@@ -24,7 +24,7 @@ void preview_received(struct worker *worker, struct held *held,
     return;
   }
   preview->fresh = held->news = true;
-  preview->step = held->step;
+  preview->step = pixels->has_step ? pixels->step : held->step;
   preview->width = image.width;
   preview->height = image.height;
 }

@@ -321,7 +321,7 @@ def test_previews_are_heard_while_it_is_made(fleet):
         client.submit(PROMPT, id="looked-at", steps=900, width=64, height=64, preview_every=5, watch=True)
         event = client.event("PREVIEW", "looked-at", 60)
         client.close()
-    assert event is not None
+    assert event is not None and event.preview.step % 5 == 0, "it says the step that it shows"
     picture = Image.open(io.BytesIO(event.preview.jpeg))
     assert picture.format == "JPEG" and picture.size == (event.preview.width, event.preview.height)
 

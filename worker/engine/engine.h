@@ -78,7 +78,7 @@ struct engine_move {
 struct engine_picture {
   const char *id;
   uint64_t fence, seed;
-  uint32_t index, width, height;
+  uint32_t index, width, height, step; /* step: that a preview shows; 0: it is none */
   const uint8_t *rgb;
 };
 

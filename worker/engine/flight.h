@@ -34,6 +34,7 @@ struct glimpse {
   const uint8_t *rgb;        /* likewise */
   const struct stage *stage; /* that they are of */
   float spread;              /* how far they spread beyond clean ones */
+  uint32_t step;             /* of the image's, that it shows */
 };
 
 struct flight {

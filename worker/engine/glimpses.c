@@ -105,7 +105,7 @@ static enum status receive(struct engine *engine, struct sample *sample, void *p
                            struct glimpse *out) {
   TRY(sample_stage(sample)->previewer != NULL ? receive_picture(engine, sample, place, out)
                                               : receive_latents(engine, sample, place, out));
-  sample->previewed = sample->steps + 1;
+  out->step = sample->previewed = sample->steps + 1;
   return OK;
 }
 
@@ -144,12 +144,14 @@ enum status glimpses_receive(struct engine *engine, const struct batch *batch,
 
 /* ---- when it has landed ---- */
 
-static void tell(struct engine *engine, const struct sample *sample, const struct image *image) {
+static void tell(struct engine *engine, const struct sample *sample, uint32_t step,
+                 const struct image *image) {
   const struct task *task = sample->task;
   const struct engine_picture picture = {.id = task->id,
                                          .fence = task->fence,
                                          .seed = task->seed + sample->index,
                                          .index = sample->index,
+                                         .step = step,
                                          .width = image->width,
                                          .height = image->height,
                                          .rgb = image->pixels};
@@ -165,7 +167,7 @@ static void tell_latents(struct engine *engine, const struct sample *sample,
     engine->room.values[i] = glimpse->latents[i] / glimpse->spread;
   }
   preview_pixels(&stage->resident->preview, engine->room.values, cells, pixels);
-  tell(engine, sample,
+  tell(engine, sample, glimpse->step,
        &(struct image){(uint32_t)stage->latent_width, (uint32_t)stage->latent_height, 3, pixels});
 }
 
@@ -192,7 +194,7 @@ static void tell_picture(struct engine *engine, const struct sample *sample,
                 log_text("reason", fail_reason()));
     return;
   }
-  tell(engine, sample, &small);
+  tell(engine, sample, glimpse->step, &small);
   image_close(&small);
 }
 

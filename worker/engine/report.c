@@ -47,6 +47,8 @@ static Darkroom__Pipe__Pixels pixels_of(const struct engine_picture *picture) {
   pixels.has_width = pixels.has_height = pixels.has_rgb = 1;
   pixels.fence = picture->fence;
   pixels.index = picture->index;
+  pixels.has_step = picture->step > 0;
+  pixels.step = picture->step;
   pixels.seed = picture->seed;
   pixels.width = picture->width;
   pixels.height = picture->height;
