@@ -222,7 +222,7 @@ fuzz:
 # stories over the real programs; they take the programs of this VARIANT ------------------------------------------------
 PYTHON := /usr/bin/python3
 STORIES ?= tests/proof tests/images tests/broker tests/flow tests/faults tests/s3 tests/model tests/gpu
-stories: all $(NVML) $(B)/darkroom-gpu $(B)/tests/images/picture
+stories: all $(NVML) $(B)/darkroom-gpu $(B)/tests/images/picture $(B)/tests/bench/fleet
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(STORIES)
 
 # long storms, seeded: everything dies at random under real brokers, the explorer, and a simulated fleet of full size ------------
@@ -230,13 +230,14 @@ SEEDS ?= 1 2 3
 STORM_SECONDS ?= 60
 SIM_JOBS ?= 1000000
 SIM_DEVICES ?= 2000
-storm: all
+storm: all $(B)/tests/bench/fleet
 	@deploy/install-packages build run check
 	@for seed in $(SEEDS); do DARKROOM_BUILD=$(abspath $(B)) STORM_SEED=$$seed STORM_SECONDS=$(STORM_SECONDS) \
 	  $(PYTHON) -m pytest -q -p no:cacheprovider tests/broker/test_95_storm.py || exit 1; done
 	@DARKROOM_BUILD=$(abspath $(B)) EXPLORER_SEEDS=500 $(PYTHON) -m pytest -q -p no:cacheprovider tests/broker/test_90_explorer.py
 	@DARKROOM_BUILD=$(abspath $(B)) SIM_SEEDS="$(SEEDS)" SIM_SCALE=10 SIM_TIMES=100 SIM_JOBS=$(SIM_JOBS) SIM_DEVICES=$(SIM_DEVICES) \
-	  $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/proof/test_20_shares.py
+	  FLEET_WORKERS=$(SIM_DEVICES) FLEET_JOBS=$(SIM_JOBS) FLEET_SEEDS="$(firstword $(SEEDS))" \
+	  $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/proof/test_20_shares.py tests/proof/test_30_fleet.py
 
 # pictures of what that fleet does, for docs/
 plots: all
@@ -349,7 +350,10 @@ $(patsubst %.c,$(B)/%.o,$(wildcard tests/bench/*.c)): | $(GENERATED_HEADERS)
 # What others pay for the same: peers that run-bench-queue measures beside us (node and BullMQ come when they are asked for).
 $(B)/tests/bench/peers/floor: $(B)/tests/bench/peers/floor.o $(B)/libbase.a
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
-benches: $(BENCHES) $(B)/tests/bench/peers/floor
+# Many workers in one process, for stories and storms too.
+$(B)/tests/bench/fleet: $(B)/tests/bench/fleet.o $(call libs,broker)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+benches: $(BENCHES) $(B)/tests/bench/peers/floor $(B)/tests/bench/fleet
 bench:
 	@deploy/install-packages build run check
 	@$(MAKE) -s -j$(JOBS) all benches

@@ -10,16 +10,10 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "proto/wire.h"
+#include "tests/bench/side.h"
 #include "tests/bench/stage.h"
 
-enum { WAIT_MS = 10000, BEAT_AFTER_MS = 4000, ARENA_BYTES = 1 << 20, TOLD_OF_COMPLETE = 4 };
-
-struct side {
-  void *socket;
-  struct arena *arena;
-  struct wire_message message;
-};
+enum { WAIT_MS = 10000, BEAT_AFTER_MS = 4000, TOLD_OF_COMPLETE = 4 };
 
 /* What the worker's process tells the client's. */
 struct shared {
@@ -32,60 +26,12 @@ struct load {
   long count, window, slots;
 };
 
-static void *zmq_context;
 static const char *endpoint;
 static struct shared *shared;
 
 /* The messages want texts of their own. */
 static char model_name[] = "null", worker_name[] = "bench";
 static char prompt[STAGE_PROMPT_BYTES + 1], url[STAGE_RESULT_BYTES + 1];
-
-static void die(const char *what) {
-  fprintf(stderr, "bench_queue: %s: %s\n", what, fail_reason());
-  exit(1);
-}
-
-/* ---- the wire -------------------------------------------------------------------------------- */
-
-static void side_open(struct side *side) {
-  zmq_context = zmq_ctx_new(); /* each process its own */
-  *side = (struct side){.socket = zmq_socket(zmq_context, ZMQ_DEALER)};
-  if (wire_socket_options(side->socket, WIRE_ROLE_PEER) != OK ||
-      zmq_connect(side->socket, endpoint) != 0 ||
-      arena_open(NULL, ARENA_BYTES, &side->arena) != OK) {
-    die("cannot connect");
-  }
-}
-
-static void say(struct side *side, enum wire_verb verb, uint64_t correlation,
-                const ProtobufCMessage *message) {
-  if (wire_send(side->socket, NULL, verb, correlation, message) != OK) {
-    die("cannot send");
-  }
-}
-
-/* The next message, unpacked; NULL when none came in time. The one before is forgotten. */
-static ProtobufCMessage *hear(struct side *side, int wait_ms) {
-  arena_drop(side->arena);
-  ProtobufCMessage *out = NULL;
-  if (wire_receive(side->socket, &side->message) != OK) {
-    die("cannot receive");
-  }
-  if (side->message.got == WIRE_NOTHING && wait_ms > 0) {
-    zmq_pollitem_t item = {.socket = side->socket, .events = ZMQ_POLLIN};
-    if (zmq_poll(&item, 1, wait_ms) > 0 && wire_receive(side->socket, &side->message) != OK) {
-      die("cannot receive");
-    }
-  }
-  if (side->message.got != WIRE_MESSAGE) {
-    return NULL;
-  }
-  if (wire_unpack(side->message.verb, side->message.payload, side->message.payload_bytes,
-                  side->arena, &out, NULL) != OK) {
-    die("cannot read an answer");
-  }
-  return out;
-}
 
 /* ---- the worker that does nothing ------------------------------------------------------------ */
 
@@ -102,14 +48,14 @@ static uint64_t say_hello(struct side *side, long slots) {
   hello.has_slots = true;
   hello.slots = (uint32_t)slots;
   for (int tries = 0; tries < 200; tries++) {
-    say(side, WIRE_HELLO, 1, &hello.base);
-    const ProtobufCMessage *answer = hear(side, WAIT_MS);
+    side_say(side, WIRE_HELLO, 1, &hello.base);
+    const ProtobufCMessage *answer = side_hear(side, WAIT_MS);
     if (answer != NULL && side->message.verb == WIRE_WELCOME) {
       return ((const Darkroom__V1__Welcome *)answer)->generation;
     }
     clock_sleep_ms(20); /* the broker has not reached its Redis yet */
   }
-  die("the broker does not welcome the worker");
+  side_die("the broker does not welcome the worker");
   return 0;
 }
 
@@ -118,7 +64,7 @@ static void beat(struct side *side, uint64_t generation) {
   message.worker = worker_name;
   message.has_generation = true;
   message.generation = generation;
-  say(side, WIRE_BEAT, 5, &message.base);
+  side_say(side, WIRE_BEAT, 5, &message.base);
 }
 
 static void offer(struct side *side, uint64_t generation, long slots) {
@@ -132,7 +78,7 @@ static void offer(struct side *side, uint64_t generation, long slots) {
   claim.generation = generation;
   claim.credit = credits;
   claim.n_credit = 1;
-  say(side, WIRE_CLAIM, 2, &claim.base);
+  side_say(side, WIRE_CLAIM, 2, &claim.base);
 }
 
 static void finish(struct side *side, uint64_t generation, const Darkroom__V1__Assign *assign) {
@@ -147,8 +93,8 @@ static void finish(struct side *side, uint64_t generation, const Darkroom__V1__A
   start.id = complete.id = assign->job->id;
   complete.image = images;
   complete.n_image = 1;
-  say(side, WIRE_START, 3, &start.base);
-  say(side, WIRE_COMPLETE, TOLD_OF_COMPLETE, &complete.base);
+  side_say(side, WIRE_START, 3, &start.base);
+  side_say(side, WIRE_COMPLETE, TOLD_OF_COMPLETE, &complete.base);
 }
 
 /* Looks at one message; whether it brought a job. */
@@ -159,7 +105,7 @@ static bool attend(struct side *side, uint64_t generation, const ProtobufCMessag
   }
   if (side->message.verb == WIRE_ACK && side->message.correlation == TOLD_OF_COMPLETE) {
     if (((const Darkroom__V1__Ack *)message)->result != DARKROOM__V1__ACK_RESULT__ACK_OK) {
-      die("a COMPLETE was not accepted");
+      side_die("a COMPLETE was not accepted");
     }
     atomic_fetch_add(&shared->completed, 1);
   }
@@ -168,7 +114,7 @@ static bool attend(struct side *side, uint64_t generation, const ProtobufCMessag
 
 static _Noreturn void work(const struct load *load) {
   struct side side;
-  side_open(&side);
+  side_open(&side, zmq_ctx_new(), endpoint, NULL);
   uint64_t generation = say_hello(&side, load->slots);
   if (load->slots > 0) {
     offer(&side, generation, load->slots);
@@ -176,8 +122,8 @@ static _Noreturn void work(const struct load *load) {
   atomic_store(&shared->ready, true);
   for (int64_t beaten_ms = clock_ms();;) {
     bool taken = false;
-    for (const ProtobufCMessage *message = hear(&side, 500); message != NULL;
-         message = hear(&side, 0)) {
+    for (const ProtobufCMessage *message = side_hear(&side, 500); message != NULL;
+         message = side_hear(&side, 0)) {
       taken |= attend(&side, generation, message);
     }
     if (taken) {
@@ -201,7 +147,7 @@ static void submit(struct side *side, bool watched) {
   message.job = &job;
   message.has_watch = true;
   message.watch = watched;
-  say(side, WIRE_SUBMIT, ++correlation, &message.base);
+  side_say(side, WIRE_SUBMIT, ++correlation, &message.base);
 }
 
 /* Submits count jobs, at most window of them not yet accepted, and waits until all are accepted
@@ -219,9 +165,9 @@ static void run(struct side *side, const struct load *load, long count) {
     for (; sent < count && sent - accepted < load->window; sent++) {
       submit(side, load->watched);
     }
-    const ProtobufCMessage *message = hear(side, load->watched ? WAIT_MS : 1);
+    const ProtobufCMessage *message = side_hear(side, load->watched ? WAIT_MS : 1);
     if (message == NULL && clock_ms() - heard_ms > WAIT_MS) {
-      die("silence");
+      side_die("silence");
     }
     if (message == NULL) {
       continue;
@@ -229,7 +175,7 @@ static void run(struct side *side, const struct load *load, long count) {
     heard_ms = clock_ms();
     if (side->message.verb == WIRE_ERROR) {
       fail(UNAVAILABLE, "%s", ((const Darkroom__V1__Error *)message)->message);
-      die("a job was refused");
+      side_die("a job was refused");
     }
     accepted += side->message.verb == WIRE_SUBMITTED;
     ends += side->message.verb == WIRE_EVENT && ((const Darkroom__V1__Event *)message)->kind ==
@@ -290,11 +236,11 @@ int main(int argc, char **argv) {
   }
   while (!atomic_load(&shared->ready)) {
     if (waitpid(worker, NULL, WNOHANG) != 0) {
-      die("the worker has left");
+      side_die("the worker has left");
     }
     clock_sleep_ms(5);
   }
-  side_open(&client);
+  side_open(&client, zmq_ctx_new(), endpoint, NULL); /* each process its own */
   run(&client, &load, load.window == 1 ? STAGE_WARM / 10 : STAGE_WARM);
   int64_t begun = stage_begin(worker, 0);
   if (strcmp(kind, "trips") == 0) {

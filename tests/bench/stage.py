@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "broker"))
 sys.path.insert(0, str(ROOT / "tests" / "proof"))
 
-from house import Broker, Client, Redis, Worker, pb, until  # noqa: E402, F401
+from house import BUILD, Broker, Client, Redis, Worker, pb, until  # noqa: E402, F401
 
 PATIENCE_S = 120
 
