@@ -1,4 +1,4 @@
-/* side.h - a peer of a broker's that only measures: it says, it hears, and gives up if it cannot. */
+/* side.h - a peer of a broker that only measures: it says, it hears, and gives up if it cannot. */
 #ifndef DARKROOM_TESTS_BENCH_SIDE_H
 #define DARKROOM_TESTS_BENCH_SIDE_H
 
