@@ -4,11 +4,14 @@
 #include "base/limits.h"
 
 #define SECOND_US INT64_C(1000000)
+#define BURST_US (INT64_C(1000) * ALLOWANCE_BURST_MS)
 
+/* Nothing is owed for longer than an hour, however much it was. */
 static int64_t cost_us(uint64_t per_second, uint64_t units) {
-  uint64_t most = UINT64_MAX / (uint64_t)SECOND_US;
-  uint64_t counted = units < most ? units : most;
-  return (int64_t)(counted * (uint64_t)SECOND_US / per_second);
+  const uint64_t most = UINT64_C(3600) * (uint64_t)SECOND_US;
+  return units < most / (uint64_t)SECOND_US * per_second
+             ? (int64_t)(units * (uint64_t)SECOND_US / per_second)
+             : (int64_t)most;
 }
 
 static int64_t owed_us(const struct allowance *allowance, int64_t now_ms) {
@@ -21,13 +24,13 @@ bool allowance_has(const struct allowance *allowance, uint64_t per_second, uint6
   if (per_second == 0) {
     return true;
   }
-  int64_t owed = owed_us(allowance, now_ms);
-  int64_t above = owed + cost_us(per_second, units) - ALLOWANCE_BURST_MS * 1000;
-  if (owed == 0 || above <= 0) {
+  int64_t cost = cost_us(per_second, units);
+  int64_t above =
+      owed_us(allowance, now_ms) + (cost < BURST_US / 2 ? cost : BURST_US / 2) - BURST_US;
+  if (above <= 0) {
     return true;
   }
-  int64_t until = above < owed ? above : owed;
-  *wait_ms = (uint64_t)(until + 999) / 1000;
+  *wait_ms = (uint64_t)(above + 999) / 1000;
   return false;
 }
 

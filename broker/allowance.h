@@ -13,9 +13,10 @@ struct allowance {
   int64_t spent_us; /* until when what was taken is paid for; 0 at birth */
 };
 
-/* Whether `units` fit at `per_second` (0: any number fits) with ALLOWANCE_BURST_MS of them at once;
- * more than that in one piece fits when nothing is owed. Takes nothing. *wait_ms: when they will
- * fit, written when false. */
+/* Whether `units` fit at `per_second` (0: any number fits) with ALLOWANCE_BURST_MS of them at once.
+ * A piece of more than half of that counts as half: it fits when no more than the other half is
+ * owed, and is paid for by what comes later. Takes nothing. *wait_ms: when they will fit, written
+ * when false. */
 bool allowance_has(const struct allowance *allowance, uint64_t per_second, uint64_t units,
                    int64_t now_ms, uint64_t *wait_ms);
 void allowance_take(struct allowance *allowance, uint64_t per_second, uint64_t units,

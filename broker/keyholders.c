@@ -193,9 +193,8 @@ static bool read_again(struct keyholders *keyholders) {
     log_error("keyring_refused", log_text("file", keyholders->path),
               log_text("reason", fail_reason()), log_text("instead", "the last good one holds"));
   }
-  if (there && status != UNAVAILABLE && status != EXHAUSTED) {
-    keyholders->seen = now;
-  }
+  bool tried = status == OK || status == BAD_INPUT;
+  keyholders->seen = there && tried ? now : (struct stat){0}; /* the same one again is news, too */
   return revoked;
 }
 

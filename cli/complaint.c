@@ -44,7 +44,7 @@ static const enum exit_code refusals[] = {
     CODE(ENGINE, EXIT_CODE_JOB),          CODE(NUMERIC, EXIT_CODE_JOB),
     CODE(STORE, EXIT_CODE_JOB),           CODE(WORKER_LOST, EXIT_CODE_JOB),
     CODE(WEIGHTS, EXIT_CODE_JOB),         CODE(INTERNAL, EXIT_CODE_INTERNAL),
-    CODE(INPUT, EXIT_CODE_JOB),
+    CODE(INPUT, EXIT_CODE_JOB),           CODE(FORBIDDEN, EXIT_CODE_NOT_PERMITTED),
 };
 
 /* A code from a newer broker is a fault as far as this client can tell. */

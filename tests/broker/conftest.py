@@ -75,6 +75,19 @@ def locked(brokers, keyring):
 
 
 @pytest.fixture
+def key_of(keyring, locked):
+    """The file of a key with these words in its row, which the broker knows; one for each, made at the first asking."""
+    made = {}
+
+    def key(may):
+        if may not in made:
+            made[may] = keyring.add(f"k{len(made)}", may)
+            house.known(locked, keyring)
+        return made[may]
+    return key
+
+
+@pytest.fixture
 def client(peers, broker):
     return peers(house.Client, broker)
 

@@ -5,6 +5,7 @@ Everything lives in a temporary folder on unix sockets and is stopped by the pro
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 import pytest
 import redis as redis_client
@@ -265,6 +267,16 @@ class Keyring:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+MAY = {"submit": "tenant={} roles=submit", "work": "tenant={} roles=work worker=w*", "operate": "tenant={} roles=operate",
+       "metrics": "tenant={} roles=metrics"}
+
+
+def known(broker, keyring):
+    """Waits until the broker has read the keyring as it is now."""
+    rows = sum(1 for line in keyring.text().splitlines() if line and line[0] != "#")
+    until(lambda: re.findall(r"event=keyring_read keys=(\d+)", broker.log())[-1:] == [str(rows)], what="a keyring that is read")
+
+
 def field_of(path, name):
     for line in open(path, encoding="utf-8"):
         if line.strip().startswith(name):
@@ -327,6 +339,21 @@ class Peer:
         if got[0] == "ERROR":
             raise Refused(got[2])
         return got[2]
+
+
+def is_shut(peer):
+    """A door that does not open answers nothing."""
+    peer.send("MODELS")
+    return peer.receive(1.0) is None
+
+
+def port_of(broker):
+    return int(re.search(r"event=broker_ready .*admin=(\d+)", broker.log()).group(1))
+
+
+def metric(broker, line):
+    text = urllib.request.urlopen(f"http://127.0.0.1:{port_of(broker)}/metrics", timeout=5).read().decode()
+    return float(re.search(rf"^darkroom_{re.escape(line)} (\S+)$", text, re.M).group(1))
 
 
 class Client(Peer):

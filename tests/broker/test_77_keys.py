@@ -3,53 +3,14 @@ import os
 import pathlib
 import re
 import subprocess
-import time
-import urllib.request
 
 import pytest
 import house
 import raw
-import zmq
 import zmq.auth
-from house import NUMBERS, ROLES, Client, Peer, Refused, Worker, pb, until
+from house import MAY, NUMBERS, ROLES, Client, Refused, Worker, is_shut, known, metric, pb, until
 
-MAY = {"submit": "tenant={} roles=submit", "work": "tenant={} roles=work worker=w*", "operate": "tenant={} roles=operate",
-       "metrics": "tenant={} roles=metrics"}
 CLIENT_VERBS = [name for name, number in NUMBERS.items() if number < 64 and ROLES[name]]
-
-
-def port_of(broker):
-    return int(re.search(r"event=broker_ready .*admin=(\d+)", broker.log()).group(1))
-
-
-def metric(broker, line):
-    text = urllib.request.urlopen(f"http://127.0.0.1:{port_of(broker)}/metrics", timeout=5).read().decode()
-    return float(re.search(rf"^darkroom_{re.escape(line)} (\S+)$", text, re.M).group(1))
-
-
-def is_shut(peer):
-    """A door that does not open answers nothing."""
-    peer.send("MODELS")
-    return peer.receive(1.0) is None
-
-
-def known(broker, keyring):
-    """Waits until the broker has read the keyring as it is now."""
-    rows = sum(1 for line in keyring.text().splitlines() if line and line[0] != "#")
-    until(lambda: re.findall(r"event=keyring_read keys=(\d+)", broker.log())[-1:] == [str(rows)], what="a keyring that is read")
-
-
-@pytest.fixture
-def key_of(keyring, locked):
-    """The file of a key with these words in its row, which the broker knows; one for each, made at the first asking."""
-    made = {}
-
-    def key(may):
-        if may not in made:
-            made[may] = keyring.add(f"k{len(made)}", may)
-            known(locked, keyring)
-        return made[may]
-    return key
 
 
 # ---- who is let in ----------------------------------------------------------------------------------------------------
