@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "proto/job.h"
 
+enum { TIME_BYTES = 24 };
 #define TIME_FORMAT "%Y-%m-%dT%H:%M:%SZ"
 
 /* ---- fields ---------------------------------------------------------------------------------- */
@@ -272,12 +273,12 @@ void keyring_close(struct keyring *keyring) {
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-void keyring_time_text(int64_t seconds, char text[KEYRING_TIME_BYTES]) {
+static void time_text(int64_t seconds, char text[TIME_BYTES]) {
   time_t time = (time_t)seconds;
   struct tm utc;
   text[0] = '\0';
   if (gmtime_r(&time, &utc) != NULL) {
-    (void)strftime(text, KEYRING_TIME_BYTES, TIME_FORMAT, &utc);
+    (void)strftime(text, TIME_BYTES, TIME_FORMAT, &utc);
   }
 }
 
@@ -307,8 +308,8 @@ enum status keyring_print(const Row *row, struct bytes *out) {
                                     : OK);
   TRY(print_limits(&row->limits, out));
   if (row->until_s != 0) {
-    char until[KEYRING_TIME_BYTES];
-    keyring_time_text(row->until_s, until);
+    char until[TIME_BYTES];
+    time_text(row->until_s, until);
     TRY(bytes_printf(out, " until=%s", until));
   }
   return bytes_append_text(out, "\n");

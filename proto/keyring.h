@@ -65,8 +65,4 @@ bool keyring_same(const struct keyring_row *a, const struct keyring_row *b);
 bool keyring_owns_worker(const struct keyring_row *row, const char *worker);
 bool keyring_has_model(const struct keyring_row *row, const char *model);
 
-/* Seconds since 1970 as "2026-11-28T05:00:00Z" and back. */
-#define KEYRING_TIME_BYTES 24
-void keyring_time_text(int64_t seconds, char text[KEYRING_TIME_BYTES]);
-
 #endif

@@ -107,6 +107,10 @@ def test_keys_on_the_command_line_say_what_is_wrong(keyring):
     assert "worker and the role work go together" in keyring.command("generate", "x", "--may", "roles=work", code=64)
     assert "there is no key x" in keyring.command("revoke", "x", code=64)
     assert not os.path.exists(keyring.file("x"))
+    with open(keyring.file("taken"), "w", encoding="utf-8") as out:
+        out.write("somebody's")
+    assert "there already" in keyring.command("generate", "taken", "--may", SUBMIT, code=64)
+    assert open(keyring.file("taken"), encoding="utf-8").read() == "somebody's" and "taken" not in keyring.text()
     keyring.add("acme", SUBMIT)
     keyring.command("rotate", "acme")
     assert "has two keys already" in keyring.command("rotate", "acme", code=64)

@@ -21,10 +21,13 @@ static inline void welcome(void) {
   worker.claim_due_ms = INT64_MAX; /* what is granted is not what these tests are about */
 }
 
+static char *assigned_tenant; /* of the jobs that are assigned from now on; NULL: none is said */
+
 static inline struct held *assign(const char *id, uint64_t fence, uint32_t images) {
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   Darkroom__V1__Assign message = DARKROOM__V1__ASSIGN__INIT;
   job.id = (char *)id;
+  job.tenant = assigned_tenant;
   job.model = (char *)"m";
   job.has_images = job.has_steps = job.has_width = job.has_height = job.has_seed = 1;
   job.images = images;

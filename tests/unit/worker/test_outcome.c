@@ -83,6 +83,30 @@ static void a_job_that_is_another_ones_leaves_its_engine(void **state) {
   assert_int_equal(held_count(&worker.held), 0);
 }
 
+/* Two jobs of one id, of different tenants: what is ordered goes by the fence, what is said names
+ * the tenant. */
+static void a_job_of_the_same_id_is_another_tenants(void **state) {
+  (void)state;
+  static char acme[] = "acme", beta[] = "beta", *cancelled[] = {(char *)"a"};
+  uint64_t fence = 6;
+  welcome();
+  assigned_tenant = acme;
+  assign("a", 5, 1);
+  assigned_tenant = beta;
+  assign("a", 6, 1);
+  assigned_tenant = NULL;
+  assert_int_equal(held_count(&worker.held), 2);
+  Darkroom__V1__Orders orders = DARKROOM__V1__ORDERS__INIT;
+  orders.n_cancel = orders.n_cancel_fence = 1;
+  orders.cancel = cancelled;
+  orders.cancel_fence = &fence;
+  played_say(&broker, WIRE_ORDERS, broker.message.correlation, &orders.base);
+  hear_out();
+  const Darkroom__V1__Fail *fail = (const Darkroom__V1__Fail *)hear(WIRE_FAIL);
+  assert_int_equal(fail->fence, 6);
+  assert_string_equal(fail->tenant, "beta");
+}
+
 static void a_newer_attempt_takes_the_older_ones_place(void **state) {
   (void)state;
   running();
@@ -237,6 +261,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(a_cancelled_job_leaves_its_engine),
       TEST(a_job_that_is_another_ones_leaves_its_engine),
+      TEST(a_job_of_the_same_id_is_another_tenants),
       TEST(a_newer_attempt_takes_the_older_ones_place),
       TEST(an_assignment_that_is_said_twice_is_one),
       TEST(a_job_that_is_through_is_not_stopped),
