@@ -2,6 +2,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -11,7 +12,7 @@ import zmq
 from PIL import Image
 
 import fleet as fleets
-from fleet import FIXTURES, PROMPT, WORKER, pb
+from fleet import FIXTURES, PROMPT, WORKER, pb, until
 from house import Client, Refused
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
@@ -77,6 +78,10 @@ JOBS = {
 }
 
 
+def descriptors(worker):
+    return len(os.listdir(f"/proc/{worker.process.pid}/fd"))
+
+
 def job_of(name, brings):
     job = pb.Job(id=name, prompt=PROMPT, steps=2, width=64, height=64)
     for field, value in brings.items():
@@ -95,6 +100,8 @@ def test_jobs_with_bad_files(fleet):
     broker = fleet.broker()
     worker = fleet.worker()
     with zmq.Context() as context:
+        fleet.wait(fleet.submit(steps=2, size="64x64"))
+        stored, open_files = fleet.stored(), descriptors(worker)
         client = Client(context, broker.endpoint)
         for name, (brings, _, _) in JOBS.items():
             client.ask("SUBMIT", pb.Submit(job=job_of(name, brings)))
@@ -104,7 +111,8 @@ def test_jobs_with_bad_files(fleet):
         error = record["error"]
         assert record["fails"] == 1, (name, error, "it is not tried again")
         assert error["field"] == field and said in error["message"], (name, error)
-    assert fleet.stored() == [], "nothing is left behind"
+    assert fleet.stored() == stored, "nothing is left behind"
+    until(lambda: descriptors(worker) <= open_files, 20, f"no more than {open_files} descriptors, there are {descriptors(worker)}")
     fleet.wait(fleet.submit(steps=2, size="64x64"))
     assert len(worker.engines()) == 1, "no engine has died of it"
 

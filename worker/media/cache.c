@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,12 +93,14 @@ enum status cache_keep(struct cache *cache, const char *sha256, struct bytes *co
   return OK;
 }
 
-static size_t idle_bytes(const struct cache *cache) {
+static bool too_much(const struct cache *cache) {
   size_t bytes = 0;
+  size_t files = 0;
   for (const struct cached *at = cache->first; at != NULL; at = at->next) {
     bytes += at->lent == 0 ? at->content.length : 0;
+    files += at->lent == 0;
   }
-  return bytes;
+  return bytes > cache->bytes_max || files > CACHE_FILES_MAX;
 }
 
 static struct cached **oldest_idle(struct cache *cache) {
@@ -118,7 +121,7 @@ void cache_give_back(struct cache *cache, const struct cached *lent) {
   struct cached *cached = find(cache, lent->sha256);
   assert(cached == lent && cached->lent > 0);
   cached->lent--;
-  while (idle_bytes(cache) > cache->bytes_max) {
+  while (too_much(cache)) {
     drop(oldest_idle(cache));
   }
   pthread_mutex_unlock(&cache->lock);

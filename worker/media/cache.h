@@ -9,6 +9,9 @@
 #include "base/status.h"
 #include "store/digest.h"
 
+/* However small they are: each is looked for in a list. */
+#define CACHE_FILES_MAX 1024
+
 struct cache;
 
 /* A file that is lent: it stays as long as it is not given back. */
@@ -20,7 +23,7 @@ struct cached {
   struct bytes content;
 };
 
-/* bytes_max: of what is kept beside what is lent; 0: nothing. */
+/* bytes_max: of what is kept beside what is lent, at most CACHE_FILES_MAX files; 0: nothing. */
 enum status cache_open(size_t bytes_max, struct cache **out);
 /* Nothing may be lent any more. */
 void cache_close(struct cache **cache);

@@ -42,6 +42,23 @@ static void what_is_kept_is_found(void **state) {
   cache_close(&cache);
 }
 
+static void small_files_are_not_kept_without_end(void **state) {
+  (void)state;
+  struct cache *cache = NULL;
+  char name[16];
+  assert_int_equal(cache_open((size_t)1 << 30, &cache), OK);
+  for (int i = 0; i < CACHE_FILES_MAX + 2; i++) {
+    snprintf(name, sizeof name, "f%d", i);
+    cache_give_back(cache, keep(cache, name));
+  }
+  assert_null(cache_find(cache, "f0"));
+  assert_null(cache_find(cache, "f1"));
+  const struct cached *third = cache_find(cache, "f2");
+  assert_non_null(third);
+  cache_give_back(cache, third);
+  cache_close(&cache);
+}
+
 static void the_oldest_goes_first_and_none_that_is_lent(void **state) {
   (void)state;
   struct cache *cache = NULL;
@@ -78,6 +95,7 @@ static void a_limit_of_nothing_keeps_nothing(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_is_kept_is_found),
+      cmocka_unit_test(small_files_are_not_kept_without_end),
       cmocka_unit_test(the_oldest_goes_first_and_none_that_is_lent),
       cmocka_unit_test(a_limit_of_nothing_keeps_nothing),
   };
