@@ -12,7 +12,7 @@ JOBS = int(os.environ.get("QUEUE_JOBS", "10000"))
 TENANTS = int(os.environ.get("QUEUE_TENANTS", "100"))
 WORKERS = int(os.environ.get("QUEUE_WORKERS", "2000"))
 WATCHES = int(os.environ.get("QUEUE_WATCHES", "10000"))
-BEAT_S, HAND, CALLS = 5, 500, 1000
+BEAT_S, HAND, CALLS, REFUSALS = 5, 500, 1000, 2000
 RETENTION_MS = 86400000
 
 
@@ -105,6 +105,27 @@ def beats():
     context.destroy(linger=0)
 
 
+def refusals():
+    """A full queue, and clients that go on: how long a refusal takes with 64 asked at once, ten times what is taken."""
+    context = zmq.Context()
+    with Place("--queue-max", "100") as place:
+        worker = Worker(context, place.broker.endpoint, name="none")
+        client, asked, took = Client(context, place.broker.endpoint), {}, []
+        for n in range(100 + REFUSALS):
+            asked[client.send("SUBMIT", pb.Submit(job=pb.Job(prompt="x" * 292, model="demo")))] = time.perf_counter()
+            while len(asked) >= (64 if n < 99 + REFUSALS else 1):
+                verb, number, _ = client.receive(30)
+                if verb == "ERROR":
+                    took.append((time.perf_counter() - asked[number]) * 1e3)
+                del asked[number]
+        assert len(took) == REFUSALS, f"{len(took)} of {REFUSALS} were refused"
+        took.sort()
+        say("queue_refusal_p50", took[len(took) // 2], "ms")
+        say("queue_refusal_p99", p99(took), "ms")
+        worker.close()
+    context.destroy(linger=0)
+
+
 def watchers(count):
     """Jobs that wait, and are watched: what that costs while nothing happens, and the rate of others beside them."""
     context = zmq.Context()
@@ -129,6 +150,8 @@ def measure(parts, count):
         deep(parts, count)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if "refusals" in parts:
+        refusals()
     if "beats" in parts:
         beats()
     if "watchers" in parts:

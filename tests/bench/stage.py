@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 
+import zmq
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "broker"))
 sys.path.insert(0, str(ROOT / "tests" / "proof"))
 
-from house import BUILD, Broker, Client, Redis, Worker, pb, until  # noqa: E402, F401
+from house import BUILD, Broker, Client, Redis, Refused, Worker, pb, until  # noqa: E402, F401
 
 PATIENCE_S = 120
 
@@ -133,14 +135,21 @@ def as_deployed():
 class Place:
     """Redis and a broker on it."""
 
-    def __init__(self):
+    def __init__(self, *settings):
         self.redis = Server(*as_deployed())
-        self.broker = Broker(self.redis.url, "--log-level", "warning", wait=False)
-        end = time.monotonic() + 20
-        while not os.path.exists(self.broker.endpoint[len("ipc://"):]):
-            if time.monotonic() > end or self.broker.process.poll() is not None:
-                raise SystemExit("the broker does not start: " + self.broker.log())
-            time.sleep(0.01)
+        self.broker = Broker(self.redis.url, "--log-level", "warning", *settings, wait=False)
+        context = zmq.Context()
+        client = Client(context, self.broker.endpoint)
+        until(lambda: self.is_up(client), 20, "a broker that has reached its Redis")
+        context.destroy(linger=0)
+
+    def is_up(self, client):
+        if self.broker.process.poll() is not None:
+            raise SystemExit("the broker does not start: " + self.broker.log())
+        try:
+            return client.ask("STATUS", pb.Status()) is not None
+        except (Refused, AssertionError):
+            return False
 
     def __enter__(self):
         return self

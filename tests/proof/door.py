@@ -16,7 +16,14 @@ PROMPT = "x" * 292
 TURN_OPS = 32  # of one call
 
 Job = collections.namedtuple("Job", "id tenant klass cost side")
-Attempt = collections.namedtuple("Attempt", "worker generation id fence")
+class Attempt(collections.namedtuple("Attempt", "worker generation name fence")):
+    """A job's name inside the queue may hold its tenant's; its id is what the client said."""
+
+    @property
+    def id(self):
+        return self.name.rpartition("/")[2]
+
+
 
 
 def pack(job):
