@@ -211,6 +211,7 @@ emulated-stories:
 # fuzz targets: tests/fuzz/fuzz_<name>.c, built by clang with libFuzzer (VARIANT=fuzz) and run for FUZZ_SECONDS ----------
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 15
+$(B)/tests/fuzz/fuzz_state: $(B)/worker/engine/record.o
 $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(B)/libimages.a $(B)/libproto.a $(B)/libmodel.a $(B)/libsampler.a $(B)/kernels/tensor.o $(B)/libbase.a
 	$(CC) $(LDFLAGS) -fsanitize=fuzzer -Wl,--start-group $^ -Wl,--end-group $(LDLIBS) -o $@
 $(patsubst %,$(B)/tests/fuzz/fuzz_%.o,$(FUZZ)): | $(HEADERS_proto)

@@ -146,8 +146,8 @@ const char *dealer_locked_text(enum dealer_locked locked) {
       [DEALER_WELCOME] = "",
       [DEALER_KEY_UNKNOWN] = "the broker does not know the key (--key), or knows it no longer",
       [DEALER_KEY_ASKED] =
-          "the broker and this program do not agree on keys: one of them has none "
-          "(--key)",
+          ("the broker and this program do not agree on keys: one of them has none "
+           "(--key)"),
   };
   return texts[locked];
 }

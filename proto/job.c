@@ -163,7 +163,6 @@ bool job_wants_tiny(const Job *job) {
   } while (0)
 
 void job_defaults(Job *job) {
-  static char nothing[1] = "";
   DEFAULT(steps, DEFAULT_STEPS);
   DEFAULT(guidance_scale, DEFAULT_GUIDANCE);
   DEFAULT(images, 1);
@@ -171,9 +170,6 @@ void job_defaults(Job *job) {
   DEFAULT(noise_schedule, DARKROOM__V1__NOISE_SCHEDULE__NOISE_SCHEDULE_MODEL);
   DEFAULT(priority, DARKROOM__V1__PRIORITY__PRIORITY_STANDARD);
   DEFAULT(format, DARKROOM__V1__IMAGE_FORMAT__IMAGE_FORMAT_PNG);
-  if (job->negative_prompt == NULL) {
-    job->negative_prompt = nothing;
-  }
   if (job->image != NULL) {
     bool masked = job->mask != NULL || job->padding != NULL;
     DEFAULT(strength, masked ? DEFAULT_STRENGTH_MASKED : DEFAULT_STRENGTH);

@@ -155,6 +155,7 @@ def families(bench):
     bench.run("xl", pipe, "tiny-xl", {"sampler": "euler"}, height=SIDE, width=SIDE, original_size=(SIZES[0], SIZES[1]),
               crops_coords_top_left=(SIZES[2], SIZES[3]), target_size=(SIZES[4], SIZES[5]))
     bench.run("xl_no_negative", pipe, "tiny-xl", {"sampler": "euler"}, height=SIDE, width=SIDE, negative_prompt=None)
+    bench.run("xl_empty_negative", pipe, "tiny-xl", {"sampler": "euler"}, height=SIDE, width=SIDE, negative_prompt="")
     half = bench.run("xl_first", pipe, "tiny-xl", {"sampler": "euler"}, height=SIDE, width=SIDE, denoising_end=0.7, output_type="latent")
     refiner = bench.open(StableDiffusionXLImg2ImgPipeline, "tiny-refiner")
     bench.run("xl_refined", refiner, "tiny-refiner", {"sampler": "euler", "after": "xl_first"}, image=half, denoising_start=0.7)

@@ -26,7 +26,7 @@ BESIDE = ("tiny-control", "tiny-control-xl", "lora/kohya.safetensors", "lora/loc
 EXTRA = {
     "sd2": ["--guidance-rescale", "0.7"],
     "xl": ["--sizes", "48,64,4,8,64,64"],
-    "xl_no_negative": None, "xl_first": None,      # no picture of its own; nothing said is "" here, and "" is not None there
+    "xl_first": None,                              # no picture of its own
     "xl_refined": ["--model", "tiny-xl", "--refiner", "tiny-refiner:0.7"],
     **{f"img2img_{name}": ["--image", "{image}"] for name in ("ddim", "euler", "heun", "dpmpp_2m", "pndm", "whole")},
     **{name: ["--image", "{image}", "--mask", "{mask}"] for name in (
@@ -74,7 +74,7 @@ def words_of(name, folder):
     words = ["--model", facts["model"]] if "--model" not in EXTRA.get(name, []) else []
     words += ["--sampler", facts["sampler"], "--steps", facts["num_inference_steps"], "--guidance", facts["guidance_scale"]]
     words += ["--size", f"{FACTS['side']}x{FACTS['side']}", "--seed", FACTS["seed"]]
-    words += ["--negative", facts["negative_prompt"]] if facts.get("negative_prompt") else []
+    words += ["--negative", facts["negative_prompt"]] if facts.get("negative_prompt") is not None else []
     words += ["--strength", facts["strength"]] if "strength" in facts else []
     files = {file.stem: file for file in folder.iterdir()}
     return words + [word.format(**files) for word in EXTRA.get(name, [])]

@@ -117,7 +117,7 @@ void conditionings_forget_model(struct conditionings *conditionings,
 /* Field by field: pointers and floats have no holes between them, but a struct may. */
 static bool same_condition(const struct condition *a, const struct condition *b) {
   return a->mode == b->mode && a->clip_skip == b->clip_skip && a->negative == b->negative &&
-         a->size_count == b->size_count && a->guidance == b->guidance &&
+         a->silent == b->silent && a->size_count == b->size_count && a->guidance == b->guidance &&
          memcmp(a->sizes, b->sizes, (size_t)a->size_count * sizeof a->sizes[0]) == 0 &&
          a->adaptation == b->adaptation && a->embeddings == b->embeddings &&
          strcmp(a->prompt, b->prompt) == 0;

@@ -2,7 +2,8 @@
 #include "worker/engine/expectation.h"
 
 struct pace_work work_of(const struct stage *stage, enum pace_kind kind, int rows) {
-  return (struct pace_work){stage->resident, kind, stage_cells(stage), rows};
+  return (struct pace_work){
+      .model = stage->resident, .kind = kind, .cells = stage_cells(stage), .rows = rows};
 }
 
 /* What holds files may stand still for a while where it would not have been noticed at the start:

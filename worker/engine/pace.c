@@ -1,11 +1,32 @@
 /* pace.c - a short table of rates. */
 #include "worker/engine/pace.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 static bool same_kind(const struct pace_shape *shape, const struct pace_work *work) {
   return shape->model != NULL && shape->model == work->model && shape->kind == work->kind;
+}
+
+/* Until it is measured: a net is the half of a U-Net that goes down, of large adapters all layers
+ * are half as wide again at most. More is expected rather than less: a turn should not be long. */
+#define NET_PART 0.5
+#define ADAPTERS_PART 0.25
+
+static double weight_of(int nets, bool adapted) {
+  return 1 + NET_PART * nets + (adapted ? ADAPTERS_PART : 0);
+}
+
+/* Times as much work as a cell of a plain call. */
+static double work_in(const struct pace_work *work) {
+  return (double)work->cells * weight_of(work->nets, work->adapted);
+}
+static double shape_in(const struct pace_shape *shape) {
+  return (double)shape->cells * weight_of(shape->nets, shape->adapted);
+}
+
+static bool same_shape(const struct pace_shape *shape, const struct pace_work *work) {
+  return same_kind(shape, work) && shape->cells == work->cells && shape->nets == work->nets &&
+         shape->adapted == work->adapted;
 }
 
 /* The shape's own place, else that of the same kind nearest in size; NULL without any. */
@@ -17,8 +38,8 @@ static const struct pace_shape *nearest(const struct pace *pace, const struct pa
     if (!same_kind(shape, work)) {
       continue;
     }
-    double ratio = (double)shape->cells / (double)work->cells;
-    ratio = ratio < 1 ? 1 / ratio : ratio;
+    double ratio = shape_in(shape) / work_in(work);
+    ratio = same_shape(shape, work) ? 0 : ratio < 1 ? 1 / ratio : ratio;
     if (best == NULL || ratio < best_ratio) {
       best = shape;
       best_ratio = ratio;
@@ -31,12 +52,16 @@ static struct pace_shape *place_for(struct pace *pace, const struct pace_work *w
   struct pace_shape *oldest = &pace->shape[0];
   for (int i = 0; i < PACE_SHAPES_MAX; i++) {
     struct pace_shape *shape = &pace->shape[i];
-    if (same_kind(shape, work) && shape->cells == work->cells) {
+    if (same_shape(shape, work)) {
       return shape;
     }
     oldest = shape->last_use < oldest->last_use ? shape : oldest;
   }
-  *oldest = (struct pace_shape){.model = work->model, .kind = work->kind, .cells = work->cells};
+  *oldest = (struct pace_shape){.model = work->model,
+                                .kind = work->kind,
+                                .cells = work->cells,
+                                .nets = work->nets,
+                                .adapted = work->adapted};
   return oldest;
 }
 
@@ -55,7 +80,7 @@ void pace_note(struct pace *pace, const struct pace_work *work, uint64_t microse
 
 static double row_us(const struct pace *pace, const struct pace_work *work) {
   const struct pace_shape *shape = nearest(pace, work);
-  return shape != NULL ? shape->row_us * (double)work->cells / (double)shape->cells : 0;
+  return shape != NULL ? shape->row_us * work_in(work) / shape_in(shape) : 0;
 }
 
 uint64_t pace_expect(const struct pace *pace, const struct pace_work *work) {

@@ -3,6 +3,7 @@
 #ifndef DARKROOM_WORKER_ENGINE_PACE_H
 #define DARKROOM_WORKER_ENGINE_PACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A U-Net batch should take no longer: so long do a cancel, a person and a newcomer wait. */
@@ -27,6 +28,8 @@ struct pace_work {
   enum pace_kind kind;
   int64_t cells; /* of one row's latent image */
   int rows;
+  int nets;     /* control nets that are on */
+  bool adapted; /* some rows have adapters beside the layers */
 };
 
 struct pace {
@@ -35,6 +38,8 @@ struct pace {
     const void *model; /* NULL: an empty place */
     enum pace_kind kind;
     int64_t cells;
+    int nets;
+    bool adapted;
     double row_us;
     uint64_t last_use;
   } shape[PACE_SHAPES_MAX];
@@ -44,7 +49,8 @@ struct pace {
 void pace_note(struct pace *pace, const struct pace_work *work, uint64_t microseconds);
 
 /* How long the work should take: by the rate measured for its shape or, until there is one, by the
- * rate of the shape nearest in size of the same model and kind. 0: nothing is known. */
+ * rate of the shape of the same model and kind that is nearest in size, nets and adapters counted
+ * as about what they are. 0: nothing is known. */
 uint64_t pace_expect(const struct pace *pace, const struct pace_work *work);
 
 /* How many rows fit into a turn of PACE_TURN_US: at least `least`, as many as one picture needs,

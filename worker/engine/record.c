@@ -1,6 +1,7 @@
 /* record.c - a head, then pieces of f32. */
 #include "worker/engine/record.h"
 
+#include <math.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they lie");
@@ -167,9 +168,21 @@ static enum status check_head(const struct recipe *recipe, const struct head *he
       head->cursor > (uint32_t)recipe->stage[head->stage].plan.rows) {
     return no_state("its place is not in the plan");
   }
-  return head->next <= 624 && head->has_cached <= 1 && head->drawn <= 1
+  return head->next <= 624 && head->has_cached <= 1 && head->drawn <= 1 && isfinite(head->cached)
              ? OK
              : no_state("its generator is none");
+}
+
+/* Latents that overflowed are no state to go on from. */
+static bool all_finite(const uint8_t *values, size_t bytes) {
+  float value;
+  for (size_t at = 0; at + sizeof value <= bytes; at += sizeof value) {
+    memcpy(&value, values + at, sizeof value);
+    if (!isfinite(value)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 /* A sample at that place, for its shapes alone. */
@@ -196,7 +209,10 @@ enum status record_check(const struct sample *sample, const uint8_t *state, size
   if (head.drawn != 0 && !draws_at(sample->task->recipe, &head)) {
     return no_state("it has noise where none is drawn");
   }
-  return bytes == wanted_bytes(sample, &head) ? OK : no_state("its length is another");
+  if (bytes != wanted_bytes(sample, &head)) {
+    return no_state("its length is another");
+  }
+  return all_finite(state + sizeof head, bytes - sizeof head) ? OK : no_state("it has no numbers");
 }
 
 /* Steps of the user's that are behind that place. */

@@ -161,7 +161,11 @@ static struct condition condition_of(const struct stage_request *request, const 
                                      bool negative) {
   const Darkroom__V1__Job *job = request->job;
   bool told = stage->resident->family->unet.guidance_width > 0;
-  struct condition condition = {.prompt = negative ? job->negative_prompt : job->prompt,
+  bool silent = negative && job->negative_prompt == NULL;
+  struct condition condition = {.prompt = silent     ? ""
+                                          : negative ? job->negative_prompt
+                                                     : job->prompt,
+                                .silent = silent,
                                 .mode = mode_of(job->prompt_mode),
                                 .clip_skip = negative ? 0 : (int)job->clip_skip,
                                 .negative = negative,

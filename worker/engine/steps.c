@@ -28,11 +28,40 @@ static enum status fail_batch(struct engine *engine, const struct batch *batch,
   return OK;
 }
 
+/* Whether any that may go along has adapters beside the layers. */
+static bool any_adapted(struct engine *engine, const struct sample *head) {
+  for (int i = 0; i < engine->settings.slots; i++) {
+    const struct sample *sample = &engine->samples[i];
+    if (sample->task != NULL && sample_stage(sample)->adapters != NULL &&
+        bucket_same(&sample->bucket, &head->bucket)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* So many rows of the head's kind. */
+static struct pace_work step_work(const struct sample *head, int rows, bool adapted) {
+  struct pace_work work = work_of(sample_stage(head), PACE_STEP, rows);
+  work.nets = head->bucket.control_count;
+  work.adapted = adapted;
+  return work;
+}
+
+static bool is_adapted(const struct batch *batch) {
+  for (int i = 0; i < batch->count; i++) {
+    if (sample_stage(batch->samples[i])->adapters != NULL) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /* As many as fit into a turn and into memory. Those left behind are due before those that went, so
  * they go first next time. */
 static void gather(struct engine *engine, struct sample *head, struct batch *out) {
   const struct stage *stage = sample_stage(head);
-  struct pace_work work = work_of(stage, PACE_STEP, 0);
+  const struct pace_work work = step_work(head, 0, any_adapted(engine, head));
   int rows = pace_rows(&engine->pace, &work, stage_rows(stage), stage->rows_max);
   batch_gather(head, engine->samples, engine->settings.slots, rows, out);
   out->rows_max = stage->rows_max;
@@ -102,7 +131,7 @@ static enum status try_queue(struct engine *engine, struct sample *head, struct 
   struct batch_outcome outcome;
   gather(engine, head, &batch);
   int rows = batch_call_rows(device, batch.rows, batch.rows_max);
-  flight->work = work_of(sample_stage(head), PACE_STEP, rows);
+  flight->work = step_work(head, rows, is_adapted(&batch));
   expect_more(engine, &flight->work);
   flight->queued_ns = clock_ns();
   enum status status = batch_queue(&batch, &place, &outcome);

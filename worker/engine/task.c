@@ -36,8 +36,9 @@ static enum status check_job(const Darkroom__V1__Job *job, struct refusal *why) 
                   why));
   TRY(check_field(job->prompt != NULL && strlen(job->prompt) <= JOB_PROMPT_BYTES_MAX, "prompt",
                   "0..8192 bytes", why));
-  TRY(check_field(strlen(job->negative_prompt) <= JOB_PROMPT_BYTES_MAX, "negative_prompt",
-                  "0..8192 bytes", why));
+  TRY(check_field(
+      job->negative_prompt == NULL || strlen(job->negative_prompt) <= JOB_PROMPT_BYTES_MAX,
+      "negative_prompt", "0..8192 bytes", why));
   TRY(check_field(job->images >= 1 && job->images <= JOB_IMAGES_MAX, "images", "1..64", why));
   TRY(check_field(job->steps >= 1 && job->steps <= JOB_STEPS_MAX, "steps", "1..1000", why));
   return check_field(isfinite(job->guidance_scale) && fabs(job->guidance_scale) <= JOB_GUIDANCE_MAX,

@@ -22,7 +22,8 @@ struct condition {
   const char *prompt; /* UTF-8 */
   enum prompt_mode mode;
   int clip_skip;  /* layers of the text encoder left out at its end; 0: the family's own choice */
-  bool negative;  /* stands for what is not wanted: an empty one may become zeros (see family.h) */
+  bool negative;  /* stands for what is not wanted */
+  bool silent;    /* and nothing was said, which is not "": it may become zeros (see family.h) */
   int size_count; /* what the family asks for (family.h), 0 where it asks for none */
   float sizes[CONDITION_SIZES_MAX]; /* XL: original height, width, crop top, left, target height,
                                        width; refiner: original, crop, aesthetic score */

@@ -123,7 +123,7 @@ enum status family_read(const char *folder, struct family *out) {
   TRY(vae_read(folder, &family.vae));
   TRY(noise_read(folder, &index, &family.noise));
   family.scale_factor = 1 << (family.vae.levels - 1);
-  family.zeros_when_empty = index.zeros;
+  family.zeros_when_silent = index.zeros;
   TRY(family_check(&family));
   *out = family;
   return OK;

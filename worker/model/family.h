@@ -92,8 +92,8 @@ struct family {
   struct vae_facts vae;
   struct noise_facts noise;
   int scale_factor;        /* pixels per latent cell: 2^(vae levels - 1) */
-  bool zeros_when_empty;   /* an empty negative prompt is zeros instead of an encoded text
-                            (force_zeros_for_empty_prompt) */
+  bool zeros_when_silent;  /* a negative prompt of which nothing was said is zeros instead of an
+                            encoded text (force_zeros_for_empty_prompt); "" is encoded */
   bool prediction_assumed; /* what the U-Net predicts is told by nobody (family_guess.h) */
 };
 

@@ -22,7 +22,7 @@ struct usual {
   bool overflows; /* the VAE, in f16 */
   enum prediction prediction;
   enum spacing spacing;
-  bool zeros; /* an empty negative prompt is zeros */
+  bool zeros; /* no negative prompt is zeros */
 };
 #define HEAD_WIDTH 64 /* of text encoders, too */
 static const struct usual usuals[FAMILY_COUNT] = {
@@ -285,7 +285,7 @@ static enum status guess(struct checkpoint *files, struct family *out) {
   guess_noise(files, usual, &family);
   assert(family.vae.levels >= 1); /* guess_vae has seen to it */
   family.scale_factor = 1 << (family.vae.levels - 1);
-  family.zeros_when_empty = usual->zeros;
+  family.zeros_when_silent = usual->zeros;
   *out = family;
   return OK;
 }

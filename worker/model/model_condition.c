@@ -52,8 +52,8 @@ static enum status check(const struct model *model, const struct condition *cond
 
 static enum status read_prompt(const struct model *model, struct arena *heap,
                                const struct condition *condition, struct reading *out) {
-  struct reading reading = {.zeros = condition->negative && condition->prompt[0] == '\0' &&
-                                     model->family.zeros_when_empty};
+  struct reading reading = {.zeros = condition->negative && condition->silent &&
+                                     model->family.zeros_when_silent};
   TRY(check(model, condition));
   for (int i = 0; i < row_of(model)->text_encoders; i++) {
     struct prompt_reader reader = reader_of(model, i);

@@ -45,7 +45,8 @@ static struct fake {
   int loads, layers;                         /* on demand so far; how many layers each has */
   int64_t layer_ms;                          /* how far a held clock moves for each */
   size_t weight_bytes;                       /* of a model; 0: few */
-  int64_t row_ms, decode_ms, encode_ms;      /* how far a held clock moves for each of these */
+  int64_t row_ms, decode_ms, encode_ms;      /* how far a held clock moves for each of these, */
+  int64_t net_ms;                            /* and beside a row for a net */
   int64_t decode_turns, tile_ms; /* tiles of a decode, 0: at once; a held clock moves for one */
   int64_t encode_turns;          /* the same of an encode, */
   int encode_tiles;              /* and those asked for */

@@ -60,7 +60,7 @@ enum status model_predict(struct model *model, struct arena *turn, const struct 
                                            (int)predict->input.shape[2])) == NULL) {
     return EXHAUSTED;
   }
-  clock_move(fake.row_ms * rows);
+  clock_move((fake.row_ms + fake.net_ms * predict->control_count) * rows);
   fake.rows[fake.calls % FAKE_CALLS_MAX] = rows;
   fake.nets[fake.calls % FAKE_CALLS_MAX] = predict->control_count;
   fake.models[fake.calls % FAKE_CALLS_MAX] = model;

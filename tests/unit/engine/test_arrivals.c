@@ -254,7 +254,7 @@ static void the_rate_of_a_model_is_remembered_while_it_is_away(void **state) {
   bring(fixture, &first);
   run_all(fixture);
   const struct resident *other = row(fixture, "other");
-  const struct pace_work work = {other, PACE_STEP, 64, 2};
+  const struct pace_work work = {.model = other, .kind = PACE_STEP, .cells = 64, .rows = 2};
   uint64_t before = pace_expect(&fixture->engine->pace, &work);
   assert_true(before > 0);
   while (arrivals_forget_oldest(fixture->engine)) {

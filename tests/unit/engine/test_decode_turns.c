@@ -24,7 +24,8 @@ static int held_teardown(void **state) {
 /* As if decodes at once had been seen to be very long. */
 static void slow_down(struct fixture *fixture) {
   for (size_t i = 0; i < fixture->engine->residence.count; i++) {
-    const struct pace_work work = {&fixture->engine->residence.rows[i], PACE_DECODE, 64, 1};
+    const struct pace_work work = {
+        .model = &fixture->engine->residence.rows[i], .kind = PACE_DECODE, .cells = 64, .rows = 1};
     pace_note(&fixture->engine->pace, &work, LONG_US);
   }
 }

@@ -26,7 +26,8 @@ static void open_slow(struct fixture *fixture) {
   fake.tile_ms = 1500; /* one a turn */
   open_engine(fixture, &settings);
   for (size_t i = 0; i < fixture->engine->residence.count; i++) {
-    const struct pace_work work = {&fixture->engine->residence.rows[i], PACE_ENCODE, 64, 1};
+    const struct pace_work work = {
+        .model = &fixture->engine->residence.rows[i], .kind = PACE_ENCODE, .cells = 64, .rows = 1};
     pace_note(&fixture->engine->pace, &work, LONG_US);
   }
   fake.encode_tiles = fake.encoded = 0;

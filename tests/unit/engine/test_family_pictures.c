@@ -8,7 +8,7 @@
 static const struct run {
   const char *golden, *model, *sampler;
   uint32_t steps;
-  bool negative;
+  bool negative, empty; /* something unwanted, or said to be nothing */
   double rescale;
   bool sizes;
   const char *refiner;
@@ -18,6 +18,7 @@ static const struct run {
     {"sd2", "tiny-sd2", "ddim", 8, .negative = true, .rescale = 0.7},
     {"xl", "tiny-xl", "euler", 8, .negative = true, .sizes = true},
     {"xl_no_negative", "tiny-xl", "euler", 8, .negative = false},
+    {"xl_empty_negative", "tiny-xl", "euler", 8, .empty = true},
     {"xl_refined", "tiny-xl", "euler", 8, .negative = true, .refiner = "tiny-refiner"},
     {"lcm", "tiny-lcm", "lcm", 4, .negative = false},
     {"img2img_ddim", "tiny-eps", "ddim", 8, .negative = true, .strength = 0.6},
@@ -119,7 +120,7 @@ static void admit(struct fixture *fixture, const struct run *run) {
   Darkroom__V1__Refiner refiner = DARKROOM__V1__REFINER__INIT;
   Darkroom__V1__Sizes sizes = DARKROOM__V1__SIZES__INIT;
   job.model = (char *)run->model;
-  job.negative_prompt = (char *)(run->negative ? "snow and rain" : NULL);
+  job.negative_prompt = (char *)(run->negative ? "snow and rain" : run->empty ? "" : NULL);
   job.steps = run->steps;
   job.has_guidance_scale = job.has_noise_schedule = job.has_guidance_rescale = 1;
   job.guidance_scale = 7.5;

@@ -1,5 +1,7 @@
 /* test_resume.c - a sample written down after any row and taken up by another engine's objects ends
  * in the same bytes; what is no state of it is refused. */
+#include <math.h>
+
 #include "tests/unit/engine/workbench.h"
 
 #include "proto/job.h"
@@ -291,6 +293,11 @@ static void a_damaged_state_is_refused_by_name(void **state) {
     check_refused(&bench, &sample, &whole);
     whole.bytes[places[i] + 1] ^= 0x40;
   }
+  uint8_t last[4];
+  memcpy(last, whole.bytes + whole.count - 4, 4);
+  memcpy(whole.bytes + whole.count - 4, &(float){NAN}, 4); /* latents that overflowed */
+  check_refused(&bench, &sample, &whole);
+  memcpy(whole.bytes + whole.count - 4, last, 4);
   for (size_t count = whole.count; count-- > 0; count = count > 3000 ? count - 997 : count) {
     check_refused(&bench, &sample, &(struct state){whole.bytes, count, 0});
     count = count > 600 ? count - 500 : count;

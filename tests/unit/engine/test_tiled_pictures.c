@@ -47,8 +47,12 @@ static void close_engine(struct fixture *fixture) {
 static void slow_down(struct fixture *fixture, uint64_t tile_us) {
   for (size_t i = 0; i < MODELS; i++) {
     const struct resident *resident = &fixture->engine->residence.rows[i];
-    pace_note(&fixture->engine->pace, &(struct pace_work){resident, PACE_DECODE, 64, 1}, LONG_US);
-    pace_note(&fixture->engine->pace, &(struct pace_work){resident, PACE_TILE, 1, 1}, tile_us);
+    pace_note(&fixture->engine->pace,
+              &(struct pace_work){.model = resident, .kind = PACE_DECODE, .cells = 64, .rows = 1},
+              LONG_US);
+    pace_note(&fixture->engine->pace,
+              &(struct pace_work){.model = resident, .kind = PACE_TILE, .cells = 1, .rows = 1},
+              tile_us);
   }
 }
 

@@ -3,9 +3,10 @@
  * be. */
 #include "base/clock.h"
 #include "tests/unit/engine/fake_engine.h"
+#include "tests/unit/engine/varied.h"
 #include "worker/engine/pulse.h"
 
-enum { JOBS = 8, TURN_MS = 2000 };
+enum { JOBS = 8, NETS = 2, TURN_MS = 2000 };
 
 static int slow_setup(void **state) {
   clock_hold(1000, 0);
@@ -49,6 +50,30 @@ static void rows_follow_the_rate(void **state) {
       assert_int_equal(entries[k]->finished, 1);
     }
   }
+}
+
+/* Calls with nets are longer: their rows follow a rate of their own, and from the first one on. */
+static void rows_with_nets_follow_theirs(void **state) {
+  struct fixture *fixture = *state;
+  static struct varied jobs[JOBS];
+  struct engine_settings settings = standard(fixture);
+  fake.row_ms = 100;
+  fake.net_ms = 40;
+  open_engine(fixture, &settings);
+  fixture->book.longest_us = 0;
+  for (int k = 0; k < JOBS; k++) {
+    struct varied *one = &jobs[k];
+    *one = (struct varied){0};
+    snprintf(one->id, sizeof one->id, "steered-%d", k);
+    one->job = job_of(one->id, "a lake", (uint64_t)k);
+    for (int i = 0; i < NETS; i++) {
+      varied_control(one, i % 2 == 0 ? "lines" : "depth", 0, 1);
+    }
+    assert_int_equal(varied_admit(fixture->engine, one), OK);
+  }
+  run_all(fixture);
+  assert_true(fake.nets[fake.calls - 1] == NETS);
+  assert_in_range(fixture->book.longest_us, 1000 * 1000, TURN_MS * 1000);
 }
 
 /* A device that becomes slower, since somebody else uses it, gets fewer rows, and more again when
@@ -224,6 +249,7 @@ static void decodes_are_paid_for(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       SLOW_TEST(rows_follow_the_rate),
+      SLOW_TEST(rows_with_nets_follow_theirs),
       SLOW_TEST(rows_follow_the_load),
       SLOW_TEST(nobody_is_left_behind),
       SLOW_TEST(a_person_goes_next),

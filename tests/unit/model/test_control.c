@@ -254,6 +254,9 @@ static void refusals(void **state) {
   } rows[] = {
       {"tiny-control", "sed -i 's/ControlNetModel/ControlNetUnionModel/' config.json",
        "_class_name is 'ControlNetUnionModel'; implemented: 'ControlNetModel'"},
+      {"tiny-control", /* as XL's small ones have it */
+       "sed -i '0,/{/s/{/{\"mid_block_type\": \"UNetMidBlock2D\",/' config.json",
+       "mid_block_type is 'UNetMidBlock2D'; implemented: 'UNetMidBlock2DCrossAttn'"},
       {"tiny-control", "sed -i 's/\"rgb\"/\"gbr\"/' config.json",
        "controlnet_conditioning_channel_order is 'gbr'; implemented: 'rgb'|'bgr'"},
       {"tiny-control", "sed -i 's/{/{\"control_type\": 1,/' config.json",

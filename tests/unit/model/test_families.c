@@ -266,15 +266,16 @@ static bool all_zero(const struct fixture *fixture, const struct tensor *tensor,
   return zero;
 }
 
-/* XL's base has zeros for an empty negative prompt; its refiner, and SD 1 and 2, encode it. */
-static void an_empty_negative_prompt(void **state) {
+/* XL's base has zeros for a negative prompt of which nothing was said; its refiner, and SD 1 and 2,
+ * encode an empty one. So does XL where that was said. */
+static void no_negative_prompt(void **state) {
   struct fixture *fixture = *state;
   const struct family *family = model_family(fixture->tiny.model);
   bool zeros = strcmp(family->row->name, "sdxl") == 0;
-  struct condition negative = condition_of(fixture, "", true);
-  struct condition empty = condition_of(fixture, "", false);
-  struct conditioning made = make(fixture, &negative);
-  assert_int_equal(family->zeros_when_empty, zeros);
+  struct condition silent = condition_of(fixture, "", true), empty = silent;
+  silent.silent = true;
+  struct conditioning made = make(fixture, &silent);
+  assert_int_equal(family->zeros_when_silent, zeros);
   assert_int_equal(all_zero(fixture, &made.embedding, tensor_count(&made.embedding)), zeros);
   assert_int_equal(all_zero(fixture, &made.keys_values, tensor_count(&made.keys_values)), zeros);
   if (made.told.rank > 0) {
@@ -320,9 +321,9 @@ int main(void) {
       ON(prompts_without_weights, xl, ref),
       ON(layers_are_skipped, xl, ref),
       ON(nothing_is_skipped_of_what_is_not_wanted, xl, ref),
-      ON(an_empty_negative_prompt, xl, ref),
-      ON(an_empty_negative_prompt, refiner, ref),
-      ON(an_empty_negative_prompt, sd2, ref),
+      ON(no_negative_prompt, xl, ref),
+      ON(no_negative_prompt, refiner, ref),
+      ON(no_negative_prompt, sd2, ref),
       ON(numbers_must_be_as_many_as_the_family_is_told, xl, ref),
       ON(numbers_must_be_as_many_as_the_family_is_told, sd2, ref),
   };

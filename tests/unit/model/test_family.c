@@ -103,7 +103,7 @@ static void facts_of_every_family(void **state) {
   assert_int_equal(family.clip[0].activation, ACTIVATION_GELU);
   assert_int_equal(family.unet.heads[1], 4);
   assert_true(family.noise.rescale_zero_snr);
-  assert_false(family.zeros_when_empty);
+  assert_false(family.zeros_when_silent);
   assert_int_equal(family.clip[0].projection, 0);
   family = read_model("tiny-inpaint");
   assert_string_equal(family.row->name, "sd1");
@@ -121,7 +121,7 @@ static void facts_of_every_family(void **state) {
   assert_int_equal(family.unet.addition.pooled, 40);
   assert_true(!family.unet.attention_down[0] && family.unet.attention_down[2]);
   assert_int_equal(family.unet.transformer_layers[2], 2);
-  assert_true(family.zeros_when_empty);
+  assert_true(family.zeros_when_silent);
   assert_int_equal(family.vae.precision, PRECISION_RANGE);
   assert_int_equal(family_encoder(&family, NETWORK_TEXT_2), 1);
   family = read_model("tiny-refiner");
@@ -129,7 +129,7 @@ static void facts_of_every_family(void **state) {
   assert_int_equal(family.unet.addition.sizes, 5);
   assert_int_equal(family_encoder(&family, NETWORK_TEXT), -1);
   assert_int_equal(family_encoder(&family, NETWORK_TEXT_2), 0);
-  assert_false(family.zeros_when_empty);
+  assert_false(family.zeros_when_silent);
 }
 
 static void values_of_xl_that_are_refused(void **state) {

@@ -159,7 +159,7 @@ static void a_single_file_is_what_the_folder_is(void **state) {
     assert_int_equal(found.noise.prediction, read.noise.prediction);
     assert_int_equal(found.noise.spacing, read.noise.spacing);
     assert_true(found.noise.beta_end == read.noise.beta_end);
-    assert_int_equal(found.zeros_when_empty, read.zeros_when_empty);
+    assert_int_equal(found.zeros_when_silent, read.zeros_when_silent);
   }
 }
 

@@ -263,7 +263,7 @@ static void test_defaults(void **state) {
   assert_int_equal(job.images, 1);
   assert_string_equal(job_sampler_name(job.sampler, job.noise_schedule), "dpmpp_2m");
   assert_string_equal(job_priority_name(job.priority), "standard");
-  assert_string_equal(job.negative_prompt, "");
+  assert_null(job.negative_prompt); /* nothing said is not "" */
   assert_false(job.has_seed || job.has_width || job.has_height);
   fine(&job);
   Job given = fresh();

@@ -59,7 +59,7 @@ static void test_job_names_its_sampler(void **state) {
   bytes_clear(&text);
   assert_int_equal(job_to_json(&job, &text), OK);
   assert_string_equal(bytes_text(&text),
-                      "{\"prompt\":\"a\\nb\",\"negative_prompt\":\"\",\"steps\":20,"
+                      "{\"prompt\":\"a\\nb\",\"steps\":20,"
                       "\"guidance_scale\":7.5,\"images\":1,\"sampler\":\"dpmpp_2m_karras\","
                       "\"priority\":\"standard\",\"format\":\"png\"}");
 }
