@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "monitoring/log.h"
+#include "worker/engine/example.h"
 #include "worker/engine/memory.h"
 
 #define WAIT_MS 10 /* for files, while there is nothing else: so soon are orders read */
@@ -217,10 +218,27 @@ static enum status settle_bytes(struct engine *engine, struct resident *resident
   return find_room(engine, bytes - promised);
 }
 
+/* Its weights are here, and go through what a pinned one's go through at the start. */
+static void begin_trial(struct engine *engine, struct resident *resident) {
+  struct self_test test = {.device = engine->settings.device,
+                           .answers = engine->settings.answers,
+                           .source = &resident->source,
+                           .wants_picture = example_wanted(resident->family)};
+  engine_model_info(engine, (size_t)(resident - engine->residence.rows), &test.model);
+  resident->presence = TRIED;
+  trial_begin(engine, &engine->arrivals.trial, resident, &test);
+}
+
 static enum status move_in(struct engine *engine, struct resident *resident, struct model *model) {
   TRY(check_facts(resident, model));
   TRY(settle_bytes(engine, resident, model_bytes(model)));
   resident_move(resident, model);
+  begin_trial(engine, resident);
+  return OK;
+}
+
+static void settle_in(struct engine *engine, struct resident *resident) {
+  resident->presence = AT_HOME;
   resident->trouble = OK;
   resident->home_ms = clock_ms();
   resident->last_job = engine->admitted;
@@ -230,6 +248,26 @@ static enum status move_in(struct engine *engine, struct resident *resident, str
             log_number("ms", ms));
   tell(engine, (struct engine_move){
                    .model = resident->id, .came = true, .bytes = resident->bytes, .ms = ms});
+}
+
+/* One that fails its trial goes again, and its jobs fail with the reason. */
+static enum status go_on_trying(struct engine *engine) {
+  struct resident *resident = engine->arrivals.who;
+  bool over = false;
+  enum status status = trial_turn(engine, &engine->arrivals.trial, &over);
+  if (!over || status == BROKEN) {
+    return status;
+  }
+  if (status == OK) {
+    settle_in(engine, resident);
+    return OK;
+  }
+  char reason[FAIL_REASON_MAX];
+  snprintf(reason, sizeof reason, "%s", fail_reason());
+  resident->home_ms = clock_ms();
+  TRY(evict(engine, resident));
+  (void)fail(status, "%s", reason);
+  note_trouble(engine, resident, status);
   return OK;
 }
 
@@ -261,6 +299,9 @@ static enum status finish(struct engine *engine) {
 
 enum status arrivals_turn(struct engine *engine, int64_t slice_ms, bool idle) {
   struct arrivals *arrivals = &engine->arrivals;
+  if (arrivals->trial.who != NULL) {
+    return go_on_trying(engine);
+  }
   if (arrivals->load == NULL) {
     TRY(begin(engine));
   }
@@ -284,7 +325,7 @@ bool arrivals_any(const struct engine *engine) {
     const struct resident *resident = &engine->residence.rows[i];
     waits = resident->presence == AWAY && resident->asked_ms != 0;
   }
-  return waits || engine->arrivals.load != NULL;
+  return waits || engine->arrivals.load != NULL || engine->arrivals.trial.who != NULL;
 }
 
 void arrivals_close(struct engine *engine) {
@@ -344,9 +385,12 @@ void arrivals_note(struct engine *engine, const struct task *task) {
   }
 }
 
-/* Newcomers wait while one has waited for its room long enough. */
+/* Newcomers wait while one has waited for its room long enough, or is about to be tried. */
 static bool is_barred(const struct engine *engine) {
   const struct arrivals *arrivals = &engine->arrivals;
+  if (arrivals->trial.who != NULL && arrivals->trial.waits) {
+    return true;
+  }
   int64_t now = clock_ms();
   return arrivals->short_ms != 0 && now - arrivals->short_ms >= TENURE_MS &&
          now - arrivals->settled_ms >= TENURE_MS;
@@ -364,8 +408,18 @@ static size_t bytes_of_models(const struct task *task) {
   return bytes;
 }
 
+/* A job of the trial itself. */
+static bool is_trial(const struct engine *engine, const struct task *task) {
+  const struct resident *resident = task->recipe->stage[0].resident;
+  return resident->presence == TRIED && engine->arrivals.trial.who == resident &&
+         strcmp(task->id, SELF_TEST_ID) == 0;
+}
+
 enum status arrivals_check(struct engine *engine, const struct task *task, struct refusal *why) {
   const struct recipe *recipe = task->recipe;
+  if (is_trial(engine, task)) {
+    return OK;
+  }
   bool away = false;
   if (bytes_of_models(task) > engine->budget.max) {
     return refuse(why, DARKROOM__V1__ERROR_CODE__ERROR_EXHAUSTED, "refiner", NULL,

@@ -81,7 +81,7 @@ static enum status try_itself(struct engine *engine) {
   struct self_test test = {.device = engine->settings.device, .answers = engine->settings.answers};
   for (size_t i = 0; i < engine->residence.count; i++) {
     if (engine->residence.rows[i].presence != AT_HOME) {
-      continue; /* its weights are tried by their hashes, and the device by its ops */
+      continue; /* it is tried when it comes (trial.h) */
     }
     engine_model_info(engine, i, &test.model);
     test.source = &engine->settings.models[i].source;

@@ -9,7 +9,7 @@
 #include "worker/model/preview.h"
 #include "worker/sampler/noise_levels.h"
 
-enum presence { AT_HOME, AWAY, COMING };
+enum presence { AT_HOME, AWAY, COMING, TRIED };
 
 struct resident {
   const char *id;
@@ -22,7 +22,8 @@ struct resident {
   struct preview preview; /* the colours of its latents */
   struct tiny_vae *tiny;  /* its tiny decoder, one of the tinies; NULL: it has none */
   int max_side;           /* pixels: the largest side of a picture that there is memory for */
-  enum presence presence; /* from here on: of one that is not pinned */
+  enum presence presence; /* from here on: of one that is not pinned; TRIED: its weights are here,
+                             but it is not offered yet (trial.h) */
   struct model *outline;  /* NULL: it is pinned */
   struct model_source source;
   size_t bytes;        /* that it takes of the budget at home: about, until it was there once */

@@ -15,16 +15,7 @@
 #include "worker/engine/answers.h"
 #include "worker/engine/example.h"
 
-enum { STEPS = 2, SEED = 1, RUNS = 2 };
-#define RGB_BYTES_MAX (ANSWER_SIDE_MAX * ANSWER_SIDE_MAX * 3)
-
-/* What came out of each run, and why it failed if it did. */
-struct outcome {
-  int pictures;
-  uint32_t side;
-  uint8_t rgb[RUNS][RGB_BYTES_MAX];
-  char reason[FAIL_REASON_MAX];
-};
+enum { STEPS = 2, SEED = 1, RUNS = SELF_TEST_RUNS };
 
 static void on_started(void *context, const char *id, uint64_t fence) {
   (void)context, (void)id, (void)fence;
@@ -41,7 +32,7 @@ static void on_finished(void *context, const char *id, uint64_t fence,
 }
 
 static void on_pixels(void *context, const struct engine_picture *picture) {
-  struct outcome *outcome = context;
+  struct self_test_outcome *outcome = context;
   if (picture->index != 0) {
     return; /* the stranger's */
   }
@@ -53,26 +44,17 @@ static void on_pixels(void *context, const struct engine_picture *picture) {
 static void on_failed(void *context, const char *id, uint64_t fence, Darkroom__V1__FailKind kind,
                       const Darkroom__V1__Error *error) {
   (void)id, (void)fence, (void)kind;
-  struct outcome *outcome = context;
+  struct self_test_outcome *outcome = context;
   snprintf(outcome->reason, sizeof outcome->reason, "%s", error->message);
 }
 
-static enum status draw(struct engine *engine, const Darkroom__V1__Job *job, uint64_t number,
-                        const struct engine_inputs *inputs) {
-  TRY(engine_admit(engine, job, number, inputs));
-  while (engine_busy(engine)) {
-    TRY(engine_turn(engine));
-  }
-  return OK;
-}
-
 /* The run's number is its fence; in the second a second image goes along. */
-static enum status run(struct engine *engine, const struct self_test *test, uint64_t number) {
+enum status self_test_admit(struct engine *engine, const struct self_test *test, uint64_t number) {
   const Darkroom__V1__ModelInfo *model = &test->model;
   uint32_t side = model->max_side < ANSWER_SIDE_MAX ? model->max_side : ANSWER_SIDE_MAX;
   struct example example = {0};
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
-  job.id = (char *)"self-test";
+  job.id = (char *)SELF_TEST_ID;
   job.model = model->id;
   job.prompt = (char *)"a lake";
   job.has_width = job.has_height = 1;
@@ -85,12 +67,20 @@ static enum status run(struct engine *engine, const struct self_test *test, uint
   if (test->wants_picture) {
     TRY(example_open(&job, &example));
   }
-  enum status status = draw(engine, &job, number, &example.inputs);
+  enum status status = engine_admit(engine, &job, number, &example.inputs);
   example_close(&example);
   return status;
 }
 
-static enum status judge(const char *model, const struct outcome *outcome) {
+static enum status run(struct engine *engine, const struct self_test *test, uint64_t number) {
+  TRY(self_test_admit(engine, test, number));
+  while (engine_busy(engine)) {
+    TRY(engine_turn(engine));
+  }
+  return OK;
+}
+
+static enum status judge(const char *model, const struct self_test_outcome *outcome) {
   if (outcome->pictures != RUNS) {
     return fail(BROKEN, "self-test of model %s: %s", model, outcome->reason);
   }
@@ -171,7 +161,7 @@ static enum status name_subject(const struct self_test *test, char *out, size_t 
   return OK;
 }
 
-static enum status compare(const struct self_test *test, const struct outcome *outcome) {
+static enum status compare(const struct self_test *test, const struct self_test_outcome *outcome) {
   char subject[ANSWER_SUBJECT_BYTES_MAX];
   if (test->answers == NULL || test->model.sha256 == NULL) {
     return OK;
@@ -186,15 +176,25 @@ static enum status compare(const struct self_test *test, const struct outcome *o
   return OK;
 }
 
+struct engine_listener self_test_listener(struct self_test_outcome *outcome) {
+  *outcome = (struct self_test_outcome){.reason = "no picture came out"};
+  return (struct engine_listener){.context = outcome,
+                                  .started = on_started,
+                                  .step = on_step,
+                                  .pixels = on_pixels,
+                                  .finished = on_finished,
+                                  .failed = on_failed,
+                                  .turn = on_turn};
+}
+
+enum status self_test_judge(const struct self_test *test, const struct self_test_outcome *outcome) {
+  TRY(judge(test->model.id, outcome));
+  return compare(test, outcome);
+}
+
 enum status self_test_run(struct engine *engine, const struct self_test *test) {
-  struct outcome outcome = {.reason = "no picture came out"};
-  const struct engine_listener own = {.context = &outcome,
-                                      .started = on_started,
-                                      .step = on_step,
-                                      .pixels = on_pixels,
-                                      .finished = on_finished,
-                                      .failed = on_failed,
-                                      .turn = on_turn};
+  struct self_test_outcome outcome;
+  const struct engine_listener own = self_test_listener(&outcome);
   const struct engine_listener before = engine_listen(engine, &own);
   int64_t began = clock_ms();
   enum status status = OK;
@@ -203,8 +203,7 @@ enum status self_test_run(struct engine *engine, const struct self_test *test) {
   }
   engine_listen(engine, &before);
   TRY(status);
-  TRY(judge(test->model.id, &outcome));
-  TRY(compare(test, &outcome));
+  TRY(self_test_judge(test, &outcome));
   log_event("self_test", log_text("model", test->model.id), log_number("ms", clock_ms() - began));
   return OK;
 }

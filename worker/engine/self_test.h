@@ -3,6 +3,7 @@
 #ifndef DARKROOM_WORKER_ENGINE_SELF_TEST_H
 #define DARKROOM_WORKER_ENGINE_SELF_TEST_H
 
+#include "worker/engine/answers.h"
 #include "worker/engine/engine.h"
 
 struct self_test {
@@ -18,5 +19,24 @@ struct self_test {
  * the first time on a device of this class (answers.h says how near), which is kept for models
  * whose sha256 is known. BROKEN otherwise. */
 enum status self_test_run(struct engine *engine, const struct self_test *test);
+
+/* ---- its parts, for who lets others go between (trial.h) ---- */
+
+#define SELF_TEST_ID "self-test" /* of its jobs, whose fence is the number of the run */
+enum { SELF_TEST_RUNS = 2 };
+
+/* What came out of each run, and why it failed if it did. */
+struct self_test_outcome {
+  int pictures;
+  uint32_t side;
+  uint8_t rgb[SELF_TEST_RUNS][ANSWER_SIDE_MAX * ANSWER_SIDE_MAX * 3];
+  char reason[FAIL_REASON_MAX];
+};
+/* Fills it. */
+struct engine_listener self_test_listener(struct self_test_outcome *outcome);
+/* Admits a run; outcomes of engine_admit. */
+enum status self_test_admit(struct engine *engine, const struct self_test *test, uint64_t number);
+/* When all have ended. BROKEN. */
+enum status self_test_judge(const struct self_test *test, const struct self_test_outcome *outcome);
 
 #endif

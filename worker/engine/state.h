@@ -10,6 +10,7 @@
 #include "worker/engine/load.h"
 #include "worker/engine/pace.h"
 #include "worker/engine/pulse.h"
+#include "worker/engine/trial.h"
 
 /* Scratch memory, one block on the device. Never runs out: memory.h. */
 struct scratch {
@@ -33,6 +34,7 @@ struct arrivals {
   int64_t short_ms;   /* since when there is no room for the next one; 0: there is, or none */
   int64_t settled_ms; /* when the last one came */
   bool given_up;
+  struct trial trial; /* of one that has come */
 };
 
 struct engine {

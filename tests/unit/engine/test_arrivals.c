@@ -269,6 +269,87 @@ static void the_rate_of_a_model_is_remembered_while_it_is_away(void **state) {
                    book_find(&fixture->book, "first")->hash[0]);
 }
 
+/* ---- tried before it is offered ---- */
+
+static struct resident *comes(struct fixture *fixture, const Darkroom__V1__Job *job) {
+  struct resident *resident = (struct resident *)row(fixture, job->model);
+  for (int i = 0; i < 1000 && resident->presence != TRIED; i++) {
+    assert_false(try_admit(fixture, job));
+    assert_int_equal(engine_turn(fixture->engine), OK);
+  }
+  assert_int_equal(resident->presence, TRIED);
+  return resident;
+}
+
+/* As pinned ones are at the start; meanwhile the steps of others go on, and nobody hears of it. */
+static void one_that_comes_is_tried_before_it_is_offered(void **state) {
+  struct fixture *fixture = *state;
+  Darkroom__V1__Job here = of("fake", "here", 500), there = of("other", "there", 3);
+  struct entry *busy = admit(fixture, &here);
+  const struct resident *other = comes(fixture, &there);
+  int decoded = fake.decoded;
+  uint32_t before = busy->step;
+  while (other->presence == TRIED) {
+    assert_false(try_admit(fixture, &there));
+    assert_int_equal(engine_turn(fixture->engine), OK);
+  }
+  assert_int_equal(other->presence, AT_HOME);
+  assert_int_equal(fake.decoded - decoded, 1 + 2); /* alone, and beside a stranger */
+  assert_true(busy->step > before);
+  for (int i = 0; i < BOOK_JOBS_MAX; i++) {
+    assert_string_not_equal(fixture->book.entries[i].id, SELF_TEST_ID);
+  }
+  struct entry *entry = bring(fixture, &there);
+  run_all(fixture);
+  assert_int_equal(entry->finished, 1);
+}
+
+static void one_that_draws_nothing_goes_again(void **state) {
+  struct fixture *fixture = *state;
+  size_t used = fixture->engine->budget.used;
+  Darkroom__V1__Job job = of("other", "job", 3);
+  comes(fixture, &job);
+  fake.overflows = true;
+  fake.exact_status = EXHAUSTED;
+  struct entry *entry = bring(fixture, &job);
+  assert_int_equal(entry->failed, 1);
+  assert_int_equal(entry->kind, DARKROOM__V1__FAIL_KIND__FAIL_RETRY);
+  assert_string_equal(entry->field, "model");
+  assert_int_equal(row(fixture, "other")->presence, AWAY);
+  assert_true(fixture->engine->budget.used <= used + fixture->engine->scratch[0].bytes);
+}
+
+static void one_that_never_draws_the_same_ends_the_engine(void **state) {
+  struct fixture *fixture = *state;
+  Darkroom__V1__Job job = of("other", "job", 3);
+  comes(fixture, &job);
+  fake.restless = true;
+  enum status status = OK;
+  for (int i = 0; i < 1000 && status == OK; i++) {
+    status = engine_turn(fixture->engine);
+  }
+  assert_int_equal(status, BROKEN);
+}
+
+/* All slots are taken, and more jobs wait for them than there are: it comes to its turn. */
+static void a_trial_gets_its_slot(void **state) {
+  struct fixture *fixture = *state;
+  static char ids[8][16];
+  Darkroom__V1__Job waits = of("other", "waits", 2);
+  int admitted = 0;
+  for (int turn = 0; turn < 20000 && !is_home(fixture, "other"); turn++) {
+    (void)try_admit(fixture, &waits);
+    for (int k = 0; k < 8; k++) {
+      snprintf(ids[k], sizeof ids[k], "fill-%d", k);
+      Darkroom__V1__Job job = of("fake", ids[k], 30);
+      admitted += engine_admit(fixture->engine, &job, (uint64_t)turn, NULL) == OK;
+    }
+    assert_int_equal(engine_turn(fixture->engine), OK);
+  }
+  assert_true(is_home(fixture, "other"));
+  assert_true(admitted >= 8);
+}
+
 static void an_engine_can_be_closed_while_one_comes(void **state) {
   struct fixture *fixture = *state;
   Darkroom__V1__Job job = of("other", "late", 3);
@@ -292,6 +373,10 @@ int main(void) {
       WITH(what_nobody_waits_for_is_given_up),
       WITH(one_that_fails_fails_its_jobs_by_name_and_nothing_else),
       WITH(the_rate_of_a_model_is_remembered_while_it_is_away),
+      WITH(one_that_comes_is_tried_before_it_is_offered),
+      WITH(one_that_draws_nothing_goes_again),
+      WITH(one_that_never_draws_the_same_ends_the_engine),
+      WITH(a_trial_gets_its_slot),
       WITH(an_engine_can_be_closed_while_one_comes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
