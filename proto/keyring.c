@@ -24,7 +24,11 @@ static enum status take_text(char *value, char *to, size_t room, const char *lim
   return OK;
 }
 
+/* In the store "inputs" is the folder of everybody's files, beside the tenants' own. */
 static enum status take_tenant(Row *row, char *value) {
+  if (strcmp(value, "inputs") == 0) {
+    return fail(BAD_INPUT, "a name that the store has for everybody's inputs");
+  }
   return job_id_valid(value)
              ? take_text(value, row->tenant, sizeof row->tenant, "1..64 bytes")
              : fail(BAD_INPUT, "1..64 of A-Za-z0-9._-, the first a letter or digit");

@@ -103,6 +103,7 @@ static void test_what_is_wrong_is_named_with_its_line(void **state) {
       {"a %s roles=submit roles=work", "roles stands there twice"},
       {"a %s roles=submit tenant=a/b", "tenant=a/b: 1..64"},
       {"a %s roles=submit tenant=a:b", "tenant=a:b: 1..64"},
+      {"a %s roles=submit tenant=inputs", "tenant=inputs: a name that the store has"},
       {"a %s roles=submit tenant=", "tenant=: 1..64"},
       {"a %s roles=work", "worker and the role work go together"},
       {"a %s roles=submit worker=x", "worker and the role work go together"},
