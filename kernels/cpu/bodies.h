@@ -20,6 +20,7 @@ typedef void (*kernel_body)(const void *arguments, int64_t first, int64_t end);
   X(geglu)          /* rows */                                               \
   X(embed)          /* embed: item = token */                                \
   X(activate)       /* activate: item = value */                             \
+  X(convert)        /* convert: item = value */                              \
   X(add_rows)       /* add_rows: item = row */                               \
   X(add_scaled)     /* scaled: item = image * pieces + piece */              \
   X(pack_adapters)  /* adapt: item = job */                                  \

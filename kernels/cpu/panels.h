@@ -1,9 +1,16 @@
-/* panels.h - what bodies/direct.c is given: weights in panels of outputs, pictures in blocks of
- * pixels. */
+/* panels.h - weights on their way into a layout, and what bodies/direct.c is given: weights in panels
+ * of outputs, pictures in blocks of pixels. */
 #ifndef DARKROOM_KERNELS_CPU_PANELS_H
 #define DARKROOM_KERNELS_CPU_PANELS_H
 
 #include "kernels/backend.h"
+
+/* Values of one float type into another, f32 or bf16. */
+struct convert {
+  enum element from_element, to_element;
+  const void *from;
+  void *to;
+};
 
 /* A product or convolution of bf16 by our own loop (direct.c). A panel is DIRECT_OUTPUTS outputs, a
  * block DIRECT_PIXELS pixels of y, which count through the whole batch. */

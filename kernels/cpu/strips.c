@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "kernels/cpu/bodies.h"
+#include "kernels/cpu/panels.h"
 
 /* A source that lies as its dimensions are counted, or turned as a matrix may be: strips of values
  * one after another. */
@@ -90,25 +92,31 @@ static void deal(const struct values *to, int64_t start, const int64_t *place, c
   }
 }
 
+enum { PIECE = 512, TOGETHER = 64 };
+
 /* Values are converted a piece at a time and then dealt out. */
-static void move_strip(const struct values *from, const struct values *to,
-                       const struct strips *strips, int64_t index) {
-  enum { PIECE = 512 };
-  float wide[PIECE];
-  uint16_t narrow[PIECE];
+static void move_piece(const struct cpu *cpu, const struct values *from, const struct values *to,
+                       const struct strips *strips, int64_t index, int64_t at) {
+  float room[PIECE];
+  int64_t count = strips->length - at < PIECE ? strips->length - at : PIECE;
   size_t size = element_bytes(from->element);
+  const void *piece = (const char *)from->data + (size_t)(index * strips->length + at) * size;
+  if (from->element != to->element) {
+    const struct convert arguments = {from->element, to->element, piece, room};
+    cpu->bodies->convert(&arguments, 0, count);
+    piece = room;
+  }
+  deal(to, strips->start[index], strips->place + at, piece, count);
+}
+
+/* Strips [first, end): what lies side by side in a layout of blocks is of many strips, so a piece
+ * of each, while it is in the cache. */
+static void move_strips(const struct cpu *cpu, const struct values *from, const struct values *to,
+                        const struct strips *strips, int64_t first, int64_t end) {
   for (int64_t at = 0; at < strips->length; at += PIECE) {
-    int64_t count = strips->length - at < PIECE ? strips->length - at : PIECE;
-    const void *piece = (const char *)from->data + (size_t)(index * strips->length + at) * size;
-    if (from->element != to->element) {
-      elements_to_f32(from->element, piece, count, wide);
-      piece = wide;
+    for (int64_t i = first; i < end; i++) {
+      move_piece(cpu, from, to, strips, i, at);
     }
-    if (from->element != to->element && to->element != ELEMENT_F32) {
-      elements_from_f32(to->element, wide, count, narrow);
-      piece = narrow;
-    }
-    deal(to, strips->start[index], strips->place + at, piece, count);
   }
 }
 
@@ -119,8 +127,9 @@ bool strips_move(const struct cpu *cpu, const struct values *from, const struct 
     return false;
   }
 #pragma omp parallel for num_threads(cpu->head.threads) schedule(static)
-  for (int64_t i = 0; i < strips.count; i++) {
-    move_strip(from, to, &strips, i);
+  for (int64_t i = 0; i < strips.count; i += TOGETHER) {
+    move_strips(cpu, from, to, &strips, i,
+                i + TOGETHER < strips.count ? i + TOGETHER : strips.count);
     progress_count();
   }
   free(strips.place);

@@ -11,6 +11,7 @@
  */
 #include "base/progress.h"
 #include "kernels/cpu/bodies.h"
+#include "kernels/cpu/bodies/convert.h"
 #include "kernels/cpu/bodies/functions.h"
 #include "kernels/cpu/bodies/packing.h"
 #include "kernels/cpu/panels.h"
@@ -30,22 +31,14 @@ struct turned {
   uint16_t values[LANES * TURNED];
 };
 
-INLINE void narrow_some(const struct direct_source *s, int64_t at, int64_t count, uint16_t *to) {
+static void narrow_some(const struct direct_source *s, int64_t at, int64_t count, uint16_t *to) {
   const char *from = (const char *)s->values + at * (int64_t)element_bytes(s->element);
-  float wide[LANES];
+  const struct convert convert_to_bf16 = {s->element, ELEMENT_BF16, from, to};
   if (s->element == ELEMENT_BF16) {
     memcpy(to, from, (size_t)count * sizeof *to);
-    return;
+  } else {
+    convert(&convert_to_bf16, 0, count);
   }
-  int64_t whole = whole_vectors(count);
-  for (int64_t i = 0; i < whole; i += LANES) {
-    narrow(to + i, s->element == ELEMENT_F32
-                       ? load_f32((const float *)(const void *)from + i)
-                       : widen_half((const uint16_t *)(const void *)from + i));
-  }
-  elements_to_f32(s->element, from + whole * (int64_t)element_bytes(s->element), count - whole,
-                  wide);
-  elements_from_f32(ELEMENT_BF16, wide, count - whole, to + whole);
 }
 
 static void turn(const struct direct_source *s, int64_t output, int64_t from, int64_t count,

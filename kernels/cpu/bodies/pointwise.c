@@ -1,5 +1,6 @@
 /* pointwise.c - each value by itself. Part of every level_*.c. */
 #include "kernels/cpu/bodies.h"
+#include "kernels/cpu/bodies/convert.h"
 #include "kernels/cpu/bodies/functions.h"
 
 /* Row m from column i on. */
