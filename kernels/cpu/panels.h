@@ -1,5 +1,5 @@
-/* panels.h - weights on their way into a layout, and what bodies/direct.c is given: weights in panels
- * of outputs, pictures in blocks of pixels. */
+/* panels.h - weights on their way into a layout, and what bodies/direct.c is given: weights in
+ * panels of outputs, pictures in blocks of pixels. */
 #ifndef DARKROOM_KERNELS_CPU_PANELS_H
 #define DARKROOM_KERNELS_CPU_PANELS_H
 
