@@ -221,7 +221,7 @@ def tag_style(p):
     if "season" not in p.stated and p.say(0.7):
         p.state("season")
         parts.append(p.s["season"])
-    if chance(p.rng, 0.2):
+    if chance(p.rng, denial(p, 0.2)):
         parts += [text for text in (negation(p),) if text]
     parts = [x[2:] if x.startswith("a ") else x[4:] if x.startswith("the ") else x for x in parts]
     if chance(p.rng, 0.5):
@@ -243,6 +243,18 @@ def sentence_style(p):
     return ". ".join(x[0].upper() + x[1:] for x in out) + "."
 
 
+def bare_style(p):
+    """One thing and nothing of where it is, as people name what a picture shall not show: 'the moon', 'a boat', 'trees'."""
+    rng, s = p.rng, p.s
+    things = {"body": ((f"the {s['body']}", f"a {s['body']}", s["body"]), s["body"] != "none"), "boat": (("a boat", "a sailboat", "boats"), s["boat"]),
+              "house": (("a house", "houses", "a cottage"), s["house"] != "none"), "trees": (("trees", "a tree"), s["trees"] > 0),
+              "lake": (("a lake", "water"), s["lake"]), "land": ((s["land"],), True)}
+    field = "body" if things["body"][1] and chance(rng, 0.5) else rng.choice([name for name, (_, there) in things.items() if there])
+    if field not in ("house", "trees"):     # of which neither colour nor number is said
+        p.state(field)
+    return rng.choice(things[field][0])
+
+
 def short_style(p):
     """One to three attributes: 'a lake at night'."""
     rng, s = p.rng, p.s
@@ -251,7 +263,7 @@ def short_style(p):
     text = rng.choice(things)()
     if s["lake"] and "lake" not in p.stated and chance(rng, 0.4):
         text += rng.choice((" by ", " by ", " at ")) + p.lake()
-    if chance(rng, 0.35):
+    if chance(rng, denial(p, 0.35)):
         text += without(p)
     if chance(rng, 0.75):
         text += " " + p.one(TIME, "time")
@@ -271,12 +283,17 @@ def absent(p):
     return out
 
 
+def denial(p, usual):
+    """How often something is denied: more often where sun or moon can be, which are there so often that their lack is seldom seen."""
+    return max(usual, 0.6) if "body" in absent(p) else usual
+
+
 def negation(p):
     """'no boat', 'without trees', or nothing where all that could be denied is there."""
     fields = absent(p)
     if not fields:
         return ""
-    field = p.rng.choice(sorted(fields))
+    field = "body" if "body" in fields and chance(p.rng, 0.75) else p.rng.choice(sorted(fields))
     p.state(field)
     bare, one = fields[field]
     single = bare.removesuffix("s")
@@ -295,13 +312,15 @@ def caption(scene, rng, keep=0.95):
     """(caption, stated attributes); keep < 1 leaves more out, keep = 1 states nearly all."""
     p = Phrases(scene, rng, keep)
     roll = rng.random()
-    if keep < 1 and roll < 0.12:
+    if keep < 1 and roll < 0.06:
+        text = bare_style(p)
+    elif keep < 1 and roll < 0.15:
         text = short_style(p)
     elif roll < 0.62:
         text = phrase_style(p)
         if chance(rng, 0.12):
             text = rng.choice(STYLE) + text
-        if keep < 1 and chance(rng, 0.15):
+        if keep < 1 and chance(rng, denial(p, 0.15)):
             text += without(p)
     elif roll < 0.80:
         text = tag_style(p)

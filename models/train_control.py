@@ -41,7 +41,7 @@ def rub(lines, rng):
 
 
 def main():
-    a = options(__doc__, 29541)
+    a = options(__doc__, 29541, lr=1e-3, batch=8)
     base = begin(a)
     control = ControlNetModel.from_unet(base.unet, conditioning_channels=3, load_weights_from_unet=True)
     control = ControlNetModel.from_config({**control.config, "conditioning_embedding_out_channels": (16, 32, 64, 96)})
@@ -56,7 +56,7 @@ def main():
         pictures = np.stack([p if rng.random() < AS_PAINTED else with_horizon(p, rng.integers(*HORIZONS)) for p in base.pictures(rows)])
         drawn = [rub(sketch(p), rng) if rng.random() < RUBBED else sketch(p) for p in pictures]
         lines = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2).float() / 255
-        noisy, v, t, weight = base.noised(base.encode(pictures))
+        noisy, v, t, weight = base.noised(base.encode(pictures), power=0.6)
         said = base.said(base.captions(rows, 0.3))      # often without words, so that the lines alone say where things are
         downs, middle = control(noisy, t, said, lines, return_dict=False)
         out = base.unet(noisy, t, said, down_block_additional_residuals=downs, mid_block_additional_residual=middle).sample

@@ -1,4 +1,4 @@
-"""Trains a style for the demo as a LoRA of rank 8.
+"""Trains a style for the demo as a LoRA of rank 8 on attentions, feed-forwards and the residual blocks' convolutions.
 
     python train_lora.py --work DIR --style sepia --out demo-family/sepia.safetensors --minutes 5       # kohya's dialect
     python train_lora.py --work DIR --style blueprint --out demo-family/blueprint.safetensors --minutes 5   # PEFT's
@@ -14,6 +14,7 @@ from sketch import sketch
 from variants import begin, options, train, write_weights
 
 RANK = 8
+LAYERS = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2")
 
 
 def sepia(picture):
@@ -45,10 +46,10 @@ def kohya(state):
 
 
 def main():
-    a = options(__doc__, 29543, lr=1e-3, flags={"--style": "sepia or blueprint"})
+    a = options(__doc__, 29543, lr=2e-3, batch=6, flags={"--style": "sepia or blueprint"})
     base = begin(a)
     style, dialect = STYLES[a.style]
-    base.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out"]))
+    base.unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(LAYERS)))
 
     def loss():
         rows = base.pick(a.batch)

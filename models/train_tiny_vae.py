@@ -21,7 +21,7 @@ def edges(picture, other):
 
 
 def main():
-    a = options(__doc__, 29545, lr=2e-3)
+    a = options(__doc__, 29545, lr=1e-3, batch=4)
     base = begin(a)
     tiny = AutoencoderTiny(encoder_block_out_channels=WIDTHS, decoder_block_out_channels=WIDTHS, num_encoder_blocks=(1, 2, 2, 2),
                            num_decoder_blocks=(2, 2, 2, 1), scaling_factor=1.0)

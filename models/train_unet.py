@@ -54,14 +54,16 @@ class Samples:
         self.refresh()
 
     def refresh(self):
-        """Looks again at which blocks of 1000 are encoded. Pools by number of trees and weather: what is rare is drawn as often."""
+        """Looks again at which blocks of 1000 are encoded. Pools by number of trees, weather, and whether sun or moon are
+        there: what is rare is drawn as often."""
         blocks = sorted(int(p.name) for p in (self.work / "encoded").iterdir())
         pools = {}
         for i in (block * 1000 + k for block in blocks for k in range(1000)):
             if drawable(self.scenes[i]):
-                pools.setdefault((self.scenes[i]["trees"], self.scenes[i]["weather"]), []).append(i)
+                scene = self.scenes[i]
+                pools.setdefault((scene["trees"], scene["weather"], scene["body"] == "none"), []).append(i)
         self.pictures = sum(map(len, pools.values()))
-        self.pools = [pool for (_, weather), pool in pools.items() for _ in range(2 if weather == "clear" else 1)]
+        self.pools = [pool for (_, weather, _), pool in pools.items() for _ in range(2 if weather == "clear" else 1)]
 
     def tokens(self, text):
         """77 ids, padded with the end token; words are looked up once."""

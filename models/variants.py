@@ -29,7 +29,7 @@ def options(text, port, **more):
     add_options(a, port=port)
     a.add_argument("--model", default=str(HERE / "demo"), help="the exported base")
     a.add_argument("--out", required=True, help="where the result goes")
-    a.add_argument("--batch", type=int, default=16)
+    a.add_argument("--batch", type=int, default=more.get("batch", 16))
     a.add_argument("--lr", type=float, default=more.get("lr", 4e-4))
     a.add_argument("--drop", type=float, default=0.1, help="share of captions replaced by the empty one")
     for name, help_text in more.get("flags", {}).items():
@@ -89,10 +89,11 @@ class Base:
         with torch.no_grad():
             return self.text(ids).last_hidden_state
 
-    def noised(self, x0):
-        """(noisy latents, v, timesteps, weight): stratified timesteps and the soft min-SNR weight of train_unet.py."""
+    def noised(self, x0, power=1.0):
+        """(noisy latents, v, timesteps, weight): stratified timesteps and the soft min-SNR weight of train_unet.py. A power below 1
+        takes more of the noisy ones, where it is decided what lies where."""
         n = len(x0)
-        t = ((torch.randperm(n) + torch.rand(n)) / n * 1000).long().clamp(0, 999)
+        t = (((torch.randperm(n) + torch.rand(n)) / n) ** power * 1000).long().clamp(0, 999)
         bar = self.bars[t].view(-1, 1, 1, 1)
         noise = torch.randn_like(x0)
         snr = bar / (1 - bar)

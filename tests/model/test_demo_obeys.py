@@ -19,7 +19,7 @@ import fleet as fleets  # noqa: E402
 import judge  # noqa: E402
 
 AGREEMENT = {"all": 0.95, "time": 0.97, "ground": 0.97, "weather": 0.95}
-WIDE_AGREEMENT = 0.75
+WIDE_AGREEMENT = 0.95
 ENTRIES = [json.loads(line) for line in (ROOT / "models" / "heldout.jsonl").read_text().splitlines()]
 HELD_OUT = [entry for entry in ENTRIES if "scene" in entry]
 WIDE = [entry for entry in ENTRIES if "scene" not in entry]
@@ -67,12 +67,10 @@ def test_guidance_raises_agreement(studio, pictures):
     assert judge.share(judge.judge(HELD_OUT, pictures)) > judge.share(judge.judge(HELD_OUT, unguided))
 
 
-@pytest.mark.parametrize("caption, negative, attribute", [
-    ("a landscape with mountains", "the sun", "body"), ("a landscape at night", "the moon", "body")])
-def test_a_negative_prompt_removes_its_object(studio, caption, negative, attribute):
-    """The caption leaves the object open, so some pictures have it; as negative prompt it leaves most of them."""
+def test_a_negative_prompt_removes_its_object(studio):
+    """The caption leaves boats open, so some pictures have one; as negative prompt it leaves nearly all of them."""
     def count(**settings):
-        return sum(judge.measure(picture)[attribute] not in (False, "none") for picture in studio([caption] * 32, **settings))
-    by_chance, without = count(), count(negative=negative)
-    print(attribute, by_chance, "with the negative prompt", without)
-    assert without <= by_chance / 2
+        return sum(judge.measure(picture)["boat"] for picture in studio(["a lake"] * 32, **settings))
+    by_chance, without = count(), count(negative="a boat")
+    print("boats", by_chance, "with the negative prompt", without)
+    assert by_chance >= 4 and without <= by_chance / 4
