@@ -135,7 +135,9 @@ static enum status list(const struct call *call) {
   TRY(need("keyring", call->options->keyring));
   TRY(keyring_file_open(call->options->keyring, &file));
   bytes_open(&text, KEYRING_BYTES_MAX);
-  qsort(file.rows.row, file.rows.count, sizeof *file.rows.row, by_line);
+  if (file.rows.count > 0) {
+    qsort(file.rows.row, file.rows.count, sizeof *file.rows.row, by_line);
+  }
   enum status status = OK;
   for (size_t i = 0; i < file.rows.count && status == OK; i++) {
     status = keyring_print(&file.rows.row[i], &text);

@@ -192,6 +192,9 @@ static bool same_but_key(const Row *a, const Row *b) {
 /* Sorts them by name, then by key, which is how they are found. */
 static enum status check_rows(struct keyring *keyring) {
   Row *row = keyring->row;
+  if (row == NULL) {
+    return OK; /* an empty one */
+  }
   qsort(row, keyring->count, sizeof *row, by_name);
   for (size_t i = 1; i < keyring->count; i++) {
     bool same = by_name(&row[i], &row[i - 1]) == 0;
