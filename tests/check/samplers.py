@@ -17,7 +17,7 @@ PAGE_MARKS = ("<!-- rows of proto/samplers.def, written by `make docs` -->\n", "
 # The default is named once, beside the rows' names.
 STANDARD = re.compile(r"#define JOB_SAMPLER_STANDARD ")
 # They draw a picture of their own, by a sampler of their choice.
-USERS = {"worker/engine/self_test.c", "worker/engine/warmup.c"}
+USERS = {"worker/engine/self_test_parts.c", "worker/engine/warmup.c"}
 NOISE = {"NO_NOISE": "none", "FRESH_NOISE": "each step", "ETA_NOISE": "with eta"}
 SCHEDULES = {"ANY_SCHEDULE": "any", "MODEL_SCHEDULE": "the model's", "OWN_TIMESTEPS": "its own timesteps"}
 

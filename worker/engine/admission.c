@@ -22,14 +22,7 @@ struct engine_listener engine_listen(struct engine *engine,
 
 void engine_model_info(const struct engine *engine, size_t index, Darkroom__V1__ModelInfo *out) {
   assert(index < engine->residence.count);
-  const struct resident *resident = &engine->residence.rows[index];
-  *out = (Darkroom__V1__ModelInfo)DARKROOM__V1__MODEL_INFO__INIT;
-  out->id = (char *)resident->id; /* packing only reads the texts */
-  out->sha256 = (char *)resident->sha256;
-  out->family = (char *)resident->family->row->name;
-  out->has_default_side = out->has_max_side = 1;
-  out->default_side = (uint32_t)resident_side(resident);
-  out->max_side = (uint32_t)resident->max_side;
+  resident_info(&engine->residence.rows[index], out);
 }
 
 /* ---- images ---- */

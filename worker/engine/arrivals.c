@@ -224,7 +224,7 @@ static void begin_trial(struct engine *engine, struct resident *resident) {
                            .answers = engine->settings.answers,
                            .source = &resident->source,
                            .wants_picture = example_wanted(resident->family)};
-  engine_model_info(engine, (size_t)(resident - engine->residence.rows), &test.model);
+  resident_info(resident, &test.model);
   resident->presence = TRIED;
   trial_begin(engine, &engine->arrivals.trial, resident, &test);
 }

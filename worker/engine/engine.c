@@ -129,6 +129,7 @@ enum status engine_open(const struct engine_settings *settings,
   }
   engine->memory = memory;
   engine->settings = *settings;
+  engine->arrivals.trial.admit = engine_admit;
   engine->listener = *listener;
   enum status status = fill(engine);
   if (status != OK) {

@@ -129,3 +129,13 @@ int resident_multiple(const struct resident *resident) {
   int scale = resident->family->scale_factor;
   return scale > JOB_SIDE_PIXELS_MULTIPLE ? scale : JOB_SIDE_PIXELS_MULTIPLE;
 }
+
+void resident_info(const struct resident *resident, Darkroom__V1__ModelInfo *out) {
+  *out = (Darkroom__V1__ModelInfo)DARKROOM__V1__MODEL_INFO__INIT;
+  out->id = (char *)resident->id; /* packing only reads the texts */
+  out->sha256 = (char *)resident->sha256;
+  out->family = (char *)resident->family->row->name;
+  out->has_default_side = out->has_max_side = 1;
+  out->default_side = (uint32_t)resident_side(resident);
+  out->max_side = (uint32_t)resident->max_side;
+}

@@ -74,6 +74,8 @@ const struct resident *residence_find(const struct residence *residence, const c
 /* Weights from here on, or NULL: only the outline. */
 void resident_move(struct resident *resident, struct model *weights);
 
+/* What is told of it. Texts are borrowed. */
+void resident_info(const struct resident *resident, Darkroom__V1__ModelInfo *out);
 /* Pixels of the side the model was made for; what both sides of a picture must be a multiple of. */
 int resident_side(const struct resident *resident);
 int resident_multiple(const struct resident *resident);

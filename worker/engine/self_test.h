@@ -5,6 +5,7 @@
 
 #include "worker/engine/answers.h"
 #include "worker/engine/engine.h"
+#include "worker/engine/example.h"
 
 struct self_test {
   struct device *device; /* the engine's: only asked what it is */
@@ -34,8 +35,9 @@ struct self_test_outcome {
 };
 /* Fills it. */
 struct engine_listener self_test_listener(struct self_test_outcome *outcome);
-/* Admits a run; outcomes of engine_admit. */
-enum status self_test_admit(struct engine *engine, const struct self_test *test, uint64_t number);
+/* The job of a run, with what it brings along: closed by the caller when it has been admitted. */
+enum status self_test_job(const struct self_test *test, uint64_t number, struct example *example,
+                          Darkroom__V1__Job *out);
 /* When all have ended. BROKEN. */
 enum status self_test_judge(const struct self_test *test, const struct self_test_outcome *outcome);
 

@@ -76,7 +76,7 @@ static void on_moved(void *context, const struct engine_move *move) {
 
 void trial_begin(struct engine *engine, struct trial *trial, const struct resident *who,
                  const struct self_test *test) {
-  *trial = (struct trial){.who = who, .test = *test, .began_ms = clock_ms()};
+  *trial = (struct trial){.admit = trial->admit, .who = who, .test = *test, .began_ms = clock_ms()};
   trial->own = self_test_listener(&trial->outcome);
   const struct engine_listener between = {.context = trial,
                                           .started = on_started,
@@ -88,7 +88,8 @@ void trial_begin(struct engine *engine, struct trial *trial, const struct reside
                                           .warning = on_warning,
                                           .preview = on_preview,
                                           .moved = on_moved};
-  trial->outer = engine_listen(engine, &between);
+  trial->outer = engine->listener;
+  engine->listener = between;
 }
 
 /* ---- its runs ---- */
@@ -105,8 +106,8 @@ static bool wants_warm_run(const struct engine *engine, const struct resident *r
 }
 
 /* A guided picture of the model's own size, of one step; nobody looks at it. */
-static enum status admit_warm_run(struct engine *engine, const struct trial *trial) {
-  struct example example = {0};
+static enum status fill_warm_job(const struct trial *trial, struct example *example,
+                                 Darkroom__V1__Job *out) {
   Darkroom__V1__Job job = DARKROOM__V1__JOB__INIT;
   job.id = (char *)SELF_TEST_ID;
   job.model = (char *)trial->who->id;
@@ -115,17 +116,20 @@ static enum status admit_warm_run(struct engine *engine, const struct trial *tri
   job.width = job.height = (uint32_t)resident_side(trial->who);
   job.steps = 1;
   if (trial->test.wants_picture) {
-    TRY(example_open(&job, &example));
+    TRY(example_open(&job, example));
   }
-  enum status status = engine_admit(engine, &job, WARM_RUN, &example.inputs);
-  example_close(&example);
-  return status;
+  *out = job;
+  return OK;
 }
 
 static enum status admit(struct engine *engine, struct trial *trial) {
+  struct example example = {0};
+  Darkroom__V1__Job job;
   enum status status = trial->number == WARM_RUN
-                           ? admit_warm_run(engine, trial)
-                           : self_test_admit(engine, &trial->test, trial->number);
+                           ? fill_warm_job(trial, &example, &job)
+                           : self_test_job(&trial->test, trial->number, &example, &job);
+  status = status == OK ? trial->admit(engine, &job, trial->number, &example.inputs) : status;
+  example_close(&example);
   trial->waits = status == EXHAUSTED;
   trial->admitted = status == OK;
   trial->ended = trial->ended || status == BAD_INPUT; /* it has been told why */
@@ -173,7 +177,7 @@ enum status trial_turn(struct engine *engine, struct trial *trial, bool *over) {
   }
   *over = status != OK || !more;
   if (*over) {
-    engine_listen(engine, &trial->outer);
+    engine->listener = trial->outer;
     log_event("self_test", log_text("model", trial->who->id),
               log_text("status", status_name(status)),
               log_number("ms", clock_ms() - trial->began_ms));

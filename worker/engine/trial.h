@@ -9,7 +9,11 @@
 #include "worker/engine/self_test.h"
 
 struct resident;
+/* engine_admit, of whoever opens the engine: admission is above this. */
+typedef enum status (*trial_admit)(struct engine *engine, const Darkroom__V1__Job *job,
+                                   uint64_t fence, const struct engine_inputs *inputs);
 struct trial {
+  trial_admit admit;          /* set once, and kept */
   const struct resident *who; /* NULL: none is under way */
   struct self_test test;
   struct self_test_outcome outcome;

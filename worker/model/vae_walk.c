@@ -157,8 +157,8 @@ static enum status matrix_in_place(const struct walk *walk, const struct weight 
 }
 
 /* x becomes the residual block of x, in place; spare has room for as much as x. */
-enum status walk_resnet(const struct walk *walk, const struct resnet *resnet,
-                        const struct tensor *spare, struct tensor *x) {
+static enum status walk_resnet(const struct walk *walk, const struct resnet *resnet,
+                               const struct tensor *spare, struct tensor *x) {
   struct tensor inner = *x;
   inner.data = spare->data;
   TRY(walk_norm(walk, x, &resnet->norm1, &inner));

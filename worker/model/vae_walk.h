@@ -59,10 +59,8 @@ enum status walk_conv(const struct walk *walk, const struct weight *conv, struct
 /* y += conv(x) */
 enum status walk_conv_onto(const struct walk *walk, const struct weight *conv,
                            const struct tensor *x, const struct tensor *y);
-/* x becomes the residual block of x, of no more channels; spare has room for as much as x. Then all
- * blocks of a level from `first` on, and a middle. */
-enum status walk_resnet(const struct walk *walk, const struct resnet *resnet,
-                        const struct tensor *spare, struct tensor *x);
+/* x becomes all residual blocks of a level from `first` on, or a middle, none of more channels;
+ * spare has room for as much as x. */
 enum status walk_layers(const struct walk *walk, const struct vae_level *level, int first,
                         const struct tensor *spare, struct tensor *x);
 enum status walk_middle(const struct walk *walk, const struct vae *vae,
