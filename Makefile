@@ -110,7 +110,7 @@ DEPS_broker := broker proto monitoring base
 DEPS_cli := cli store s3 proto monitoring base
 
 PROGRAMS := $(B)/darkroom-broker $(B)/darkroom-worker $(B)/darkroom
-.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo clean tests unit mutants fuzz fuzz-programs stories storm plots tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
+.PHONY: all parity circles names tools check cuda-check cuda-tidy cuda-tools bench benches lint format docs demo gallery clean tests unit mutants fuzz fuzz-programs stories storm plots tsan emulated emulated-programs emulated-units emulated-stories packages-check gpu-package
 all: $(PROGRAMS)
 
 # libraries ----------------------------------------------------------------------------------------------------------
@@ -328,6 +328,11 @@ demo:
 	@deploy/install-packages build run
 	@$(MAKE) -s -j$(JOBS) all
 	@PROMPT="$(PROMPT)" OUT="$(OUT)" SEED="$(SEED)" STEPS="$(STEPS)" SIZE="$(SIZE)" BUILD=$(B) deploy/demo
+# docs/gallery.md: every feature's command and the picture that it made
+gallery:
+	@deploy/install-packages build run check
+	@$(MAKE) -s -j$(JOBS) all
+	@$(PYTHON) models/gallery.py
 
 # would the tests notice? one-line changes of the source (tests/mutants), tried in a copy: N= of them, chosen by SEED=, or all -----
 mutants:
