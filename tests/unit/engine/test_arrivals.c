@@ -285,8 +285,8 @@ static struct resident *comes(struct fixture *fixture, const Darkroom__V1__Job *
 static void one_that_comes_is_tried_before_it_is_offered(void **state) {
   struct fixture *fixture = *state;
   Darkroom__V1__Job here = of("fake", "here", 500), there = of("other", "there", 3);
-  struct entry *busy = admit(fixture, &here);
   const struct resident *other = comes(fixture, &there);
+  struct entry *busy = admit(fixture, &here); /* now: who knows how long files are read */
   int decoded = fake.decoded;
   uint32_t before = busy->step;
   while (other->presence == TRIED) {
