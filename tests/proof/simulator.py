@@ -23,7 +23,7 @@ class Device:
     def __init__(self, name):
         self.name, self.attempt, self.free_at, self.ms = name, None, 0, 0
         self.gone_until = 0  # 0: it is there
-        self.told_ms = 0     # when it was heard last
+        self.told_ms = 0     # when it said HELLO or a BEAT last: nothing else counts as life
 
 
 class Tenant:
@@ -88,7 +88,7 @@ class Simulator:
                     self.twice.append(device.attempt.id)
                 self.came.pop(device.attempt.id, None)
                 self.useful_ms += ms
-            device.attempt, device.told_ms = None, self.now
+            device.attempt = None
 
     def submit(self, works):
         if not works:
@@ -111,7 +111,7 @@ class Simulator:
         assert set(answers) <= {"OK"}, answers
         for attempt in given:
             device, work = self.of[attempt.worker], self.works[attempt.id]
-            device.attempt, device.ms, device.free_at, device.told_ms = attempt, work.ms, self.now + work.ms, self.now
+            device.attempt, device.ms, device.free_at = attempt, work.ms, self.now + work.ms
             if self.waiting > 0:
                 self.waiting -= 1
             else:
