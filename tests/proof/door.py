@@ -15,6 +15,7 @@ MODEL = "null"
 PROMPT = "x" * 292
 TURN_OPS = 32  # of one call
 SWEEPS_MAX = 10
+LEAN = "watch" in OPS  # the lean record: jobs by tenant/id, and a turn begins with who asks and answers with what was told
 
 Job = collections.namedtuple("Job", "id tenant klass cost side")
 class Attempt(collections.namedtuple("Attempt", "worker generation name fence")):
@@ -50,8 +51,8 @@ class Door:
             return pipe.execute()
         for first in range(0, len(rows), TURN_OPS):
             words = [word for row in rows[first:first + TURN_OPS] for word in (name, len(row), *row)]
-            pipe.execute_command("EVALSHA", self.sha[OPS[name]], 0, *words)
-        replies = [reply for turn in pipe.execute() for reply in turn]
+            pipe.execute_command("EVALSHA", self.sha[OPS[name]], 0, *(["nobody"] if LEAN else []), *words)
+        replies = [reply for turn in pipe.execute() for reply in turn[1 if LEAN else 0:]]
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -86,8 +87,11 @@ class Door:
 
     def submit(self, jobs):
         """Whether each was accepted."""
-        answers = self.calls("submit", [(job.id, "digest", job.tenant, MODEL, job.klass, job.side, job.cost, 0, 7, 20,
-                                         10 ** 9, "b1", pack(job)) for job in jobs])
+        rows = [(f"{job.tenant}/{job.id}", "digest", MODEL, job.klass, job.side, job.cost, 0, 7, 20, 10 ** 9, "b1", 0, pack(job), "")
+                if LEAN else
+                (job.id, "digest", job.tenant, MODEL, job.klass, job.side, job.cost, 0, 7, 20, 10 ** 9, "b1", pack(job))
+                for job in jobs]
+        answers = self.calls("submit", rows)
         assert all(answer[0] in (b"QUEUED", b"FULL") for answer in answers), answers
         return [answer[0] == b"QUEUED" for answer in answers]
 
