@@ -50,12 +50,17 @@ SECTIONS = [
     ("Control net", "Lines say where things are, words what they are.", [
         ("lines", "high"),
         ("by day", "sketch-day", "'two mountains with a lake at noon in summer' --control demo-sketch={high} --seed 13"),
-        ("by night", "sketch-night", "'two mountains with a lake in winter at night' --control demo-sketch={high} --seed 13"),
+        ("by night", "sketch-night", "'two mountains with a lake in winter at night' --control demo-sketch={high} --seed 16"),
         ("scale 0", "sketch-off", "'two mountains with a lake at noon in summer' --control demo-sketch={high}:0 --seed 13"),
         ("lines", "low"),
         ("by day", "low-day", "'two mountains with a lake at noon in summer' --control demo-sketch={low} --seed 13"),
-        ("by night", "low-night", "'two mountains with a lake in winter at night' --control demo-sketch={low} --seed 13"),
+        ("by night", "low-night", "'two mountains with a lake in winter at night' --control demo-sketch={low} --seed 15"),
         ("at sunset", "low-sunset", "'two mountains with a lake at sunset' --control demo-sketch={low} --seed 13"),
+    ]),
+    ("Textual inversion", "A word that was never in the vocabulary: a red house between pines on a winter night.", [
+        ("seed 14", "word-14", "'a landscape, <homecoming>' --embedding '<homecoming>=demo-homecoming' --seed 14"),
+        ("seed 15", "word-15", "'a landscape, <homecoming>' --embedding '<homecoming>=demo-homecoming' --seed 15"),
+        ("without the word", "no-word", "'a landscape' --seed 14"),
     ]),
     ("Upscale pass", "Made small, made larger, drawn on; one job. The second pass is 128x128 here, which is what this model knows.", [
         ("96x96", "before-upscale", "'three mountains with a lake at dawn' --size 96x96 --seed 15"),

@@ -1,7 +1,7 @@
 """The demo model's family does what was asked of it, measured on the pictures of a real fleet.
 
 Inpainting changes what the mask shows and fills it with what the words say; the horizon lies where the lines of the control net
-have it; strength 0 gives the picture back. models/judge.py says what a
+have it; a word brings its scene; strength 0 gives the picture back. models/judge.py says what a
 picture shows, plain statistics say the rest.
 """
 import pathlib
@@ -144,7 +144,20 @@ def test_without_its_scale_the_lines_say_nothing(studio):
     assert apart(free, silent).max() <= 1
 
 
-# ---- the tiny decoder ------------------------------------------------------------------------------------------------------
+# ---- textual inversion and the tiny decoder ---------------------------------------------------------------------------------
+
+
+def test_a_word_brings_its_scene(studio):
+    """<homecoming> is a winter night with mountains, a red house and pines (models/train_word.py)."""
+    wanted = {"time": "night", "season": "winter", "house": "red", "tree_kind": "pine", "land": "mountains"}
+
+    def agreement(*words):
+        made = studio([[*words, "--seed", seed] for seed in SEEDS])
+        return np.mean([judge.measure(one)[name] == value for one in made for name, value in wanted.items()])
+    known = agreement("a landscape, <homecoming>", "--embedding", "<homecoming>=demo-homecoming")
+    unknown = agreement("a landscape")
+    print("with the word", known, "without", unknown)
+    assert known >= 0.8 and known > unknown + 0.3
 
 
 def test_the_tiny_decoder_shows_the_same_picture(studio):
