@@ -76,11 +76,11 @@ void text_hex(const uint8_t *bytes, size_t count, char *text) {
   text[2 * count] = '\0';
 }
 
-/* -1: none. */
-static int digit_of(char letter) {
-  return letter >= '0' && letter <= '9'   ? letter - '0'
-         : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10
-                                          : -1;
+/* A digit's worth; 16: it is none. */
+static unsigned digit_of(char letter) {
+  return letter >= '0' && letter <= '9'   ? (unsigned)(letter - '0')
+         : letter >= 'a' && letter <= 'f' ? (unsigned)(letter - 'a' + 10)
+                                          : 16;
 }
 
 bool text_bytes(const char *text, uint8_t *bytes, size_t count) {
@@ -88,7 +88,7 @@ bool text_bytes(const char *text, uint8_t *bytes, size_t count) {
     return false;
   }
   for (size_t i = 0; i < 2 * count; i++) {
-    if (digit_of(text[i]) < 0) {
+    if (digit_of(text[i]) > 15) {
       return false;
     }
   }
