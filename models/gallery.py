@@ -24,8 +24,8 @@ SIDE, COLUMNS, SHOWN = 128, 4, 208
 HEAD = """# Gallery
 
 Every picture was made by the command under it, with the demo model and its family (`models/models.conf`, `models/README.md`): small
-models that know flat-art landscapes of 128x128 pixels, trained in some hours of two cores. `make gallery` makes the page again, to the
-byte on the same processor. What else can be asked for: [pictures.md](pictures.md).
+models that know flat-art landscapes of 128x128 pixels, trained in some hours of two cores. `make gallery` makes the page again: the
+same to the byte on the same processor, but for the steps whose previews are heard in time. What else can be asked for: [pictures.md](pictures.md).
 """
 
 
