@@ -176,7 +176,7 @@ static void one_at_work_stays(void **state) {
  * neither waits for ever. */
 static void two_too_large_take_turns_and_not_every_step(void **state) {
   struct fixture *fixture = *state;
-  static char ids[2][24][16]; /* more than slots: one is used again when it has ended */
+  static char ids[2][24][24]; /* more than slots: one is used again when it has ended */
   engine_close(&fixture->engine);
   fake.weight_bytes = 10 * MIB;
   fake.row_ms = 20;
@@ -334,7 +334,7 @@ static void one_that_never_draws_the_same_ends_the_engine(void **state) {
 /* All slots are taken, and more jobs wait for them than there are: it comes to its turn. */
 static void a_trial_gets_its_slot(void **state) {
   struct fixture *fixture = *state;
-  static char ids[8][16];
+  static char ids[8][24];
   Darkroom__V1__Job waits = of("other", "waits", 2);
   int admitted = 0;
   for (int turn = 0; turn < 20000 && !is_home(fixture, "other"); turn++) {

@@ -84,7 +84,7 @@ static void one_at_least_is_fetched_for_however_large(void **state) {
 /* Who waits for a slow place takes no slot: others are asked for in its stead. */
 static void slow_places_take_no_slots(void **state) {
   (void)state;
-  char id[16];
+  char id[24];
   options.inputs_mib = 1000;
   options.fetch_seconds = 60;
   welcome();
@@ -101,7 +101,7 @@ static void slow_places_take_no_slots(void **state) {
 static void slow_places_leave_rows(void **state) {
   (void)state;
   enum { SLOW_MAX = HELD_MAX / 3 };
-  char id[16];
+  char id[24];
   options.inputs_mib = 1000;
   options.fetch_seconds = 60;
   welcome();
