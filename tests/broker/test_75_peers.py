@@ -57,7 +57,7 @@ def test_more_connections_than_descriptors(brokers):
     for listen in ("ipc", "tcp"):
         endpoint = None if listen == "ipc" else "tcp://127.0.0.1:*"
         broker = brokers(listen=endpoint, inside=("prlimit", "--nofile=140:140"))
-        place = next(line.split("endpoint=")[1] for line in broker.log().splitlines() if "event=listening" in line)
+        place = next(line.split("endpoint=")[1].split()[0] for line in broker.log().splitlines() if "event=listening" in line)
         first, frames = raw.meet(place)
         many = []
         for _ in range(600):
