@@ -250,15 +250,13 @@ story-full: all
 	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/full
 
 # a model of full size through the fleet, against diffusers on the same weights: make parity MODEL=sdxl SIDE=512 -------------
-SIDE ?= 256
-STEPS ?= 3
 .reference/bin/python: tests/model/requirements.txt
 	$(PYTHON) -m venv .reference
 	.reference/bin/pip install -q -r $<
 	@touch $@
 parity: all .reference/bin/python
 	@test -n "$(MODEL)" || { echo "make parity MODEL=sd15|sd21|sdxl|refiner|inpaint|controlnet|lora [SIDE=256] [STEPS=3]" >&2; exit 64; }
-	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) tests/full/parity.py $(MODEL) --side $(SIDE) --steps $(STEPS)
+	DARKROOM_BUILD=$(abspath $(B)) $(PYTHON) tests/full/parity.py $(MODEL) --side $(or $(SIDE),256) --steps $(or $(STEPS),3)
 
 # tidiness --------------------------------------------------------------------------------------------------------------
 LINTED := $(foreach d,$(foreach r,$(ROOMS),$(DIRS_$(r))),$(wildcard $(d)/*.c))
