@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 bool list_holds(const struct link *link) { return link->next != NULL && link->next != link; }
@@ -35,11 +37,7 @@ struct link *list_take(struct link *head) {
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static size_t bucket_of(const struct wire_address *address) {
-  uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-  for (size_t i = 0; i < address->identity_bytes; i++) {
-    hash = (hash ^ address->identity[i]) * UINT64_C(1099511628211);
-  }
-  return (size_t)(hash % CALLERS_MAX);
+  return (size_t)(hash_on(HASH_START, address->identity, address->identity_bytes) % CALLERS_MAX);
 }
 
 struct caller *callers_find(const struct callers *callers, uint64_t id) {

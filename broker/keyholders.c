@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 
@@ -25,11 +26,7 @@ struct keyholders {
 /* ---- tenants --------------------------------------------------------------------------------- */
 
 static struct tenant **bucket_of(struct keyholders *keyholders, const char *name) {
-  uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-  for (; *name != '\0'; name++) {
-    hash = (hash ^ (unsigned char)*name) * UINT64_C(1099511628211);
-  }
-  return &keyholders->tenant[hash % TENANT_BUCKETS];
+  return &keyholders->tenant[hash_on(HASH_START, name, strlen(name)) % TENANT_BUCKETS];
 }
 
 static struct tenant *hold_tenant(struct keyholders *keyholders, const char *name) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/hash.h"
 
 enum { BUCKETS = 4096, WORKERS_BYTES_MAX = 32 * 1024 * 1024, KEPT_BYTES = 256 * 1024 };
 enum { WATCHES_BYTES_MAX = 64 * 1024 * 1024 };
@@ -59,11 +60,7 @@ void waiting_close(struct waiting **waiting) {
 /* ---- clients --------------------------------------------------------------------------------- */
 
 static struct watch **bucket_of(struct waiting *waiting, const char *job) {
-  uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-  for (; *job != '\0'; job++) {
-    hash = (hash ^ (unsigned char)*job) * UINT64_C(1099511628211);
-  }
-  return &waiting->bucket[hash % BUCKETS];
+  return &waiting->bucket[hash_on(HASH_START, job, strlen(job)) % BUCKETS];
 }
 
 struct watch *waiting_watch_of(struct waiting *waiting, const char *job) {

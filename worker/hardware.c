@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
 #include "worker/engine/engine_main.h"
@@ -84,15 +85,6 @@ static void tell_cordon(struct worker *worker, size_t index) {
   worker->claim_stale = true;
 }
 
-/* FNV-1a, 64 bits (RFC 9923). */
-static uint64_t hash(const uint8_t *data, size_t bytes) {
-  uint64_t value = 0xcbf29ce484222325ULL;
-  for (size_t i = 0; i < bytes; i++) {
-    value = (value ^ data[i]) * 0x100000001b3ULL;
-  }
-  return value;
-}
-
 /* What a job asks for, without what tells it from another that asks for the same. Without memory
  * to write it down the name must do: then it is a job of its own. */
 static uint64_t likeness(const struct held *held) {
@@ -103,9 +95,9 @@ static uint64_t likeness(const struct held *held) {
   size_t bytes = darkroom__v1__job__get_packed_size(&job);
   uint8_t *packed = malloc(bytes + 1);
   if (packed == NULL) {
-    return hash((const uint8_t *)held->id, strlen(held->id));
+    return hash_on(HASH_START, (const uint8_t *)held->id, strlen(held->id));
   }
-  uint64_t value = hash(packed, darkroom__v1__job__pack(&job, packed));
+  uint64_t value = hash_on(HASH_START, packed, darkroom__v1__job__pack(&job, packed));
   free(packed);
   return value;
 }

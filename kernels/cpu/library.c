@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/progress.h"
 #include "kernels/cpu/bands.h"
 #include "kernels/cpu/cpu.h"
@@ -95,11 +96,7 @@ dnnl_engine_t library_engine(const struct library *library) { return library->en
 /* ---- the kept primitives ---- */
 
 static struct entry *set_of(struct library *library, const struct problem *problem, int64_t batch) {
-  uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)batch; /* FNV-1a */
-  const unsigned char *bytes = (const unsigned char *)problem;
-  for (size_t i = 0; i < sizeof *problem; i++) {
-    hash = (hash ^ bytes[i]) * 0x100000001b3u;
-  }
+  uint64_t hash = hash_on(HASH_START ^ (uint64_t)batch, problem, sizeof *problem);
   return library->entries[(hash >> 32) % SETS];
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "monitoring/log.h"
 #include "worker/engine/answers.pb-c.h"
@@ -35,19 +36,12 @@ struct file {
 
 /* ---- sums ---- */
 
-static uint64_t add(uint64_t hash, const void *data, size_t bytes) {
-  for (size_t i = 0; i < bytes; i++) {
-    hash = (hash ^ ((const uint8_t *)data)[i]) * UINT64_C(1099511628211);
-  }
-  return hash;
-}
-
 static uint64_t sum_of(const Darkroom__Answers__Answer *answer) {
-  uint64_t hash = UINT64_C(14695981039346656037);
-  hash = add(hash, answer->subject, strlen(answer->subject) + 1);
-  hash = add(hash, &answer->width, sizeof answer->width);
-  hash = add(hash, &answer->height, sizeof answer->height);
-  return add(hash, answer->rgb.data, answer->rgb.len);
+  uint64_t hash = HASH_START;
+  hash = hash_on(hash, answer->subject, strlen(answer->subject) + 1);
+  hash = hash_on(hash, &answer->width, sizeof answer->width);
+  hash = hash_on(hash, &answer->height, sizeof answer->height);
+  return hash_on(hash, answer->rgb.data, answer->rgb.len);
 }
 
 static bool is_whole(const Darkroom__Answers__Answer *answer) {

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 void bucket_fill(const struct stage *stage, int row, struct bucket *out) {
   memset(out, 0, sizeof *out);
   out->resident = stage->resident;
@@ -33,12 +35,6 @@ const char *bucket_print(const struct bucket *bucket, char text[BUCKET_TEXT_BYTE
   return text;
 }
 
-/* FNV-1a, 64 bits (RFC 9923). */
 uint64_t bucket_number(const struct bucket *bucket) {
-  uint64_t number = 0xcbf29ce484222325u;
-  const unsigned char *at = (const unsigned char *)bucket;
-  for (size_t i = 0; i < sizeof *bucket; i++) {
-    number = (number ^ at[i]) * 0x100000001b3u;
-  }
-  return number;
+  return hash_on(HASH_START, bucket, sizeof *bucket);
 }

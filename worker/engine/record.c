@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/hash.h"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they lie");
 
 static const char magic[8] = {'D', 'K', 'S', 'A', 'M', 'P', 'L', 'E'};
@@ -22,14 +24,10 @@ _Static_assert(sizeof(((struct random *)0)->state) == 4 * 624, "all of the gener
 
 /* ---- what it belongs to ---- */
 
-/* FNV-1a, 64 bits (RFC 9923). */
-static uint64_t add_byte(uint64_t number, unsigned char byte) {
-  return (number ^ byte) * 0x100000001b3u;
-}
-
 static uint64_t add_number(uint64_t number, int64_t value) {
   for (int bit = 0; bit < 64; bit += 8) {
-    number = add_byte(number, (unsigned char)((uint64_t)value >> bit));
+    unsigned char byte = (unsigned char)((uint64_t)value >> bit);
+    number = hash_on(number, &byte, sizeof byte);
   }
   return number;
 }
@@ -41,10 +39,7 @@ static uint64_t add_float(uint64_t number, float value) {
 }
 
 static uint64_t add_text(uint64_t number, const char *text) {
-  do {
-    number = add_byte(number, (unsigned char)*text);
-  } while (*text++ != '\0');
-  return number;
+  return hash_on(number, text, strlen(text) + 1);
 }
 
 static uint64_t add_row(uint64_t number, const struct plan_row *row, int slots) {
@@ -76,7 +71,7 @@ static uint64_t add_stage(uint64_t number, const struct stage *stage) {
 }
 
 static uint64_t digest_of(const struct recipe *recipe) {
-  uint64_t number = 0xcbf29ce484222325u;
+  uint64_t number = HASH_START;
   for (int i = 0; i < recipe->stages; i++) {
     number = add_stage(number, &recipe->stage[i]);
   }

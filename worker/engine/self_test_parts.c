@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/version.h"
 #include "kernels/tensor.h"
@@ -82,15 +83,6 @@ static enum status judge(const char *model, const struct self_test_outcome *outc
 }
 
 /* Whatever decides the bits of a picture. */
-/* FNV-1a, 64 bits (RFC 9923), of one more piece. */
-static uint64_t hash_on(uint64_t value, const void *data, size_t bytes) {
-  const uint8_t *at = data;
-  for (size_t i = 0; i < bytes; i++) {
-    value = (value ^ at[i]) * 0x100000001b3ULL;
-  }
-  return value;
-}
-
 static uint64_t hash_folder(uint64_t value, const char *folder) {
   static const char *const files[] = {"model_index.json",
                                       "scheduler/scheduler_config.json",
@@ -125,7 +117,7 @@ static uint64_t hash_word(uint64_t value, const char *word) {
 /* The same weights make other pictures under another config: by what a scheduler config, or the
  * model table, says of the prediction alone, a model of noise is one of velocity. */
 static uint64_t hash_configs(const struct model_source *source) {
-  uint64_t value = 0xcbf29ce484222325ULL;
+  uint64_t value = HASH_START;
   if (source == NULL) {
     return value;
   }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "worker/model/adapter_spelling.h"
 
 /* Which prefix goes with which way to write; underscored: dots become underscores. */
@@ -92,18 +93,9 @@ struct adapter_names {
   size_t slots, count;
 };
 
-/* FNV-1a */
-static uint64_t hash_of(const char *name, size_t length) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < length; i++) {
-    hash = (hash ^ (uint8_t)name[i]) * 0x100000001b3u;
-  }
-  return hash;
-}
-
 /* The slot of that name, or the free one where it would be. */
 static struct slot *slot_of(const struct adapter_names *names, const char *name, size_t length) {
-  for (size_t i = hash_of(name, length);; i++) {
+  for (size_t i = hash_on(HASH_START, name, length);; i++) {
     struct slot *slot = &names->slot[i & (names->slots - 1)];
     if (slot->name == NULL ||
         (strncmp(slot->name, name, length) == 0 && slot->name[length] == '\0')) {
