@@ -7,6 +7,7 @@ import zmq
 
 sys.path.insert(0, os.path.dirname(__file__))
 import house  # noqa: E402
+from house import keyring  # noqa: E402,F401
 
 
 @pytest.fixture
@@ -59,13 +60,6 @@ def peers(context):
     yield make
     for peer in made:
         peer.close()
-
-
-@pytest.fixture
-def keyring():
-    made = house.Keyring()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

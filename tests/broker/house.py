@@ -267,6 +267,13 @@ class Keyring:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@pytest.fixture
+def keyring():
+    made = Keyring()
+    yield made
+    made.stop()
+
+
 MAY = {"submit": "tenant={} roles=submit", "work": "tenant={} roles=work worker=w*", "operate": "tenant={} roles=operate",
        "metrics": "tenant={} roles=metrics"}
 

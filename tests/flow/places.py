@@ -7,6 +7,23 @@ import threading
 import time
 
 
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Keeps its connections, and says nothing on stderr."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, code, body, **headers):
+        self.send_response(code)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
 class Place:
     """Serves `files` by path. `trouble` by path: seconds to wait, an HTTP status to refuse with, a URL to go to, or DRIP."""
 
@@ -18,9 +35,7 @@ class Place:
         self.given_up = 0  # dripping transfers that the other side has left
         place = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(Answering):
             def do_GET(self):
                 place.asked.append(self.path)
                 trouble = place.trouble.get(self.path, 0)
@@ -54,17 +69,6 @@ class Place:
                 except OSError:
                     with place.lock:
                         place.given_up += 1
-
-            def answer(self, code, body, **headers):
-                self.send_response(code)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True

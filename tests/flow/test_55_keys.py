@@ -6,13 +6,7 @@ import sys
 
 import pytest
 from fleet import BUILD, CLIENT, PROMPT, ROOT, house
-
-
-@pytest.fixture
-def keyring():
-    made = house.Keyring()
-    yield made
-    made.stop()
+from house import keyring  # noqa: F401
 
 
 @pytest.fixture

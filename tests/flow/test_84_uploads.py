@@ -8,6 +8,7 @@ import pytest
 
 from fake_broker import pb
 from house import inside
+from places import Answering
 from test_cli import PROGRAM, environment, play, renders, run  # noqa: F401
 
 FILE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 1000
@@ -24,9 +25,7 @@ class Bucket:
         self.damage = False
         bucket = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(Answering):
             def do_PUT(self):
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 bucket.puts.append(self.path)
@@ -34,21 +33,10 @@ class Bucket:
                 code, headers = said if isinstance(said, tuple) else (said, {})
                 if code == 200:
                     bucket.kept[self.path] = content[:-1] + b"!" if bucket.damage else content
-                self.answer(code, b"" if code == 200 else b"<Error><Code>No</Code><Message>not you</Message></Error>", headers)
+                self.answer(code, b"" if code == 200 else b"<Error><Code>No</Code><Message>not you</Message></Error>", **headers)
 
             def do_GET(self):
-                self.answer(200, bucket.kept[self.path], {})
-
-            def answer(self, code, body, headers):
-                self.send_response(code)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
+                self.answer(200, bucket.kept[self.path])
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True

@@ -4,22 +4,10 @@
 #include "tests/unit/engine/late_device.h" /* before cmocka's macro `fail` */
 #include "worker/engine/state.h"
 
-#include "base/clock.h"
-#include "tests/unit/engine/fake_engine.h"
+#include "tests/unit/engine/held_clock.h"
 
 enum { TILES = 12, SEEDS = 12, JOBS = 24, KIB = 1024 };
 #define LONG_US UINT64_C(1000000000000000)
-
-static int held_setup(void **state) {
-  clock_hold(1000, 0);
-  return setup(state);
-}
-static int held_teardown(void **state) {
-  int status = teardown(state);
-  clock_let_go();
-  return status;
-}
-#define HELD_TEST(name) cmocka_unit_test_setup_teardown(name, held_setup, held_teardown)
 
 /* As if decodes at once had been seen to be very long. */
 static void slow_down(struct fixture *fixture) {

@@ -1,21 +1,11 @@
 /* test_encode_turns.c - pictures whose encode would be long or large become latents some tiles a
  * turn: between them the steps of others go, and every picture is the one encoded at once. */
-#include "tests/unit/engine/fake_engine.h"
+#include "tests/unit/engine/held_clock.h"
 #include "tests/unit/engine/varied.h"
 #include "worker/engine/state.h"
 
 enum { TILES = 12, KIB = 1024, MIB = 1024 * 1024 };
 #define LONG_US UINT64_C(1000000000000000)
-
-static int held_setup(void **state) {
-  clock_hold(1000, 0);
-  return setup(state);
-}
-static int held_teardown(void **state) {
-  int status = teardown(state);
-  clock_let_go();
-  return status;
-}
 
 /* As if encodes at once had been seen to be very long. */
 static void open_slow(struct fixture *fixture) {
@@ -175,11 +165,13 @@ static void latents_that_are_no_numbers_fail_the_job(void **state) {
 }
 
 int main(void) {
-#define WITH(f) cmocka_unit_test_setup_teardown(f, held_setup, held_teardown)
   const struct CMUnitTest tests[] = {
-      WITH(the_picture_is_the_same),           WITH(others_go_between),
-      WITH(pictures_share_the_block),          WITH(a_large_encode_goes_in_turns),
-      WITH(the_largest_side_is_that_of_turns), WITH(latents_that_are_no_numbers_fail_the_job),
+      HELD_TEST(the_picture_is_the_same),
+      HELD_TEST(others_go_between),
+      HELD_TEST(pictures_share_the_block),
+      HELD_TEST(a_large_encode_goes_in_turns),
+      HELD_TEST(the_largest_side_is_that_of_turns),
+      HELD_TEST(latents_that_are_no_numbers_fail_the_job),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,7 @@
 /* test_adaptation_beside.c - weights of adapters that are made beside other work of the device. */
-#include "tests/unit/model/adapter_files.h"
+#include "tests/unit/model/adapter_group.h"
 #include "worker/model/adaptation.h"
 #include "worker/model/loader.h"
-
-static struct tiny tiny;
 
 /* How often it was asked, and at which time it is to end. */
 struct asked {
@@ -66,22 +64,6 @@ static void a_product_at_linear_layers_is_quick(void **state) {
   assert_false(adaptation_is_quick(tiny.model, uses, 2));
   adapter_close(&quick);
   adapter_close(&slow);
-}
-
-static int open_ref(void **state) {
-  (void)state;
-  tiny_open(&tiny, "ref", "tiny-eps");
-  return 0;
-}
-static int open_cpu(void **state) {
-  (void)state;
-  tiny_open(&tiny, "cpu", "tiny-eps");
-  return 0;
-}
-static int close_tiny(void **state) {
-  (void)state;
-  tiny_close(&tiny);
-  return 0;
 }
 
 int main(void) {

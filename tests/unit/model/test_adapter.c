@@ -3,14 +3,12 @@
 
 #include <math.h>
 
-#include "tests/unit/model/adapter_files.h"
+#include "tests/unit/model/adapter_group.h"
 
 #define ATTENTION "mid_block.attentions.0.transformer_blocks.0.attn1"
 #define KOHYA "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1"
 #define C 64 /* of the middle block */
 #define VALUES_MAX (C * C * 9)
-
-static struct tiny tiny;
 
 static const struct module *module_of(const struct change *change) {
   return modules_at(model_modules(tiny.model), change->module);
@@ -395,17 +393,6 @@ static void alphas_of_the_configuration(void **state) {
                      2, 0);
 }
 
-static int open_tiny(void **state) {
-  (void)state;
-  tiny_open(&tiny, "ref", "tiny-eps");
-  return 0;
-}
-static int close_tiny(void **state) {
-  (void)state;
-  tiny_close(&tiny);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_dialect_is_read_whole), cmocka_unit_test(dialects_agree),
@@ -415,5 +402,5 @@ int main(void) {
       cmocka_unit_test(dora_sets_lengths),           cmocka_unit_test(three_in_one_matrix),
       cmocka_unit_test(alphas_of_the_configuration),
   };
-  return cmocka_run_group_tests(tests, open_tiny, close_tiny);
+  return cmocka_run_group_tests(tests, open_ref, close_tiny);
 }

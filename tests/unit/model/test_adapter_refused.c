@@ -1,14 +1,12 @@
 /* test_adapter_refused.c - adapters' files that are refused, and tensors that are skipped. */
 #include <math.h>
 
-#include "tests/unit/model/adapter_files.h"
+#include "tests/unit/model/adapter_group.h"
 #include "worker/model/adapter.h"
 
 #define ATTENTION "mid_block.attentions.0.transformer_blocks.0.attn1"
 #define KOHYA "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1"
 #define C 64 /* of the middle block */
-
-static struct tiny tiny;
 
 static void refused_with(struct made *made, const char *config, const char *reason) {
   struct adapter_report report;
@@ -154,17 +152,6 @@ static void what_has_no_place_is_told(void **state) {
   made_close(&made);
 }
 
-static int open_tiny(void **state) {
-  (void)state;
-  tiny_open(&tiny, "ref", "tiny-eps");
-  return 0;
-}
-static int close_tiny(void **state) {
-  (void)state;
-  tiny_close(&tiny);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bad_files_are_refused),
@@ -175,5 +162,5 @@ int main(void) {
       cmocka_unit_test(a_pickle_is_refused),
       cmocka_unit_test(what_has_no_place_is_told),
   };
-  return cmocka_run_group_tests(tests, open_tiny, close_tiny);
+  return cmocka_run_group_tests(tests, open_ref, close_tiny);
 }

@@ -4,13 +4,11 @@
 
 #include "worker/model/embeddings.h"
 
-#include "tests/unit/model/adapter_files.h"
+#include "tests/unit/model/adapter_group.h"
 #include "worker/model/embedding_file.h"
 #include "worker/model/tokenizer.h"
 
 #define WIDTH 32 /* of tiny-eps */
-
-static struct tiny tiny;
 
 static struct embedding_source as_embedding(const struct adapter_source *file, const char *token) {
   return (struct embedding_source){
@@ -274,17 +272,6 @@ static void a_twin_of_a_word_is_that_word(void **state) {
   made_close(&made);
 }
 
-static int open_tiny(void **state) {
-  (void)state;
-  tiny_open(&tiny, "ref", "tiny-eps");
-  return 0;
-}
-static int close_tiny(void **state) {
-  (void)state;
-  tiny_close(&tiny);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_form_is_read),
@@ -297,5 +284,5 @@ int main(void) {
       cmocka_unit_test(two_encoders_get_one_each),
       cmocka_unit_test(a_twin_of_a_word_is_that_word),
   };
-  return cmocka_run_group_tests(tests, open_tiny, close_tiny);
+  return cmocka_run_group_tests(tests, open_ref, close_tiny);
 }
