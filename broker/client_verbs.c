@@ -35,7 +35,8 @@ enum status watch_ask(struct turn *turn, struct request *request) {
   request->calls = watch->n_id;
   TRY(verb_take_tenant(request, watch->tenant));
   for (size_t i = 0; i < watch->n_id; i++) {
-    const char *name = job_name(turn->arena, request->tenant, watch->id[i]);
+    const char *name = NULL;
+    TRY(job_name(turn->arena, request->tenant, watch->id[i], &name));
     size_t call = queue_get(turn->redis, name, request->tenant);
     request->call = i == 0 ? call : request->call;
   }
@@ -55,7 +56,8 @@ static enum status watch_one(struct turn *turn, struct request *request, const c
   }
   status->id = (char *)id;
   struct watcher *watcher = NULL;
-  const char *name = job_name(turn->arena, request->tenant, id);
+  const char *name = NULL;
+  TRY(job_name(turn->arena, request->tenant, id, &name));
   TRY(waiting_watch(turn->waiting, name, &request->peer, &watcher));
   watcher->version = 0; /* asked again: the snapshot is told again */
   verb_tell_status(turn, waiting_watch_of(turn->waiting, name), watcher, status);

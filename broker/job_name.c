@@ -6,17 +6,19 @@
 
 #include "proto/keyring.h"
 
-const char *job_name(struct arena *arena, const char *tenant, const char *id) {
+enum status job_name(struct arena *arena, const char *tenant, const char *id, const char **out) {
   if (tenant == NULL || strcmp(tenant, KEYRING_TENANT_STANDARD) == 0) {
-    return id;
+    *out = id;
+    return OK;
   }
   size_t bytes = strlen(tenant) + strlen(id) + 2;
   char *name = arena_take(arena, bytes);
   if (name == NULL) {
-    return "";
+    return fail(EXHAUSTED, "no memory for the name of a job");
   }
   snprintf(name, bytes, "%s/%s", tenant, id);
-  return name;
+  *out = name;
+  return OK;
 }
 
 const char *job_name_id(const char *name) {

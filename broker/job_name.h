@@ -9,9 +9,10 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "base/status.h"
 
-/* tenant NULL: "default". In the arena; "" without memory, which is no job's name. */
-const char *job_name(struct arena *arena, const char *tenant, const char *id);
+/* *out: the name in the arena, or the id itself. tenant NULL: "default". EXHAUSTED. */
+enum status job_name(struct arena *arena, const char *tenant, const char *id, const char **out);
 /* The id in a name: its end. */
 const char *job_name_id(const char *name);
 /* Its tenant, written into text. Gives text. */

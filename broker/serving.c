@@ -133,16 +133,14 @@ enum status verb_take_job(struct turn *turn, struct request *request, const char
                           const char *id) {
   TRY(verb_check_id(request, "id", id));
   TRY(verb_take_tenant(request, named));
-  request->job = job_name(turn->arena, request->tenant, id);
-  return OK;
+  return job_name(turn->arena, request->tenant, id, &request->job);
 }
 
 enum status verb_take_lease(struct turn *turn, struct request *request, const char *tenant,
                             const char *id) {
   TRY(verb_check_id(request, "id", id));
   TRY(tenant != NULL ? verb_check_id(request, "tenant", tenant) : OK);
-  request->job = job_name(turn->arena, tenant, id);
-  return OK;
+  return job_name(turn->arena, tenant, id, &request->job);
 }
 
 /* Each broker counts what happened through it; the sum over brokers is the fleet's. */

@@ -152,8 +152,7 @@ static enum status file_job(struct turn *turn, struct request *request) {
   filing->job.tenant = (char *)request->tenant;
   request->subject = filing;
   TRY(filing->job.id != NULL ? OK : make_id(turn, &filing->job.id));
-  request->job = job_name(turn->arena, request->tenant, filing->job.id);
-  return OK;
+  return job_name(turn->arena, request->tenant, filing->job.id, &request->job);
 }
 
 /* Also a repeated submit comes here: only Redis knows whether the id is known, and a job completed

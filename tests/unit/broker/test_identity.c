@@ -79,7 +79,8 @@ static void test_names_of_jobs_never_meet(void **state) {
   assert_int_equal(arena_open(NULL, 4096, &arena), OK);
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     char tenant[JOB_ID_BYTES_MAX + 1];
-    const char *name = job_name(arena, rows[i].tenant, rows[i].id);
+    const char *name = NULL;
+    assert_int_equal(job_name(arena, rows[i].tenant, rows[i].id, &name), OK);
     assert_string_equal(name, rows[i].name);
     assert_string_equal(job_name_id(name), rows[i].id);
     assert_string_equal(job_name_tenant(name, tenant),
@@ -88,11 +89,30 @@ static void test_names_of_jobs_never_meet(void **state) {
   arena_close(&arena);
 }
 
+/* Without memory a job has no name; it must not be one that two tenants' jobs could share. */
+static void test_no_name_without_memory(void **state) {
+  (void)state;
+  struct arena *arena = NULL;
+  const char *name = NULL;
+  enum status status = OK;
+  assert_int_equal(arena_open(NULL, 4096, &arena), OK);
+  for (int i = 0; i < 4096 && status == OK; i++) {
+    name = NULL;
+    status = job_name(arena, "acme", "lake-1", &name);
+  }
+  assert_int_equal(status, EXHAUSTED);
+  assert_null(name);
+  assert_int_equal(job_name(arena, "default", "lake-1", &name), OK);
+  assert_string_equal(name, "lake-1");
+  arena_close(&arena);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_verb_as_every_role),
       cmocka_unit_test(test_only_operators_name_another_tenant),
       cmocka_unit_test(test_names_of_jobs_never_meet),
+      cmocka_unit_test(test_no_name_without_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
