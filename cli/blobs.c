@@ -10,16 +10,14 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/limits.h"
+#include "cli/patience.h"
 #include "cli/show.h"
 #include "proto/blob.h"
 #include "store/digest.h"
 
 #define HASH_MARK "#sha256="
 #define FIELD DARKROOM__V1__ERROR_CODE__ERROR_FIELD
-
-enum { PAUSE_MS = 250, PAUSE_MS_MAX = 4000 };
 
 typedef Darkroom__V1__Blob Blob;
 
@@ -87,8 +85,10 @@ static enum status read_inline(struct luggage *luggage, int fd, size_t bytes, Bl
     return no_memory(why);
   }
   size_t got = 0;
-  for (ssize_t piece = 1; piece > 0 && got<bytes; got += piece> 0 ? (size_t)piece : 0) {
+  ssize_t piece = 1;
+  while (piece > 0 && got < bytes) {
     piece = read(fd, data + got, bytes - got);
+    got += piece > 0 ? (size_t)piece : 0;
   }
   if (got != bytes) {
     return fail(UNAVAILABLE, "it ends before its end");
@@ -227,25 +227,16 @@ enum status blob_make(struct luggage *luggage, const struct naming *naming, Blob
 
 /* One that is away is waited for, and a file store is never away. */
 static enum status put_patiently(struct luggage *luggage, const struct store_object *object) {
-  const struct options *options = luggage->options;
-  int64_t begun_ms = clock_ms();
-  int64_t pause_ms = PAUSE_MS;
-  for (bool said = false;; said = true) {
-    enum status status = store_put(luggage->store, object);
-    int64_t wished_ms = status == UNAVAILABLE ? store_retry_after_ms(luggage->store) : 0;
-    pause_ms = wished_ms > pause_ms ? wished_ms : pause_ms;
-    if (status != UNAVAILABLE || is_file(options->store) ||
-        clock_ms() + pause_ms - begun_ms > options->patience_ms) {
-      return status;
-    }
-    if (!said && !options->quiet) {
-      char why[SHOW_SAFE_BYTES_MAX];
-      fprintf(stderr, "darkroom: the store is away, asking again (%s)\n",
-              show_safe(fail_reason(), why));
-    }
-    clock_sleep_ms(pause_ms);
-    pause_ms = pause_ms * 2 < PAUSE_MS_MAX ? pause_ms * 2 : PAUSE_MS_MAX;
-  }
+  struct patience patience;
+  enum status status;
+  int64_t wished_ms = 0;
+  patience_begin(luggage->options, &patience);
+  do {
+    status = store_put(luggage->store, object);
+    wished_ms = status == UNAVAILABLE ? store_retry_after_ms(luggage->store) : 0;
+  } while (status == UNAVAILABLE && !is_file(luggage->options->store) &&
+           patience_waits(&patience, wished_ms));
+  return status;
 }
 
 static enum exit_code not_put(const struct luggage *luggage, const struct parcel *parcel,

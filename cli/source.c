@@ -4,10 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "cli/show.h"
-
-enum { CONNECT_MS = 5000, PAUSE_MS = 250, PAUSE_MS_MAX = 4000 };
+enum { CONNECT_MS = 5000 };
 
 void source_open(const struct options *options, struct source *source) {
   struct s3_settings settings = {
@@ -15,40 +12,27 @@ void source_open(const struct options *options, struct source *source) {
       .proxy = options->s3_proxy,
       .connect_ms = options->patience_ms < CONNECT_MS ? options->patience_ms : CONNECT_MS,
   };
-  *source = (struct source){.options = options, .heard_ms = clock_ms()};
+  *source = (struct source){0};
+  patience_begin(options, &source->patience);
   reader_open(&settings, NULL, &source->reader);
 }
 
 void source_close(struct source *source) { reader_close(&source->reader); }
 
-static void say_waiting(struct source *source) {
-  char why[SHOW_SAFE_BYTES_MAX];
-  if (!source->said && !source->options->quiet) {
-    fprintf(stderr, "darkroom: the store is away, asking again (%s)\n",
-            show_safe(fail_reason(), why));
-  }
-  source->said = true;
-}
-
 /* Once patience is over, a further image of the job is still asked for, but not waited for. */
 static enum status ask_patiently(struct source *source, const char *url, struct bytes *content,
                                  struct read_result *how) {
-  int64_t pause_ms = PAUSE_MS;
-  for (;;) {
+  enum status status;
+  patience_ask(&source->patience);
+  do {
     bytes_clear(content);
-    enum status status = reader_read(&source->reader, url, content, how);
-    int64_t now = clock_ms();
+    status = reader_read(&source->reader, url, content, how);
     if (status != UNAVAILABLE || strncmp(url, "file:", 5) == 0) {
-      source->heard_ms = now;
+      patience_heard(&source->patience);
       return status;
     }
-    if (now + pause_ms - source->heard_ms > source->options->patience_ms) {
-      return status;
-    }
-    say_waiting(source);
-    clock_sleep_ms(pause_ms);
-    pause_ms = pause_ms * 2 < PAUSE_MS_MAX ? pause_ms * 2 : PAUSE_MS_MAX;
-  }
+  } while (patience_waits(&source->patience, 0));
+  return status;
 }
 
 /* What a refusal means to who asked for a picture; the last row is for all others. */

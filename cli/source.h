@@ -8,14 +8,13 @@
 #include "base/bytes.h"
 #include "cli/complaint.h"
 #include "cli/options.h"
+#include "cli/patience.h"
 #include "store/reader.h"
 
 /* Reads the images of one job: the client of the bucket asked last is kept for the next image. */
 struct source {
-  const struct options *options; /* borrowed: patience, addressing, proxy, quiet */
   struct reader reader;
-  int64_t heard_ms; /* when a store last answered; at first, the opening */
-  bool said;        /* that it is waited for */
+  struct patience patience; /* over all images; what was said of it is said once */
 };
 
 void source_open(const struct options *options, struct source *source);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "monitoring/log.h"
 #include "monitoring/metrics.h"
@@ -95,14 +96,6 @@ void child_says_why(struct child *child, const char *reason) {
   }
 }
 
-static int64_t backoff_ms(int failures) {
-  int64_t wait = BACKOFF_FIRST_MS;
-  for (int i = 1; i < failures && wait < BACKOFF_MAX_MS; i++) {
-    wait *= 2;
-  }
-  return wait < BACKOFF_MAX_MS ? wait : BACKOFF_MAX_MS;
-}
-
 static const struct {
   int code;
   enum child_end end;
@@ -166,7 +159,7 @@ static void bury(struct child *child, int exit_status, int64_t now_ms) {
   }
   child->failures = now_ms - child->started_ms > HEALTHY_MS ? 1 : child->failures + 1;
   child->state = child->cordoned ? CHILD_CORDONED : CHILD_AWAY;
-  child->due_ms = now_ms + backoff_ms(child->failures);
+  child->due_ms = now_ms + backoff_ms(BACKOFF_FIRST_MS, BACKOFF_MAX_MS, child->failures);
   metric_add(M_ENGINE_RESTARTS, 1);
 }
 
